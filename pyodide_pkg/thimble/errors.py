@@ -1,0 +1,34 @@
+"""Every exception that Thimble raises.
+
+A message names the offending value and says what would be right. Catch `ThimbleError` for all.
+"""
+
+from __future__ import annotations
+
+
+class ThimbleError(Exception):
+    """The root of all of Thimble's exceptions."""
+
+
+class FormatError(ThimbleError):
+    """A file is not what it claims to be: truncated, lying or hostile."""
+
+
+class UnsupportedError(ThimbleError):
+    """A well-formed file asks for something that this engine does not run."""
+
+
+class MemoryLimitError(ThimbleError):
+    """A model, a cache or a buffer does not fit into the memory there is."""
+
+
+class ContextError(ThimbleError):
+    """More tokens than the context holds."""
+
+
+class OptionError(ThimbleError, ValueError):
+    """An unknown option, or a value out of its range."""
+
+
+class NumericError(ThimbleError):
+    """A NaN or an infinity arose; the message says where."""
