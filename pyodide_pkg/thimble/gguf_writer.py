@@ -83,9 +83,9 @@ class GGUFWriter:
     ) -> None:
         """Add a tensor of `shape`, rows first.
 
-        `data` is a C-contiguous buffer of its encoded bytes, or a function that returns them in chunks, called
-        once for each time that the file is written, so that a large model never lies in memory as
-        a whole.
+        `data` is a C-contiguous buffer of its encoded bytes, or a function that returns them in
+        chunks, called once for each time that the file is written, so that a large model never
+        lies in memory as a whole.
         """
         if name in self._tensors:
             raise OptionError(f"the tensor {name!r} was added before")
