@@ -1,0 +1,1 @@
+"""How we know: run `pytest` in the repository's root."""
