@@ -1,0 +1,311 @@
+"""Which architectures run: each family a table of features, checked against a file's header.
+
+A family is one entry in `FAMILIES`: which tensors it has, of which shape, and in what it differs
+from the others. `config_from_header` turns the keys of a file into numbers that the rest of the
+engine can rely on. This file knows names, shapes and ranges; it reads no tensor and computes
+nothing.
+
+Key and tensor names are llama.cpp's:
+https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import FormatError, UnsupportedError
+from .gguf import GGUFHeader, TensorInfo
+from .tensor_types import F16, F32
+
+LANES = 4
+"""Widths are multiples of this: the kernels work on four values at a time."""
+
+MAX_WIDTH = 1 << 24
+"""More is a lie or a mistake, and far behind what fits into a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What sets one architecture apart from others.
+
+    Shapes are names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all query heads
+    together), `kv` (all key heads together), `pairs` (half of a head's rotated values).
+    """
+
+    architecture: str
+    rope_interleaved: bool
+    """Whether RoPE turns the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
+    rope_whole_head: bool
+    """Whether RoPE must turn all of a head's values."""
+    tensors: Mapping[str, tuple[str, ...]]
+    """Tensors that there are once."""
+    layer_tensors: Mapping[str, tuple[str, ...]]
+    """Tensors that each layer has, behind `blk.0.`, `blk.1.` and so on."""
+    optional: Mapping[str, tuple[str, ...]]
+    """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
+    refused: Mapping[str, tuple[Any, ...]]
+    """Keys, behind the architecture's name and a dot, with the only values that run here."""
+
+
+_LLAMA = Family(
+    architecture="llama",
+    rope_interleaved=True,
+    rope_whole_head=True,
+    tensors={"token_embd.weight": ("vocab", "dim"), "output_norm.weight": ("dim",)},
+    layer_tensors={
+        "attn_norm.weight": ("dim",),
+        "attn_q.weight": ("q", "dim"),
+        "attn_k.weight": ("kv", "dim"),
+        "attn_v.weight": ("kv", "dim"),
+        "attn_output.weight": ("dim", "q"),
+        "ffn_norm.weight": ("dim",),
+        "ffn_gate.weight": ("hidden", "dim"),
+        "ffn_up.weight": ("hidden", "dim"),
+        "ffn_down.weight": ("dim", "hidden"),
+    },
+    optional={"output.weight": ("vocab", "dim"), "rope_freqs.weight": ("pairs",)},
+    refused={"expert_count": (0,), "attention.causal": (True,), "use_parallel_residual": (False,)},
+)
+
+FAMILIES: dict[str, Family] = {f.architecture: f for f in (_LLAMA,)}
+"""The families that run, by the value of `general.architecture`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The numbers that make up a model."""
+
+    architecture: str
+    name: str
+    n_layers: int
+    dim: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    hidden_dim: int
+    n_vocab: int
+    n_ctx: int
+    """Positions that the model was trained for."""
+    norm_eps: float
+    rope_base: float
+    rope_dim: int
+    """Values of each head that RoPE turns, in pairs."""
+    rope_interleaved: bool
+    rope_scale_linear: float
+    """Positions are divided by this before RoPE; 1.0 for none."""
+    rope_freqs: bool
+    """Whether `rope_freqs.weight` divides RoPE's frequencies, one divisor a pair."""
+    tied_output: bool
+    """Whether the output matrix is the token embedding."""
+
+
+def config_from_header(header: GGUFHeader) -> ModelConfig:
+    """Return the model's numbers, all present and in range, with every tensor that they promise.
+
+    Raises `UnsupportedError` for an architecture, a feature or a tensor that does not run here,
+    `FormatError` where a value or a tensor is missing, out of its range or of the wrong shape.
+    """
+    family = family_of(header)
+    keys = _Keys(header.metadata, family.architecture)
+    for key, allowed in family.refused.items():
+        value = keys.metadata.get(keys.full(key), allowed[0])
+        if value not in allowed:
+            raise UnsupportedError(f"{keys.full(key)} is {value!r:.100}; {allowed[0]!r} runs here")
+    n_heads, dim = keys.width("attention.head_count"), keys.width("embedding_length")
+    head_dim = keys.width("attention.key_length", default=_divide(dim, n_heads))
+    names = {tensor.name for tensor in header.tensors}
+    config = ModelConfig(
+        architecture=family.architecture,
+        name=keys.text("general.name", default=""),
+        n_layers=keys.width("block_count"),
+        dim=dim,
+        n_heads=n_heads,
+        n_kv_heads=keys.width("attention.head_count_kv", default=n_heads),
+        head_dim=head_dim,
+        hidden_dim=keys.width("feed_forward_length"),
+        n_vocab=_n_vocab(keys),
+        n_ctx=keys.width("context_length"),
+        norm_eps=keys.number("attention.layer_norm_rms_epsilon"),
+        rope_base=keys.number("rope.freq_base", default=10000.0),
+        rope_dim=keys.width("rope.dimension_count", default=head_dim),
+        rope_interleaved=family.rope_interleaved,
+        rope_scale_linear=_rope_scale(keys),
+        rope_freqs="rope_freqs.weight" in names,
+        tied_output="output.weight" not in names,
+    )
+    _check_widths(config, family, keys)
+    _check_tensors(config, header)
+    return config
+
+
+def family_of(header: GGUFHeader) -> Family:
+    """Return the family that a file names; raises `UnsupportedError` for one that is not here."""
+    architecture = header.metadata.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise FormatError(f"general.architecture is {architecture!r:.100}; it names the family")
+    if architecture not in FAMILIES:
+        raise UnsupportedError(
+            f"the architecture {architecture!r:.100} does not run here; {', '.join(FAMILIES)} does"
+        )
+    return FAMILIES[architecture]
+
+
+def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the tensors that a model of this configuration has, and their shapes, rows first."""
+    family = FAMILIES[config.architecture]
+    widths = {
+        "vocab": config.n_vocab,
+        "dim": config.dim,
+        "hidden": config.hidden_dim,
+        "q": config.n_heads * config.head_dim,
+        "kv": config.n_kv_heads * config.head_dim,
+        "pairs": config.rope_dim // 2,
+    }
+    shapes = dict(family.tensors)
+    for i in range(config.n_layers):
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in family.layer_tensors.items()}
+    absent = {"output.weight": config.tied_output, "rope_freqs.weight": not config.rope_freqs}
+    shapes |= {name: shape for name, shape in family.optional.items() if not absent[name]}
+    return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The metadata, read with types and ranges checked."""
+
+    metadata: dict[str, Any]
+    architecture: str
+
+    def full(self, key: str) -> str:
+        return f"{self.architecture}.{key}"
+
+    def width(self, key: str, *, default: int | None = None) -> int:
+        """Return a whole number from 1 to MAX_WIDTH."""
+        value = self.metadata.get(self.full(key), default)
+        if value is None:
+            raise FormatError(f"{self.full(key)} is missing; it is a whole number")
+        if isinstance(value, list) and value and value.count(value[0]) == len(value):
+            value = value[0]  # one number for each layer, all the same
+        if isinstance(value, list):
+            raise UnsupportedError(f"{self.full(key)} differs between layers; one value runs here")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_WIDTH:
+            raise FormatError(
+                f"{self.full(key)} is {value!r:.100}; a whole number from 1 to {MAX_WIDTH} is right"
+            )
+        return value
+
+    def number(self, key: str, *, default: float | None = None) -> float:
+        """Return a finite number above 0."""
+        value = self.metadata.get(self.full(key), default)
+        if value is None:
+            raise FormatError(f"{self.full(key)} is missing; it is a number above 0")
+        if not isinstance(value, float) or not math.isfinite(value) or value <= 0:
+            raise FormatError(f"{self.full(key)} is {value!r:.100}; a float above 0 is right")
+        return value
+
+    def text(self, key: str, *, default: str) -> str:
+        value = self.metadata.get(key, default)
+        if not isinstance(value, str):
+            raise FormatError(f"{key} is {value!r:.100}; a string is right")
+        return value
+
+
+def _divide(dim: int, n_heads: int) -> int | None:
+    """Return the values of each head where the file does not say; None where it has to."""
+    return dim // n_heads if dim % n_heads == 0 else None
+
+
+def _n_vocab(keys: _Keys) -> int:
+    """Return the number of tokens: of the tokenizer's list, as in llama.cpp, or else by its key."""
+    tokens = keys.metadata.get("tokenizer.ggml.tokens")
+    if tokens is None:
+        return keys.width("vocab_size")
+    if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_WIDTH:
+        raise FormatError(f"tokenizer.ggml.tokens is {tokens!r:.100}; a list of strings is right")
+    n_vocab = keys.width("vocab_size", default=len(tokens))
+    if n_vocab != len(tokens):
+        raise FormatError(
+            f"{keys.full('vocab_size')} is {n_vocab}, but tokenizer.ggml.tokens has {len(tokens)}"
+        )
+    return n_vocab
+
+
+def _rope_scale(keys: _Keys) -> float:
+    """Return what positions are divided by."""
+    kind = keys.metadata.get(keys.full("rope.scaling.type"), "linear")
+    if kind not in ("none", "linear"):
+        raise UnsupportedError(
+            f"{keys.full('rope.scaling.type')} is {kind!r:.100}; 'none' and 'linear' run here"
+        )
+    factor = "rope.scaling.factor"
+    if keys.full(factor) not in keys.metadata:
+        factor = "rope.scale_linear"  # the name before scaling had types
+    value = keys.metadata.get(keys.full(factor), 0.0)
+    if kind == "none" or value == 0.0:
+        return 1.0
+    return keys.number(factor)
+
+
+def _check_widths(config: ModelConfig, family: Family, keys: _Keys) -> None:
+    """Check what the numbers say about each other."""
+    if config.n_heads % config.n_kv_heads:
+        raise FormatError(
+            f"{config.n_heads} heads do not share {config.n_kv_heads} key and value heads evenly"
+        )
+    value_length = keys.width("attention.value_length", default=config.head_dim)
+    if value_length != config.head_dim:
+        raise UnsupportedError(
+            f"{keys.full('attention.value_length')} is {value_length}; "
+            f"the length of the keys, {config.head_dim}, runs here"
+        )
+    smallest = config.head_dim if family.rope_whole_head else 2
+    if config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim:
+        raise FormatError(
+            f"{keys.full('rope.dimension_count')} is {config.rope_dim}; an even number "
+            f"from {smallest} to {config.head_dim} is right"
+        )
+    widths = {"embedding_length": config.dim, "feed_forward_length": config.hidden_dim,
+              "attention.key_length": config.head_dim}  # fmt: skip
+    for key, width in widths.items():
+        if width % LANES:
+            raise UnsupportedError(f"{keys.full(key)} is {width}; a multiple of {LANES} runs here")
+
+
+def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
+    """Check that exactly the tensors of the family are there, each of the right shape."""
+    if config.n_layers > len(header.tensors):
+        raise FormatError(
+            f"{config.architecture}.block_count is {config.n_layers}, "
+            f"but the file has only {len(header.tensors)} tensors"
+        )
+    wanted = tensor_names(config)
+    found = {tensor.name: tensor for tensor in header.tensors}
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise FormatError(f"the file has no tensor {_some(missing)}")
+    odd = [name for name in found if name not in wanted]
+    if odd:
+        raise UnsupportedError(
+            f"the file has the tensor {_some(odd)}, which {config.architecture} models here lack"
+        )
+    for name, shape in wanted.items():
+        _check_tensor(found[name], shape)
+
+
+def _check_tensor(tensor: TensorInfo, shape: tuple[int, ...]) -> None:
+    if tensor.shape != shape:
+        raise FormatError(
+            f"tensor {tensor.name!r} has the shape {tensor.shape}; {shape} is right, rows first"
+        )
+    if len(shape) == 1 and tensor.type not in (F32, F16):
+        raise UnsupportedError(
+            f"tensor {tensor.name!r} is stored as {tensor.type.name}; F32 or F16 run for vectors"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(repr(name) for name in names[:3]) + more
