@@ -1,0 +1,228 @@
+"""What every tokenizer does: text to ids, ids to bytes and text, a piece at a time or at once.
+
+It knows special tokens, BOS and EOS, and UTF-8. It does not know how a stretch of ordinary text
+becomes tokens: that is `sentencepiece.py` and `bpe.py`. The ids and the text are llama.cpp's, with
+two exceptions that make `decode(encode(text), skip_special=True) == text` hold: the space that
+SentencePiece puts before a text is taken off behind a skipped BOS, too; and no spaces are "cleaned
+up" before punctuation.
+"""
+
+from __future__ import annotations
+
+import codecs
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from ..errors import FormatError, OptionError
+from .vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Vocabulary, byte_of
+
+# Words as they come, with their ids: most words of a text come again. Long ones rarely do.
+CACHE_WORDS = 50_000
+CACHE_WORD_LENGTH = 64  # characters
+
+
+class Tokenizer(ABC):
+    """A vocabulary and the rules by which text becomes its tokens.
+
+    Attributes: `n_vocab`; `bos_id` and `eos_id` (None where the file names none); `eog_ids`, every
+    id that ends a text or a turn.
+    """
+
+    # True where encoding puts a space before a text, which decoding takes off again.
+    adds_space = False
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.n_vocab = len(vocabulary.tokens)
+        self.bos_id = vocabulary.bos_id
+        self.eos_id = vocabulary.eos_id
+        self.eog_ids = vocabulary.eog_ids
+        self._bytes: list[bytes | None] = [None] * self.n_vocab
+        self._cache: dict[str, list[int]] = {}
+        tokens, types = vocabulary.tokens, vocabulary.types
+        # Long ones first: "<|end|>" must not be cut out of a longer token that contains it.
+        self._parsed = sorted(
+            (i for i, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED)),
+            key=lambda i: -len(tokens[i].encode()),
+        )
+        self._user_defined = [i for i in self._parsed if types[i] == USER_DEFINED]
+        for i, kind in enumerate(types):
+            if kind == BYTE and byte_of(tokens[i]) is None:
+                raise FormatError(
+                    f"token {i} is a byte token, but is {tokens[i]!r:.60} and not like <0x0A>"
+                )
+
+    def encode(
+        self, text: str, *, add_special: bool = True, parse_special: bool = False
+    ) -> list[int]:
+        """The ids of `text`.
+
+        `add_special` adds BOS and EOS where the file wants them. With `parse_special` the text of a
+        special token (`</s>`, `<|im_end|>`) becomes that token; without it, it is text like any
+        other, which is what text that a user typed should be. Raises OptionError where `text` is
+        no str, has half a surrogate pair, or has what the vocabulary cannot say.
+        """
+        check_text(text)
+        ids: list[int] = []
+        if add_special and self.vocabulary.add_bos and self.bos_id is not None:
+            ids.append(self.bos_id)
+        after_special = True  # or at the beginning, which is the same to SentencePiece
+        for fragment in self._split_specials(text, parse_special):
+            if isinstance(fragment, int):
+                ids.append(fragment)
+                after_special = True
+            else:
+                self._encode_fragment(fragment, after_special, ids)
+                after_special = False
+        if add_special and self.vocabulary.add_eos and self.eos_id is not None:
+            ids.append(self.eos_id)
+        return ids
+
+    def decode(
+        self, ids: Iterable[int], *, skip_special: bool = False, at_start: bool = True
+    ) -> str:
+        """The text of `ids`; bytes that are no UTF-8 become U+FFFD.
+
+        `skip_special` leaves control tokens out. `at_start` says that these ids begin a text, not
+        go on with one: only then the space goes that SentencePiece puts before a text. Raises
+        OptionError where an id is out of range.
+        """
+        stream = StreamDecoder(self, skip_special=skip_special, at_start=at_start)
+        data = b"".join([stream.next_bytes(token_id) for token_id in ids])
+        return data.decode("utf-8", "replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for in a text; a special token's own name for those.
+
+        Raises OptionError where the id is out of range.
+        """
+        self._check_id(token_id)
+        known = self._bytes[token_id]
+        if known is None:
+            known = self._bytes[token_id] = self._token_bytes(token_id)
+        return known
+
+    def token_text(self, token_id: int) -> str:
+        """The token as the file spells it: `▁the`, `Ġthe`, `<0x0A>`. Raises OptionError."""
+        self._check_id(token_id)
+        return self.vocabulary.tokens[token_id]
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether the token controls and says nothing (BOS, EOS, unknown). Raises OptionError."""
+        self._check_id(token_id)
+        return self.vocabulary.types[token_id] in (CONTROL, UNKNOWN)
+
+    @abstractmethod
+    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
+        """Append the ids of `text`, in which there are no special tokens any more."""
+
+    @abstractmethod
+    def _normal_bytes(self, token: str) -> bytes:
+        """The bytes of an ordinary token."""
+
+    def _encode_words(self, words: Iterable[str], ids: list[int]) -> None:
+        """Append the ids of words, each of which is encoded on its own, and remember them."""
+        cache = self._cache
+        for word in words:
+            known = cache.get(word)
+            if known is None:
+                known = self._encode_word(word)
+                if len(word) <= CACHE_WORD_LENGTH:
+                    if len(cache) >= CACHE_WORDS:
+                        cache.clear()
+                    cache[word] = known
+            ids += known
+
+    @abstractmethod
+    def _encode_word(self, word: str) -> list[int]:
+        """The ids of one word."""
+
+    def _token_bytes(self, token_id: int) -> bytes:
+        token, kind = self.vocabulary.tokens[token_id], self.vocabulary.types[token_id]
+        if kind in (CONTROL, UNKNOWN, USER_DEFINED):
+            return token.encode()
+        if kind == NORMAL:
+            return self._normal_bytes(token)
+        if kind == BYTE:
+            value = byte_of(token)
+            return b"" if value is None else bytes((value,))
+        return b""  # unused and undefined tokens say nothing, as in llama.cpp
+
+    def _split_specials(self, text: str, parse_special: bool) -> list[str | int]:
+        """`text` cut at its special tokens, which become ids. The longest token cuts first."""
+        fragments: list[str | int] = [text] if text else []
+        present = set(text)
+        for token_id in self._parsed if parse_special else self._user_defined:
+            token = self.vocabulary.tokens[token_id]
+            if token[0] not in present or token not in text:
+                continue
+            parts: list[str | int] = []
+            for fragment in fragments:
+                if isinstance(fragment, int):
+                    parts.append(fragment)
+                    continue
+                for i, part in enumerate(fragment.split(token)):
+                    if i:
+                        parts.append(token_id)
+                    if part:
+                        parts.append(part)
+            fragments = parts
+        return fragments
+
+    def _check_id(self, token_id: int) -> None:
+        if not isinstance(token_id, int) or isinstance(token_id, bool):
+            raise OptionError(f"a token id is an integer, not {token_id!r:.60}")
+        if not 0 <= token_id < self.n_vocab:
+            raise OptionError(f"token id {token_id} is not in 0 to {self.n_vocab - 1}")
+
+
+class StreamDecoder:
+    """Text as its ids arrive, never half a character.
+
+    `skip_special` leaves control tokens out. `at_start` says that the first id begins a text; give
+    False where the ids go on with one (a prompt that was pushed before, say, by another decoder).
+    All pieces together are `tokenizer.decode` of all ids with the same options.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, skip_special: bool = True, at_start: bool = True
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._skip_special = skip_special
+        self._strip = at_start and tokenizer.adds_space
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        """The text that this id completes; "" where a character is not yet whole.
+
+        Raises OptionError where the id is out of range.
+        """
+        return self._utf8.decode(self.next_bytes(token_id))
+
+    def flush(self) -> str:
+        """What is left at the end: U+FFFD for a character that was never completed, or ""."""
+        return self._utf8.decode(b"", True)
+
+    def next_bytes(self, token_id: int) -> bytes:
+        """The bytes that this id adds to the text."""
+        data = self._tokenizer.token_bytes(token_id)
+        if self._skip_special and self._tokenizer.is_special(token_id):
+            return b""
+        if self._strip:
+            self._strip = False
+            if data[:1] == b" ":
+                return data[1:]
+        return data
+
+
+def check_text(text: str) -> None:
+    """Raise OptionError where `text` cannot be written as UTF-8, saying where."""
+    if not isinstance(text, str):
+        raise OptionError(f"a text is a str, not {type(text).__name__}")
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(
+            f"the text has half a surrogate pair, U+{ord(text[error.start]):04X}, at character "
+            f"{error.start}; give whole characters"
+        ) from None

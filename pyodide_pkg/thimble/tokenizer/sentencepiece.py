@@ -1,0 +1,102 @@
+"""SentencePiece's BPE, the kind that GGUF calls `llama`: pieces with scores, spaces as U+2581.
+
+It knows how a text becomes pieces: the best-scored pair of neighbours joins first, and a character
+that is no piece becomes its bytes. It does not know special tokens (`base.py`) or how pieces are
+trained. Exactly llama.cpp's ids, except that a byte without a token of its own becomes the unknown
+token, as SentencePiece does it, where llama.cpp stops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import FormatError, OptionError
+from .base import Tokenizer
+from .merging import merge
+from .vocabulary import PREFIX, read_flag, read_sequence, read_vocabulary
+
+UNDERSCORE = "\u2581"  # LOWER ONE EIGHTH BLOCK, which stands for a space
+DEFAULT_IDS = {"unknown": 0, "bos": 1, "eos": 2}  # SentencePiece's own
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """A tokenizer of GGUF's kind `llama`. Raises FormatError for metadata that lies."""
+
+    def __init__(self, metadata: Mapping[str, object]) -> None:
+        super().__init__(read_vocabulary(metadata, add_bos=True, default_ids=DEFAULT_IDS))
+        self.adds_space = read_flag(metadata, "add_space_prefix", True)
+        scores = _read_scores(metadata, self.n_vocab)
+        # Only the order of the scores matters: equal scores have equal ranks, the best has 0.
+        rank_of = {score: i for i, score in enumerate(sorted(set(scores), reverse=True))}
+        ranks = {
+            token: rank_of[score]
+            for token, score in zip(self.vocabulary.tokens, scores, strict=True)
+        }
+        self._pair_rank = lambda left, right: ranks.get(left + right)
+        self._boundary = _word_boundary(self.vocabulary.tokens)
+
+    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
+        if self.adds_space and after_special:
+            text = " " + text
+        self._encode_words(self._boundary.split(text.replace(" ", UNDERSCORE)), ids)
+
+    def _encode_word(self, word: str) -> list[int]:
+        known = self.vocabulary.ids
+        ids: list[int] = []
+        for piece in merge(list(word), self._pair_rank):
+            piece_id = known.get(piece)
+            if piece_id is None:
+                ids += self._byte_ids(piece)
+            else:
+                ids.append(piece_id)
+        return ids
+
+    def _byte_ids(self, character: str) -> list[int]:
+        known = self.vocabulary.ids
+        ids = []
+        for byte in character.encode():
+            byte_id = known.get(f"<0x{byte:02X}>")
+            if byte_id is None:
+                if self.vocabulary.unk_id is None:
+                    raise OptionError(
+                        f"the vocabulary has no token for {character!r}, none for its byte "
+                        f"0x{byte:02X}, and no unknown token"
+                    )
+                return [self.vocabulary.unk_id]
+            ids.append(byte_id)
+        return ids
+
+    def _normal_bytes(self, token: str) -> bytes:
+        return token.replace(UNDERSCORE, " ").encode()
+
+
+def _read_scores(metadata: Mapping[str, object], n: int) -> list[float]:
+    values = read_sequence(metadata, "scores")
+    if values is None:
+        return [0.0] * n
+    if len(values) != n:
+        raise FormatError(f"{PREFIX}scores has {len(values)} values for {n} tokens")
+    scores = []
+    for i, value in enumerate(values):
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
+            raise FormatError(f"{PREFIX}scores[{i}] must be a number, not {value!r:.60}")
+        scores.append(value)
+    return scores
+
+
+def _word_boundary(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    """Where a text can be cut before a space without changing its pieces.
+
+    Pieces join to pieces only, so no piece ever spans two characters that stand side by side in
+    none. Most vocabularies have no piece with a letter before a space, so that words are
+    independent and what a word becomes can be remembered.
+    """
+    before = {UNDERSCORE}
+    for token in tokens:
+        at = token.find(UNDERSCORE, 1)
+        while at > 0:
+            before.add(token[at - 1])
+            at = token.find(UNDERSCORE, at + 1)
+    inside = "".join(map(re.escape, sorted(before)))
+    return re.compile(f"(?<=[^{inside}])(?={UNDERSCORE})")
