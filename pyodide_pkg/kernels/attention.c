@@ -1,0 +1,104 @@
+/* Attention of one query over the keys and values that a session keeps.
+ *
+ * Keys lie by fours of positions, so that a vector lane is a position and each score is summed over
+ * the head's dimensions in order; values lie position by position, so that a lane is a dimension
+ * and each output is summed over positions in order. */
+#include "numeric.h"
+
+static float *key_head(const tk_session *s, int32_t layer, int32_t kv_head) {
+    const tk_model *m = s->model;
+    size_t head = (size_t)layer * (size_t)m->n_kv_heads + (size_t)kv_head;
+    return s->keys + head * (size_t)s->capacity * (size_t)m->head_dim;
+}
+
+static float *value_head(const tk_session *s, int32_t layer, int32_t kv_head) {
+    const tk_model *m = s->model;
+    size_t head = (size_t)layer * (size_t)m->n_kv_heads + (size_t)kv_head;
+    return s->values + head * (size_t)s->capacity * (size_t)m->head_dim;
+}
+
+/* k and v are [n_kv_heads][head_dim]. */
+void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v) {
+    const tk_model *m = s->model;
+    int32_t hd = m->head_dim;
+    for (int32_t h = 0; h < m->n_kv_heads; h++) {
+        float *keys = key_head(s, layer, h) + (size_t)(pos / 4) * (size_t)hd * 4 + (pos & 3);
+        float *values = value_head(s, layer, h) + (size_t)pos * (size_t)hd;
+        for (int32_t d = 0; d < hd; d++) {
+            keys[4 * d] = k[h * hd + d];
+            values[d] = v[h * hd + d];
+        }
+    }
+}
+
+/* Scores of `blocks` times four positions. */
+TK_INLINE void score_blocks(float *out, const float *keys, const float *q, int32_t hd, v4f scale,
+                            const int blocks) {
+    v4f acc[8];
+    for (int b = 0; b < blocks; b++) acc[b] = splat4(0.0f);
+    for (int32_t d = 0; d < hd; d++) {
+        v4f qd = splat4(q[d]);
+        for (int b = 0; b < blocks; b++) acc[b] += qd * load4(keys + 4 * ((size_t)b * (size_t)hd + (size_t)d));
+    }
+    for (int b = 0; b < blocks; b++) store4(out + 4 * b, acc[b] * scale);
+}
+
+/* out[0 .. 4 width) = sum over positions of weight times value. */
+TK_INLINE void mix_values(float *out, const float *values, const float *weights, int32_t n,
+                          int32_t hd, v4f norm, const int width) {
+    v4f acc[8];
+    for (int j = 0; j < width; j++) acc[j] = splat4(0.0f);
+    for (int32_t t = 0; t < n; t++, values += hd) {
+        v4f w = splat4(weights[t]);
+        for (int j = 0; j < width; j++) acc[j] += w * load4(values + 4 * j);
+    }
+    for (int j = 0; j < width; j++) store4(out + 4 * j, acc[j] * norm);
+}
+
+/* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns the sum. */
+static float exponentials(float *scores, int32_t n) {
+    int32_t padded = (n + 3) & ~3;
+    for (int32_t t = n; t < padded; t++) scores[t] = -__builtin_inff();
+    v4f top = load4(scores);
+    for (int32_t t = 4; t < padded; t += 4) top = max4(load4(scores + t), top);
+    float m01 = top[0] > top[1] ? top[0] : top[1], m23 = top[2] > top[3] ? top[2] : top[3];
+    v4f m = splat4(m01 > m23 ? m01 : m23), sum = splat4(0.0f);
+    for (int32_t t = 0; t < padded; t += 4) {
+        v4f e = exp4(load4(scores + t) - m);
+        store4(scores + t, e);
+        sum += e;
+    }
+    return sum4(sum);
+}
+
+void tk_attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, const float *q, float *out) {
+    const tk_model *m = s->model;
+    int32_t hd = m->head_dim, n = pos + 1, kv = head / (m->n_heads / m->n_kv_heads);
+    const float *keys = key_head(s, layer, kv), *values = value_head(s, layer, kv);
+    v4f scale = splat4(m->attn_scale);
+    int32_t blocks = (n + 3) / 4, b = 0;
+    for (; b + 8 <= blocks; b += 8) score_blocks(s->scores + 4 * b, keys + (size_t)b * (size_t)hd * 4, q, hd, scale, 8);
+    for (; b + 2 <= blocks; b += 2) score_blocks(s->scores + 4 * b, keys + (size_t)b * (size_t)hd * 4, q, hd, scale, 2);
+    for (; b < blocks; b++) score_blocks(s->scores + 4 * b, keys + (size_t)b * (size_t)hd * 4, q, hd, scale, 1);
+    v4f norm = splat4(1.0f / exponentials(s->scores, n));
+    int32_t d = 0;
+    for (; d + 32 <= hd; d += 32) mix_values(out + d, values + d, s->scores, n, hd, norm, 8);
+    for (; d + 16 <= hd; d += 16) mix_values(out + d, values + d, s->scores, n, hd, norm, 4);
+    for (; d < hd; d += 4) mix_values(out + d, values + d, s->scores, n, hd, norm, 1);
+}
+
+/* Copies the first n positions of one session's keys and values into another of the same model,
+ * whatever their capacities: how a session grows and forks. */
+TK_EXPORT tk_int tk_session_copy(tk_int to, tk_int from, tk_int n) {
+    tk_session *dst = (tk_session *)to;
+    const tk_session *src = (const tk_session *)from;
+    const tk_model *m = src->model;
+    size_t used = (size_t)((n + 3) & ~(tk_int)3) * (size_t)m->head_dim * sizeof(float);
+    for (int32_t l = 0; l < m->n_layers; l++)
+        for (int32_t h = 0; h < m->n_kv_heads; h++) {
+            tk_move(key_head(dst, l, h), key_head(src, l, h), used);
+            tk_move(value_head(dst, l, h), value_head(src, l, h), used);
+        }
+    dst->n_past = (int32_t)n;
+    return 0;
+}

@@ -1,0 +1,166 @@
+/* Products of a packed matrix with the activations of one or more tokens.
+ *
+ * y[token][row] is summed over columns (floats) or over blocks of 32 columns (quantized, whose
+ * integer sums are exact in any order) from first to last, one accumulator per output. Tiles of
+ * several quads and tokens only change what stays in registers, never an order. */
+#include "simd.h"
+
+enum { SCALES = 4 * sizeof(float) };
+enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
+
+void tk_act_set(tk_act *a, const float *f, int32_t tokens, int32_t cols) {
+    a->f = f;
+    a->tokens = tokens;
+    a->cols = cols;
+    a->quantized = 0;
+}
+
+/* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
+static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *sum) {
+    v4i top = splat4i(0);
+    for (int i = 0; i < TK_QK; i += 4) {
+        v4i bits = (v4i)load4(x + i) & 0x7fffffff;   /* ordered like the magnitudes, NaN on top */
+        v4i more = bits > top;
+        top = (bits & more) | (top & ~more);
+    }
+    int32_t t01 = top[0] > top[1] ? top[0] : top[1], t23 = top[2] > top[3] ? top[2] : top[3];
+    union { int32_t i; float f; } amax = {t01 > t23 ? t01 : t23};
+    float d = amax.f / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
+    const v4f magic = splat4(12582912.0f);
+    v4i total = splat4i(0);
+    for (int i = 0; i < TK_QK; i += 4) {
+        v4i n = (v4i)(load4(x + i) * splat4(inverse) + magic) - (v4i)magic;
+        total += n;
+        for (int j = 0; j < 4; j++) q[i + j] = (int16_t)n[j];
+    }
+    *scale = d;
+    *sum = (total[0] + total[1]) + (total[2] + total[3]);
+}
+
+static void act_quantize(tk_act *a) {
+    size_t blocks = (size_t)a->tokens * (size_t)(a->cols / TK_QK);
+    for (size_t b = 0; b < blocks; b++)
+        quantize_block(a->f + b * TK_QK, a->q + b * TK_QK, a->scale + b, a->sum + b);
+    a->quantized = 1;
+}
+
+/* One tile: NQ quads of rows from w on, NT tokens from x on. */
+
+TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, size_t quad, const int16_t *x,
+                       const float *xs, int32_t blocks, const int NQ, const int NT) {
+    v4f acc[16];
+    for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
+    for (int32_t b = 0; b < blocks; b++, w += Q8_BLOCK) {
+        v4i dot[16];
+        for (int i = 0; i < NQ * NT; i++) dot[i] = splat4i(0);
+#pragma clang loop unroll_count(4)
+        for (int p = 0; p < TK_QK / 2; p++) {
+            v8s rows[8];
+            for (int q = 0; q < NQ; q++) rows[q] = widen8((const int8_t *)w + (size_t)q * quad + SCALES + 8 * p);
+            for (int t = 0; t < NT; t++) {
+                v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 2 * p);
+                for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
+            }
+        }
+        for (int q = 0; q < NQ; q++)
+            for (int t = 0; t < NT; t++) {
+                v4f scale = load4((const float *)(w + (size_t)q * quad)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
+            }
+    }
+    for (int q = 0; q < NQ; q++)
+        for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
+}
+
+TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, size_t quad, const int16_t *x,
+                       const float *xs, const int32_t *sums, int32_t blocks, const int NQ, const int NT) {
+    v4f acc[16];
+    for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
+    for (int32_t b = 0; b < blocks; b++, w += Q4_BLOCK) {
+        v4i dot[16];
+        for (int q = 0; q < NQ; q++)
+            for (int t = 0; t < NT; t++) dot[q * NT + t] = splat4i(-8 * sums[(size_t)t * (size_t)blocks + (size_t)b]);
+#pragma clang loop unroll(disable)
+        for (int v = 0; v < 4; v++) {
+            v8u words[8];
+            for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + (size_t)q * quad + SCALES + 16 * v);
+            for (int n = 0; n < 4; n++) {
+                v8s rows[8];
+                for (int q = 0; q < NQ; q++) rows[q] = (v8s)(n < 3 ? words[q] >> (4 * n) & 15 : words[q] >> 12);
+                for (int t = 0; t < NT; t++) {
+                    v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 8 * v + 2 * n);
+                    for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
+                }
+            }
+        }
+        for (int q = 0; q < NQ; q++)
+            for (int t = 0; t < NT; t++) {
+                v4f scale = load4((const float *)(w + (size_t)q * quad)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
+            }
+    }
+    for (int q = 0; q < NQ; q++)
+        for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
+}
+
+TK_INLINE v4f weights4(int32_t type, const uint8_t *w, int32_t col) {
+    switch (type) {
+    case TK_F32: return load4((const float *)w + 4 * (size_t)col);
+    case TK_F16: return half4((const uint16_t *)w + 4 * (size_t)col);
+    default: return bfloat4((const uint16_t *)w + 4 * (size_t)col);
+    }
+}
+
+TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, size_t quad, const float *x,
+                          int32_t cols, const int32_t type, const int NQ, const int NT) {
+    v4f acc[16];
+    for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
+    for (int32_t c = 0; c < cols; c++) {
+        v4f rows[8];
+        for (int q = 0; q < NQ; q++) rows[q] = weights4(type, w + (size_t)q * quad, c);
+        for (int t = 0; t < NT; t++) {
+            v4f xc = splat4(x[(size_t)t * (size_t)cols + (size_t)c]);
+            for (int q = 0; q < NQ; q++) acc[q * NT + t] += rows[q] * xc;
+        }
+    }
+    for (int q = 0; q < NQ; q++)
+        for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
+}
+
+/* One tile of any encoding: everything but NQ and NT is decided at run time. */
+TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, const tk_act *a,
+                    int32_t token, const int NQ, const int NT) {
+    const uint8_t *data = w->data + (size_t)quad * w->quad_bytes;
+    int32_t blocks = w->cols / TK_QK;
+    size_t at = (size_t)token * (size_t)w->cols, block_at = (size_t)token * (size_t)blocks;
+    float *out = y + (size_t)token * ystride + 4 * (size_t)quad;
+    switch (w->type) {
+    case TK_Q8_0: tile_q8(out, ystride, data, w->quad_bytes, a->q + at, a->scale + block_at, blocks, NQ, NT); break;
+    case TK_Q4_0: tile_q4(out, ystride, data, w->quad_bytes, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ, NT); break;
+    case TK_F32: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_F32, NQ, NT); break;
+    case TK_F16: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_F16, NQ, NT); break;
+    case TK_BF16: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_BF16, NQ, NT); break;
+    }
+}
+
+/* Kept out of line, so that each tile shape is compiled once. */
+static void tile_4x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 4, 1); }
+static void tile_1x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 1, 1); }
+static void tile_2x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 2, 4); }
+static void tile_1x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 1, 4); }
+
+/* y[token][4 quads] for the quads in [begin, end): y's rows are padded to whole quads. */
+void tk_matmul(float *y, const tk_tensor *w, tk_act *a, int32_t begin, int32_t end) {
+    if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
+    size_t stride = 4 * (size_t)w->quads;
+    int32_t tokens = a->tokens, whole = tokens & ~3, q = begin;
+    /* Quads outside, tokens inside: the weights of a tile stay in the nearest cache. */
+    for (; q + 2 <= end && whole; q += 2)
+        for (int32_t t = 0; t < whole; t += 4) tile_2x4(y, stride, w, q, a, t);
+    for (; q < end && whole; q++)
+        for (int32_t t = 0; t < whole; t += 4) tile_1x4(y, stride, w, q, a, t);
+    for (q = begin; q + 4 <= end && whole < tokens; q += 4)
+        for (int32_t t = whole; t < tokens; t++) tile_4x1(y, stride, w, q, a, t);
+    for (; q < end && whole < tokens; q++)
+        for (int32_t t = whole; t < tokens; t++) tile_1x1(y, stride, w, q, a, t);
+}

@@ -1,0 +1,213 @@
+/* From the rows of a GGUF tensor to the order that the products read, and single rows back.
+ *
+ * Rows are packed in quads of four, so that a vector lane is a row: no sum crosses lanes, and each
+ * output is summed in one order. A quad holds, column by column or block by block of 32 columns:
+ *
+ *   F32         [cols][4] floats
+ *   F16, BF16   [cols][4] 16-bit numbers
+ *   Q8_0        per block: 4 float scales; [16 pairs of columns][4 rows][2] bytes
+ *   Q4_0        per block: 4 float scales; [4 vectors][4 rows][2] 16-bit words, whose nibble n is
+ *               the weight (plus 8) of column 2 (4 vector + n) + {0, 1}
+ *
+ * Scales are widened to single precision, which costs 2 bytes a block and saves the kernel the
+ * conversion. To add an encoding: the four switches here and one kernel in matmul.c. */
+#include "simd.h"
+
+enum { SCALES = 4 * sizeof(float) };
+enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
+
+static uint16_t u16_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+static float half_to_float(uint16_t h) {
+    uint16_t four[4] = {h, 0, 0, 0};
+    return half4(four)[0];
+}
+
+static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
+
+/* Bytes of a quad, or 0 where the encoding is unknown or the columns do not fit it. */
+static size_t quad_size(tk_int type, tk_int cols) {
+    size_t n = (size_t)cols;
+    switch (type) {
+    case TK_F32: return n * 16;
+    case TK_F16: case TK_BF16: return n * 8;
+    case TK_Q8_0: return n % TK_QK ? 0 : n / TK_QK * Q8_BLOCK;
+    case TK_Q4_0: return n % TK_QK ? 0 : n / TK_QK * Q4_BLOCK;
+    default: return 0;
+    }
+}
+
+/* Bytes of `cols` values in the file's own layout. */
+static size_t source_size(tk_int type, tk_int cols) {
+    size_t n = (size_t)cols;
+    switch (type) {
+    case TK_F32: return n * 4;
+    case TK_F16: case TK_BF16: return n * 2;
+    case TK_Q8_0: return n / TK_QK * 34;
+    case TK_Q4_0: return n / TK_QK * 18;
+    default: return 0;
+    }
+}
+
+/* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
+TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
+    size_t quad = quad_size(type, cols);
+    if (!quad || rows <= 0) return 0;
+    size_t quads = ((size_t)rows + 3) / 4;
+    if (quads > PTRDIFF_MAX / quad) return 0;
+    tk_tensor *t = tk_new(sizeof *t);
+    if (!t) return 0;
+    *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)quads, quad, NULL};
+    t->data = tk_new(quad * quads);
+    if (t->data) return (tk_int)t;
+    tk_delete(t);
+    return 0;
+}
+
+TK_EXPORT tk_int tk_tensor_free(tk_int tensor) {
+    tk_tensor *t = (tk_tensor *)tensor;
+    if (t) tk_delete(t->data);
+    tk_delete(t);
+    return 0;
+}
+
+TK_EXPORT tk_int tk_tensor_bytes(tk_int tensor) {
+    const tk_tensor *t = (const tk_tensor *)tensor;
+    return (tk_int)((size_t)t->quads * t->quad_bytes);
+}
+
+/* Each packer puts one row into lane r of its quad and returns the first column whose value (or
+ * whose block's scale) is not finite, or -1. */
+
+static int32_t pack_f32(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
+    uint32_t *out = (uint32_t *)quad;
+    for (int32_t c = 0; c < cols; c++) {
+        uint32_t u;
+        __builtin_memcpy(&u, src + 4 * (size_t)c, 4);
+        if ((u & 0x7f800000u) == 0x7f800000u) return c;
+        out[4 * c + r] = u;
+    }
+    return -1;
+}
+
+static int32_t pack_16(uint8_t *quad, int r, const uint8_t *src, int32_t cols, uint16_t exponent) {
+    uint16_t *out = (uint16_t *)quad;
+    for (int32_t c = 0; c < cols; c++) {
+        uint16_t u = u16_at(src + 2 * (size_t)c);
+        if ((u & exponent) == exponent) return c;
+        out[4 * c + r] = u;
+    }
+    return -1;
+}
+
+static int32_t pack_q8(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 34, quad += Q8_BLOCK) {
+        uint16_t scale = u16_at(src);
+        if (!half_is_finite(scale)) return b * TK_QK;
+        ((float *)quad)[r] = half_to_float(scale);
+        for (int c = 0; c < TK_QK; c++) quad[SCALES + (c / 2) * 8 + r * 2 + (c & 1)] = src[2 + c];
+    }
+    return -1;
+}
+
+static int32_t pack_q4(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += Q4_BLOCK) {
+        uint16_t scale = u16_at(src);
+        if (!half_is_finite(scale)) return b * TK_QK;
+        ((float *)quad)[r] = half_to_float(scale);
+        uint16_t *words = (uint16_t *)(quad + SCALES);
+        for (int v = 0; v < 4; v++)
+            for (int j = 0; j < 2; j++) {
+                uint32_t word = 0;
+                for (int n = 0; n < 4; n++) {
+                    int c = 2 * (4 * v + n) + j;
+                    uint32_t nibble = c < 16 ? src[2 + c] & 15u : (uint32_t)src[2 + c - 16] >> 4;
+                    word |= nibble << (4 * n);
+                }
+                words[v * 8 + 2 * r + j] = (uint16_t)word;
+            }
+    }
+    return -1;
+}
+
+/* Packs `count` rows in the file's layout, from row `first` on. Returns 0, or 1 + the index in
+ * row-major order (from `first` on) of the first value that is not finite. */
+TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int source) {
+    tk_tensor *t = (tk_tensor *)tensor;
+    const uint8_t *src = (const uint8_t *)source;
+    size_t stride = source_size(t->type, t->cols);
+    for (tk_int i = 0; i < count; i++, src += stride) {
+        tk_int row = first + i;
+        uint8_t *quad = t->data + (size_t)(row / 4) * t->quad_bytes;
+        int r = (int)(row & 3);
+        int32_t bad = -1;
+        switch (t->type) {
+        case TK_F32: bad = pack_f32(quad, r, src, t->cols); break;
+        case TK_F16: bad = pack_16(quad, r, src, t->cols, 0x7c00); break;
+        case TK_BF16: bad = pack_16(quad, r, src, t->cols, 0x7f80); break;
+        case TK_Q8_0: bad = pack_q8(quad, r, src, t->cols); break;
+        case TK_Q4_0: bad = pack_q4(quad, r, src, t->cols); break;
+        }
+        if (bad >= 0) return 1 + i * t->cols + bad;
+    }
+    return 0;
+}
+
+/* A vector of n floats, for norms and the like; its data is plain. 0 where there is no memory. */
+TK_EXPORT tk_int tk_vector_new(tk_int n) {
+    tk_tensor *t = tk_new(sizeof *t);
+    if (!t) return 0;
+    *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, ((size_t)n + 3) / 4 * 16, NULL};
+    t->data = tk_new(t->quad_bytes);
+    if (t->data) return (tk_int)t;
+    tk_delete(t);
+    return 0;
+}
+
+/* Fills a vector from the file's encoding `type`. Returns as tk_pack_rows. */
+TK_EXPORT tk_int tk_vector_set(tk_int vector, tk_int type, tk_int source) {
+    tk_tensor *t = (tk_tensor *)vector;
+    float *out = (float *)t->data;
+    tk_dequantize(type, source, (tk_int)out, t->cols);
+    for (int32_t i = 0; i < t->cols; i++)
+        if (!tk_finite(out + i, 1)) return 1 + i;
+    return 0;
+}
+
+/* The address of a vector's floats. */
+TK_EXPORT tk_int tk_vector_data(tk_int vector) { return (tk_int)((tk_tensor *)vector)->data; }
+
+/* One row as floats: how a token is looked up in the embeddings. */
+void tk_row(const tk_tensor *t, int32_t row, float *out) {
+    const uint8_t *quad = t->data + (size_t)(row / 4) * t->quad_bytes;
+    int r = row & 3;
+    for (int32_t c = 0; c < t->cols; c++) {
+        const uint8_t *block;
+        switch (t->type) {
+        case TK_F32: out[c] = ((const float *)quad)[4 * c + r]; break;
+        case TK_F16: out[c] = half_to_float(((const uint16_t *)quad)[4 * c + r]); break;
+        case TK_BF16: {
+            union { uint32_t u; float f; } v = {(uint32_t)((const uint16_t *)quad)[4 * c + r] << 16};
+            out[c] = v.f;
+            break;
+        }
+        case TK_Q8_0:
+            block = quad + (size_t)(c / TK_QK) * Q8_BLOCK;
+            out[c] = ((const float *)block)[r] *
+                     (float)(int8_t)block[SCALES + (c % TK_QK / 2) * 8 + r * 2 + (c & 1)];
+            break;
+        case TK_Q4_0: {
+            block = quad + (size_t)(c / TK_QK) * Q4_BLOCK;
+            int pair = c % TK_QK / 2;
+            uint16_t word = ((const uint16_t *)(block + SCALES))[pair / 4 * 8 + 2 * r + (c & 1)];
+            out[c] = ((const float *)block)[r] * (float)((word >> (4 * (pair & 3)) & 15) - 8);
+            break;
+        }
+        }
+    }
+}
+
+TK_EXPORT tk_int tk_tensor_row(tk_int tensor, tk_int row, tk_int out) {
+    tk_row((const tk_tensor *)tensor, (int32_t)row, (float *)out);
+    return 0;
+}

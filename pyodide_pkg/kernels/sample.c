@@ -1,0 +1,284 @@
+/* From logits to the next token.
+ *
+ * The order of the stages: logit bias and repetition penalty, temperature, top-k, top-p, min-p, the
+ * draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors, and only
+ * the few candidates that survive are ordered. The random number of a draw depends on the seed and
+ * the position alone, so that a text continued, or begun again half-way, draws the same. */
+#include "numeric.h"
+
+enum { CHUNK = 256 };   /* floats added up in lanes before they go into a double */
+
+/* Mirrored in thimble/sampling.py. */
+typedef struct {
+    uint64_t seed;
+    double temperature, top_p, min_p, repetition_penalty;
+    int64_t recent, bias_ids, bias_values;   /* addresses: int32 ids, int32 ids, floats */
+    int32_t position, top_k, n_top, n_recent, n_bias, reserved;
+} tk_sampling;
+
+typedef struct {
+    int32_t id, n_top;
+    float logprob, entropy;          /* of the model's own distribution, nats */
+    int32_t top_ids[TK_MAX_TOP];
+    float top_logprobs[TK_MAX_TOP];
+} tk_choice;
+
+typedef struct { float weight; int32_t id; } tk_candidate;
+
+static float max_of(const float *x, int32_t n) {
+    v4f m = splat4(-__builtin_inff());
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) m = max4(load4(x + i), m);
+    float top = m[0];
+    for (int j = 1; j < 4; j++) top = m[j] > top ? m[j] : top;
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+/* The sum of one chunk, n <= CHUNK values: four lanes, then the lanes. */
+static float chunk_sum(const float *x, int32_t n) {
+    v4f sum = splat4(0.0f);
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) sum += load4(x + i);
+    for (; i < n; i++) sum[i & 3] += x[i];
+    return sum4(sum);
+}
+
+static int32_t chunk_size(int32_t n, int32_t at) { return n - at < CHUNK ? n - at : CHUNK; }
+
+static double total_of(const float *x, int32_t n) {
+    double total = 0.0;
+    for (int32_t at = 0; at < n; at += CHUNK) total += (double)chunk_sum(x + at, chunk_size(n, at));
+    return total;
+}
+
+/* w[i] = exp((x[i] - top) * scale); w has room for n rounded up to 4, x is readable that far. */
+static void exponentials(float *w, const float *x, int32_t n, float top, float scale) {
+    for (int32_t i = 0; i < n; i += 4) store4(w + i, exp4((load4(x + i) - splat4(top)) * splat4(scale)));
+}
+
+/* Whether candidate a comes before b: larger weight first, then smaller id. */
+TK_INLINE int before(tk_candidate a, tk_candidate b) {
+    return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
+}
+
+/* Heap whose root is the last of its candidates. */
+static void sift_down(tk_candidate *heap, int32_t n, int32_t i) {
+    tk_candidate moved = heap[i];
+    for (int32_t child = 2 * i + 1; child < n; child = 2 * i + 1) {
+        if (child + 1 < n && before(heap[child], heap[child + 1])) child++;
+        if (!before(moved, heap[child])) break;
+        heap[i] = heap[child];
+        i = child;
+    }
+    heap[i] = moved;
+}
+
+static void sort_candidates(tk_candidate *c, int32_t n) {
+    for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
+    for (int32_t end = n - 1; end > 0; end--) {
+        tk_candidate last = c[0];
+        c[0] = c[end];
+        c[end] = last;
+        sift_down(c, end, 0);
+    }
+}
+
+/* The k first of n values, unordered; returns how many. */
+static int32_t select_top(tk_candidate *out, const float *x, int32_t n, int32_t k) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (count < k) {
+            out[count++] = (tk_candidate){x[i], i};
+            if (count == k) for (int32_t j = k / 2 - 1; j >= 0; j--) sift_down(out, k, j);
+        } else if (x[i] > out[0].weight) {
+            out[0] = (tk_candidate){x[i], i};
+            sift_down(out, k, 0);
+        }
+    }
+    return count;
+}
+
+/* The model's own distribution: log-probability of an id, entropy, best alternatives. weights:
+ * scratch of n rounded up to 4. Returns -1 where the logits hold a NaN or nothing finite. */
+static int describe(const float *logits, int32_t n, int32_t id, int32_t n_top, float *weights, tk_choice *out) {
+    float top = max_of(logits, n);
+    exponentials(weights, logits, n, top, 1.0f);
+    double total = total_of(weights, n), moment = 0.0;
+    if (!(total >= 1.0) || !(top > -__builtin_inff())) return -1;
+    double log_total = tk_log(total);
+    for (int32_t at = 0; at < n; at += CHUNK) {
+        int32_t size = chunk_size(n, at);
+        v4f sum = splat4(0.0f);
+        for (int32_t i = 0; i < size; i++)
+            if (weights[at + i] > 0.0f) sum[i & 3] += weights[at + i] * (logits[at + i] - top);
+        moment += (double)sum4(sum);
+    }
+    out->id = id;
+    out->logprob = (float)((double)logits[id] - (double)top - log_total);
+    out->entropy = (float)(log_total - moment / total);
+    tk_candidate best[TK_MAX_TOP];
+    out->n_top = n_top > 0 ? select_top(best, logits, n, n_top) : 0;
+    sort_candidates(best, out->n_top);
+    for (int32_t i = 0; i < out->n_top; i++) {
+        out->top_ids[i] = best[i].id;
+        out->top_logprobs[i] = (float)((double)best[i].weight - (double)top - log_total);
+    }
+    return 0;
+}
+
+/* Steele, Lea & Flood 2014: the finalizer of SplitMix64. */
+static uint64_t mix64(uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+/* Uniform in [0, 1), from seed and position. */
+static double uniform(uint64_t seed, int32_t position) {
+    uint64_t z = mix64(mix64(seed + 0x9e3779b97f4a7c15ull) + ((uint64_t)position + 1) * 0x9e3779b97f4a7c15ull);
+    return (double)(z >> 11) * 0x1p-53;
+}
+
+static int32_t argmax(const float *x, int32_t n) {
+    float top = max_of(x, n);
+    for (int32_t i = 0; i < n; i++)
+        if (x[i] == top) return i;
+    return -1;
+}
+
+/* Bias and repetition penalty (Keskar et al. 2019, over each recent id once), in place. */
+static void adjust(float *logits, int32_t n, const tk_sampling *s) {
+    const int32_t *recent = (const int32_t *)(intptr_t)s->recent;
+    const int32_t *ids = (const int32_t *)(intptr_t)s->bias_ids;
+    const float *values = (const float *)(intptr_t)s->bias_values;
+    float penalty = (float)s->repetition_penalty;
+    for (int32_t i = 0; i < s->n_bias; i++)
+        if (ids[i] >= 0 && ids[i] < n) logits[ids[i]] += values[i];
+    for (int32_t i = 0; i < s->n_recent; i++)
+        if (recent[i] >= 0 && recent[i] < n) {
+            float *l = logits + recent[i];
+            *l = *l > 0.0f ? *l / penalty : *l * penalty;
+        }
+}
+
+/* All ids whose weight is at least `least`; returns how many. */
+static int32_t collect(tk_candidate *out, const float *w, int32_t n, float least) {
+    int32_t count = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (w[i] >= least) out[count++] = (tk_candidate){w[i], i};
+    return count;
+}
+
+/* The ordered candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
+static int32_t truncate(tk_candidate *out, const float *w, int32_t n, const tk_sampling *s) {
+    int32_t count, limited = s->top_k > 0 && s->top_k < n;
+    double total = 0.0;
+    float least = 0x1p-4f;
+    if (limited) {
+        count = select_top(out, w, n, s->top_k);
+    } else {
+        /* Candidates by falling thresholds, until they hold the mass that top-p asks for. */
+        total = total_of(w, n);
+        for (;; least *= 0x1p-4f) {
+            double mass = 0.0;
+            count = collect(out, w, n, least);
+            for (int32_t i = 0; i < count; i++) mass += (double)out[i].weight;
+            if ((s->top_p < 1.0 && mass >= s->top_p * total) || least < 0x1p-120f) break;
+            if (s->top_p >= 1.0 && (double)least <= s->min_p) break;
+        }
+    }
+    sort_candidates(out, count);
+    if (limited) for (int32_t i = 0; i < count; i++) total += (double)out[i].weight;
+    int32_t kept = 0;
+    for (double mass = 0.0; kept < count; kept++) {
+        if (kept && mass >= s->top_p * total && s->top_p < 1.0) break;
+        if (kept && (double)out[kept].weight < s->min_p) break;
+        mass += (double)out[kept].weight;
+    }
+    return kept;
+}
+
+static int32_t draw_all(const float *w, int32_t n, double u) {
+    double target = u * total_of(w, n), sum = 0.0;
+    int32_t last = 0;
+    for (int32_t at = 0; at < n; at += CHUNK) {
+        int32_t size = chunk_size(n, at);
+        double next = sum + (double)chunk_sum(w + at, size);
+        if (next > target)
+            for (int32_t i = at; i < at + size; i++) {
+                sum += (double)w[i];
+                if (w[i] > 0.0f) last = i;
+                if (sum > target) return i;
+            }
+        else if (next > sum) last = at + size - 1;
+        sum = next;
+    }
+    while (last > 0 && !(w[last] > 0.0f)) last--;
+    return last;
+}
+
+static int32_t draw_from(const tk_candidate *c, int32_t n, double u) {
+    double total = 0.0, sum = 0.0;
+    for (int32_t i = 0; i < n; i++) total += (double)c[i].weight;
+    for (int32_t i = 0; i < n; i++) {
+        sum += (double)c[i].weight;
+        if (sum > u * total) return c[i].id;
+    }
+    return c[n - 1].id;
+}
+
+/* Bytes of scratch that sampling over n logits takes. */
+TK_EXPORT tk_int tk_sample_scratch(tk_int n) { return (n + 4) * (tk_int)(2 * sizeof(float) + sizeof(tk_candidate)); }
+
+TK_EXPORT tk_int tk_choice_bytes(void) { return sizeof(tk_choice); }
+
+/* Chooses one token from logits [n padded to 4]. Returns 0, or -1 where they hold a NaN or leave
+ * nothing to choose from. */
+TK_EXPORT tk_int tk_sample(tk_int logits_at, tk_int count, tk_int sampling, tk_int scratch, tk_int choice) {
+    const float *logits = (const float *)logits_at, *base = logits;
+    const tk_sampling *s = (const tk_sampling *)sampling;
+    tk_choice *out = (tk_choice *)choice;
+    int32_t n = (int32_t)count, id;
+    size_t room = ((size_t)n + 3) & ~(size_t)3;
+    float *weights = (float *)scratch, *adjusted = weights + room;
+    tk_candidate *candidates = (tk_candidate *)(adjusted + room);
+    if (s->n_bias || (s->n_recent && s->repetition_penalty != 1.0)) {
+        tk_move(adjusted, logits, (size_t)n * sizeof(float));
+        adjust(adjusted, n, s);
+        base = adjusted;
+    }
+    float top = max_of(base, n);
+    if (!(top > -__builtin_inff()) || !(top < __builtin_inff())) return -1;
+    if (s->temperature <= 0.0) {
+        id = argmax(base, n);
+    } else {
+        double u = uniform(s->seed, s->position);
+        exponentials(weights, base, n, top, (float)(1.0 / s->temperature));
+        if ((s->top_k <= 0 || s->top_k >= n) && s->top_p >= 1.0 && s->min_p <= 0.0)
+            id = draw_all(weights, n, u);
+        else
+            id = draw_from(candidates, truncate(candidates, weights, n, s), u);
+    }
+    return describe(logits, n, id, s->n_top, weights, out);
+}
+
+/* Computes n tokens and chooses the next: see tk_forward and tk_sample, whose errors come back as
+ * they are. */
+TK_EXPORT tk_int tk_step(tk_int session, tk_int ids, tk_int n, tk_int logits, tk_int sampling, tk_int scratch, tk_int choice) {
+    tk_int bad = n ? tk_forward(session, ids, n, 0, logits) : 0;
+    if (bad) return bad;
+    return tk_sample(logits, ((const tk_session *)session)->model->n_vocab, sampling, scratch, choice);
+}
+
+/* Describes one id per row of logits [rows][n padded to 4]: how a given text is read. Returns 0, or
+ * -1 - the row whose logits are not usable. */
+TK_EXPORT tk_int tk_describe(tk_int logits_at, tk_int count, tk_int rows, tk_int ids, tk_int n_top, tk_int scratch, tk_int choices) {
+    const float *logits = (const float *)logits_at;
+    size_t room = ((size_t)count + 3) & ~(size_t)3;
+    for (tk_int r = 0; r < rows; r++)
+        if (describe(logits + (size_t)r * room, (int32_t)count, ((const int32_t *)ids)[r], (int32_t)n_top,
+                     (float *)scratch, (tk_choice *)choices + r))
+            return -1 - r;
+    return 0;
+}

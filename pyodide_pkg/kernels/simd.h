@@ -1,0 +1,85 @@
+/* Vectors of 128 bits in clang's portable form, and the two operations that it does not spell. */
+#ifndef TK_SIMD_H
+#define TK_SIMD_H
+
+#include "thimble.h"
+#if defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+typedef float v4f __attribute__((vector_size(16)));
+typedef int32_t v4i __attribute__((vector_size(16)));
+typedef uint32_t v4u __attribute__((vector_size(16)));
+typedef int16_t v8s __attribute__((vector_size(16)));
+typedef uint16_t v8u __attribute__((vector_size(16)));
+typedef int8_t v8c __attribute__((vector_size(8)));
+typedef uint16_t v4us __attribute__((vector_size(8)));
+
+/* The same, at any address. */
+typedef v4f v4f_any __attribute__((aligned(4)));
+typedef v4i v4i_any __attribute__((aligned(4)));
+typedef v8s v8s_any __attribute__((aligned(2)));
+typedef v8c v8c_any __attribute__((aligned(1)));
+typedef v4us v4us_any __attribute__((aligned(2)));
+
+TK_INLINE v4f load4(const float *p) { return *(const v4f_any *)p; }
+TK_INLINE void store4(float *p, v4f v) { *(v4f_any *)p = v; }
+TK_INLINE v4f splat4(float x) { return (v4f){x, x, x, x}; }
+TK_INLINE v4i splat4i(int32_t x) { return (v4i){x, x, x, x}; }
+
+/* Four bytes of a pair of 16-bit numbers, in all four lanes. */
+TK_INLINE v8s splat_pair(const int16_t *p) {
+    int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return (v8s)splat4i(pair);
+}
+
+/* Eight signed bytes, widened. */
+TK_INLINE v8s widen8(const int8_t *p) {
+    return __builtin_convertvector(*(const v8c_any *)p, v8s);
+}
+
+/* Lane i is a[2i] b[2i] + a[2i+1] b[2i+1]. */
+TK_INLINE v4i dot_pairs(v8s a, v8s b) {
+#if defined(__wasm_simd128__)
+    return (v4i)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+#elif defined(__SSE2__)
+    return (v4i)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__ARM_NEON)
+    int32x4_t lo = vmull_s16(vget_low_s16((int16x8_t)a), vget_low_s16((int16x8_t)b));
+    int32x4_t hi = vmull_s16(vget_high_s16((int16x8_t)a), vget_high_s16((int16x8_t)b));
+    return (v4i)vpaddq_s32(lo, hi);
+#else
+    v4i r;
+    for (int i = 0; i < 4; i++) r[i] = a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+    return r;
+#endif
+}
+
+/* The one order in which four lanes are added up. */
+TK_INLINE float sum4(v4f v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+TK_INLINE v4f max4(v4f a, v4f b) {
+    v4i m = a > b;
+    return (v4f)(((v4i)a & m) | ((v4i)b & ~m));
+}
+
+/* Half precision to single, four lanes, exact: the exponent is rebiased by a multiplication with a
+ * power of two, which also handles subnormal halves. Halves that are infinite or NaN do not come
+ * here: pack.c refuses them. */
+TK_INLINE v4f half4(const uint16_t *p) {
+    v4u h = __builtin_convertvector(*(const v4us_any *)p, v4u);
+    v4u magnitude = (h & 0x7fff) << 13;
+    v4f f = (v4f)magnitude * splat4(0x1p112f);
+    return (v4f)((v4u)f | ((h & 0x8000) << 16));
+}
+
+TK_INLINE v4f bfloat4(const uint16_t *p) {
+    return (v4f)(__builtin_convertvector(*(const v4us_any *)p, v4u) << 16);
+}
+
+#endif

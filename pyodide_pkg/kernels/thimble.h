@@ -1,0 +1,108 @@
+/* The kernels' types, and what they promise.
+ *
+ * One portable C source for WebAssembly and native machines. Exported functions take and return
+ * integers of pointer width only (`tk_int`): addresses, counts, ids; numbers with a fraction travel
+ * in memory. They know nothing of files, text or Python.
+ *
+ * Bits are a promise: the same inputs give the same bits on every machine. So every sum of floats
+ * has one fixed order that depends neither on the vector width nor on how work is divided, no
+ * multiply and add are fused (-ffp-contract=off), and exp, log, sin and cos are our own.
+ */
+#ifndef THIMBLE_H
+#define THIMBLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TK_EXPORT __attribute__((visibility("default"), used))
+#define TK_INLINE static inline __attribute__((always_inline))
+
+typedef intptr_t tk_int;
+
+enum { TK_ABI_VERSION = 1 };
+enum { TK_BATCH = 32 };      /* tokens that pass through the layers together */
+enum { TK_QK = 32 };         /* values that share one scale, in weights and activations */
+enum { TK_MAX_TOP = 64 };    /* alternatives that a sampling step can report */
+
+/* Encodings, by ggml's numbers. */
+enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
+
+/* A matrix, rows × cols, packed by quads of four rows (see pack.c). Rows are padded to quads with
+ * zeros. */
+typedef struct {
+    int32_t type, rows, cols, quads;
+    size_t quad_bytes;
+    uint8_t *data;
+} tk_tensor;
+
+/* Which tensor is which; the order is mirrored in thimble/kernel.py. */
+enum {
+    TK_TOKEN_EMBD, TK_OUTPUT_NORM, TK_OUTPUT,              /* once */
+    TK_ATTN_NORM, TK_ATTN_Q, TK_ATTN_K, TK_ATTN_V, TK_ATTN_OUTPUT,
+    TK_FFN_NORM, TK_FFN_GATE, TK_FFN_UP, TK_FFN_DOWN,      /* per layer */
+    TK_SLOTS
+};
+enum { TK_LAYER_SLOTS = TK_SLOTS - TK_ATTN_NORM };
+
+typedef struct {
+    /* set by the caller, in this order, as int32 */
+    int32_t n_layers, dim, n_heads, n_kv_heads, head_dim, hidden_dim, n_vocab, rope_dim;
+    int32_t rope_interleaved;
+    float norm_eps, attn_scale;
+    double *rope_freq;                    /* [rope_dim / 2], radians a position */
+    tk_tensor *globals[TK_ATTN_NORM];
+    tk_tensor **layers;                   /* [n_layers][TK_LAYER_SLOTS] */
+} tk_model;
+
+/* Activations of up to TK_BATCH tokens in the two forms that products read. */
+typedef struct {
+    const float *f;     /* [tokens][cols] */
+    int16_t *q;         /* [tokens][cols]: rounded to 8 bits, widened to 16 once */
+    float *scale;       /* [tokens][cols / TK_QK] */
+    int32_t *sum;       /* [tokens][cols / TK_QK]: sum of q in the block */
+    int32_t tokens, cols, quantized;
+} tk_act;
+
+/* A sequence: its keys and values, and the scratch that computing its next tokens takes. */
+typedef struct {
+    const tk_model *model;
+    int32_t capacity, n_past;             /* positions; capacity is a multiple of 4 */
+    float *keys;      /* [n_layers][n_kv_heads][capacity / 4][head_dim][4]: lane is position */
+    float *values;    /* [n_layers][n_kv_heads][capacity][head_dim] */
+    float *scores;    /* [capacity] */
+    float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;
+    int16_t *act_q;
+    float *act_scale;
+    int32_t *act_sum;
+} tk_session;
+
+/* memory.c */
+void *tk_new(size_t bytes);               /* 64-byte aligned, zeroed; NULL when there is none */
+void tk_delete(void *p);
+void tk_move(void *dst, const void *src, size_t bytes);
+
+/* pack.c */
+void tk_row(const tk_tensor *t, int32_t row, float *out);
+
+/* quantize.c */
+tk_int tk_dequantize(tk_int type, tk_int src, tk_int dst, tk_int n);
+
+/* forward.c */
+tk_int tk_forward(tk_int session, tk_int ids, tk_int n, tk_int all, tk_int logits);
+
+/* matmul.c */
+void tk_act_set(tk_act *a, const float *f, int32_t tokens, int32_t cols);
+void tk_matmul(float *y, const tk_tensor *w, tk_act *a, int32_t quad_begin, int32_t quad_end);
+
+/* attention.c */
+void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);
+void tk_attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, const float *q, float *out);
+
+/* layers.c */
+void tk_rmsnorm(float *y, const float *x, const float *w, int32_t n, float eps);
+void tk_swiglu(float *gate, const float *up, int32_t n);
+void tk_rope_table(const tk_model *m, int32_t pos, float *cos_sin);
+void tk_rope(const tk_model *m, const float *cos_sin, float *x, int32_t n_heads);
+int32_t tk_finite(const float *x, size_t n);
+
+#endif

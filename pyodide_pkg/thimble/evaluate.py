@@ -1,0 +1,76 @@
+"""How well a model predicts text: bits per byte."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .errors import OptionError
+from .model import Model
+
+SEPARATOR = "<|endoftext|>"
+"""The line that divides stories in a file."""
+MAX_TOKENS = 512
+"""Where a story is cut, its first token included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`nats` is the sum of negative log-likelihoods of `tokens` tokens, which are `bytes` bytes of
+    UTF-8."""
+
+    nats: float
+    tokens: int
+    bytes: int
+    stories: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+    @property
+    def nats_per_token(self) -> float:
+        return self.nats / self.tokens
+
+
+def split_stories(text: str) -> list[str]:
+    """The stories of a file, stripped, empty ones left out."""
+    parts = text.replace("\r\n", "\n").split(SEPARATOR)
+    return [story for part in parts if (story := part.strip())]
+
+
+def evaluate_text(
+    model: Model,
+    stories: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Bits per byte over stories, each on its own, begun with the model's BOS token where it has
+    one and cut at 512 tokens; the first token is not predicted and its bytes do not count.
+
+    `progress(done, total)` counts stories. Raises OptionError where there is nothing to predict.
+    """
+    tokenizer = model.tokenizer
+    nats, tokens, size = 0.0, 0, 0
+    for done, story in enumerate(stories, 1):
+        ids = tokenizer.encode(story, add_special=False)
+        if tokenizer.bos_id is not None:
+            ids = [tokenizer.bos_id, *ids]
+        ids = ids[: min(MAX_TOKENS, model.config.n_ctx)]
+        session = model.session()
+        for choice in session.score(ids):
+            nats -= choice.logprob
+            tokens += 1
+        session.close()
+        predicted = len(tokenizer.decode(ids).encode()) if len(ids) > 1 else 0
+        if tokenizer.bos_id is None and ids:
+            predicted -= len(tokenizer.decode(ids[:1]).encode())
+        elif ids:
+            predicted -= len(tokenizer.decode(ids[:1], skip_special=False).encode())
+        size += predicted
+        if progress:
+            progress(done, len(stories))
+    if not tokens or size <= 0:
+        raise OptionError("the text has nothing to predict: it needs at least two tokens")
+    return Evaluation(nats, tokens, size, len(stories))

@@ -1,0 +1,125 @@
+"""Text that is written token by token: prompt in, pieces out, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import ContextError, OptionError
+from .sampling import Sampler, SamplingParams
+from .tokenizer import StreamDecoder
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one token brought.
+
+    `text` is what can be shown now: it never ends inside a UTF-8 character, nor inside what may
+    become a stop string, so it may be empty and the next one longer. `logprob`, `entropy` (nats)
+    and `top` (id, logprob) are of the model's own distribution. `finish_reason` is None but on the
+    last piece: "stop" for an end-of-text token or a stop string, "length" for a limit.
+    """
+
+    text: str
+    id: int
+    logprob: float
+    entropy: float
+    top: tuple[tuple[int, float], ...]
+    finish_reason: str | None = None
+
+
+class StopStrings:
+    """Lets text through up to the first stop string, and holds back what may become one."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(stop)
+        self._held = ""
+        self.found = False
+
+    def push(self, text: str) -> str:
+        """The part of the text so far that can be shown; nothing more after a stop string."""
+        self._held += text
+        ends = [at for s in self._stop if (at := self._held.find(s)) >= 0]
+        if ends:
+            self.found = True
+            shown, self._held = self._held[: min(ends)], ""
+            return shown
+        keep = max((self._overlap(s) for s in self._stop), default=0)
+        split = len(self._held) - keep
+        shown, self._held = self._held[:split], self._held[split:]
+        return shown
+
+    def flush(self) -> str:
+        """What was held back, when nothing more will come."""
+        shown, self._held = self._held, ""
+        return shown
+
+    def _overlap(self, stop: str) -> int:
+        """Characters at the end of the held text that `stop` begins with."""
+        for n in range(min(len(stop) - 1, len(self._held)), 0, -1):
+            if self._held.endswith(stop[:n]):
+                return n
+        return 0
+
+
+def prompt_ids(model: Model, prompt: str | Sequence[int], *, first: bool) -> list[int]:
+    """The ids of a prompt; the first text of a session begins with the model's BOS token."""
+    if not isinstance(prompt, str):
+        return list(prompt)
+    if prompt or first:
+        return model.tokenizer.encode(prompt, add_special=first)
+    return []
+
+
+def generate(
+    session: Session, prompt: str | Sequence[int], params: SamplingParams
+) -> Iterator[Piece]:
+    """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
+
+    Every piece's token is in the session when the piece comes, but for an end-of-text token. The
+    same session tokens, params and seed give the same pieces. Raises OptionError where there is
+    nothing to begin with, ContextError where the prompt leaves no room for one token.
+    """
+    model = session.model
+    ids = prompt_ids(model, prompt, first=len(session) == 0)
+    if not ids and not len(session):
+        raise OptionError("the prompt is empty and the model has no token to begin a text with")
+    if len(session) + len(ids) >= session.n_ctx:
+        raise ContextError(
+            f"the prompt has {len(ids):,} tokens after {len(session):,}; the context holds "
+            f"{session.n_ctx:,}, so at most {max(0, session.n_ctx - 1 - len(session)):,} fit"
+        )
+    session.append(ids)
+    sampler = Sampler(model.kernel, model.config.n_vocab, params)
+    return _pieces(session, sampler)
+
+
+def _pieces(session: Session, sampler: Sampler) -> Iterator[Piece]:
+    tokenizer, params = session.model.tokenizer, sampler.params
+    decoder, stop = StreamDecoder(tokenizer), StopStrings(params.stop)
+    try:
+        for count in range(1, params.max_tokens + 1):
+            choice = session.sample(sampler)
+            reason = None
+            if choice.id in tokenizer.eog_ids:
+                reason, text = "stop", stop.push(decoder.flush())
+            else:
+                session.accept(choice.id)
+                text = stop.push(decoder.push(choice.id))
+                if count == params.max_tokens or len(session) >= session.n_ctx:
+                    reason = "length"
+                    text += stop.push(decoder.flush())
+            if stop.found:
+                reason = "stop"
+            elif reason:
+                text += stop.flush()
+            yield Piece(text, choice.id, choice.logprob, choice.entropy, choice.top, reason)
+            if reason:
+                return
+    finally:
+        sampler.close()

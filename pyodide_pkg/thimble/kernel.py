@@ -1,0 +1,141 @@
+"""How Python reaches kernel memory and calls kernels.
+
+Nobody else assumes that kernel memory is Python's own: everything goes through `Kernel`, whose
+addresses are plain integers. `CKernel` runs the shared library that stands beside this file, whose
+memory is the process's: natively, and in Pyodide, where it is a side module in Python's own heap.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from array import array
+from pathlib import Path
+from typing import Protocol
+
+from .errors import MemoryLimitError, ThimbleError
+
+ABI_VERSION = 1
+"""Of the kernels that this package can call (`TK_ABI_VERSION`)."""
+BATCH = 32
+"""Tokens that pass through the layers together (`TK_BATCH`)."""
+MAX_TOP = 64
+"""Alternatives that one sampling step can report (`TK_MAX_TOP`)."""
+
+Bytes = bytes | bytearray | memoryview
+
+SLOTS = {
+    "token_embd.weight": 0,
+    "output_norm.weight": 1,
+    "output.weight": 2,
+    "attn_norm.weight": 3,
+    "attn_q.weight": 4,
+    "attn_k.weight": 5,
+    "attn_v.weight": 6,
+    "attn_output.weight": 7,
+    "ffn_norm.weight": 8,
+    "ffn_gate.weight": 9,
+    "ffn_up.weight": 10,
+    "ffn_down.weight": 11,
+}
+"""Which tensor goes where in a kernel's model, by its name without `blk.N.` (the enum in
+`thimble.h`)."""
+
+
+class Kernel(Protocol):
+    """A memory, and the kernels that work in it."""
+
+    def alloc(self, nbytes: int, what: str) -> int:
+        """Address of `nbytes` zeroed bytes; MemoryLimitError naming `what` where there is no room."""
+
+    def free(self, address: int) -> None:
+        """Give memory from `alloc` back."""
+
+    def write(self, address: int, data: Bytes) -> None:
+        """Copy bytes in."""
+
+    def read(self, address: int, nbytes: int) -> bytes:
+        """Copy bytes out."""
+
+    def call(self, name: str, *args: int) -> int:
+        """Run the kernel `tk_NAME`."""
+
+
+class CKernel:
+    """The kernels in a shared library, through ctypes."""
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._library = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise ThimbleError(f"the kernels at {path} cannot be loaded: {error}") from error
+        self._functions: dict[str, ctypes._NamedFuncPointer] = {}
+        found = self.call("abi")
+        if found != ABI_VERSION:
+            raise ThimbleError(f"the kernels at {path} are of version {found}, not {ABI_VERSION}")
+
+    def call(self, name: str, *args: int) -> int:
+        function = self._functions.get(name)
+        if function is None:
+            function = getattr(self._library, "tk_" + name)
+            function.argtypes = [ctypes.c_ssize_t] * len(args)
+            function.restype = ctypes.c_ssize_t
+            self._functions[name] = function
+        result: int = function(*args)
+        return result
+
+    def alloc(self, nbytes: int, what: str) -> int:
+        address = self.call("alloc", nbytes)
+        if address == 0:
+            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
+        return address
+
+    def free(self, address: int) -> None:
+        self.call("free", address)
+
+    def write(self, address: int, data: Bytes) -> None:
+        view = memoryview(data).cast("B")
+        target = (ctypes.c_char * view.nbytes).from_address(address)
+        memoryview(target).cast("B")[:] = view
+
+    def read(self, address: int, nbytes: int) -> bytes:
+        return ctypes.string_at(address, nbytes)
+
+
+class Scratch:
+    """Kernel memory that frees itself when closed or forgotten."""
+
+    def __init__(self, kernel: Kernel, nbytes: int, what: str) -> None:
+        self.kernel = kernel
+        self.nbytes = nbytes
+        self.address = kernel.alloc(nbytes, what)
+
+    def close(self) -> None:
+        address, self.address = self.address, 0
+        if address:
+            self.kernel.free(address)
+
+    def __del__(self) -> None:
+        if getattr(self, "address", 0):
+            self.close()
+
+    def write(self, data: Bytes, offset: int = 0) -> None:
+        self.kernel.write(self.address + offset, data)
+
+    def floats(self, count: int, offset: int = 0) -> array[float]:
+        """`count` float32 numbers, copied out."""
+        return array("f", self.kernel.read(self.address + offset, 4 * count))
+
+
+def library_path() -> Path:
+    """Where the kernels' shared library stands: beside this file."""
+    return Path(__file__).with_name("_kernels.so")
+
+
+@functools.cache
+def default_kernel() -> Kernel:
+    """The kernels that everything uses unless told otherwise."""
+    path = library_path()
+    if not path.exists():
+        raise ThimbleError(f"there are no kernels at {path}: install the package, or run `make`")
+    return CKernel(path)

@@ -1,0 +1,200 @@
+"""How the bytes of a GGUF file become weights in kernel memory, as they stream by.
+
+The file is never held whole: rows go through a small staging buffer into the order that the kernels
+read, one tensor after the other, in whatever chunks they arrive.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from .errors import FormatError, NumericError, ThimbleError
+from .families import ModelConfig, config_from_header
+from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
+from .kernel import SLOTS, Bytes, Kernel, Scratch, default_kernel
+from .model import Model, Weights
+from .tokenizer import tokenizer_from_metadata
+
+STAGING = 1 << 20
+"""Bytes of the staging buffer, unless one row takes more."""
+CHUNK = 1 << 20
+"""Bytes that `load` reads at a time."""
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+
+class ModelLoader:
+    """Builds a model from the chunks of a GGUF file, fed in order.
+
+    An error leaves the loader useless and its memory given back.
+    """
+
+    def __init__(self, total_bytes: int | None = None, *, kernel: Kernel | None = None) -> None:
+        self._kernel = kernel or default_kernel()
+        self._total = total_bytes
+        self._head = bytearray()
+        self._wanted = 1 << 16
+        self._position = 0
+        self._next = 0
+        self._pending = bytearray()
+        self._rows_done = 0
+        self._weights = Weights(self._kernel)
+        self._staging: Scratch | None = None
+        self._config: ModelConfig | None = None
+        self.header: GGUFHeader | None = None
+        self.bytes_done = 0
+
+    def feed(self, chunk: Bytes) -> None:
+        """Take the next bytes of the file; raises a ThimbleError as soon as something is wrong."""
+        view = memoryview(chunk).cast("B")
+        self.bytes_done += view.nbytes
+        try:
+            if self.header is None:
+                self._feed_header(view)
+            else:
+                self._feed_tensors(view)
+        except ThimbleError:
+            self.close()
+            raise
+
+    def finish(self) -> Model:
+        """The model, when every byte has been fed; FormatError where some are missing."""
+        try:
+            if self.header is None:
+                self._parse(whole=True)
+            return self._finish()
+        except ThimbleError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give all memory back."""
+        self._weights.close()
+        if self._staging:
+            self._staging.close()
+        self._head.clear()
+        self._pending.clear()
+
+    def _feed_header(self, view: memoryview) -> None:
+        self._head += view
+        if len(self._head) >= self._wanted or len(self._head) == self._total:
+            self._parse(whole=len(self._head) == self._total)
+
+    def _parse(self, *, whole: bool) -> None:
+        size = self._total if self._total is not None else len(self._head) if whole else None
+        try:
+            header = read_header(self._head, file_size=size)
+        except NeedMoreData as more:
+            if whole:
+                raise
+            self._wanted = more.at_least
+            return
+        self._config = config_from_header(header)
+        self._weights.begin(self._config)
+        row = max((_row_bytes(t) for t in header.tensors), default=0)
+        self._staging = Scratch(self._kernel, max(STAGING, row), "loading")
+        self.header = header
+        self._position = header.data_offset
+        rest = memoryview(bytes(self._head[header.data_offset :]))
+        self._position = min(header.data_offset, len(self._head))
+        self._head.clear()
+        self._feed_tensors(rest)
+
+    def _feed_tensors(self, view: memoryview) -> None:
+        assert self.header is not None
+        while view.nbytes and self._next < len(self.header.tensors):
+            tensor = self.header.tensors[self._next]
+            skip = min(tensor.offset - self._position, view.nbytes)
+            if skip > 0:
+                self._position += skip
+                view = view[skip:]
+                continue
+            done = self._position - tensor.offset
+            part = view[: tensor.nbytes - done]
+            self._take(tensor, part)
+            self._position += part.nbytes
+            view = view[part.nbytes :]
+            if self._position == tensor.offset + tensor.nbytes:
+                self._next += 1
+                self._rows_done = 0
+
+    def _take(self, tensor: TensorInfo, part: memoryview) -> None:
+        """Pack the whole rows of `part`, with what was left over before; keep the rest."""
+        row = _row_bytes(tensor)
+        if self._pending:
+            missing = row - len(self._pending)
+            self._pending += part[:missing]
+            part = part[missing:]
+            if len(self._pending) < row:
+                return
+            self._pack(tensor, memoryview(bytes(self._pending)), row)
+            self._pending.clear()
+        whole = part.nbytes // row * row
+        self._pack(tensor, part[:whole], row)
+        self._pending += part[whole:]
+
+    def _pack(self, tensor: TensorInfo, rows: memoryview, row: int) -> None:
+        assert self._staging is not None
+        step = self._staging.nbytes // row * row
+        for at in range(0, rows.nbytes, step):
+            part = rows[at : at + step]
+            self._staging.write(part)
+            bad = self._weights.pack(
+                tensor, self._rows_done, part.nbytes // row, self._staging.address
+            )
+            if bad:
+                index = self._rows_done * tensor.shape[-1] + bad - 1
+                raise NumericError(
+                    f"tensor {tensor.name!r} holds a weight that is not finite, in row "
+                    f"{index // tensor.shape[-1]} at or after column {index % tensor.shape[-1]}"
+                )
+            self._rows_done += part.nbytes // row
+
+    def _finish(self) -> Model:
+        assert self.header is not None
+        assert self._config is not None
+        assert self._staging is not None
+        if self._next < len(self.header.tensors):
+            tensor = self.header.tensors[self._next]
+            raise FormatError(
+                f"the file ends after {self.bytes_done:,} bytes, inside tensor {tensor.name!r}; "
+                f"it should have {self.header.file_end:,} bytes"
+            )
+        tokenizer = tokenizer_from_metadata(self.header.metadata)
+        if tokenizer.n_vocab != self._config.n_vocab:
+            raise FormatError(
+                f"the tokenizer has {tokenizer.n_vocab} tokens, "
+                f"the embeddings have {self._config.n_vocab}"
+            )
+        self._staging.close()
+        return Model(self._config, self.header, tokenizer, self._weights)
+
+
+def _row_bytes(tensor: TensorInfo) -> int:
+    return tensor.type.size(tensor.shape[-1])
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+    kernel: Kernel | None = None,
+) -> Model:
+    """The model in the GGUF file at `path`.
+
+    Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; OSError where the file
+    cannot be read.
+    """
+    total = os.path.getsize(path)
+    loader = ModelLoader(total, kernel=kernel)
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            loader.feed(chunk)
+            if progress:
+                progress(loader.bytes_done, total)
+    return loader.finish()
+
+
+

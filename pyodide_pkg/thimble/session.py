@@ -1,0 +1,255 @@
+"""Tokens, their keys and values in kernel memory, and text that grows.
+
+A session computes lazily: tokens that were chosen but whose keys and values nobody has needed yet
+are computed together with the next call.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import ContextError, MemoryLimitError, NumericError, OptionError, ThimbleError
+from .kernel import BATCH, Scratch
+from .sampling import Choice, Sampler, SamplingParams, read_choice
+
+if TYPE_CHECKING:
+    from .generation import Piece
+    from .model import Model
+
+FIRST_CAPACITY = 256
+"""Positions that a session has room for at first; the room doubles when it is used up."""
+
+
+class Session:
+    """One sequence over a model. `Model.session` makes one."""
+
+    def __init__(self, model: Model, n_ctx: int) -> None:
+        self.model = model
+        self.n_ctx = n_ctx
+        self._kernel = model.kernel
+        self._tokens: list[int] = []
+        self._computed = 0
+        self._logits_at = -1
+        self._capacity = 0
+        self._address = 0
+        self._row = (model.config.n_vocab + 3) & ~3
+        self._logits = Scratch(self._kernel, 4 * self._row, "logits")
+        self._ids = Scratch(self._kernel, 4 * BATCH, "token ids")
+        self._grow(min(FIRST_CAPACITY, n_ctx))
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The ids of the sequence."""
+        return tuple(self._tokens)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def append(
+        self, ids: Sequence[int], *, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Put ids at the end and compute them, in batches; `progress(done, total)` after each.
+
+        Raises ContextError where they do not fit, OptionError for an id that the vocabulary does
+        not have; the session is then as before.
+        """
+        self._check(ids)
+        self._tokens.extend(ids)
+        start = self._computed
+        total = len(self._tokens) - start
+        while self._computed < len(self._tokens):
+            self._compute(min(len(self._tokens), self._computed + BATCH))
+            if progress:
+                progress(self._computed - start, total)
+
+    def logits(self) -> array[float]:
+        """The logits of what comes next: n_vocab float32 numbers, copied."""
+        self._ready()
+        return self._logits.floats(self.model.config.n_vocab)
+
+    def rollback(self, n: int) -> None:
+        """Keep the first n tokens; nothing of them is computed again."""
+        if not isinstance(n, int) or not 0 <= n <= len(self._tokens):
+            raise OptionError(f"cannot roll back to {n!r}: there are {len(self._tokens)} tokens")
+        del self._tokens[n:]
+        if self._computed > n:
+            self._computed = n
+            self._kernel.call("session_rollback", self._live(), n)
+        if self._logits_at > n:
+            self._logits_at = -1
+
+    def fork(self) -> Session:
+        """An independent copy: same tokens, same keys and values, computed once."""
+        self._live()
+        copy = Session(self.model, self.n_ctx)
+        copy._grow(self._computed)
+        self._kernel.call("session_copy", copy._address, self._address, self._computed)
+        copy._tokens = list(self._tokens)
+        copy._computed = self._computed
+        if self._logits_at == len(self._tokens):
+            self._kernel.call("copy", copy._logits.address, self._logits.address, 4 * self._row)
+            copy._logits_at = self._logits_at
+        return copy
+
+    def score(self, ids: Sequence[int], *, top: int = 0) -> list[Choice]:
+        """Append ids and say how probable the model found each of them where it stood.
+
+        The first is left out where the session was empty: nothing came before it.
+        """
+        self._check(ids)
+        choices: list[Choice] = []
+        if self._tokens and ids:
+            self._ready()
+            choices += self._describe(self._logits.address, [ids[0]], top)
+        rows = Scratch(self._kernel, 4 * self._row * BATCH, "scoring")
+        try:
+            for at in range(0, len(ids), BATCH):
+                part = list(ids[at : at + BATCH])
+                self._tokens.extend(part)
+                self._run("forward", part, 1, rows.address)
+                self._computed = len(self._tokens)
+                following = list(ids[at + 1 : at + 1 + len(part)])
+                choices += self._describe(rows.address, following, top)
+                last = rows.address + 4 * self._row * (len(part) - 1)
+                self._kernel.call("copy", self._logits.address, last, 4 * self._row)
+                self._logits_at = len(self._tokens)
+        finally:
+            rows.close()
+        return choices
+
+    def sample(self, sampler: Sampler) -> Choice:
+        """Choose the next token; it is not appended."""
+        self._prepare_logits()
+        sampler.prepare(self._tokens)
+        pending = self._tokens[self._computed :]
+        status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
+        if status < 0:
+            raise NumericError("the logits hold a NaN, or nothing is left to choose from")
+        self._finite(status)
+        self._computed = self._logits_at = len(self._tokens)
+        return sampler.choice()
+
+    def accept(self, token: int) -> None:
+        """Append one token without computing it yet."""
+        self._check([token])
+        self._tokens.append(token)
+
+    def generate(
+        self, prompt: str | Sequence[int] = "", params: SamplingParams | None = None
+    ) -> Iterator[Piece]:
+        """Append the prompt and write on: see `generation.generate`."""
+        from .generation import generate
+
+        return generate(self, prompt, params or SamplingParams())
+
+    def close(self) -> None:
+        """Give the memory back."""
+        address, self._address = self._address, 0
+        if address:
+            self._kernel.call("session_free", address)
+        self._logits.close()
+        self._ids.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_address", 0):
+            self.close()
+
+    def _live(self) -> int:
+        if not self._address:
+            raise ThimbleError("the session is closed")
+        if self.model.closed:
+            raise ThimbleError(f"model {self.model.name!r} is closed")
+        return self._address
+
+    def _check(self, ids: Sequence[int]) -> None:
+        self._live()
+        n_vocab = self.model.config.n_vocab
+        for token in ids:
+            if not isinstance(token, int) or not 0 <= token < n_vocab:
+                raise OptionError(f"token id {token!r} is not in the vocabulary of {n_vocab}")
+        wanted = len(self._tokens) + len(ids)
+        if wanted > self.n_ctx:
+            raise ContextError(
+                f"the text has {wanted:,} tokens and the context holds {self.n_ctx:,}; "
+                f"shorten it by {wanted - self.n_ctx:,}"
+            )
+        self._grow(wanted)
+
+    def _grow(self, wanted: int) -> None:
+        """Room for `wanted` positions: a larger cache, into which the old one is copied."""
+        if wanted <= self._capacity:
+            return
+        capacity = min(max(wanted, 2 * self._capacity), self.n_ctx)
+        config = self.model.config
+        address = self._kernel.call("session_new", self.model.weights.address, (capacity + 3) & ~3)
+        if not address:
+            cache = 8 * config.n_layers * config.n_kv_heads * config.head_dim * capacity
+            raise MemoryLimitError(f"no memory for a cache of {capacity:,} tokens: {cache:,} bytes")
+        if self._address:
+            self._kernel.call("session_copy", address, self._address, self._computed)
+            self._kernel.call("session_free", self._address)
+        self._address, self._capacity = address, capacity
+
+    def _compute(self, end: int) -> None:
+        """Compute tokens up to position `end`, at most BATCH of them."""
+        last = end == len(self._tokens)
+        part = self._tokens[self._computed : end]
+        try:
+            self._run("forward", part, 0 if last else -1, self._logits.address)
+        except NumericError:
+            del self._tokens[self._computed :]
+            raise
+        self._computed = end
+        if last:
+            self._logits_at = end
+
+    def _prepare_logits(self) -> None:
+        """See to it that the pending tokens, computed, leave the right logits."""
+        self._live()
+        if not self._tokens:
+            raise ContextError("there is no token yet: nothing can be asked of an empty session")
+        if self._computed == len(self._tokens) != self._logits_at:
+            self._computed -= 1
+            self._kernel.call("session_rollback", self._address, self._computed)
+        while len(self._tokens) - self._computed > BATCH:
+            self._compute(self._computed + BATCH)
+
+    def _ready(self) -> None:
+        self._prepare_logits()
+        if self._computed < len(self._tokens):
+            self._compute(len(self._tokens))
+
+    def _run(self, name: str, ids: Sequence[int], *args: int, checked: bool = True) -> int:
+        self._ids.write(array("i", ids).tobytes())
+        status = self._kernel.call(name, self._live(), self._ids.address, len(ids), *args)
+        if checked:
+            self._finite(status)
+        return status
+
+    def _finite(self, status: int) -> None:
+        if status:
+            n = self.model.config.n_layers
+            where = f"after layer {status - 1}" if status <= n else "in the logits"
+            raise NumericError(f"a value is not finite {where} of model {self.model.name!r}")
+
+    def _describe(self, rows: int, ids: Sequence[int], top: int) -> list[Choice]:
+        if not ids:
+            return []
+        kernel, n_vocab, size = self._kernel, self.model.config.n_vocab, self._choice_bytes
+        scratch = Scratch(kernel, kernel.call("sample_scratch", n_vocab), "scoring")
+        out = Scratch(kernel, size * len(ids), "scoring")
+        self._ids.write(array("i", ids).tobytes())
+        args = (self._ids.address, top, scratch.address, out.address)
+        bad = kernel.call("describe", rows, n_vocab, len(ids), *args)
+        if bad:
+            raise NumericError(f"the logits before token {ids[-1 - bad]} hold a NaN")
+        choices = [read_choice(kernel, out.address + i * size) for i in range(len(ids))]
+        scratch.close()
+        out.close()
+        return choices
+
+    @property
+    def _choice_bytes(self) -> int:
+        return self._kernel.call("choice_bytes")
