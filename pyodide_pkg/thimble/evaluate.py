@@ -17,8 +17,8 @@ MAX_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`nats` is the sum of negative log-likelihoods of `tokens` tokens, which are `bytes` bytes of
-    UTF-8."""
+    """`nats` is the sum of negative log-likelihoods of `tokens` predicted tokens, which stand for
+    `bytes` bytes of UTF-8 (the space that a SentencePiece tokenizer puts first counts as one)."""
 
     nats: float
     tokens: int
@@ -63,12 +63,7 @@ def evaluate_text(
             nats -= choice.logprob
             tokens += 1
         session.close()
-        predicted = len(tokenizer.decode(ids).encode()) if len(ids) > 1 else 0
-        if tokenizer.bos_id is None and ids:
-            predicted -= len(tokenizer.decode(ids[:1]).encode())
-        elif ids:
-            predicted -= len(tokenizer.decode(ids[:1], skip_special=False).encode())
-        size += predicted
+        size += sum(len(tokenizer.token_bytes(token)) for token in ids[1:])
         if progress:
             progress(done, len(stories))
     if not tokens or size <= 0:
