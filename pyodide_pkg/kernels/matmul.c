@@ -44,19 +44,19 @@ static void act_quantize(tk_act *a) {
     a->quantized = 1;
 }
 
-/* One tile: NQ quads of rows from w on, NT tokens from x on. */
+/* One tile: NQ quads of one group of rows from w on, NT tokens from x on. */
 
-TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, size_t quad, const int16_t *x,
+TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t *x,
                        const float *xs, int32_t blocks, const int NQ, const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
-    for (int32_t b = 0; b < blocks; b++, w += Q8_BLOCK) {
+    for (int32_t b = 0; b < blocks; b++, w += 4 * Q8_BLOCK) {
         v4i dot[16];
         for (int i = 0; i < NQ * NT; i++) dot[i] = splat4i(0);
 #pragma clang loop unroll_count(4)
         for (int p = 0; p < TK_QK / 2; p++) {
             v8s rows[8];
-            for (int q = 0; q < NQ; q++) rows[q] = widen8((const int8_t *)w + (size_t)q * quad + SCALES + 8 * p);
+            for (int q = 0; q < NQ; q++) rows[q] = widen8((const int8_t *)w + q * Q8_BLOCK + SCALES + 8 * p);
             for (int t = 0; t < NT; t++) {
                 v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 2 * p);
                 for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
@@ -64,7 +64,7 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, size_t quad, 
         }
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + (size_t)q * quad)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                v4f scale = load4((const float *)(w + q * Q8_BLOCK)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
     }
@@ -72,18 +72,18 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, size_t quad, 
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
 }
 
-TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, size_t quad, const int16_t *x,
+TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const int16_t *x,
                        const float *xs, const int32_t *sums, int32_t blocks, const int NQ, const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
-    for (int32_t b = 0; b < blocks; b++, w += Q4_BLOCK) {
+    for (int32_t b = 0; b < blocks; b++, w += 4 * Q4_BLOCK) {
         v4i dot[16];
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) dot[q * NT + t] = splat4i(-8 * sums[(size_t)t * (size_t)blocks + (size_t)b]);
 #pragma clang loop unroll(disable)
         for (int v = 0; v < 4; v++) {
             v8u words[8];
-            for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + (size_t)q * quad + SCALES + 16 * v);
+            for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
             for (int n = 0; n < 4; n++) {
                 v8s rows[8];
                 for (int q = 0; q < NQ; q++) rows[q] = (v8s)(n < 3 ? words[q] >> (4 * n) & 15 : words[q] >> 12);
@@ -95,7 +95,7 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, size_t quad, 
         }
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + (size_t)q * quad)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                v4f scale = load4((const float *)(w + q * Q4_BLOCK)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
     }
@@ -103,21 +103,22 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, size_t quad, 
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
 }
 
-TK_INLINE v4f weights4(int32_t type, const uint8_t *w, int32_t col) {
+/* Four weights of a quad, at column c of its group. */
+TK_INLINE v4f weights4(int32_t type, const uint8_t *w, size_t c) {
     switch (type) {
-    case TK_F32: return load4((const float *)w + 4 * (size_t)col);
-    case TK_F16: return half4((const uint16_t *)w + 4 * (size_t)col);
-    default: return bfloat4((const uint16_t *)w + 4 * (size_t)col);
+    case TK_F32: return load4((const float *)w + 16 * c);
+    case TK_F16: return half4((const uint16_t *)w + 16 * c);
+    default: return bfloat4((const uint16_t *)w + 16 * c);
     }
 }
 
-TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, size_t quad, const float *x,
+TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, const float *x,
                           int32_t cols, const int32_t type, const int NQ, const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
     for (int32_t c = 0; c < cols; c++) {
         v4f rows[8];
-        for (int q = 0; q < NQ; q++) rows[q] = weights4(type, w + (size_t)q * quad, c);
+        for (int q = 0; q < NQ; q++) rows[q] = weights4(type, w + q * (type == TK_F32 ? 16 : 8), (size_t)c);
         for (int t = 0; t < NT; t++) {
             v4f xc = splat4(x[(size_t)t * (size_t)cols + (size_t)c]);
             for (int q = 0; q < NQ; q++) acc[q * NT + t] += rows[q] * xc;
@@ -130,16 +131,16 @@ TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, size_t qua
 /* One tile of any encoding: everything but NQ and NT is decided at run time. */
 TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, const tk_act *a,
                     int32_t token, const int NQ, const int NT) {
-    const uint8_t *data = w->data + (size_t)quad * w->quad_bytes;
+    const uint8_t *data = tk_quad(w, quad);
     int32_t blocks = w->cols / TK_QK;
     size_t at = (size_t)token * (size_t)w->cols, block_at = (size_t)token * (size_t)blocks;
     float *out = y + (size_t)token * ystride + 4 * (size_t)quad;
     switch (w->type) {
-    case TK_Q8_0: tile_q8(out, ystride, data, w->quad_bytes, a->q + at, a->scale + block_at, blocks, NQ, NT); break;
-    case TK_Q4_0: tile_q4(out, ystride, data, w->quad_bytes, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ, NT); break;
-    case TK_F32: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_F32, NQ, NT); break;
-    case TK_F16: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_F16, NQ, NT); break;
-    case TK_BF16: tile_float(out, ystride, data, w->quad_bytes, a->f + at, w->cols, TK_BF16, NQ, NT); break;
+    case TK_Q8_0: tile_q8(out, ystride, data, a->q + at, a->scale + block_at, blocks, NQ, NT); break;
+    case TK_Q4_0: tile_q4(out, ystride, data, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ, NT); break;
+    case TK_F32: tile_float(out, ystride, data, a->f + at, w->cols, TK_F32, NQ, NT); break;
+    case TK_F16: tile_float(out, ystride, data, a->f + at, w->cols, TK_F16, NQ, NT); break;
+    case TK_BF16: tile_float(out, ystride, data, a->f + at, w->cols, TK_BF16, NQ, NT); break;
     }
 }
 

@@ -1,16 +1,18 @@
 /* From the rows of a GGUF tensor to the order that the products read, and single rows back.
  *
  * Rows are packed in quads of four, so that a vector lane is a row: no sum crosses lanes, and each
- * output is summed in one order. A quad holds, column by column or block by block of 32 columns:
+ * output is summed in one order. What a quad has of one column (or of one block of 32 columns) is a
+ * unit:
  *
- *   F32         [cols][4] floats
- *   F16, BF16   [cols][4] 16-bit numbers
- *   Q8_0        per block: 4 float scales; [16 pairs of columns][4 rows][2] bytes
- *   Q4_0        per block: 4 float scales; [4 vectors][4 rows][2] 16-bit words, whose nibble n is
- *               the weight (plus 8) of column 2 (4 vector + n) + {0, 1}
+ *   F32         4 floats
+ *   F16, BF16   4 16-bit numbers
+ *   Q8_0        4 float scales; [16 pairs of columns][4 rows][2] bytes
+ *   Q4_0        4 float scales; [4 vectors][4 rows][2] 16-bit words, whose nibble n is the weight
+ *               (plus 8) of column 2 (4 vector + n) + {0, 1}
  *
- * Scales are widened to single precision, which costs 2 bytes a block and saves the kernel the
- * conversion. To add an encoding: the four switches here and one kernel in matmul.c. */
+ * The units of four quads lie side by side, so that sixteen rows are read as one stream. Scales are
+ * widened to single precision, which costs 2 bytes a block and saves the kernel the conversion. To
+ * add an encoding: the switches here and one kernel in matmul.c. */
 #include "simd.h"
 
 enum { SCALES = 4 * sizeof(float) };
@@ -25,17 +27,18 @@ static float half_to_float(uint16_t h) {
 
 static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 
-/* Bytes of a quad, or 0 where the encoding is unknown or the columns do not fit it. */
-static size_t quad_size(tk_int type, tk_int cols) {
-    size_t n = (size_t)cols;
+/* Bytes of a unit, or 0 where the encoding is unknown or the columns do not fit it. */
+static size_t unit_size(tk_int type, tk_int cols) {
     switch (type) {
-    case TK_F32: return n * 16;
-    case TK_F16: case TK_BF16: return n * 8;
-    case TK_Q8_0: return n % TK_QK ? 0 : n / TK_QK * Q8_BLOCK;
-    case TK_Q4_0: return n % TK_QK ? 0 : n / TK_QK * Q4_BLOCK;
+    case TK_F32: return 16;
+    case TK_F16: case TK_BF16: return 8;
+    case TK_Q8_0: return cols % TK_QK ? 0 : Q8_BLOCK;
+    case TK_Q4_0: return cols % TK_QK ? 0 : Q4_BLOCK;
     default: return 0;
     }
 }
+
+static size_t columns_of_unit(tk_int type) { return type == TK_Q8_0 || type == TK_Q4_0 ? TK_QK : 1; }
 
 /* Bytes of `cols` values in the file's own layout. */
 static size_t source_size(tk_int type, tk_int cols) {
@@ -51,14 +54,14 @@ static size_t source_size(tk_int type, tk_int cols) {
 
 /* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
-    size_t quad = quad_size(type, cols);
-    if (!quad || rows <= 0) return 0;
-    size_t quads = ((size_t)rows + 3) / 4;
-    if (quads > PTRDIFF_MAX / quad) return 0;
+    size_t unit = unit_size(type, cols);
+    if (!unit || rows <= 0 || cols <= 0) return 0;
+    size_t groups = ((size_t)rows + 15) / 16, group = (size_t)cols / columns_of_unit(type) * 4 * unit;
+    if (groups > PTRDIFF_MAX / group) return 0;
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
-    *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)quads, quad, NULL};
-    t->data = tk_new(quad * quads);
+    *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4), unit, group, NULL};
+    t->data = tk_new(group * groups);
     if (t->data) return (tk_int)t;
     tk_delete(t);
     return 0;
@@ -73,7 +76,7 @@ TK_EXPORT tk_int tk_tensor_free(tk_int tensor) {
 
 TK_EXPORT tk_int tk_tensor_bytes(tk_int tensor) {
     const tk_tensor *t = (const tk_tensor *)tensor;
-    return (tk_int)((size_t)t->quads * t->quad_bytes);
+    return (tk_int)(((size_t)t->quads + 3) / 4 * t->group_bytes);
 }
 
 /* Each packer puts one row into lane r of its quad and returns the first column whose value (or
@@ -85,7 +88,7 @@ static int32_t pack_f32(uint8_t *quad, int r, const uint8_t *src, int32_t cols) 
         uint32_t u;
         __builtin_memcpy(&u, src + 4 * (size_t)c, 4);
         if ((u & 0x7f800000u) == 0x7f800000u) return c;
-        out[4 * c + r] = u;
+        out[16 * (size_t)c + (size_t)r] = u;
     }
     return -1;
 }
@@ -95,13 +98,13 @@ static int32_t pack_16(uint8_t *quad, int r, const uint8_t *src, int32_t cols, u
     for (int32_t c = 0; c < cols; c++) {
         uint16_t u = u16_at(src + 2 * (size_t)c);
         if ((u & exponent) == exponent) return c;
-        out[4 * c + r] = u;
+        out[16 * (size_t)c + (size_t)r] = u;
     }
     return -1;
 }
 
 static int32_t pack_q8(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
-    for (int32_t b = 0; b < cols / TK_QK; b++, src += 34, quad += Q8_BLOCK) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 34, quad += 4 * Q8_BLOCK) {
         uint16_t scale = u16_at(src);
         if (!half_is_finite(scale)) return b * TK_QK;
         ((float *)quad)[r] = half_to_float(scale);
@@ -111,7 +114,7 @@ static int32_t pack_q8(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
 }
 
 static int32_t pack_q4(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
-    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += Q4_BLOCK) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += 4 * Q4_BLOCK) {
         uint16_t scale = u16_at(src);
         if (!half_is_finite(scale)) return b * TK_QK;
         ((float *)quad)[r] = half_to_float(scale);
@@ -138,7 +141,7 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
     size_t stride = source_size(t->type, t->cols);
     for (tk_int i = 0; i < count; i++, src += stride) {
         tk_int row = first + i;
-        uint8_t *quad = t->data + (size_t)(row / 4) * t->quad_bytes;
+        uint8_t *quad = tk_quad(t, (int32_t)(row / 4));
         int r = (int)(row & 3);
         int32_t bad = -1;
         switch (t->type) {
@@ -157,8 +160,9 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
 TK_EXPORT tk_int tk_vector_new(tk_int n) {
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
-    *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, ((size_t)n + 3) / 4 * 16, NULL};
-    t->data = tk_new(t->quad_bytes);
+    size_t bytes = ((size_t)n + 3) / 4 * 16;
+    *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, 16, bytes, NULL};
+    t->data = tk_new(bytes);
     if (t->data) return (tk_int)t;
     tk_delete(t);
     return 0;
@@ -179,25 +183,25 @@ TK_EXPORT tk_int tk_vector_data(tk_int vector) { return (tk_int)((tk_tensor *)ve
 
 /* One row as floats: how a token is looked up in the embeddings. */
 void tk_row(const tk_tensor *t, int32_t row, float *out) {
-    const uint8_t *quad = t->data + (size_t)(row / 4) * t->quad_bytes;
+    const uint8_t *quad = tk_quad(t, row / 4);
     int r = row & 3;
     for (int32_t c = 0; c < t->cols; c++) {
         const uint8_t *block;
         switch (t->type) {
-        case TK_F32: out[c] = ((const float *)quad)[4 * c + r]; break;
-        case TK_F16: out[c] = half_to_float(((const uint16_t *)quad)[4 * c + r]); break;
+        case TK_F32: out[c] = ((const float *)quad)[16 * (size_t)c + (size_t)r]; break;
+        case TK_F16: out[c] = half_to_float(((const uint16_t *)quad)[16 * (size_t)c + (size_t)r]); break;
         case TK_BF16: {
-            union { uint32_t u; float f; } v = {(uint32_t)((const uint16_t *)quad)[4 * c + r] << 16};
+            union { uint32_t u; float f; } v = {(uint32_t)((const uint16_t *)quad)[16 * (size_t)c + (size_t)r] << 16};
             out[c] = v.f;
             break;
         }
         case TK_Q8_0:
-            block = quad + (size_t)(c / TK_QK) * Q8_BLOCK;
+            block = quad + (size_t)(c / TK_QK) * 4 * Q8_BLOCK;
             out[c] = ((const float *)block)[r] *
                      (float)(int8_t)block[SCALES + (c % TK_QK / 2) * 8 + r * 2 + (c & 1)];
             break;
         case TK_Q4_0: {
-            block = quad + (size_t)(c / TK_QK) * Q4_BLOCK;
+            block = quad + (size_t)(c / TK_QK) * 4 * Q4_BLOCK;
             int pair = c % TK_QK / 2;
             uint16_t word = ((const uint16_t *)(block + SCALES))[pair / 4 * 8 + 2 * r + (c & 1)];
             out[c] = ((const float *)block)[r] * (float)((word >> (4 * (pair & 3)) & 15) - 8);
