@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+from array import array
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -23,13 +25,14 @@ DEFAULT_ALIGNMENT = 32
 
 # What a header may ask for. Real ones stay far below: the largest vocabularies have 256,000 tokens
 # and as many merges, together some 15 MB.
-MAX_HEADER = 64 << 20  # bytes before the tensors
-MAX_KEYS = 65_536
-MAX_TENSORS = 65_536
+MAX_HEADER = 32 << 20  # bytes before the tensors
+MAX_KEYS = 16_384
+MAX_TENSORS = 16_384
 MAX_KEY = 65_535  # bytes, as in the specification
 MAX_TENSOR_NAME = 64  # bytes, as in the specification
 MAX_DIMS = 4
 MAX_DEPTH = 4  # arrays in arrays
+MAX_NESTED = 16_384  # arrays inside of others, in all: no known file has one
 MAX_ALIGNMENT = 1 << 16
 MAX_ELEMENTS = 1 << 48  # of one tensor
 
@@ -45,7 +48,6 @@ _MIN_KEY = 8 + 1 + 4 + 1  # bytes of the smallest key-value pair
 _MIN_TENSOR = 8 + 1 + 4 + 8 + 4 + 8  # bytes of the smallest tensor description
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
-_SCALAR_STRUCTS = {t: struct.Struct("<" + c) for t, c in SCALARS.items()}
 
 
 class NeedMoreData(FormatError):
@@ -136,12 +138,13 @@ def read_file_header(path: str | os.PathLike[str]) -> GGUFHeader:
 class _Cursor:
     """A place in the bytes, and the only way to read them: every read is checked first."""
 
-    __slots__ = ("data", "file_size", "pos")
+    __slots__ = ("data", "file_size", "nested", "pos")
 
     def __init__(self, data: memoryview, file_size: int | None) -> None:
         self.data = data
         self.file_size = file_size
         self.pos = 0
+        self.nested = 0
 
     def need(self, n: int, what: str) -> None:
         """Make sure that `n` bytes from here on are there; `what` is named in the error."""
@@ -221,17 +224,18 @@ class _Cursor:
 
     def scalars(self, kind: int, n: int, what: str) -> list[Any]:
         """Read `n` numbers or bools of the type `kind`."""
-        code = SCALARS[kind]
+        code: Any = SCALARS[kind]
         self.need(n * _MIN_BYTES[kind], f"{what} ({n} of {TYPE_NAMES[kind]})")
-        values = list(struct.unpack_from(f"<{n}{code}", self.data, self.pos))
-        if kind == BOOL:
-            if n and max(values) > 1:
-                raise FormatError(
-                    f"{what} at byte {self.pos} has a bool of {max(values)}; 0 or 1 is right"
-                )
-            values = [value == 1 for value in values]
-        self.pos += n * _MIN_BYTES[kind]
-        return values
+        end = self.pos + n * _MIN_BYTES[kind]
+        values = array(code, self.data[self.pos : end].tobytes())
+        if sys.byteorder == "big":
+            values.byteswap()
+        if kind == BOOL and n and max(values) > 1:
+            raise FormatError(
+                f"{what} at byte {self.pos} has a bool of {max(values)}; 0 or 1 is right"
+            )
+        self.pos = end
+        return [value == 1 for value in values] if kind == BOOL else values.tolist()
 
     def value(self, kind: int, what: str) -> Any:
         """Read one value of the type `kind`."""
@@ -261,6 +265,9 @@ class _Cursor:
         if kind == STRING:
             return self.strings(n, what)
         if kind == ARRAY:
+            self.nested += n
+            if self.nested > MAX_NESTED:
+                raise FormatError(f"{what} has arrays in arrays; at most {MAX_NESTED} can be right")
             return [self.array(what, depth + 1) for _ in range(n)]
         return self.scalars(kind, n, what)
 

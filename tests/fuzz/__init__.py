@@ -1,0 +1,1 @@
+"""Hostile input: named files, and a machine that makes more of them."""
