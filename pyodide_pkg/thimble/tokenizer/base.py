@@ -179,17 +179,18 @@ class Tokenizer(ABC):
 class StreamDecoder:
     """Text as its ids arrive, never half a character.
 
-    `skip_special` leaves control tokens out. `at_start` says that the first id begins a text; give
-    False where the ids go on with one (a prompt that was pushed before, say, by another decoder).
-    All pieces together are `tokenizer.decode` of all ids with the same options.
+    `skip_special` leaves control tokens out. `at_start` says whether the first id begins a text,
+    rather than going on with one that was decoded before, a prompt say; None takes the first id for
+    a beginning where it is BOS. All pieces together are `tokenizer.decode` of all ids.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, skip_special: bool = True, at_start: bool = True
+        self, tokenizer: Tokenizer, *, skip_special: bool = True, at_start: bool | None = None
     ) -> None:
         self._tokenizer = tokenizer
         self._skip_special = skip_special
-        self._strip = at_start and tokenizer.adds_space
+        # Whether the next space is the one that encoding put there; None is not yet known.
+        self._strip = at_start if tokenizer.adds_space else False
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
@@ -206,12 +207,13 @@ class StreamDecoder:
     def next_bytes(self, token_id: int) -> bytes:
         """The bytes that this id adds to the text."""
         data = self._tokenizer.token_bytes(token_id)
+        if self._strip is None:
+            self._strip = token_id == self._tokenizer.bos_id
         if self._skip_special and self._tokenizer.is_special(token_id):
             return b""
         if self._strip:
             self._strip = False
-            if data[:1] == b" ":
-                return data[1:]
+            return data.removeprefix(b" ")
         return data
 
 

@@ -86,7 +86,8 @@ def read_vocabulary(
     for i in ends:
         types[i] = CONTROL
     ends |= _mark_fim(metadata, ids, types)
-    ends |= {i for name in ("eos", "eot", "eom") if (i := special[name]) is not None}
+    named = (special[name] for name in ("eos", "eot", "eom"))
+    ends |= {token_id for token_id in named if token_id is not None}
     vocabulary = Vocabulary(
         tokens=tuple(tokens),
         types=tuple(types),
