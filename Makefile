@@ -1,0 +1,76 @@
+# `make play` and `make test` set everything up that they need, on a machine that has Python 3.11 or
+# newer and make. docs/build.md says what happens when.
+
+# The first of these that is new enough. Asked once, and only where no environment is there yet.
+VENV := $(CURDIR)/.venv
+RUN := $(VENV)/bin/python
+ifndef PYTHON
+PYTHON := $(or $(wildcard $(RUN)),$(shell \
+	for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$name && break; done))
+endif
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+# Everything that a build leaves stays in the checkout; a home folder is not needed.
+export ZIG_GLOBAL_CACHE_DIR := $(CURDIR)/build/zig
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export npm_config_cache ?= $(CURDIR)/build/npm
+
+.DEFAULT_GOAL := help
+.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels \
+	pyodide-build lock clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+play: site  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
+	@$(RUN) -m uvicorn server:app --host $(HOST) --port $(PORT) --no-server-header
+
+test: lint site  ## set everything up and run every test (ARGS= for pytest)
+	@$(RUN) -m pytest $(ARGS)
+
+setup: python-is-new-enough  ## virtual environment, packages, kernels
+	@$(PYTHON) -m tools.setup_env play
+
+setup-test: python-is-new-enough  ## the same and what the tests need, browsers included
+	@$(PYTHON) -m tools.setup_env test
+
+.PHONY: python-is-new-enough
+python-is-new-enough:
+	@$(or $(PYTHON),python3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Thimble needs Python 3.11 or newer; $(or $(PYTHON),python3) is" \
+	"$$($(or $(PYTHON),python3) --version 2>&1). Install one, or name it: make PYTHON=/path/to/it" \
+	>&2; exit 1; }
+
+site: setup  ## build/site: what a browser gets (THIMBLE_PYODIDE_MIRROR= a folder with NumPy's wheel)
+	@$(RUN) -m tools.build_site
+
+wheel: setup  ## build/wheels: the wheel for Pyodide and the native one
+	@$(RUN) -m tools.build_wasm_wheel
+	@$(RUN) -c "import backend; print('build/wheels/' + backend.build_wheel('build/wheels'))"
+
+lint: setup-test lint-python lint-web lint-kernels  ## ruff, mypy, tsc, the C compiler's warnings
+
+lint-python: setup-test
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --quiet --check .
+	@$(RUN) -m mypy
+
+lint-web: setup-test
+	@$(RUN) -m tools.lint_web
+
+lint-kernels: setup-test
+	@$(RUN) -m tools.lint_kernels
+
+pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
+	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt
+	@$(RUN) -m pyodide_cli build pyodide_pkg --outdir build/pyodide-build
+
+lock: setup  ## refresh requirements/*.txt and web/package-lock.json
+	@$(RUN) -m tools.lock
+
+clean:  ## remove what was built; .venv and node_modules stay
+	@rm -rf build dist pyodide_pkg/build pyodide_pkg/thimble/_kernels.*

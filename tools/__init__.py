@@ -1,0 +1,1 @@
+"""How a checkout becomes a running site; every module here is run by `make` (see docs/build.md)."""

@@ -1,0 +1,170 @@
+"""Puts the site together: `build/site/`, a folder that any static host could serve.
+
+    python -m tools.build_site [--pyodide-mirror FOLDER] [--force]
+
+The layout is docs/architecture.md's. The folder is written beside its place and swapped in whole;
+the same inputs give the same bytes. Nothing is done when no input has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import build_archive
+import build_bytecode
+import click
+
+from tools import compress, models, pyodide_core, size_report
+from tools.build_wasm_wheel import wasm_wheel
+from tools.fingerprint import (
+    BUILD,
+    ROOT,
+    digest_file,
+    files_below,
+    fingerprint,
+    is_fresh,
+    remember,
+)
+
+SITE = BUILD / "site"
+STAMP = BUILD / "site.inputs"
+WEB = ROOT / "web"
+
+AT_ROOT = ("favicon.ico", "robots.txt")
+"""Static files that are asked for by a name that we do not choose."""
+
+
+def build_site(*, mirror: Path | None, force: bool = False) -> Path:
+    """Bring `build/site/` up to date."""
+    wheel = wasm_wheel()
+    value = _inputs(wheel, mirror)
+    if not force and (SITE / "build.json").is_file() and is_fresh(STAMP, value):
+        return SITE
+    # A fixed name: source maps hold paths relative to the folder.
+    fresh = BUILD / "site.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "assets").mkdir(parents=True)
+    build = _fill(fresh, wheel, mirror)
+    _write_json(fresh / "build.json", build)
+    compress.compress_tree(fresh)
+    _swap_in(fresh)
+    remember(STAMP, value)
+    print(size_report.report(SITE))
+    return SITE
+
+
+def _inputs(wheel: Path, mirror: Path | None) -> str:
+    sources = [WEB / "build.mjs", WEB / "package-lock.json", WEB / "tsconfig.json", wheel]
+    sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
+    sources += files_below(ROOT / "tools") + list((ROOT / "pyodide_pkg").glob("*.py"))
+    sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
+    if mirror is not None:
+        sources += [path for path in mirror.glob("numpy-*.whl")]
+    return fingerprint(sources, str(mirror is not None))
+
+
+def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
+    assets = _bundles(site) | _static(site)
+    folder = site / "assets" / "pyodide"
+    has_numpy = pyodide_core.copy_core(folder, wheel, mirror)
+    pyodide = folder.rename(folder.with_name(f"pyodide.{_tree_digest(folder)[:8]}"))
+    listings = []
+    for path, entry in models.listings():
+        name = f"assets/{path.stem}.{entry['sha256'][:8]}{path.suffix}"
+        shutil.copyfile(path, site / name)
+        listings.append({**entry, "file": name})
+    return {
+        "build": _tree_digest(site),
+        "version": build_archive.project()["version"],
+        "pyodide": f"assets/{pyodide.name}/",
+        "pyodide_version": pyodide_core.version(),
+        # What the worker fetches before the engine runs, unpacked: its progress bar's whole.
+        "pyodide_bytes": sum(
+            path.stat().st_size for path in pyodide.iterdir() if not path.name.startswith("numpy-")
+        ),
+        "numpy": has_numpy,
+        "assets": dict(sorted(assets.items())),
+        "models": listings,
+    }
+
+
+def _bundles(site: Path) -> dict[str, str]:
+    node = build_bytecode.find_node()
+    if node is None:
+        raise click.ClickException("Node was not found: run `make setup`")
+    command = [node, "build.mjs", str(site)]
+    ran = subprocess.run(command, cwd=WEB, stdout=subprocess.PIPE, text=True)
+    if ran.returncode:
+        raise click.ClickException("esbuild found errors in web/ (see above)")
+    made: dict[str, str] = json.loads(ran.stdout)
+    return made
+
+
+def _static(site: Path) -> dict[str, str]:
+    folder, made = WEB / "static", {}
+    for path in files_below(folder) if folder.is_dir() else []:
+        name = path.relative_to(folder).as_posix()
+        if name in AT_ROOT:
+            made[name] = name
+        else:
+            flat = name.replace("/", "-")
+            stem, dot, suffix = flat.rpartition(".")
+            made[name] = f"assets/{stem}.{digest_file(path)[:8]}{dot}{suffix}"
+        shutil.copyfile(path, site / made[name])
+    return made
+
+
+def _tree_digest(folder: Path) -> str:
+    """A digest of every file's name and content below a folder."""
+    sums = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sums.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
+    return sums.hexdigest()
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _swap_in(fresh: Path) -> None:
+    """Put the new site in place of the old one: two renames, never a half-written folder."""
+    old = BUILD / "site.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if SITE.exists():
+        SITE.rename(old)
+    fresh.rename(SITE)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--pyodide-mirror",
+        type=Path,
+        default=os.environ.get("THIMBLE_PYODIDE_MIRROR") or None,
+        metavar="FOLDER",
+        help="take NumPy's WebAssembly wheel from here instead of downloading it",
+    )
+    parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
+    options = parser.parse_args()
+    mirror = Path(options.pyodide_mirror).resolve() if options.pyodide_mirror else None
+    if mirror is not None and not mirror.is_dir():
+        parser.error(f"--pyodide-mirror: {mirror} is not a folder")
+    try:
+        build_site(mirror=mirror, force=options.force)
+    except click.ClickException as error:
+        print(f"make site: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+// Bundles the front end: node build.mjs OUT
+//
+// Writes modules and styles with content hashes in their names to OUT/assets/, modules with stable
+// names to OUT/, and on standard output a JSON object: source name → file, relative to OUT.
+
+import { existsSync, readdirSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as esbuild from "esbuild";
+
+const web = dirname(fileURLToPath(import.meta.url));
+const out = resolve(process.argv[2]);
+
+// Entries in assets/, named by content. A new bundle is a line here; one whose source does not
+// exist is skipped.
+const HASHED = ["src/page.ts", "src/worker/worker.ts"];
+
+// Entries that other sites name, at the root.
+const STABLE = ["src/thimble.ts", "src/widget.ts"];
+
+const common = {
+  absWorkingDir: web,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  sourcemap: "linked",
+  metafile: true,
+  legalComments: "none",
+  logLevel: "warning",
+  charset: "utf8",
+};
+
+/** Source name → file below `out`, for the entries of one run of esbuild. */
+function entries(result) {
+  const found = {};
+  for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
+    if (!entryPoint || file.endsWith(".map")) continue;
+    const extension = file.slice(file.lastIndexOf("."));
+    const source = basename(entryPoint).replace(/\.\w+$/, extension);
+    found[source] = relative(out, resolve(web, file)).replaceAll("\\", "/");
+  }
+  return found;
+}
+
+const present = (paths) => paths.filter((path) => existsSync(join(web, path)));
+
+async function modules(paths, options) {
+  const entryPoints = present(paths);
+  return entryPoints.length ? entries(await esbuild.build({ ...common, entryPoints, ...options })) : {};
+}
+
+/** web/styles/*.css, in the order of their names, as one page.css. */
+async function styles() {
+  const folder = join(web, "styles");
+  const sheets = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".css")).sort() : [];
+  if (!sheets.length) return {};
+  const main = sheets.includes("page.css") ? ["page.css"] : sheets;
+  const contents = main.map((name) => `@import "./${name}";`).join("\n");
+  const { metafile } = await esbuild.build({
+    ...common,
+    stdin: { contents, resolveDir: folder, sourcefile: "page.css", loader: "css" },
+    outdir: join(out, "assets"),
+    entryNames: "page.[hash]",
+    assetNames: "[name].[hash]",
+    sourcemap: false,
+  });
+  const file = Object.keys(metafile.outputs).find((name) => name.endsWith(".css"));
+  return { "page.css": relative(out, resolve(web, file)).replaceAll("\\", "/") };
+}
+
+try {
+  const hashed = await modules(HASHED, {
+    outdir: join(out, "assets"),
+    entryNames: "[name].[hash]",
+    chunkNames: "[name].[hash]",
+    assetNames: "[name].[hash]",
+    splitting: true,
+  });
+  const stable = await modules(STABLE, { outdir: out, entryNames: "[name]" });
+  console.log(JSON.stringify({ ...hashed, ...stable, ...(await styles()) }));
+} catch (error) {
+  // What is wrong in a source has been logged with its place; a stack of ours would bury it.
+  if (!error.errors) throw error;
+  process.exitCode = 1;
+}
