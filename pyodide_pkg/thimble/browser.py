@@ -1,0 +1,316 @@
+"""The one module that knows it runs in a page: what the worker calls.
+
+Models and sessions are numbers here, arguments are numbers, texts and buffers, and every answer is
+one JSON text, because those cross between JavaScript and Python without proxies. It imports nothing
+of Pyodide's, so it is tested natively. It does not know what a page looks like.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from . import Model, ModelLoader, Piece, SamplingParams, Session
+from .errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
+from .generation import prompt_ids
+
+SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
+OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
+PROMPT_STEP = 32
+"""Prompt tokens between two looks at the clock, so that Stop is prompt on long prompts too."""
+
+
+class JsBuffer(Protocol):
+    """A Uint8Array as Pyodide hands it over."""
+
+    def to_bytes(self) -> bytes:
+        """A copy of the bytes."""
+        ...
+
+
+@dataclass(slots=True)
+class Load:
+    """A model on its way in."""
+
+    name: str
+    loader: ModelLoader
+    sha256: str | None
+    digest: Any = field(default_factory=hashlib.sha256)
+
+
+@dataclass(slots=True)
+class Run:
+    """A generation under way: first its prompt is read, then its pieces are drawn."""
+
+    prompt: list[int]
+    params: SamplingParams
+    detailed: bool
+    pieces: Iterator[Piece] | None = None
+
+
+@dataclass(slots=True)
+class Open:
+    """A session of the page."""
+
+    model: Model
+    session: Session
+    defaults: dict[str, Any]
+    run: Run | None = None
+
+
+class Engine:
+    """Everything that the worker may ask for, through `call`."""
+
+    def __init__(self) -> None:
+        self._loads: dict[int, Load] = {}
+        self._models: dict[str, Model] = {}
+        self._sessions: dict[int, Open] = {}
+        self._ids = itertools.count(1)
+        self._methods: dict[str, Callable[..., Any]] = {
+            method.__name__: method
+            for method in (
+                self.begin_load, self.feed, self.finish, self.cancel_load, self.drop, self.models,
+                self.open, self.clone, self.destroy, self.tokenize, self.start, self.run, self.stop,
+                self.logits_hash,
+            )
+        }  # fmt: skip
+
+    def call(self, method: str, *arguments: Any) -> str:
+        """Call a method; the answer is `{"value": ...}` or `{"error": [kind, message]}`."""
+        try:
+            return json.dumps({"value": self._methods[method](*arguments)})
+        except ThimbleError as error:
+            return _error(type(error).__name__, str(error))
+        except MemoryError:
+            return _error(MemoryLimitError.__name__, "the browser gives this page no more memory")
+        except Exception as error:  # an error of ours: the page must live to show it
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            return _error("InternalError", words)
+
+    # Models
+
+    def begin_load(self, name: str, total_bytes: int | None, sha256: str | None) -> int:
+        """Get ready for the bytes of a model."""
+        load = next(self._ids)
+        self._loads[load] = Load(name, ModelLoader(total_bytes=total_bytes), sha256)
+        return load
+
+    def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
+        """Take the next bytes of a model's file."""
+        data = chunk if isinstance(chunk, bytes) else chunk.to_bytes()
+        entry = self._loads[load]
+        entry.digest.update(data)
+        entry.loader.feed(data)
+
+    def finish(self, load: int) -> dict[str, Any]:
+        """The whole file has come: the model is there."""
+        entry = self._loads.pop(load)
+        model = entry.loader.finish()
+        came = entry.digest.hexdigest()
+        if entry.sha256 is not None and came != entry.sha256:
+            model.close()
+            raise FormatError(
+                f"the file of model {entry.name!r} was damaged on its way: "
+                f"its SHA-256 is {came}, not {entry.sha256}"
+            )
+        self._models[entry.name] = model
+        return _describe(entry.name, model)
+
+    def cancel_load(self, load: int) -> None:
+        """Forget a model that was on its way in."""
+        self._loads.pop(load, None)
+
+    def drop(self, name: str) -> None:
+        """Free a model that no session uses."""
+        model = self._models.get(name)
+        if model is not None and all(one.model is not model for one in self._sessions.values()):
+            self._models.pop(name).close()
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models in memory."""
+        return [_describe(name, model) for name, model in self._models.items()]
+
+    # Sessions
+
+    def open(self, model: str, defaults: str) -> int:
+        """A new session on a model in memory."""
+        options = json.loads(defaults)
+        _sampling(options)
+        if model not in self._models:
+            raise OptionError(f"no model {model!r} in memory; there are {sorted(self._models)}")
+        loaded = self._models[model]
+        return self._keep(Open(loaded, loaded.session(), options))
+
+    def clone(self, session: int) -> int:
+        """An independent copy of a session, its tokens and its defaults."""
+        opened = self._opened(session)
+        return self._keep(Open(opened.model, opened.session.fork(), dict(opened.defaults)))
+
+    def destroy(self, session: int) -> None:
+        """Free a session."""
+        opened = self._sessions.pop(session, None)
+        if opened is not None:
+            opened.run = None
+            opened.session.close()
+
+    def tokenize(self, session: int, text: str) -> list[int]:
+        """A text's token ids, without the marks of beginning and end."""
+        return self._opened(session).model.tokenizer.encode(text, add_special=False)
+
+    def _keep(self, opened: Open) -> int:
+        number = next(self._ids)
+        self._sessions[number] = opened
+        return number
+
+    def _opened(self, session: int) -> Open:
+        if session not in self._sessions:
+            raise OptionError(f"there is no session {session}; it was destroyed or never made")
+        return self._sessions[session]
+
+    # Generation
+
+    def start(self, session: int, prompt: str, options: str) -> dict[str, Any]:
+        """Begin to generate; `run` does the work."""
+        opened = self._opened(session)
+        merged = {**opened.defaults, **json.loads(options)}
+        params, detailed = _sampling(merged)
+        keep = bool(merged.get("continue", False))
+        n_kept = len(opened.session) if keep else 0
+        ids = prompt_ids(opened.model, prompt, first=n_kept == 0)
+        n_ctx = opened.session.n_ctx
+        if n_kept + len(ids) >= n_ctx:
+            raise ContextError(
+                f"the text has {n_kept + len(ids):,} tokens and this model's context holds "
+                f"{n_ctx:,}, what it writes included: shorten it"
+            )
+        if not keep:
+            opened.session.rollback(0)
+        opened.run = Run(ids, params, detailed)
+        return {"prompt_tokens": len(ids), "context": n_kept}
+
+    def run(self, session: int, milliseconds: float) -> dict[str, Any]:
+        """Work for about so long, for one token at least once the prompt is read."""
+        opened = self._opened(session)
+        if opened.run is None:
+            raise OptionError(f"session {session} has nothing to run: start it first")
+        until = time.perf_counter() + milliseconds / 1000
+        detailed = opened.run.detailed
+        try:
+            pieces, reason = self._advance(opened, opened.run, until)
+        except BaseException:
+            opened.run = None
+            raise
+        if reason is not None:
+            opened.run = None
+        batch: dict[str, Any] = {
+            "count": len(pieces),
+            "context": len(opened.session),
+            "finish_reason": reason,
+        }
+        if detailed:
+            batch["pieces"] = [_detail(opened.model, piece) for piece in pieces]
+        else:
+            batch["text"] = "".join(piece.text for piece in pieces)
+        return batch
+
+    def _advance(self, opened: Open, run: Run, until: float) -> tuple[list[Piece], str | None]:
+        # The last prompt tokens go to `generate`, which wants something to begin with.
+        while len(run.prompt) > PROMPT_STEP:
+            opened.session.append(run.prompt[:PROMPT_STEP])
+            del run.prompt[:PROMPT_STEP]
+            if time.perf_counter() >= until:
+                return [], None
+        if run.pieces is None:
+            run.pieces = opened.session.generate(run.prompt, run.params)
+        pieces: list[Piece] = []
+        for piece in run.pieces:
+            pieces.append(piece)
+            if piece.finish_reason is not None or time.perf_counter() >= until:
+                return pieces, piece.finish_reason
+        return pieces, "length"  # nothing was asked for
+
+    def stop(self, session: int) -> None:
+        """End a generation; the tokens so far stay."""
+        self._opened(session).run = None
+
+    def logits_hash(self, session: int, tokens: str) -> str:
+        """SHA-256 over the logits at every position of a JSON list of tokens: the bit promise."""
+        twin = self._opened(session).session.fork()
+        try:
+            twin.rollback(0)
+            digest = hashlib.sha256()
+            for token in json.loads(tokens):
+                twin.append([token])
+                digest.update(twin.logits().tobytes())
+            return digest.hexdigest()
+        finally:
+            twin.close()
+
+
+def _error(kind: str, message: str) -> str:
+    return json.dumps({"error": [kind, message]})
+
+
+def _describe(name: str, model: Model) -> dict[str, Any]:
+    config = model.config
+    return {
+        "name": name,
+        "parameters": model.n_params,
+        "bytes": model.nbytes,
+        "architecture": config.architecture,
+        "layers": config.n_layers,
+        "dim": config.dim,
+        "vocabulary": config.n_vocab,
+        "contextWindow": config.n_ctx,
+    }
+
+
+def _detail(model: Model, piece: Piece) -> list[Any]:
+    """[text, id, logprob, entropy, [[id, text, logprob], ...]]: short, since there are many."""
+    top = [
+        [token, model.tokenizer.token_bytes(token).decode("utf-8", "replace"), logprob]
+        for token, logprob in piece.top
+    ]
+    return [piece.text, piece.id, piece.logprob, piece.entropy, top]
+
+
+def _sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
+    """OpenAI's option names as our parameters, and whether every token's details are wanted."""
+    for name in options:
+        if name not in OPTIONS:
+            raise OptionError(f"there is no option {name!r}; there are {', '.join(OPTIONS)}")
+    chosen = {name: options[name] for name in SAMPLING_OPTIONS if name in options}
+    if "stop" in chosen:
+        chosen["stop"] = _stops(chosen["stop"])
+    if "logit_bias" in chosen:
+        chosen["logit_bias"] = _biases(chosen["logit_bias"])
+    for name in ("logprobs", "continue"):
+        if not isinstance(options.get(name, False), bool):
+            raise OptionError(f"{name} must be true or false, not {options[name]!r}")
+    return SamplingParams(**chosen), bool(options.get("logprobs", False))
+
+
+def _stops(value: Any) -> tuple[str, ...]:
+    """OpenAI takes one string or a list of them."""
+    stops: Sequence[Any] = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
+        raise OptionError(f"stop must be a text or a list of texts, none empty, not {value!r}")
+    return tuple(stops)
+
+
+def _biases(value: Any) -> dict[int, float]:
+    """JSON's keys are texts; token ids are whole numbers."""
+    if not isinstance(value, dict):
+        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}")
+    try:
+        return {int(token): float(bias) for token, bias in value.items()}
+    except (TypeError, ValueError):
+        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}") from None

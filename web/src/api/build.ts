@@ -1,0 +1,88 @@
+/** What the built site says about itself: `build.json`, beside `thimble.js`. */
+
+import { ThimbleError } from "./errors";
+
+/** A model that this site offers. */
+export interface ModelListing {
+  readonly name: string;
+  readonly title: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly license: string;
+  readonly parameters: number;
+  readonly default?: boolean;
+}
+
+interface BuildFile {
+  readonly build: string;
+  readonly version: string;
+  readonly pyodide: string;
+  readonly pyodide_bytes?: number;
+  readonly assets: Readonly<Record<string, string>>;
+  readonly models: readonly (ModelListing & { readonly file: string })[];
+}
+
+export class Build {
+  readonly #file: BuildFile;
+  readonly #base: URL;
+
+  private constructor(file: BuildFile, base: URL) {
+    this.#file = file;
+    this.#base = base;
+  }
+
+  /** Read the build that lies beside the module at `module`. */
+  static async read(module: string): Promise<Build> {
+    const base = new URL("build.json", module);
+    let failure: unknown;
+    try {
+      const response = await fetch(base, { cache: "no-cache", credentials: "omit" });
+      if (response.ok) return new Build((await response.json()) as BuildFile, base);
+      failure = response.status;
+    } catch (error) {
+      failure = error;
+    }
+    throw new ThimbleError("LoadError", `${base.href} did not come (${String(failure)})`);
+  }
+
+  get hash(): string {
+    return this.#file.build;
+  }
+
+  get version(): string {
+    return this.#file.version;
+  }
+
+  get models(): readonly ModelListing[] {
+    return this.#file.models;
+  }
+
+  get pyodide(): string {
+    return this.#resolve(this.#file.pyodide);
+  }
+
+  /** Of Pyodide's files as the worker counts them; 0 where the build does not say. */
+  get pyodideBytes(): number {
+    return this.#file.pyodide_bytes ?? 0;
+  }
+
+  /** The address of a hashed file by its source's name. */
+  asset(name: string): string {
+    const file = this.#file.assets[name];
+    if (!file) throw new ThimbleError("LoadError", `build.json lists no ${name}`);
+    return this.#resolve(file);
+  }
+
+  /** A model by its name, the default one without a name. */
+  model(name?: string): (ModelListing & { readonly url: string }) | undefined {
+    const { models } = this.#file;
+    const found = name === undefined
+      ? (models.find((model) => model.default) ?? models[0])
+      : models.find((model) => model.name === name);
+    return found && { ...found, url: this.#resolve(found.file) };
+  }
+
+  #resolve(file: string): string {
+    return new URL(file, this.#base).href;
+  }
+}

@@ -1,0 +1,227 @@
+/** The page's one worker, seen from the page: started when needed, noticed when it dies. */
+
+import { proxy, transfer, wrap } from "comlink";
+import type { Remote } from "comlink";
+import type { Engine, FromRun, LoadProgress, ModelInfo, ModelSource, ToRun } from "../protocol";
+import { PROTOCOL } from "../protocol";
+import type { Build } from "./build";
+import { ThimbleError, revive } from "./errors";
+
+type ProgressListener = (progress: LoadProgress) => void;
+
+/** What a model is called and where it comes from; the host knows the rest of its source. */
+export type Wanted = Omit<ModelSource, "fresh" | "instead">;
+
+/** A model on its way; several `create`s may wait for the same one. */
+interface Load {
+  readonly info: Promise<ModelInfo>;
+  readonly listeners: Set<ProgressListener>;
+  waiters: number;
+  last: LoadProgress | null;
+}
+
+/** A worker of another origin is refused, but a blob of ours may import it (CORS allows it). */
+function startWorker(url: string): Worker {
+  const options: WorkerOptions = { type: "module", name: "thimble" };
+  if (new URL(url).origin === location.origin) return new Worker(url, options);
+  const bootstrap = new Blob([`import ${JSON.stringify(url)};`], { type: "text/javascript" });
+  const local = URL.createObjectURL(bootstrap);
+  const worker = new Worker(local, options);
+  // Revoked late: the worker reads it after this call has returned.
+  setTimeout(() => URL.revokeObjectURL(local), 60_000);
+  return worker;
+}
+
+export class EngineHost {
+  readonly #worker: Worker;
+  readonly #remote: Remote<Engine>;
+  readonly #crashed: Promise<never>;
+  readonly #loads = new Map<string, Load>();
+  readonly #loaded = new Map<string, ModelInfo>();
+  /** How many sessions each model has, the ones that are being opened included. */
+  readonly #sessions = new Map<string, number>();
+  /** Models whose last load failed: the browser's cache may hold what was wrong. */
+  readonly #failed = new Set<string>();
+  #crash: (error: Error) => void = () => undefined;
+  alive = true;
+
+  constructor(build: Build) {
+    this.#crashed = new Promise<never>((_resolve, reject) => {
+      this.#crash = (error) => {
+        if (!this.alive) return;
+        this.alive = false;
+        this.#worker.terminate();
+        reject(error);
+      };
+    });
+    this.#crashed.catch(() => undefined); // each caller hears of it by its own call
+    this.#worker = startWorker(build.asset("worker.js"));
+    this.#worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.#died(event.message || "its script could not be loaded");
+    });
+    this.#remote = wrap<Engine>(this.#worker);
+    const { pyodide, pyodideBytes } = build;
+    this.call((engine) => engine.boot({ protocol: PROTOCOL, pyodide, pyodideBytes })).catch(
+      // Whoever waits for a load hears it there; this worker is of no more use.
+      (error: unknown) => this.#crash(revive(error)),
+    );
+  }
+
+  /** Ask the worker; a worker that dies meanwhile is an answer too. */
+  async call<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+    try {
+      return await Promise.race([question(this.#remote), this.#crashed]);
+    } catch (error) {
+      throw this.#heard(error);
+    }
+  }
+
+  isLoaded(name: string): boolean {
+    return this.#loaded.has(name);
+  }
+
+  isLoading(name: string): boolean {
+    return this.#loads.has(name);
+  }
+
+  /** Load a model, or join whoever is loading it; an abort lets the others go on. */
+  async load(
+    source: Wanted,
+    listener: ProgressListener,
+    signal: AbortSignal | undefined,
+  ): Promise<ModelInfo> {
+    signal?.throwIfAborted();
+    const there = this.#loaded.get(source.name);
+    if (there) return there;
+    const load = this.#loads.get(source.name) ?? this.#begin(source);
+    load.waiters += 1;
+    load.listeners.add(listener);
+    if (load.last) listener(load.last);
+    try {
+      return await abortable(load.info, signal);
+    } finally {
+      load.listeners.delete(listener);
+      load.waiters -= 1;
+      if (load.waiters === 0 && this.#loads.get(source.name) === load) {
+        this.#loads.delete(source.name);
+        this.call((engine) => engine.cancelLoad(source.name)).catch(() => undefined);
+      }
+    }
+  }
+
+  #begin(wanted: Wanted): Load {
+    const instead = [...this.#loaded.keys()].filter((name) => !this.#sessions.get(name));
+    for (const name of instead) this.#loaded.delete(name);
+    const source = { ...wanted, fresh: this.#failed.has(wanted.name), instead };
+    const listeners = new Set<ProgressListener>();
+    const report = proxy((progress: LoadProgress) => {
+      load.last = progress;
+      for (const listener of listeners) listener(progress);
+    });
+    const info = this.call((engine) => engine.load(source, report)).finally(() => {
+      if (this.#loads.get(source.name) === load) this.#loads.delete(source.name);
+    });
+    info.then(
+      (model) => {
+        this.#failed.delete(source.name);
+        this.#loaded.set(source.name, model);
+      },
+      () => this.#failed.add(source.name),
+    );
+    const load: Load = { info, listeners, waiters: 0, last: null };
+    this.#loads.set(source.name, load);
+    return load;
+  }
+
+  /** A new session on a loaded model. */
+  open(model: string, defaults: string): Promise<number> {
+    return this.#session(model, (engine) => engine.open(model, defaults));
+  }
+
+  /** A copy of a session. */
+  clone(session: number, model: string): Promise<number> {
+    return this.#session(model, (engine) => engine.clone(session));
+  }
+
+  destroy(session: number, model: string): void {
+    this.#count(model, -1);
+    this.call((engine) => engine.destroy(session)).catch(() => undefined);
+  }
+
+  async #session(
+    model: string,
+    question: (engine: Remote<Engine>) => Promise<number>,
+  ): Promise<number> {
+    this.#count(model, 1);
+    try {
+      return await this.call(question);
+    } catch (error) {
+      this.#count(model, -1);
+      throw error;
+    }
+  }
+
+  #count(model: string, change: number): void {
+    this.#sessions.set(model, (this.#sessions.get(model) ?? 0) + change);
+  }
+
+  /** Generate; `hear` is called with what the worker says until "done" or "failed". */
+  generate(
+    session: number,
+    prompt: string,
+    options: string,
+    hear: (message: FromRun) => void,
+  ): () => void {
+    const { port1, port2 } = new MessageChannel();
+    let over = false;
+    const end = (message: FromRun): void => {
+      if (over) return;
+      over = true;
+      port1.close();
+      hear(message);
+    };
+    const fail = (error: unknown): void => {
+      const { name, message } = this.#heard(error);
+      end({ type: "failed", error: { name, message } });
+    };
+    port1.onmessage = (event: MessageEvent<FromRun>) => {
+      const message = event.data;
+      if (message.type === "batch") hear(message);
+      else if (message.type === "done") end(message);
+      else fail(new ThimbleError(message.error.name, message.error.message));
+    };
+    this.#crashed.catch(fail);
+    this.call((engine) =>
+      engine.generate(session, prompt, options, transfer(port2, [port2])),
+    ).catch(fail);
+    return () => port1.postMessage({ type: "stop" } satisfies ToRun);
+  }
+
+  #died(why: string): void {
+    this.#crash(
+      new ThimbleError("CrashError", `the engine died (${why}); start again to get a new one`),
+    );
+  }
+
+  /** An error as it came; a crash that the worker itself reported ends the worker. */
+  #heard(error: unknown): Error {
+    const revived = revive(error);
+    if (revived.name === "CrashError") this.#died(revived.message);
+    return revived;
+  }
+}
+
+/** Wait for a promise, or no longer once the signal is aborted. */
+export function abortable<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

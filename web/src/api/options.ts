@@ -1,0 +1,64 @@
+/** The options of a generation, under OpenAI's names. */
+
+import { ThimbleError } from "./errors";
+
+/** How the next token is chosen. Ranges are checked by the engine, which names what is wrong. */
+export interface SamplingOptions {
+  /** At most so many new tokens. */
+  max_tokens?: number;
+  /** 0 takes the most probable token always; 1 is the model's own distribution. */
+  temperature?: number;
+  /** Draw among the k most probable tokens; 0 for all. */
+  top_k?: number;
+  /** Draw among the most probable tokens that together have this probability; 1 for all. */
+  top_p?: number;
+  /** Leave out tokens less probable than this share of the most probable one's. */
+  min_p?: number;
+  /** Divide the logits of tokens that are there already; 1 leaves them. */
+  repetition_penalty?: number;
+  /** Add to the logits of these token ids. */
+  logit_bias?: Record<number, number>;
+  /** End before any of these texts. */
+  stop?: string | string[];
+  /** The same seed, prompt and model write the same text, anywhere. */
+  seed?: number;
+  /** Stream every token's id, log-probability and entropy instead of bare text. */
+  logprobs?: boolean;
+  /** With `logprobs`: how many of the most probable tokens to list at each position. */
+  top_logprobs?: number;
+}
+
+export interface PromptOptions extends SamplingOptions {
+  /** Keep the session's tokens and write on after them; otherwise the prompt begins afresh. */
+  continue?: boolean;
+  /** Abort to stop; the tokens so far stay in the session. */
+  signal?: AbortSignal;
+}
+
+const SAMPLING = [
+  "max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias",
+  "stop", "seed", "logprobs", "top_logprobs",
+];
+
+/** Numbers that JSON lacks cross as their names, so that an error can say what was given. */
+function speakable(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}
+
+/** The sampling options, and the `also` named ones, as JSON for the engine; `own` are left out. */
+export function encodeOptions(
+  options: object,
+  { own, also = [] }: { own: readonly string[]; also?: readonly string[] },
+): string {
+  const engine: Record<string, unknown> = {};
+  const known = [...SAMPLING, ...also];
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    if (value === undefined || own.includes(name)) continue;
+    if (!known.includes(name)) {
+      const names = [...known, ...own].join(", ");
+      throw new ThimbleError("OptionError", `there is no option "${name}"; there are ${names}`);
+    }
+    engine[name] = value;
+  }
+  return JSON.stringify(engine, speakable);
+}

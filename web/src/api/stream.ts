@@ -1,0 +1,119 @@
+/** A generation as a ReadableStream. */
+
+import type { Batch, FinishReason, FromRun, PieceRow } from "../protocol";
+import { abortable } from "./engine";
+import type { EngineHost } from "./engine";
+import { ThimbleError } from "./errors";
+
+/** One of the most probable tokens at a position. */
+export interface TopLogprob {
+  readonly id: number;
+  readonly text: string;
+  readonly logprob: number;
+}
+
+/** One token. `text` may be "" while a character or a stop text is incomplete. */
+export interface Chunk {
+  readonly text: string;
+  readonly id: number;
+  /** Natural logarithm of the model's own probability, before temperature and the rest. */
+  readonly logprob: number;
+  /** Of the model's distribution at this position, in nats. */
+  readonly entropy: number;
+  readonly top_logprobs: readonly TopLogprob[];
+  /** On the last token: "stop" (the text's end, or a stop text) or "length". */
+  readonly finish_reason: FinishReason | null;
+}
+
+function toChunk(row: PieceRow, finish_reason: FinishReason | null): Chunk {
+  const [text, id, logprob, entropy, top] = row;
+  const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
+  return { text, id, logprob, entropy, top_logprobs, finish_reason };
+}
+
+function chunksOf(batch: Batch): (string | Chunk)[] {
+  if (!batch.pieces) return batch.text ? [batch.text] : [];
+  const last = batch.pieces.length - 1;
+  return batch.pieces.map((row, at) => toChunk(row, at === last ? batch.finish_reason : null));
+}
+
+export interface Generation {
+  readonly host: EngineHost;
+  readonly session: number;
+  readonly prompt: string;
+  /** The options as JSON. */
+  readonly options: string;
+  /** Aborted to stop; its reason is the stream's error. */
+  readonly signal: AbortSignal;
+  /** Resolves when the session is free for this generation. */
+  readonly turn: Promise<void>;
+  /** Told when the worker is done with the session. */
+  over(): void;
+  /** Told how many tokens are in the session's context. */
+  usage(tokens: number): void;
+}
+
+/**
+ * The tokens of a generation. An abort or a cancel stops the worker within one batch; an aborted
+ * stream first gives what was written until then, so that its reader has what the session has.
+ */
+export function stream(generation: Generation): ReadableStream<string | Chunk> {
+  const { host, session, prompt, options, signal, turn, over, usage } = generation;
+  const cancelled = new AbortController();
+  const ended = AbortSignal.any([signal, cancelled.signal]);
+  const pending: (string | Chunk)[] = [];
+  let end: (() => void) | null = null;
+
+  function flush(to: ReadableStreamDefaultController<string | Chunk>): void {
+    while ((to.desiredSize ?? 0) > 0) {
+      const chunk = pending.shift();
+      if (chunk === undefined) break;
+      to.enqueue(chunk);
+    }
+    if (pending.length > 0 || !end) return;
+    const finish = end;
+    end = null;
+    finish();
+  }
+
+  function run(to: ReadableStreamDefaultController<string | Chunk>): void {
+    const hear = (message: FromRun): void => {
+      if (message.type === "batch") {
+        usage(message.batch.context);
+        pending.push(...chunksOf(message.batch));
+      } else {
+        over();
+        ended.removeEventListener("abort", stop);
+        if (message.type === "done") usage(message.context);
+        if (ended.aborted) end = () => to.error(ended.reason);
+        else if (message.type === "done") end = () => to.close();
+        else {
+          const { name, message: words } = message.error;
+          end = () => to.error(new ThimbleError(name, words));
+        }
+      }
+      if (!cancelled.signal.aborted) flush(to);
+    };
+    const stop = host.generate(session, prompt, options, hear);
+    ended.addEventListener("abort", stop, { once: true });
+  }
+
+  return new ReadableStream<string | Chunk>({
+    async start(to): Promise<void> {
+      try {
+        await abortable(turn, ended);
+      } catch (error) {
+        void turn.then(over); // given up while waiting: the next one's turn comes with this one's
+        throw error;
+      }
+      run(to);
+    },
+    pull: flush,
+    cancel: () => cancelled.abort(),
+  });
+}
+
+/** A stream that has failed before it began. */
+export function failedStream(error: unknown): ReadableStream<never> {
+  return new ReadableStream<never>({ start: (to) => to.error(error) });
+}

@@ -1,0 +1,14 @@
+/** What the page does: it fetches the public API, starts the live session and shows the panels. */
+
+import { LiveSession } from "./live";
+import "./panels/index";
+import { showPanels } from "./panels/registry";
+import { byId } from "./ui/dom";
+import { themeButton } from "./ui/theme";
+
+themeButton(byId("theme", HTMLButtonElement));
+
+// The very module that other sites use, and the one copy of it in this page: it holds the worker.
+const address = new URL("../thimble.js", import.meta.url).href;
+const { Thimble } = (await import(address)) as typeof import("./thimble");
+showPanels(byId("panels", HTMLElement), new LiveSession(Thimble));

@@ -1,0 +1,5 @@
+/** Every panel, one line each, in the order of the tabs. */
+
+import { registerPanel } from "./registry";
+
+registerPanel({ id: "play", title: "Write", load: () => import("./play") });

@@ -1,0 +1,182 @@
+/** The panel where the model writes: prompt, controls and the text. */
+
+import type { LiveSession, ProgressEvent, TextEvent } from "../live";
+import { copy } from "../ui/clipboard";
+import { byId } from "../ui/dom";
+import { plural } from "../ui/format";
+import { readLink, writeLink } from "../ui/link";
+import { Manuscript } from "../ui/manuscript";
+import { SettingControls } from "../ui/settings";
+import type { Settings } from "../ui/settings";
+import { Standing } from "../ui/standing";
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+
+/** After these the model or its engine is not there, and loading it again may help. */
+const LOST = ["LoadError", "StartError", "FormatError", "CrashError", "MemoryLimitError"];
+
+class Play {
+  readonly #live: LiveSession;
+  readonly #form = byId("desk", HTMLFormElement);
+  readonly #prompt = byId("prompt", HTMLTextAreaElement);
+  readonly #model = byId("model", HTMLSelectElement);
+  readonly #settings = new SettingControls(this.#form, byId("digest", HTMLElement));
+  readonly #manuscript = new Manuscript();
+  readonly #standing: Standing;
+  readonly #write = button("write");
+  readonly #stop = button("stop");
+  readonly #continue = button("continue");
+  readonly #regenerate = button("regenerate");
+  readonly #copyText = button("copy-text");
+  readonly #copyLink = button("copy-link");
+  readonly #again = button("again");
+  readonly #notice = byId("notice", HTMLElement);
+  readonly #words = byId("notice-words", HTMLElement);
+  readonly #outcome = byId("outcome", HTMLElement);
+  readonly #announce = byId("announce", HTMLElement);
+  /** What a link asked for and could not have. */
+  #refused = "";
+
+  constructor(live: LiveSession) {
+    this.#live = live;
+    this.#standing = new Standing(live);
+    live.addEventListener("state", () => this.#show());
+    live.addEventListener("text", (event) => this.#manuscript.add((event as TextEvent).text));
+    live.addEventListener("progress", (event) =>
+      this.#standing.progress((event as ProgressEvent).progress),
+    );
+    this.#listen();
+    this.#restore();
+    void live.open(this.#model.value);
+  }
+
+  #listen(): void {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#begin();
+    });
+    this.#stop.addEventListener("click", () => void this.#live.stop());
+    this.#continue.addEventListener("click", () => void this.#live.continue(this.#settings.read()));
+    this.#regenerate.addEventListener("click", () => this.#repeat());
+    this.#again.addEventListener("click", () => void this.#live.open(this.#model.value));
+    this.#model.addEventListener("change", () => void this.#live.open(this.#model.value));
+    button("dice").addEventListener("click", () => this.#settings.roll());
+    this.#copyText.addEventListener("click", () =>
+      void this.#copy(this.#copyText, (this.#live.recipe?.prompt ?? "") + this.#live.text),
+    );
+    this.#copyLink.addEventListener("click", () => void this.#copy(this.#copyLink, this.#link()));
+    addEventListener("hashchange", () => {
+      if (this.#restore()) void this.#live.open(this.#model.value);
+    });
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.#live.state === "writing") void this.#live.stop();
+      else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#begin();
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */
+  #begin(): void {
+    const { recipe } = this.#live;
+    const same = recipe !== null && recipe.prompt === this.#prompt.value &&
+      recipe.model === this.#model.value && equal(recipe.settings, this.#settings.read());
+    if (same) this.#settings.roll();
+    const prompt = this.#prompt.value;
+    this.#manuscript.begin(prompt);
+    void this.#live.write(prompt, this.#settings.read());
+  }
+
+  #repeat(): void {
+    if (!this.#live.recipe) return;
+    this.#manuscript.begin(this.#live.recipe.prompt);
+    void this.#live.regenerate();
+  }
+
+  /** Show what the state allows; the visitor's focus goes along with Write and Stop. */
+  #show(): void {
+    const live = this.#live;
+    const writing = live.state === "writing";
+    const focused = document.activeElement;
+    this.#write.disabled = false;
+    this.#write.hidden = writing;
+    this.#stop.hidden = !writing;
+    if (focused === this.#write && writing) this.#stop.focus();
+    if (focused === this.#stop && !writing) this.#write.focus();
+    this.#continue.disabled = !live.canContinue;
+    this.#regenerate.disabled = writing || live.recipe === null || live.state === "loading";
+    this.#copyText.disabled = live.recipe === null;
+    this.#copyLink.disabled = false;
+    this.#manuscript.writing(writing);
+    this.#standing.show();
+    this.#showFailure();
+    this.#showOutcome();
+  }
+
+  #showFailure(): void {
+    const { state, failure } = this.#live;
+    const failed = state === "failed" && failure !== null;
+    this.#notice.hidden = !failed;
+    this.#words.textContent = failed ? sentence(failure.message) : "";
+    this.#again.hidden = !failed || !LOST.includes(failure.name);
+  }
+
+  #showOutcome(): void {
+    const { state, measures, finishReason } = this.#live;
+    const tokens = plural(measures.tokens, "token");
+    let words = "";
+    if (state === "stopped") words = `Stopped after ${tokens}.`;
+    if (state === "finished") {
+      words = finishReason === "stop" ? `The end, after ${tokens}.` : `${tokens}, and there is more.`;
+    }
+    if (state === "writing") this.#refused = "";
+    this.#outcome.textContent = words || this.#refused;
+    if (state === "writing") words = "Writing.";
+    if (state === "ready") words = "The model is ready.";
+    this.#announce.textContent = words;
+  }
+
+  #link(): string {
+    const { recipe } = this.#live;
+    const settings = recipe ? (recipe.settings as Settings) : this.#settings.read();
+    return writeLink(recipe?.prompt ?? this.#prompt.value, this.#model.value, settings);
+  }
+
+  async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {
+    const words = (await copy(text)) ? "Copied" : "Copying is not allowed here";
+    const before = pressed.dataset["words"] ?? pressed.textContent ?? "";
+    pressed.dataset["words"] = before;
+    pressed.textContent = words;
+    this.#announce.textContent = words;
+    setTimeout(() => (pressed.textContent = before), 1600);
+  }
+
+  /** Fill the form from a link; nothing is written until the visitor says so. */
+  #restore(): boolean {
+    const shared = readLink(location.hash);
+    if (!shared) return false;
+    if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
+    const refused = this.#settings.restore(shared.settings);
+    if (shared.model !== undefined) {
+      const there = [...this.#model.options].some((option) => option.value === shared.model);
+      if (there) this.#model.value = shared.model;
+      else refused.push(`there is no model "${shared.model}"`);
+    }
+    this.#refused = refused.length ? `Not everything in the link fits: ${refused.join("; ")}.` : "";
+    return true;
+  }
+}
+
+function equal(a: object, b: object): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** An error's message as a sentence. */
+function sentence(message: string): string {
+  const words = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(words) ? words : `${words}.`;
+}
+
+export function mount(_root: HTMLElement, live: LiveSession): void {
+  new Play(live);
+}

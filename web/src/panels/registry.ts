@@ -1,0 +1,60 @@
+/**
+ * Which panels there are. A panel is one module that is loaded when it is first shown; it registers
+ * itself with one line in index.ts.
+ */
+
+import type { LiveSession } from "../live";
+
+export interface PanelModule {
+  /** Bring the panel's part of the page to life, once. */
+  mount(root: HTMLElement, live: LiveSession): void;
+}
+
+export interface Panel {
+  readonly id: string;
+  readonly title: string;
+  load(): Promise<PanelModule>;
+}
+
+const panels: Panel[] = [];
+
+export function registerPanel(panel: Panel): void {
+  panels.push(panel);
+}
+
+/** The panel that the address names, or the first. */
+function chosen(): Panel | undefined {
+  const id = new URLSearchParams(location.hash.slice(1)).get("panel");
+  return panels.find((panel) => panel.id === id) ?? panels[0];
+}
+
+/** Show the chosen panel, and tabs where there is a choice. */
+export function showPanels(tabs: HTMLElement, live: LiveSession): void {
+  const mounted = new Set<string>();
+  const links = new Map<string, HTMLAnchorElement>();
+  for (const panel of panels) {
+    const link = document.createElement("a");
+    link.href = `#panel=${panel.id}`;
+    link.textContent = panel.title;
+    links.set(panel.id, link);
+  }
+  tabs.replaceChildren(...links.values());
+  tabs.hidden = panels.length < 2;
+
+  const show = async (): Promise<void> => {
+    const panel = chosen();
+    if (!panel) return;
+    for (const root of document.querySelectorAll<HTMLElement>("[data-panel]")) {
+      root.hidden = root.dataset["panel"] !== panel.id;
+      if (root.hidden || mounted.has(panel.id)) continue;
+      mounted.add(panel.id);
+      (await panel.load()).mount(root, live);
+    }
+    for (const [id, link] of links) {
+      if (id === panel.id) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  };
+  addEventListener("hashchange", () => void show());
+  void show();
+}

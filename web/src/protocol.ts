@@ -1,0 +1,100 @@
+/**
+ * What the page and the worker say to each other, all in one place.
+ *
+ * Questions and answers go through Comlink (`Engine`); the tokens of a generation go through a
+ * MessagePort of their own (`FromRun`, `ToRun`), so that Stop never waits behind an answer.
+ */
+
+/** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
+export const PROTOCOL = 1;
+
+/** Where Pyodide lies, and how large its files are, unpacked, where the build says so. */
+export interface Boot {
+  readonly protocol: number;
+  readonly pyodide: string;
+  readonly pyodideBytes: number;
+}
+
+/** Where a model comes from: an address or a file that the visitor chose. */
+export interface ModelSource {
+  readonly name: string;
+  readonly from: string | Blob;
+  /** Of the whole file; null if nobody knows. */
+  readonly bytes: number | null;
+  readonly sha256: string | null;
+  /** Past the browser's cache: what came last time was no good. */
+  readonly fresh: boolean;
+  /** Models in memory that no session uses and that make room for this one. */
+  readonly instead: readonly string[];
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly architecture: string;
+  readonly layers: number;
+  readonly dim: number;
+  readonly vocabulary: number;
+  readonly contextWindow: number;
+}
+
+/** What the visitor is waiting for: bytes, then Python, then the model's way into its memory. */
+export type Stage = "download" | "python" | "model" | "ready";
+
+export interface LoadProgress {
+  readonly stage: Stage;
+  /** Of the whole way, from 0 to 1. */
+  readonly loaded: number;
+  readonly bytes: number;
+  readonly totalBytes: number;
+}
+
+/** One token: text, id, log-probability, entropy, and the best [id, text, log-probability]. */
+export type PieceRow = readonly [
+  text: string,
+  id: number,
+  logprob: number,
+  entropy: number,
+  top: readonly (readonly [id: number, text: string, logprob: number])[],
+];
+
+export type FinishReason = "stop" | "length";
+
+/** The tokens of about one frame. `text` or `pieces`, as was asked for. */
+export interface Batch {
+  readonly count: number;
+  /** Tokens in the session's context now. */
+  readonly context: number;
+  readonly finish_reason: FinishReason | null;
+  readonly text?: string;
+  readonly pieces?: readonly PieceRow[];
+}
+
+export interface ErrorWords {
+  readonly name: string;
+  readonly message: string;
+}
+
+/** Worker to page, on a generation's port. The last is one of "done" and "failed". */
+export type FromRun =
+  | { readonly type: "batch"; readonly batch: Batch }
+  | { readonly type: "done"; readonly context: number }
+  | { readonly type: "failed"; readonly error: ErrorWords };
+
+/** Page to worker, on a generation's port. */
+export type ToRun = { readonly type: "stop" };
+
+/** What the worker answers to. Errors carry their kind in `name`. */
+export interface Engine {
+  boot(boot: Boot): Promise<void>;
+  load(source: ModelSource, progress: (progress: LoadProgress) => void): Promise<ModelInfo>;
+  cancelLoad(name: string): void;
+  open(model: string, defaults: string): number;
+  clone(session: number): number;
+  destroy(session: number): void;
+  tokenize(session: number, text: string): number[];
+  generate(session: number, prompt: string, options: string, port: MessagePort): void;
+  /** For tests of the bit promise: SHA-256 over the logits at every position. */
+  logitsHash(session: number, tokens: readonly number[]): string;
+}

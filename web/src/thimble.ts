@@ -1,0 +1,247 @@
+/**
+ * Small language models in this browser: the public API, in the shape of the web's Prompt API.
+ *
+ *     import { Thimble } from "https://example.org/thimble.js";
+ *     const session = await Thimble.create();
+ *     for await (const text of session.promptStreaming("Once upon a time")) console.log(text);
+ *
+ * All sessions of a page share one worker, and each model is in its memory once. Nothing that is
+ * asked or answered leaves the machine.
+ */
+
+import { Build } from "./api/build";
+import type { ModelListing } from "./api/build";
+import { EngineHost, abortable } from "./api/engine";
+import type { Wanted } from "./api/engine";
+import { ThimbleError } from "./api/errors";
+import { encodeOptions } from "./api/options";
+import type { PromptOptions, SamplingOptions } from "./api/options";
+import { failedStream, stream } from "./api/stream";
+import type { Chunk } from "./api/stream";
+import type { ModelInfo, Stage } from "./protocol";
+
+export { ThimbleError };
+export type { Chunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
+
+export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
+
+/** A name out of `Thimble.models()`, or a GGUF file. */
+export type ModelChoice = string | Blob;
+
+export interface CreateOptions extends SamplingOptions {
+  /** The site's default model without it. */
+  model?: ModelChoice;
+  /** Abort to wait no longer. */
+  signal?: AbortSignal;
+  /** Called with a target that hears "downloadprogress" until the session is there. */
+  monitor?: (monitor: EventTarget) => void;
+}
+
+/** How far a model and its engine have come. */
+export class DownloadProgressEvent extends Event {
+  /** Of the whole way, from 0 to `total`, which is 1. */
+  readonly loaded: number;
+  readonly total = 1;
+  /** Unpacked bytes that have come, of so many. */
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly stage: Stage;
+
+  constructor(progress: { loaded: number; bytes: number; totalBytes: number; stage: Stage }) {
+    super("downloadprogress");
+    this.loaded = progress.loaded;
+    this.bytes = progress.bytes;
+    this.totalBytes = progress.totalBytes;
+    this.stage = progress.stage;
+  }
+}
+
+let reading: Promise<Build> | null = null;
+let host: EngineHost | null = null;
+let files = 0;
+const fileNames = new WeakMap<Blob, string>();
+
+function readBuild(): Promise<Build> {
+  reading ??= Build.read(import.meta.url).catch((error: unknown) => {
+    reading = null; // the next call may find the network again
+    throw error;
+  });
+  return reading;
+}
+
+/** SIMD is what the kernels are made of: the smallest module that uses it. */
+function hasSimd(): boolean {
+  return (
+    typeof WebAssembly === "object" &&
+    WebAssembly.validate(
+      // (module (func (result v128) (i8x16.splat (i32.const 0))))
+      new Uint8Array([
+        0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0,
+        253, 15, 11,
+      ]),
+    )
+  );
+}
+
+function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
+  if (model instanceof Blob) {
+    let name = fileNames.get(model);
+    if (!name) {
+      const given = model instanceof File ? model.name : "model.gguf";
+      fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
+    }
+    return { name, from: model, bytes: model.size, sha256: null };
+  }
+  const listed = build.model(model);
+  if (!listed) {
+    const names = build.models.map((one) => one.name).join(", ");
+    throw new ThimbleError("OptionError", `there is no model "${String(model)}"; there are ${names}`);
+  }
+  return { name: listed.name, from: listed.url, bytes: listed.bytes, sha256: listed.sha256 };
+}
+
+/** A session with a model: a text that grows. */
+export class Thimble {
+  readonly #host: EngineHost;
+  readonly #id: number;
+  readonly #model: ModelInfo;
+  readonly #destroyed = new AbortController();
+  #usage = 0;
+  /** Generations of one session take turns. */
+  #turn: Promise<void> = Promise.resolve();
+
+  private constructor(host: EngineHost, id: number, model: ModelInfo, usage: number) {
+    this.#host = host;
+    this.#id = id;
+    this.#model = model;
+    this.#usage = usage;
+  }
+
+  /** The models that this site offers. */
+  static async models(): Promise<readonly ModelListing[]> {
+    return (await readBuild()).models;
+  }
+
+  /** Whether `create` would succeed, and whether it would have to download first. */
+  static async availability({ model }: { model?: ModelChoice } = {}): Promise<Availability> {
+    if (!hasSimd() || typeof Worker === "undefined") return "unavailable";
+    try {
+      const { name } = sourceOf(await readBuild(), model);
+      if (host?.alive && host.isLoaded(name)) return "available";
+      if (host?.alive && host.isLoading(name)) return "downloading";
+      return "downloadable";
+    } catch (error) {
+      if (error instanceof ThimbleError) return "unavailable";
+      throw error;
+    }
+  }
+
+  /** A new session; the sampling options given here are its defaults. */
+  static async create(options: CreateOptions = {}): Promise<Thimble> {
+    const { model, signal, monitor } = options;
+    signal?.throwIfAborted();
+    const defaults = encodeOptions(options, { own: ["model", "signal", "monitor"] });
+    if (!hasSimd()) {
+      throw new ThimbleError("UnsupportedError", "this browser lacks WebAssembly SIMD: update it");
+    }
+    const target = new EventTarget();
+    monitor?.(target);
+    const build = await abortable(readBuild(), signal);
+    const source = sourceOf(build, model);
+    if (!host?.alive) host = new EngineHost(build);
+    const mine = host;
+    const info = await mine.load(
+      source,
+      (progress) => target.dispatchEvent(new DownloadProgressEvent(progress)),
+      signal,
+    );
+    const id = await mine.open(source.name, defaults);
+    return new Thimble(mine, id, info, 0);
+  }
+
+  /** What is known about this session's model. */
+  get model(): ModelInfo {
+    return this.#model;
+  }
+
+  /** Tokens in the context now. */
+  get contextUsage(): number {
+    return this.#usage;
+  }
+
+  /** Tokens that the context holds. */
+  get contextWindow(): number {
+    return this.#model.contextWindow;
+  }
+
+  /** The whole text that the model writes after `text`. */
+  async prompt(text: string, options: PromptOptions = {}): Promise<string> {
+    let answer = "";
+    const reader = this.promptStreaming(text, { ...options, logprobs: false }).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return answer;
+      answer += value;
+    }
+  }
+
+  /** The same as it is written: pieces of text, or with `logprobs` one `Chunk` a token. */
+  promptStreaming(
+    text: string,
+    options: PromptOptions & { logprobs: true },
+  ): ReadableStream<Chunk>;
+  promptStreaming(
+    text: string,
+    options?: PromptOptions & { logprobs?: false },
+  ): ReadableStream<string>;
+  promptStreaming(text: string, options: PromptOptions = {}): ReadableStream<string | Chunk> {
+    let encoded: string;
+    try {
+      options.signal?.throwIfAborted();
+      this.#destroyed.signal.throwIfAborted();
+      encoded = encodeOptions(options, { own: ["signal"], also: ["continue"] });
+    } catch (error) {
+      return failedStream(error);
+    }
+    const signals = [this.#destroyed.signal, options.signal];
+    const turn = this.#turn;
+    let over: () => void = () => undefined;
+    this.#turn = new Promise((resolve) => (over = resolve));
+    return stream({
+      host: this.#host,
+      session: this.#id,
+      prompt: String(text),
+      options: encoded,
+      signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),
+      turn,
+      over,
+      usage: (tokens) => (this.#usage = tokens),
+    });
+  }
+
+  /** The ids of a text's tokens, without marks of beginning and end. */
+  async tokenize(text: string): Promise<number[]> {
+    this.#destroyed.signal.throwIfAborted();
+    return this.#host.call((engine) => engine.tokenize(this.#id, String(text)));
+  }
+
+  /** An independent session with the same tokens and defaults; nothing is computed again. */
+  async clone({ signal }: { signal?: AbortSignal } = {}): Promise<Thimble> {
+    this.#destroyed.signal.throwIfAborted();
+    signal?.throwIfAborted();
+    const id = await this.#host.clone(this.#id, this.#model.name);
+    return new Thimble(this.#host, id, this.#model, this.#usage);
+  }
+
+  /** Stop and free the session; the model stays for the others. */
+  destroy(): void {
+    if (this.#destroyed.signal.aborted) return;
+    this.#destroyed.abort(new DOMException("the session was destroyed", "InvalidStateError"));
+    this.#host.destroy(this.#id, this.#model.name);
+  }
+
+  /** @internal For the tests of the bit promise. */
+  logitsHash(tokens: readonly number[]): Promise<string> {
+    return this.#host.call((engine) => engine.logitsHash(this.#id, tokens));
+  }
+}

@@ -1,0 +1,103 @@
+/** Bytes on their way in: streamed, counted, never all held at once. */
+
+import type { ModelSource } from "../protocol";
+import { EngineError } from "./python";
+
+/** How far the download may run ahead of whoever takes the bytes. */
+const AHEAD = 32 * 1024 * 1024;
+
+/** A model's bytes, read from now on, whether somebody takes them already or not. */
+export class Download {
+  readonly #abort = new AbortController();
+  readonly #chunks: Uint8Array[] = [];
+  #waiting = 0;
+  #done = false;
+  #failure: unknown = null;
+  #wake: (() => void) | null = null;
+  bytes = 0;
+
+  constructor(source: ModelSource, onBytes: () => void) {
+    this.#read(source, onBytes).catch((error: unknown) => {
+      this.#failure = error;
+      this.#wake?.();
+    });
+  }
+
+  cancel(): void {
+    this.#abort.abort();
+  }
+
+  /** The chunks in order; throws what went wrong on the way. */
+  async *chunks(): AsyncGenerator<Uint8Array, void> {
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk) {
+        this.#waiting -= chunk.length;
+        this.#wake?.();
+        yield chunk;
+      } else if (this.#failure !== null) {
+        throw this.#failure;
+      } else if (this.#done) {
+        return;
+      } else {
+        await this.#change();
+      }
+    }
+  }
+
+  async #read(source: ModelSource, onBytes: () => void): Promise<void> {
+    const reader = (await this.#open(source)).getReader();
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw this.#lost(source, error);
+      });
+      if (done) break;
+      this.bytes += value.length;
+      this.#waiting += value.length;
+      this.#chunks.push(value);
+      onBytes();
+      this.#wake?.();
+      while (this.#waiting > AHEAD) await this.#change();
+    }
+    this.#done = true;
+    this.#wake?.();
+  }
+
+  async #open(source: ModelSource): Promise<ReadableStream<Uint8Array>> {
+    if (typeof source.from !== "string") return source.from.stream();
+    const response = await fetch(source.from, {
+      signal: this.#abort.signal,
+      credentials: "omit",
+      cache: source.fresh ? "reload" : "default",
+    }).catch((error: unknown) => {
+      throw this.#lost(source, error);
+    });
+    if (!response.ok || !response.body) {
+      const status = `${response.status} ${response.statusText}`.trim();
+      throw new EngineError("LoadError", `the server answered ${status} for model ${source.name}`);
+    }
+    return response.body;
+  }
+
+  #lost(source: ModelSource, error: unknown): unknown {
+    if (this.#abort.signal.aborted) return error;
+    const of = source.bytes === null ? "" : ` of ${source.bytes}`;
+    return new EngineError(
+      "LoadError",
+      `the download of model ${source.name} broke off after ${this.bytes}${of} bytes; ` +
+        "check the connection and try again",
+    );
+  }
+
+  /** Reader and taker both wait here; each looks again at its own condition. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      const earlier = this.#wake;
+      this.#wake = () => {
+        this.#wake = null;
+        earlier?.();
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The worker: Python beside the page, so that the page never freezes.
+ *
+ * It answers to `Engine` in protocol.ts. It knows the Python package's public functions only, and
+ * nothing of how a page looks.
+ */
+
+import { expose } from "comlink";
+import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource } from "../protocol";
+import { PROTOCOL } from "../protocol";
+import { Download } from "./download";
+import { generate } from "./generate";
+import { Progress, watchFiles } from "./progress";
+import { EngineError, Python } from "./python";
+
+let python: Promise<Python> | null = null;
+let ready: Python | null = null;
+let pyodideBytes = { total: 0, read: () => 0 };
+const downloads = new Map<string, Download>();
+
+function engine(): Python {
+  if (!ready) throw new EngineError("LoadError", "the engine has not started yet");
+  return ready;
+}
+
+async function load(
+  source: ModelSource,
+  report: (progress: LoadProgress) => void,
+): Promise<ModelInfo> {
+  if (!python) throw new EngineError("LoadError", "the engine was never started");
+  const progress = new Progress(source, pyodideBytes, report);
+  const download = new Download(source, () => progress.downloaded(download.bytes));
+  downloads.set(source.name, download);
+  let number: number | null = null;
+  const stopTicking = progress.tick();
+  try {
+    const engine = await python;
+    progress.pythonReady();
+    for (const name of source.instead) engine.call("drop", name);
+    number = engine.call<number>("begin_load", source.name, source.bytes, source.sha256);
+    for await (const chunk of download.chunks()) {
+      engine.call("feed", number, chunk);
+      progress.fed(chunk.length);
+    }
+    const info = engine.call<ModelInfo>("finish", number);
+    progress.ready();
+    return info;
+  } catch (error) {
+    download.cancel();
+    if (number !== null) ready?.call("cancel_load", number);
+    throw error;
+  } finally {
+    stopTicking();
+    downloads.delete(source.name);
+  }
+}
+
+const api: Engine = {
+  async boot(boot: Boot): Promise<void> {
+    if (boot.protocol !== PROTOCOL) {
+      throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
+    }
+    pyodideBytes = { total: boot.pyodideBytes, read: watchFiles(boot.pyodide) };
+    python = Python.start(boot.pyodide).catch((error: unknown) => {
+      const words = error instanceof Error ? error.message : String(error);
+      throw new EngineError("StartError", `Python could not start here: ${words}`);
+    });
+    ready = await python;
+  },
+  load,
+  cancelLoad: (name) => downloads.get(name)?.cancel(),
+  open: (model, defaults) => engine().call("open", model, defaults),
+  clone: (session) => engine().call("clone", session),
+  destroy: (session) => engine().call("destroy", session),
+  tokenize: (session, text) => engine().call("tokenize", session, text),
+  generate: (session, prompt, options, port) =>
+    void generate(engine(), session, prompt, options, port),
+  logitsHash: (session, tokens) =>
+    engine().call("logits_hash", session, JSON.stringify(tokens)),
+};
+
+expose(api);
