@@ -36,7 +36,8 @@ def dequantize(data: Any, tensor_type: TensorType, shape: tuple[int, ...]) -> Fl
         )
     if tensor_type.name not in _READERS:
         raise UnsupportedError(f"{tensor_type.name} has no reader; {', '.join(_READERS)} have")
-    return _READERS[tensor_type.name](raw).reshape(shape)
+    with np.errstate(invalid="ignore"):  # an infinite scale makes NaNs, which are the answer
+        return _READERS[tensor_type.name](raw).reshape(shape)
 
 
 def _f32(raw: Bytes) -> Floats:

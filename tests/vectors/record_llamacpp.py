@@ -16,6 +16,7 @@ in a file written by `gguf_writer` give the same logits, bit for bit.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -93,13 +94,13 @@ def rewritten(data: bytes) -> bytes:
         writer.add(key, value)
     for t in header.tensors:
         raw = data[t.offset : t.offset + t.nbytes]
-        writer.add_tensor(t.name, t.shape, t.type, lambda raw=raw: (raw[:100], raw[100:]))
+        writer.add_tensor(t.name, t.shape, t.type, functools.partial(iter, (raw[:99], raw[99:])))
     return writer.to_bytes()
 
 
 def main() -> None:
     models: dict[str, Any] = {}
-    arrays: dict[str, NDArray[np.float32]] = {}
+    arrays: dict[str, Any] = {}
     files = {"stories260K": STORIES.read_bytes()} | {name: make(SPECS[name]) for name in SPECS}
     for name, data in files.items():
         n_vocab = len(read_header(data).metadata["tokenizer.ggml.tokens"])
