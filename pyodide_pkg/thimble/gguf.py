@@ -14,7 +14,8 @@ import struct
 import sys
 from array import array
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from .errors import FormatError, OptionError, UnsupportedError
 from .tensor_types import KNOWN_NAMES, TENSOR_TYPES, TensorType
@@ -50,7 +51,7 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
 
-class NeedMoreData(FormatError):
+class NeedMoreData(FormatError):  # noqa: N818 - a request, named for what it asks
     """The header goes on behind the bytes there are.
 
     Call again with `at_least` bytes, or with the whole file where it is shorter than that. Each
@@ -123,10 +124,11 @@ def read_header(
 
 def read_file_header(path: str | os.PathLike[str]) -> GGUFHeader:
     """Read the header of the file at `path`, and no more of the file than that takes."""
-    size = os.path.getsize(path)
+    path = Path(path)
+    size = path.stat().st_size
     data = bytearray()
     wanted = 1 << 16
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while True:
             data += file.read(wanted - len(data))
             try:
@@ -245,7 +247,7 @@ class _Cursor:
             return self.strings(1, what)[0]
         if kind in SCALARS:
             return self.scalars(kind, 1, what)[0]
-        self.unknown_kind(kind, what)
+        raise self.unknown_kind(kind, what)
 
     def array(self, what: str, depth: int) -> list[Any]:
         """Read an array: the type of its elements, their count, the elements."""
@@ -253,7 +255,7 @@ class _Cursor:
             raise FormatError(f"{what} nests arrays deeper than {MAX_DEPTH}, at byte {self.pos}")
         kind = self.u32(f"the element type of {what}")
         if kind not in _MIN_BYTES:
-            self.unknown_kind(kind, what)
+            raise self.unknown_kind(kind, what)
         at = self.pos
         n = self.u64(f"the length of {what}")
         if n * _MIN_BYTES[kind] > MAX_HEADER:
@@ -271,8 +273,8 @@ class _Cursor:
             return [self.array(what, depth + 1) for _ in range(n)]
         return self.scalars(kind, n, what)
 
-    def unknown_kind(self, kind: int, what: str) -> NoReturn:
-        raise FormatError(
+    def unknown_kind(self, kind: int, what: str) -> FormatError:
+        return FormatError(
             f"{what} has the unknown value type {kind} (at byte {self.pos - 4}); "
             f"0 ({TYPE_NAMES[0]}) to {len(TYPE_NAMES) - 1} ({TYPE_NAMES[-1]}) are right"
         )

@@ -13,11 +13,11 @@ Source: the GGUF specification, https://github.com/ggml-org/ggml/blob/master/doc
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from .errors import OptionError
@@ -99,15 +99,14 @@ class GGUFWriter:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the file. It appears at `path` whole or not at all."""
-        unfinished = f"{os.fspath(path)}.{os.getpid()}.unfinished"
+        unfinished = Path(f"{os.fspath(path)}.{os.getpid()}.unfinished")
         try:
-            with open(unfinished, "wb") as file:
+            with unfinished.open("wb") as file:
                 for chunk in self._chunks():
                     file.write(chunk)
-            os.replace(unfinished, path)
+            unfinished.replace(path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(unfinished)
+            unfinished.unlink(missing_ok=True)
             raise
 
     def to_bytes(self) -> bytes:
@@ -174,7 +173,7 @@ def _infer_elements(values: list[Any] | tuple[Any, ...]) -> int:
     kinds = {type(value) for value in values}
     if kinds == {int}:
         low, high = min(values), max(values)
-        if -(1 << 31) <= low and high < 1 << 31:
+        if low >= -(1 << 31) and high < 1 << 31:
             return _kind("int32")
         return _kind("int64" if low < 0 else "uint64")
     if kinds == {int, float}:
