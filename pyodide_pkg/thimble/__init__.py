@@ -1,11 +1,11 @@
 """Thimble: small language models, the same under CPython and in a web page.
 
-    import thimble
+import thimble
 
-    model = thimble.load("story.gguf")
-    session = model.session()
-    for piece in session.generate("Once upon a time", thimble.SamplingParams(temperature=0.8)):
-        print(piece.text, end="")
+model = thimble.load("story.gguf")
+session = model.session()
+for piece in session.generate("Once upon a time", thimble.SamplingParams(temperature=0.8)):
+    print(piece.text, end="")
 """
 
 from .errors import (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 from array import array
 from pathlib import Path
 from typing import Protocol
@@ -127,9 +128,13 @@ class Scratch:
         return array("f", self.kernel.read(self.address + offset, 4 * count))
 
 
+SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
+"""How a shared library is called where it is not `.so`."""
+
+
 def library_path() -> Path:
     """Where the kernels' shared library stands: beside this file."""
-    return Path(__file__).with_name("_kernels.so")
+    return Path(__file__).with_name("_kernels" + SUFFIXES.get(sys.platform, ".so"))
 
 
 @functools.cache

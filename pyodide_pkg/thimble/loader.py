@@ -12,7 +12,7 @@ from collections.abc import Callable
 from .errors import FormatError, NumericError, ThimbleError
 from .families import ModelConfig, config_from_header
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
-from .kernel import SLOTS, Bytes, Kernel, Scratch, default_kernel
+from .kernel import Bytes, Kernel, Scratch, default_kernel
 from .model import Model, Weights
 from .tokenizer import tokenizer_from_metadata
 
@@ -74,8 +74,8 @@ class ModelLoader:
         self._weights.close()
         if self._staging:
             self._staging.close()
-        self._head.clear()
-        self._pending.clear()
+        self._head = bytearray()
+        self._pending = bytearray()
 
     def _feed_header(self, view: memoryview) -> None:
         self._head += view
@@ -85,7 +85,8 @@ class ModelLoader:
     def _parse(self, *, whole: bool) -> None:
         size = self._total if self._total is not None else len(self._head) if whole else None
         try:
-            header = read_header(self._head, file_size=size)
+            # A copy: an error's traceback would keep a view, and the buffer could not grow.
+            header = read_header(bytes(self._head), file_size=size)
         except NeedMoreData as more:
             if whole:
                 raise
@@ -96,10 +97,9 @@ class ModelLoader:
         row = max((_row_bytes(t) for t in header.tensors), default=0)
         self._staging = Scratch(self._kernel, max(STAGING, row), "loading")
         self.header = header
-        self._position = header.data_offset
-        rest = memoryview(bytes(self._head[header.data_offset :]))
+        rest = memoryview(self._head)[header.data_offset :]
         self._position = min(header.data_offset, len(self._head))
-        self._head.clear()
+        self._head = bytearray()
         self._feed_tensors(rest)
 
     def _feed_tensors(self, view: memoryview) -> None:
@@ -129,8 +129,8 @@ class ModelLoader:
             part = part[missing:]
             if len(self._pending) < row:
                 return
-            self._pack(tensor, memoryview(bytes(self._pending)), row)
-            self._pending.clear()
+            complete, self._pending = self._pending, bytearray()
+            self._pack(tensor, memoryview(complete), row)
         whole = part.nbytes // row * row
         self._pack(tensor, part[:whole], row)
         self._pending += part[whole:]
@@ -195,6 +195,3 @@ def load(
             if progress:
                 progress(loader.bytes_done, total)
     return loader.finish()
-
-
-

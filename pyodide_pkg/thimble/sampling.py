@@ -40,7 +40,7 @@ class SamplingParams:
     min_p: float = 0.0
     """Only tokens at least this probable relative to the best (Nguyen et al. 2024)."""
     repetition_penalty: float = 1.0
-    """Divides positive and multiplies negative logits of the last 64 tokens (Keskar et al. 2019)."""
+    """Divides positive and multiplies negative logits of the last 64 ids (Keskar et al. 2019)."""
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     """Added to the logits of these ids; minus infinity bans one."""
     stop: Sequence[str] = ()
@@ -66,7 +66,9 @@ class SamplingParams:
 
     def _check_bias(self) -> None:
         if not isinstance(self.logit_bias, Mapping):
-            raise OptionError(f"logit_bias is {self.logit_bias!r}; it must map token ids to numbers")
+            raise OptionError(
+                f"logit_bias is {self.logit_bias!r}; it must map token ids to numbers"
+            )
         for token, bias in self.logit_bias.items():
             _whole("a token id in logit_bias", token, 0, 2**31 - 1)
             real = isinstance(bias, (int, float)) and not isinstance(bias, bool)
