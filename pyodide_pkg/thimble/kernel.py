@@ -47,7 +47,7 @@ class Kernel(Protocol):
     """A memory, and the kernels that work in it."""
 
     def alloc(self, nbytes: int, what: str) -> int:
-        """Address of `nbytes` zeroed bytes; MemoryLimitError naming `what` where there is no room."""
+        """Address of `nbytes` zeroed bytes; MemoryLimitError naming `what` without room."""
 
     def free(self, address: int) -> None:
         """Give memory from `alloc` back."""
