@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import subprocess
 import sys
-from array import array
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import build_kernels
-import thimble
+from tests.fingerprint import fingerprint
 from tests.tiny_models import SPECS, make
 from thimble.kernel import CKernel
 
@@ -62,29 +60,6 @@ def test_double_functions_are_close(probe: ctypes.CDLL) -> None:
     assert np.max(np.abs(run(probe, 3, x) - np.sin(x))) < 1e-12
 
 
-def everything(kernel: CKernel, data: bytes) -> str:
-    """A hash over logits of batched and single tokens, and over what a sampler draws."""
-    loader = thimble.ModelLoader(len(data), kernel=kernel)
-    loader.feed(data)
-    model = loader.finish()
-    session = model.session()
-    digest = hashlib.sha256()
-    session.append([i * 7 % model.config.n_vocab for i in range(45)])
-    digest.update(session.logits().tobytes())
-    params = thimble.SamplingParams(
-        max_tokens=40, temperature=0.9, top_k=30, top_p=0.95, min_p=0.001, top_logprobs=3,
-        repetition_penalty=1.1, seed=5, logit_bias={3: 1.5},
-    )  # fmt: skip
-    for piece in session.generate([1], params):
-        numbers = [piece.logprob, piece.entropy, *(p for _, p in piece.top)]
-        digest.update(array("i", [piece.id, *(t for t, _ in piece.top)]).tobytes())
-        digest.update(array("f", numbers).tobytes())
-    digest.update(session.logits().tobytes())
-    session.close()
-    model.close()
-    return digest.hexdigest()
-
-
 def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
     """Compilers have vectorised loops wrongly: plain code and optimised code must agree."""
     host = build_kernels.target("native")
@@ -94,5 +69,5 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
     ]
     for name in ("f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48"):
         data = make(SPECS[name])
-        plain, optimised = (everything(kernel, data) for kernel in kernels)
+        plain, optimised = (fingerprint(data, kernel) for kernel in kernels)
         assert plain == optimised, name

@@ -1,0 +1,71 @@
+"""The same model gives the same bits in the browser as natively."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from tests import fingerprint
+from tests.conftest import BROWSER_TIMEOUT_MS
+from tests.tiny_models import SPECS, make
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "web" / "models").glob("*.gguf"))
+
+# A page of the test's own: Pyodide as the site ships it, without the product's worker around it.
+PAGE = "<!doctype html><title>bits</title>"
+START = """async () => {
+  const build = await (await fetch("/build.json")).json();
+  const { loadPyodide } = await import(`/${build.pyodide}pyodide.mjs`);
+  globalThis.python = await loadPyodide({ indexURL: `/${build.pyodide}` });
+  await python.loadPackage("thimble-lm");
+}"""
+RUN = """async ([source, data]) => {
+  const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+  python.globals.set("data", bytes);
+  return python.runPython(source + "\\nfingerprint(data.to_bytes())");
+}"""
+
+
+@pytest.fixture(scope="module")
+def python(chromium: Browser, server: str) -> Iterator[Page]:
+    """A page with the engine in it."""
+
+    def blank(route: Route) -> None:
+        route.fulfill(body=PAGE, content_type="text/html")
+
+    page = chromium.new_page()
+    page.set_default_timeout(BROWSER_TIMEOUT_MS)
+    page.route("**/bits-test", blank)
+    page.goto(f"{server}/bits-test")
+    page.evaluate(START)
+    yield page
+    page.close()
+
+
+def in_page(page: Page, data: bytes) -> str:
+    source = inspect.getsource(fingerprint)
+    found: str = page.evaluate(RUN, [source, base64.b64encode(data).decode()])
+    return found
+
+
+@pytest.mark.parametrize("name", ["f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48"])
+def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
+    data = make(SPECS[name])
+    assert in_page(python, data) == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_models_give_the_same_bits(python: Page, path: Path) -> None:
+    data = path.read_bytes()
+    assert in_page(python, data) == fingerprint.fingerprint(data)
+
+
+def test_stories260k_gives_the_same_bits(python: Page, shared: Path) -> None:
+    data = (shared / "models" / "stories260K.gguf").read_bytes()
+    assert in_page(python, data) == fingerprint.fingerprint(data)

@@ -1,0 +1,54 @@
+"""What the same model must give on every machine, as one hash. Runs natively and in the page, so it
+needs the package and the standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+
+import thimble
+from thimble.kernel import Kernel
+
+POSITIONS = 256
+
+
+def load(data: bytes, kernel: Kernel | None = None) -> thimble.Model:
+    loader = thimble.ModelLoader(len(data), kernel=kernel)
+    loader.feed(data)
+    return loader.finish()
+
+
+def logits_hash(model: thimble.Model) -> str:
+    """SHA-256 over the logits of 256 positions, computed one by one and in batches."""
+    n = min(POSITIONS, model.config.n_ctx)
+    ids = [(i * 7919 + 13) % model.config.n_vocab for i in range(n)]
+    digest, session = hashlib.sha256(), model.session()
+    for token in ids[: n // 2]:
+        session.append([token])
+        digest.update(session.logits().tobytes())
+    for choice in session.score(ids[n // 2 :], top=3):
+        numbers = [choice.logprob, choice.entropy, *(p for _, p in choice.top)]
+        digest.update(array("f", numbers).tobytes())
+    digest.update(session.logits().tobytes())
+    session.close()
+    return digest.hexdigest()
+
+
+def sampled(model: thimble.Model, seed: int) -> list[int]:
+    """The ids of a text drawn with every sampler at work."""
+    params = thimble.SamplingParams(
+        max_tokens=80, temperature=0.9, top_k=200, top_p=0.95, min_p=0.001,
+        repetition_penalty=1.1, seed=seed, logit_bias={3: 1.5},
+    )  # fmt: skip
+    session = model.session()
+    ids = [piece.id for piece in session.generate([1], params)]
+    session.close()
+    return ids
+
+
+def fingerprint(data: bytes, kernel: Kernel | None = None) -> str:
+    """Everything above over one model file."""
+    model = load(data, kernel)
+    words = [logits_hash(model), *(str(sampled(model, seed)) for seed in (0, 1, 2**63))]
+    model.close()
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
