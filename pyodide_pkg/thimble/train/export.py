@@ -1,0 +1,76 @@
+"""A checkpoint to a GGUF file, which llama.cpp and Thimble run.
+
+    python -m thimble.train.export run/final.pt --out story.gguf --type Q8_0
+
+It knows which keys and tensors a `llama` file has; `gguf_writer.py` knows how they are written, and
+`quantize.py` what becomes of float32 weights in Q8_0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from ..errors import ThimbleError
+from ..gguf_writer import GGUFWriter
+from ..tensor_types import F32
+from . import bpe, checkpoint
+from .recipe import Recipe
+
+
+def to_gguf(recipe: Recipe, weights: dict[str, Tensor], tokenizer: Tokenizer) -> GGUFWriter:
+    """Return a file of float32 tensors. Names are the parameters' own, and there is no
+    `output.weight`: the token embedding takes its place."""
+    r = recipe
+    writer = GGUFWriter()
+    keys: dict[str, Any] = {
+        "general.architecture": "llama",
+        "general.name": r.title,
+        "general.license": r.license,
+        "llama.context_length": r.context,
+        "llama.embedding_length": r.dim,
+        "llama.block_count": r.n_layers,
+        "llama.feed_forward_length": r.hidden,
+        "llama.attention.head_count": r.n_heads,
+        "llama.attention.head_count_kv": r.n_kv_heads,
+        "llama.attention.layer_norm_rms_epsilon": float(r.norm_eps),
+        "llama.rope.dimension_count": r.head_dim,
+        "llama.rope.freq_base": float(r.rope_theta),
+        "llama.vocab_size": r.vocab_size,
+    }
+    for key, value in keys.items():
+        writer.add(key, value)
+    bpe.add_to_gguf(writer, tokenizer)
+    for name, tensor in weights.items():
+        values = tensor.detach().float().cpu().contiguous().numpy()
+        writer.add_tensor(name, tuple(tensor.shape), F32, values)
+    return writer
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="thimble.train.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="a run's final.pt or checkpoint.pt")
+    parser.add_argument("--out", type=Path, required=True, help="the GGUF file")
+    options = parser.parse_args(arguments)
+    try:
+        state = checkpoint.read(options.checkpoint)
+        recipe = Recipe.from_dict(state["recipe"])
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        to_gguf(recipe, state["model"], tokenizer).write(options.out)
+    except (ThimbleError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
