@@ -17,9 +17,11 @@ static uint16_t float_to_half(float x) {
     return (uint16_t)(sign | magnitude >> 13);
 }
 
+/* Unlike half4, also of infinities and NaNs: what a file holds is checked by its values. */
 static float half_value(uint16_t h) {
     uint16_t four[4] = {h, 0, 0, 0};
-    return half4(four)[0];
+    union { uint32_t u; float f; } special = {(uint32_t)(h & 0x8000) << 16 | 0x7f800000u | (uint32_t)(h & 0x3ff) << 13};
+    return (h & 0x7c00) == 0x7c00 ? special.f : half4(four)[0];
 }
 
 static uint16_t float_to_bfloat(float x) {
@@ -35,6 +37,9 @@ static int32_t round_away(float x) {
     return n + (rest >= 0.5f) - (rest <= -0.5f);
 }
 
+/* 1 / d; 0 where that is infinite, for blocks so small that their scale becomes 0 as a half. */
+static float reciprocal(float d) { return __builtin_fabsf(d) > 0x1p-128f ? 1.0f / d : 0.0f; }
+
 static void put16(uint8_t *p, uint16_t v) {
     p[0] = (uint8_t)v;
     p[1] = (uint8_t)(v >> 8);
@@ -46,7 +51,7 @@ static void quantize_q8_0(const float *x, uint8_t *out) {
         float a = __builtin_fabsf(x[i]);
         top = a > top ? a : top;
     }
-    float d = top / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
+    float d = top / 127.0f, inverse = reciprocal(d);
     put16(out, float_to_half(d));
     for (int i = 0; i < TK_QK; i++) out[2 + i] = (uint8_t)(int8_t)round_away(x[i] * inverse);
 }
@@ -60,11 +65,11 @@ static void quantize_q4_0(const float *x, uint8_t *out) {
             extreme = x[i];
         }
     }
-    float d = extreme / -8.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
+    float d = extreme / -8.0f, inverse = reciprocal(d);
     put16(out, float_to_half(d));
     for (int i = 0; i < TK_QK; i++) {
-        /* In double precision: the sum must not depend on whether a machine fuses it. */
-        int32_t q = (int32_t)((double)x[i] * (double)inverse + 8.5);
+        /* Rounded after the product and after the sum, as ggml's reference does: ties depend on it. */
+        int32_t q = (int32_t)(x[i] * inverse + 8.5f);
         q = q > 15 ? 15 : q < 0 ? 0 : q;
         if (i < 16) out[2 + i] = (uint8_t)q;
         else out[2 + i - 16] |= (uint8_t)(q << 4);
@@ -92,11 +97,7 @@ TK_EXPORT tk_int tk_dequantize(tk_int type, tk_int src, tk_int dst, tk_int n) {
     switch (type) {
     case TK_F32: tk_move(y, in, (size_t)n * 4); return 0;
     case TK_F16:
-        for (tk_int i = 0; i < n; i++) {
-            uint16_t h = (uint16_t)(in[2 * i] | in[2 * i + 1] << 8);
-            union { uint32_t u; float f; } special = {(uint32_t)(h & 0x8000) << 16 | 0x7f800000u | (uint32_t)(h & 0x3ff) << 13};
-            y[i] = (h & 0x7c00) == 0x7c00 ? special.f : half_value(h);
-        }
+        for (tk_int i = 0; i < n; i++) y[i] = half_value((uint16_t)(in[2 * i] | in[2 * i + 1] << 8));
         return 0;
     case TK_BF16:
         for (tk_int i = 0; i < n; i++) {
