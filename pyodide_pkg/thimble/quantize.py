@@ -1,0 +1,283 @@
+"""One GGUF file to another, with its matrices in another encoding.
+
+Tensors stream through kernel memory a piece at a time, so that the model may be larger than the
+memory. Norms and other vectors stay as they are, and so does a matrix whose rows do not fill the
+encoding's blocks. This file knows files and tensors; the arithmetic is `kernels/quantize.c`, whose
+bytes are those of ggml's reference quantizers, and it does not know what a tensor is for.
+
+    report = quantize_file("story-f32.gguf", "story-q8_0.gguf", "q8_0")
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
+
+from .errors import FormatError, MemoryLimitError, NumericError, OptionError
+from .gguf import ARRAY, SCALARS, STRING, TYPE_NAMES, GGUFHeader, TensorInfo, read_file_header
+from .gguf_writer import GGUFWriter
+from .kernel import Kernel, Scratch, default_kernel
+from .tensor_types import BF16, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
+
+PIECE = 1 << 18
+"""Values that are converted at a time, unless one row has more."""
+
+FILE_TYPES = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, BF16: 32}
+"""`general.file_type` of a file that is mostly of one encoding: llama.cpp's `llama_ftype`. A new
+encoding is added here, in `tensor_types.py` and in `kernels/quantize.c`."""
+
+QUANTIZATION_VERSION = 2
+"""`general.quantization_version`: of the block layouts, ggml's `GGML_QNT_VERSION`."""
+
+Progress = Callable[[int, int], None]
+"""Called with bytes read and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What `quantize_file` did. Sizes are of the files, in bytes."""
+
+    type: TensorType
+    converted: int
+    """Tensors that have another encoding now."""
+    misfits: tuple[str, ...]
+    """Matrices that stayed as they were, because their rows do not fill blocks."""
+    warning: str | None
+    """Why the result is worse than it might be, in one line."""
+    source_bytes: int
+    target_bytes: int
+
+
+def quantize_file(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    type: str,
+    progress: Progress | None = None,
+    *,
+    kernel: Kernel | None = None,
+) -> Quantized:
+    """Write the model in `src` to `dst`, its matrices as `type`: q8_0, q4_0, f16, bf16 or f32.
+
+    All metadata is kept, with `general.file_type` set anew. `dst` appears whole or not at all.
+    Raises OptionError for an unknown type, a `dst` that is `src`, and where nothing would change;
+    NumericError, naming the tensor, for a weight that is not finite or too large for `type`;
+    FormatError and UnsupportedError for a file that cannot be read; OSError.
+    """
+    target = type_named(type)
+    header = read_file_header(src)
+    _check_destination(src, dst)
+    changing = [t for t in header.tensors if _changes(t, target)]
+    if not changing:
+        raise OptionError(
+            f"{os.fspath(src)!r} has no matrix that could become {target.name}: "
+            f"{_why_nothing_changes(header, target)}"
+        )
+    kernel = kernel or default_kernel()
+    with open(src, "rb") as file:
+        writer = GGUFWriter()
+        _copy_metadata(writer, header, file.read(header.data_offset), target)
+        done = _Tally(progress, sum(t.nbytes for t in header.tensors))
+        for tensor in header.tensors:
+            to = target if _changes(tensor, target) else tensor.type
+            source = partial(_pieces, kernel, file, tensor, to, done)
+            writer.add_tensor(tensor.name, tensor.shape, to, source)
+        writer.write(dst)
+    return Quantized(
+        type=target,
+        converted=len(changing),
+        misfits=tuple(t.name for t in header.tensors if _misfits(t, target)),
+        warning=_warning(changing, target),
+        source_bytes=os.path.getsize(src),
+        target_bytes=os.path.getsize(dst),
+    )
+
+
+def type_named(name: str) -> TensorType:
+    """The encoding called `name`, in whatever case. Raises OptionError for one that is not here."""
+    for tensor_type in TENSOR_TYPES.values():
+        if isinstance(name, str) and tensor_type.name == name.upper():
+            return tensor_type
+    names = ", ".join(t.name.lower() for t in TENSOR_TYPES.values())
+    raise OptionError(f"the type is {name!r}; it must be one of {names}")
+
+
+def _check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str]) -> None:
+    """Say early, not after the work, that `dst` cannot be written."""
+    if os.path.isdir(dst):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(dst))
+    folder = os.path.dirname(os.path.abspath(dst))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "No such directory", folder)
+    if os.path.exists(dst) and os.path.samefile(src, dst):
+        raise OptionError(f"{os.fspath(dst)!r} is the file that is read; give it another name")
+
+
+def _changes(tensor: TensorInfo, target: TensorType) -> bool:
+    fits = tensor.shape[-1] % target.block == 0
+    return len(tensor.shape) == 2 and tensor.type != target and fits
+
+
+def _misfits(tensor: TensorInfo, target: TensorType) -> bool:
+    return len(tensor.shape) == 2 and tensor.shape[-1] % target.block != 0
+
+
+def _why_nothing_changes(header: GGUFHeader, target: TensorType) -> str:
+    if not header.tensors:
+        return "it has no tensors, only a vocabulary"
+    if any(len(t.shape) == 2 and t.type == target for t in header.tensors):
+        return "the matrices are that already"
+    return f"rows must be a multiple of {target.block} values"
+
+
+def _warning(changing: list[TensorInfo], target: TensorType) -> str | None:
+    """One line where the result is not what a conversion of the original weights would give."""
+    rounded = sorted({t.type.name for t in changing if t.type.block > 1})
+    if rounded and target.block > 1:
+        return (
+            f"the weights were rounded to {', '.join(rounded)} before; "
+            f"{target.name} of the original weights would be nearer to them"
+        )
+    if rounded:
+        return f"what rounding to {', '.join(rounded)} lost does not come back as {target.name}"
+    return None
+
+
+def _copy_metadata(writer: GGUFWriter, header: GGUFHeader, data: bytes, target: TensorType) -> None:
+    """Add all keys of a file, of which `data` is the header's bytes, with their value types."""
+    types = _value_types(data)
+    new = {
+        "general.file_type": FILE_TYPES[target],
+        "general.quantization_version": QUANTIZATION_VERSION,
+    }
+    for key, value in header.metadata.items():
+        if key not in new:
+            writer.add(key, value, type=types[key])
+    for key, number in new.items():
+        writer.add(key, number, type="uint32")
+
+
+def _value_types(data: bytes) -> dict[str, str]:
+    """The type of each key's value, or of its elements: a header does not keep it, and a uint64
+    should stay one. `data` is a whole header that has been checked, of version 2 or 3."""
+    (n_keys,) = struct.unpack_from("<Q", data, 16)  # behind magic, version and number of tensors
+    types: dict[str, str] = {}
+    at = 24
+    for _ in range(n_keys):
+        key, at = _string_at(data, at)
+        (kind,) = struct.unpack_from("<I", data, at)
+        kind, at = _skip_value(data, at + 4, kind)
+        types[key.decode()] = TYPE_NAMES[kind]
+    return types
+
+
+def _skip_value(data: bytes, at: int, kind: int) -> tuple[int, int]:
+    """The type of the value at `at`, or of its elements, and where the value ends."""
+    count = 1
+    if kind == ARRAY:
+        kind, count = struct.unpack_from("<IQ", data, at)
+        at += 12
+    if kind in SCALARS:
+        return kind, at + count * struct.calcsize(SCALARS[kind])
+    for _ in range(count):
+        if kind == STRING:
+            at = _string_at(data, at)[1]
+        else:
+            at = _skip_value(data, at, ARRAY)[1]
+    return kind, at
+
+
+def _string_at(data: bytes, at: int) -> tuple[bytes, int]:
+    """The string at `at`, and where it ends."""
+    (size,) = struct.unpack_from("<Q", data, at)
+    return data[at + 8 : at + 8 + size], at + 8 + size
+
+
+class _Tally:
+    """Counts bytes for a progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def add(self, nbytes: int) -> None:
+        self._done += nbytes
+        if self._progress:
+            self._progress(self._done, self._total)
+
+
+class _Values:
+    """`n` values in kernel memory, on their way from one encoding to another."""
+
+    def __init__(self, kernel: Kernel, n: int) -> None:
+        self._kernel = kernel
+        self._n = n
+        self._bytes = Scratch(kernel, 4 * n, "quantizing")
+        self._vector = kernel.call("vector_new", n)
+        if not self._vector:
+            self._bytes.close()
+            raise MemoryLimitError(f"no memory for {n:,} values of 4 bytes")
+
+    def take(self, tensor_type: TensorType, raw: bytes) -> int:
+        """Decode; returns 0, or 1 + the index of the first value that is not finite."""
+        self._bytes.write(raw)
+        return self._set(tensor_type)
+
+    def give(self, tensor_type: TensorType) -> tuple[bytes, int]:
+        """Encode; returns the bytes, and 0 or 1 + the index of a value that became infinite.
+        What is held then is what the bytes say."""
+        values = self._kernel.call("vector_data", self._vector)
+        self._kernel.call("quantize", tensor_type.ggml_id, values, self._bytes.address, self._n)
+        bad = self._set(tensor_type)
+        return self._kernel.read(self._bytes.address, tensor_type.size(self._n)), bad
+
+    def close(self) -> None:
+        vector, self._vector = self._vector, 0
+        self._kernel.call("tensor_free", vector)
+        self._bytes.close()
+
+    def _set(self, tensor_type: TensorType) -> int:
+        return self._kernel.call(
+            "vector_set", self._vector, tensor_type.ggml_id, self._bytes.address
+        )
+
+
+def _pieces(
+    kernel: Kernel, file: BinaryIO, tensor: TensorInfo, target: TensorType, done: _Tally
+) -> Iterator[bytes]:
+    """The bytes of a tensor as `target`, some rows at a time; as they are where it is of that."""
+    cols = tensor.shape[-1]
+    step = max(1, PIECE // cols) * cols
+    file.seek(tensor.offset)
+    for at in range(0, tensor.n_elements, step):
+        n = min(step, tensor.n_elements - at)
+        raw = file.read(tensor.type.size(n))
+        if len(raw) != tensor.type.size(n):
+            raise FormatError(f"the file ended inside tensor {tensor.name!r} while it was read")
+        values = _Values(kernel, n)
+        try:
+            bad = values.take(tensor.type, raw)
+            if bad:
+                raise NumericError(f"{_place(tensor, at + bad - 1)} that is not finite")
+            if target != tensor.type:
+                raw, bad = values.give(target)
+            if bad:
+                raise NumericError(
+                    f"{_place(tensor, at + bad - 1)} that is too large for {target.name}"
+                )
+        finally:
+            values.close()
+        yield raw
+        done.add(tensor.type.size(n))
+
+
+def _place(tensor: TensorInfo, index: int) -> str:
+    """Words for where a value stands: `index` counts from the tensor's first. What makes a value
+    infinite is its block's scale, so the culprit may be a few columns on."""
+    row, column = divmod(index, tensor.shape[-1])
+    return f"tensor {tensor.name!r} holds a weight, in row {row} at or after column {column},"
