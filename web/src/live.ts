@@ -5,23 +5,41 @@
  * than text changed), "text" (new text) and "progress" (a load came further).
  */
 
-import type { Chunk, DownloadProgressEvent, SamplingOptions, Thimble as Session } from "./thimble";
+import { abortable } from "./api/abort";
+import type {
+  Chunk,
+  DownloadProgressEvent,
+  PromptOptions,
+  SamplingOptions,
+  Thimble as Session,
+} from "./thimble";
 
 type ThimbleClass = typeof import("./thimble").Thimble;
 
-export type State =
-  | "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
+export type State = "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
 
-export interface Failure {
-  readonly name: string;
-  readonly message: string;
-}
-
-/** How the text now on the page was made. */
+/** What a text was made from. */
 export interface Recipe {
   readonly prompt: string;
   readonly model: string;
   readonly settings: SamplingOptions;
+}
+
+/** Counted in the page, from the question to the worker to the text that comes back. */
+export interface Measures {
+  tokens: number;
+  /** Milliseconds to the first token. */
+  first: number | null;
+  /** Tokens a second from the first token on. */
+  speed: number | null;
+}
+
+/** A text: what it was made from, what came of it, and how. */
+export interface Writing {
+  readonly recipe: Recipe;
+  text: string;
+  measures: Measures;
+  finishReason: "stop" | "length" | null;
 }
 
 export class TextEvent extends Event {
@@ -36,13 +54,8 @@ export class ProgressEvent extends Event {
   }
 }
 
-/** Counted in the page, from the question to the worker to the text that comes back. */
-export interface Measures {
-  tokens: number;
-  /** Milliseconds to the first token. */
-  first: number | null;
-  /** Tokens a second from the first token on. */
-  speed: number | null;
+function nothingYet(): Measures {
+  return { tokens: 0, first: null, speed: null };
 }
 
 export class LiveSession extends EventTarget {
@@ -53,15 +66,17 @@ export class LiveSession extends EventTarget {
   #running: Promise<void> = Promise.resolve();
   state: State = "loading";
   model = "";
-  recipe: Recipe | null = null;
-  text = "";
-  measures: Measures = { tokens: 0, first: null, speed: null };
-  finishReason: "stop" | "length" | null = null;
-  failure: Failure | null = null;
+  writing: Writing | null = null;
+  failure: Error | null = null;
 
   constructor(thimble: ThimbleClass) {
     super();
     this.#thimble = thimble;
+  }
+
+  /** Whether a session is there to write with. */
+  get isOpen(): boolean {
+    return this.#session !== null;
   }
 
   get contextUsage(): number {
@@ -74,8 +89,15 @@ export class LiveSession extends EventTarget {
 
   /** Whether there is text that can be gone on with. */
   get canContinue(): boolean {
-    return this.#session !== null && this.contextUsage > 0 && this.finishReason !== "stop" &&
-      this.contextUsage < this.contextWindow && this.state !== "writing";
+    return (
+      this.state !== "writing" && this.writing !== null && this.writing.finishReason !== "stop" &&
+      this.contextUsage > 0 && this.contextUsage < this.contextWindow
+    );
+  }
+
+  /** Whether the text can be made again as it was. */
+  get canRegenerate(): boolean {
+    return this.state !== "writing" && this.isOpen && this.writing?.recipe.model === this.model;
   }
 
   /** Get a model ready, instead of the one that was. */
@@ -85,18 +107,30 @@ export class LiveSession extends EventTarget {
     this.#session = null;
     this.model = model;
     this.#become("loading");
-    const opening = this.#create(model);
+    await this.#load().catch(() => undefined); // the state tells
+  }
+
+  /** Create a session on the chosen model. */
+  #load(): Promise<Session> {
+    const opening = this.#create(this.model);
+    const isCurrent = (): boolean => this.#opening === opening;
     this.#opening = opening;
-    try {
-      const session = await opening;
-      if (this.#opening !== opening) return session.destroy(); // another model was chosen since
-      this.#session = session;
-      if (this.state === "loading") this.#become("ready");
-    } catch (error) {
-      if (this.#opening === opening) this.#fail(error);
-    } finally {
-      if (this.#opening === opening) this.#opening = null;
-    }
+    opening
+      .then(
+        (session) => {
+          if (!isCurrent()) return session.destroy(); // another model was chosen since
+          this.#session = session;
+          // It may be about to write, or have been stopped while it waited.
+          this.#become(this.state === "writing" ? "writing" : "ready");
+        },
+        (error: unknown) => {
+          if (isCurrent()) this.#fail(error);
+        },
+      )
+      .finally(() => {
+        if (isCurrent()) this.#opening = null;
+      });
+    return opening;
   }
 
   #create(model: string): Promise<Session> {
@@ -111,90 +145,89 @@ export class LiveSession extends EventTarget {
 
   /** Write a new text; while the model loads, as soon as it is there. */
   async write(prompt: string, settings: SamplingOptions): Promise<void> {
-    await this.#run(prompt, settings, false);
+    await this.stop();
+    const before = this.writing;
+    const recipe = { prompt, settings, model: this.model };
+    this.writing = { recipe, text: "", measures: nothingYet(), finishReason: null };
+    await this.#run(this.writing, prompt, { ...settings, continue: false }, before);
   }
 
   /** Write on where the text ends. */
   async continue(settings: SamplingOptions): Promise<void> {
-    await this.#run("", settings, true);
+    await this.stop();
+    const before = this.writing;
+    if (!before) return;
+    this.writing = { ...before, measures: nothingYet(), finishReason: null };
+    await this.#run(this.writing, "", { ...settings, continue: true }, before);
   }
 
   /** The same text again, from the same prompt, settings and seed. */
   async regenerate(): Promise<void> {
-    if (this.recipe) await this.write(this.recipe.prompt, this.recipe.settings);
+    if (this.writing) await this.write(this.writing.recipe.prompt, this.writing.recipe.settings);
   }
 
   /** Stop; what is written stays. */
   async stop(): Promise<void> {
-    this.#abort?.abort();
-    await this.#running;
+    while (this.state === "writing") {
+      this.#abort?.abort();
+      await this.#running;
+    }
   }
 
-  async #run(prompt: string, settings: SamplingOptions, more: boolean): Promise<void> {
-    await this.stop();
+  async #run(
+    writing: Writing,
+    prompt: string,
+    options: PromptOptions,
+    before: Writing | null,
+  ): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    this.#running = this.#generate(prompt, settings, more, abort.signal);
+    this.failure = null;
+    this.#become("writing");
+    this.#running = this.#generate(writing, prompt, { ...options, signal: abort.signal }).then(
+      () => this.#become("finished"),
+      (error: unknown) => {
+        if (writing.measures.tokens === 0) this.writing = before; // nothing came: keep what was
+        if (!abort.signal.aborted) this.#fail(error);
+        else this.#become(this.isOpen ? "stopped" : "loading");
+      },
+    );
     await this.#running;
   }
 
   async #generate(
+    writing: Writing,
     prompt: string,
-    settings: SamplingOptions,
-    more: boolean,
-    signal: AbortSignal,
+    options: PromptOptions & { signal: AbortSignal },
   ): Promise<void> {
-    this.finishReason = null;
-    this.failure = null;
-    this.measures = { tokens: 0, first: null, speed: null };
-    if (!more) {
-      this.text = "";
-      this.recipe = { prompt, settings, model: this.model };
-    }
-    this.#become("writing");
-    try {
-      const session = this.#session ?? (await this.#opening) ?? (await this.#reopen());
-      signal.throwIfAborted();
-      // Waiting for the model is not the model's time.
-      const started = performance.now();
-      const chunks = session.promptStreaming(prompt, {
-        ...settings, continue: more, logprobs: true, signal,
-      });
-      const reader = chunks.getReader();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        this.#take(value, started);
-      }
-      this.#become("finished");
-    } catch (error) {
-      if (signal.aborted) this.#become("stopped");
-      else this.#fail(error);
+    // Without a session the model is still on its way, or was lost with its worker.
+    const session =
+      this.#session ?? (await abortable(this.#opening ?? this.#load(), options.signal));
+    // Waiting for the model was not the model's time.
+    const started = performance.now();
+    const chunks = session.promptStreaming(prompt, { ...options, logprobs: true });
+    const reader = chunks.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      this.#take(writing, value, performance.now() - started);
     }
   }
 
-  #take(chunk: Chunk, started: number): void {
-    const { measures } = this;
-    const now = performance.now() - started;
+  #take(writing: Writing, chunk: Chunk, now: number): void {
+    const { measures } = writing;
     measures.tokens += 1;
     if (measures.first === null) measures.first = now;
     else measures.speed = ((measures.tokens - 1) / (now - measures.first)) * 1000;
-    this.finishReason = chunk.finish_reason;
+    writing.finishReason = chunk.finish_reason;
     if (!chunk.text) return;
-    this.text += chunk.text;
+    writing.text += chunk.text;
     this.dispatchEvent(new TextEvent(chunk.text));
   }
 
-  /** A session after the last one was lost with its worker. */
-  async #reopen(): Promise<Session> {
-    this.#session = await this.#create(this.model);
-    return this.#session;
-  }
-
   #fail(error: unknown): void {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
-    this.failure = { name, message };
-    if (name === "CrashError") this.#session = null;
+    this.failure = error instanceof Error ? error : new Error(String(error));
+    if (this.failure.name === "CrashError") this.#session = null;
     this.#become("failed");
   }
 

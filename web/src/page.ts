@@ -6,9 +6,14 @@ import { showPanels } from "./panels/registry";
 import { byId } from "./ui/dom";
 import { themeButton } from "./ui/theme";
 
-themeButton(byId("theme", HTMLButtonElement));
+themeButton(byId("theme", HTMLButtonElement), byId("theme-name", HTMLElement));
 
 // The very module that other sites use, and the one copy of it in this page: it holds the worker.
 const address = new URL("../thimble.js", import.meta.url).href;
-const { Thimble } = (await import(address)) as typeof import("./thimble");
-showPanels(byId("panels", HTMLElement), new LiveSession(Thimble));
+try {
+  const { Thimble } = (await import(address)) as typeof import("./thimble");
+  await showPanels(byId("panels", HTMLElement), new LiveSession(Thimble));
+} catch (error) {
+  byId("stage", HTMLElement).textContent = "A part of this page did not come. Reload to try again.";
+  throw error;
+}

@@ -13,6 +13,8 @@ export interface Boot {
   readonly protocol: number;
   readonly pyodide: string;
   readonly pyodideBytes: number;
+  /** Nothing of it is in the browser's cache yet, as far as we know. */
+  readonly firstVisit: boolean;
 }
 
 /** Where a model comes from: an address or a file that the visitor chose. */

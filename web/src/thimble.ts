@@ -9,9 +9,10 @@
  * asked or answered leaves the machine.
  */
 
+import { abortable } from "./api/abort";
 import { Build } from "./api/build";
 import type { ModelListing } from "./api/build";
-import { EngineHost, abortable } from "./api/engine";
+import { EngineHost } from "./api/engine";
 import type { Wanted } from "./api/engine";
 import { ThimbleError } from "./api/errors";
 import { encodeOptions } from "./api/options";

@@ -36,7 +36,7 @@ export class Build {
     const base = new URL("build.json", module);
     let failure: unknown;
     try {
-      const response = await fetch(base, { cache: "no-cache", credentials: "omit" });
+      const response = await fetch(base, { cache: "no-cache" });
       if (response.ok) return new Build((await response.json()) as BuildFile, base);
       failure = response.status;
     } catch (error) {

@@ -2,10 +2,12 @@
 
 import { proxy, transfer, wrap } from "comlink";
 import type { Remote } from "comlink";
-import type { Engine, FromRun, LoadProgress, ModelInfo, ModelSource, ToRun } from "../protocol";
+import type { Boot, Engine, FromRun, LoadProgress, ModelInfo, ModelSource, ToRun } from "../protocol";
 import { PROTOCOL } from "../protocol";
+import { abortable } from "./abort";
 import type { Build } from "./build";
 import { ThimbleError, revive } from "./errors";
+import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;
 
@@ -62,7 +64,10 @@ export class EngineHost {
     });
     this.#remote = wrap<Engine>(this.#worker);
     const { pyodide, pyodideBytes } = build;
-    this.call((engine) => engine.boot({ protocol: PROTOCOL, pyodide, pyodideBytes })).catch(
+    const firstVisit = !hadBefore(pyodide);
+    const boot: Boot = { protocol: PROTOCOL, pyodide, pyodideBytes, firstVisit };
+    this.call((engine) => engine.boot(boot)).then(
+      () => remember(pyodide),
       // Whoever waits for a load hears it there; this worker is of no more use.
       (error: unknown) => this.#crash(revive(error)),
     );
@@ -210,18 +215,4 @@ export class EngineHost {
     if (revived.name === "CrashError") this.#died(revived.message);
     return revived;
   }
-}
-
-/** Wait for a promise, or no longer once the signal is aborted. */
-export function abortable<Value>(
-  promise: Promise<Value>,
-  signal: AbortSignal | undefined,
-): Promise<Value> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }

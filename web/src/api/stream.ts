@@ -1,7 +1,7 @@
 /** A generation as a ReadableStream. */
 
 import type { Batch, FinishReason, FromRun, PieceRow } from "../protocol";
-import { abortable } from "./engine";
+import { abortable } from "./abort";
 import type { EngineHost } from "./engine";
 import { ThimbleError } from "./errors";
 

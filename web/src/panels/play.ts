@@ -57,16 +57,24 @@ class Play {
     });
     this.#stop.addEventListener("click", () => void this.#live.stop());
     this.#continue.addEventListener("click", () => void this.#live.continue(this.#settings.read()));
-    this.#regenerate.addEventListener("click", () => this.#repeat());
+    this.#regenerate.addEventListener("click", () => void this.#live.regenerate());
     this.#again.addEventListener("click", () => void this.#live.open(this.#model.value));
     this.#model.addEventListener("change", () => void this.#live.open(this.#model.value));
+    const settings = button("settings-toggle");
+    settings.addEventListener("click", () => {
+      const panel = byId("settings", HTMLElement);
+      panel.hidden = !panel.hidden;
+      settings.setAttribute("aria-expanded", String(!panel.hidden));
+    });
     button("dice").addEventListener("click", () => this.#settings.roll());
     this.#copyText.addEventListener("click", () =>
-      void this.#copy(this.#copyText, (this.#live.recipe?.prompt ?? "") + this.#live.text),
+      void this.#copy(this.#copyText, this.#whole()),
     );
     this.#copyLink.addEventListener("click", () => void this.#copy(this.#copyLink, this.#link()));
     addEventListener("hashchange", () => {
-      if (this.#restore()) void this.#live.open(this.#model.value);
+      if (!this.#restore()) return;
+      if (this.#model.value === this.#live.model) this.#showOutcome();
+      else void this.#live.open(this.#model.value);
     });
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.#live.state === "writing") void this.#live.stop();
@@ -78,19 +86,10 @@ class Play {
 
   /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */
   #begin(): void {
-    const { recipe } = this.#live;
-    const same = recipe !== null && recipe.prompt === this.#prompt.value &&
-      recipe.model === this.#model.value && equal(recipe.settings, this.#settings.read());
-    if (same) this.#settings.roll();
     const prompt = this.#prompt.value;
-    this.#manuscript.begin(prompt);
+    const recipe = { prompt, settings: this.#settings.read(), model: this.#live.model };
+    if (equal(recipe, this.#live.writing?.recipe)) this.#settings.roll();
     void this.#live.write(prompt, this.#settings.read());
-  }
-
-  #repeat(): void {
-    if (!this.#live.recipe) return;
-    this.#manuscript.begin(this.#live.recipe.prompt);
-    void this.#live.regenerate();
   }
 
   /** Show what the state allows; the visitor's focus goes along with Write and Stop. */
@@ -104,10 +103,10 @@ class Play {
     if (focused === this.#write && writing) this.#stop.focus();
     if (focused === this.#stop && !writing) this.#write.focus();
     this.#continue.disabled = !live.canContinue;
-    this.#regenerate.disabled = writing || live.recipe === null || live.state === "loading";
-    this.#copyText.disabled = live.recipe === null;
+    this.#regenerate.disabled = !live.canRegenerate;
+    this.#copyText.disabled = live.writing === null;
     this.#copyLink.disabled = false;
-    this.#manuscript.writing(writing);
+    this.#manuscript.show(live.writing, writing);
     this.#standing.show();
     this.#showFailure();
     this.#showOutcome();
@@ -122,12 +121,13 @@ class Play {
   }
 
   #showOutcome(): void {
-    const { state, measures, finishReason } = this.#live;
-    const tokens = plural(measures.tokens, "token");
+    const { state, writing } = this.#live;
+    const tokens = plural(writing?.measures.tokens ?? 0, "token");
     let words = "";
-    if (state === "stopped") words = `Stopped after ${tokens}.`;
-    if (state === "finished") {
-      words = finishReason === "stop" ? `The end, after ${tokens}.` : `${tokens}, and there is more.`;
+    if (state === "stopped" && writing) words = `Stopped after ${tokens}.`;
+    if (state === "finished" && writing?.finishReason === "stop") words = `The end, after ${tokens}.`;
+    if (state === "finished" && writing?.finishReason === "length") {
+      words = `${tokens}, and there is more to tell.`;
     }
     if (state === "writing") this.#refused = "";
     this.#outcome.textContent = words || this.#refused;
@@ -136,10 +136,16 @@ class Play {
     this.#announce.textContent = words;
   }
 
+  /** Prompt and text as they stand on the page. */
+  #whole(): string {
+    const { writing } = this.#live;
+    return writing ? writing.recipe.prompt + writing.text : "";
+  }
+
   #link(): string {
-    const { recipe } = this.#live;
-    const settings = recipe ? (recipe.settings as Settings) : this.#settings.read();
-    return writeLink(recipe?.prompt ?? this.#prompt.value, this.#model.value, settings);
+    const { recipe } = this.#live.writing ?? {};
+    if (recipe) return writeLink(recipe.prompt, recipe.model, recipe.settings as Settings);
+    return writeLink(this.#prompt.value, this.#model.value, this.#settings.read());
   }
 
   async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {
@@ -167,7 +173,7 @@ class Play {
   }
 }
 
-function equal(a: object, b: object): boolean {
+function equal(a: object, b: object | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 

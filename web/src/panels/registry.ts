@@ -29,7 +29,7 @@ function chosen(): Panel | undefined {
 }
 
 /** Show the chosen panel, and tabs where there is a choice. */
-export function showPanels(tabs: HTMLElement, live: LiveSession): void {
+export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<void> {
   const mounted = new Set<string>();
   const links = new Map<string, HTMLAnchorElement>();
   for (const panel of panels) {
@@ -56,5 +56,5 @@ export function showPanels(tabs: HTMLElement, live: LiveSession): void {
     }
   };
   addEventListener("hashchange", () => void show());
-  void show();
+  await show();
 }

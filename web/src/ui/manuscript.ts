@@ -1,33 +1,39 @@
-/** The text on the page. It only ever grows at its end while the model writes. */
+/** The text on the page. While the model writes it only ever grows at its end. */
 
+import type { Writing } from "../live";
 import { byId } from "./dom";
 
 export class Manuscript {
+  readonly #text = byId("text", HTMLElement);
   readonly #empty = byId("empty", HTMLElement);
   readonly #story = byId("story", HTMLElement);
   readonly #given = byId("given", HTMLElement);
   readonly #written = byId("written", HTMLElement);
   readonly #caret = byId("caret", HTMLElement);
+  #shown: Writing | null = null;
   #pending = "";
   #frame = 0;
 
-  begin(prompt: string): void {
+  /** Show this text, and a caret where it grows. */
+  show(writing: Writing | null, growing: boolean): void {
+    this.#caret.hidden = !growing;
     this.#flush();
-    this.#given.textContent = prompt;
-    this.#written.replaceChildren();
-    this.#empty.hidden = true;
-    this.#story.hidden = false;
+    // A text that is written anew keeps its room, so that the page does not fold up under the reader.
+    this.#text.style.minHeight = growing ? `${this.#text.offsetHeight}px` : "";
+    if (writing === this.#shown) return;
+    const goesOn = writing !== null && writing.recipe === this.#shown?.recipe;
+    this.#shown = writing;
+    this.#empty.hidden = writing !== null;
+    this.#story.hidden = writing === null;
+    if (goesOn && writing.text === this.#written.textContent) return;
+    this.#given.textContent = writing?.recipe.prompt ?? "";
+    this.#written.textContent = writing?.text ?? "";
   }
 
   /** Text to come at the next frame, however many pieces arrive until then. */
   add(text: string): void {
     this.#pending += text;
     this.#frame ||= requestAnimationFrame(() => this.#flush());
-  }
-
-  writing(writing: boolean): void {
-    this.#caret.hidden = !writing;
-    if (!writing) this.#flush();
   }
 
   #flush(): void {

@@ -7,12 +7,12 @@ export type SettingName =
 export type Settings = Readonly<Partial<Record<SettingName, number>>>;
 
 const SHORT: Partial<Record<SettingName, string>> = {
+  seed: "seed",
   temperature: "temperature",
   top_k: "top-k",
   top_p: "top-p",
   min_p: "min-p",
   repetition_penalty: "penalty",
-  max_tokens: "length",
 };
 /** What leaves the distribution alone need not be told. */
 const NEUTRAL: Settings = { top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1 };

@@ -13,6 +13,7 @@ const STAGES: Record<Stage, string> = {
 };
 /** Numbers that change more often than this cannot be read. */
 const EVERY_MS = 200;
+const NONE = "–";
 
 export class Standing {
   readonly #live: LiveSession;
@@ -25,6 +26,7 @@ export class Standing {
   readonly #speed = byId("m-speed", HTMLElement);
   readonly #first = byId("m-first", HTMLElement);
   readonly #context = byId("m-context", HTMLElement);
+  #stageWords = "Starting";
   #timer = 0;
 
   constructor(live: LiveSession) {
@@ -32,33 +34,33 @@ export class Standing {
   }
 
   progress({ stage, loaded, bytes, totalBytes }: DownloadProgressEvent): void {
-    this.#stage.textContent = STAGES[stage];
+    this.#stageWords = STAGES[stage];
     this.#bytes.textContent = `${megabytes(bytes)} of ${megabytes(totalBytes)} MB`;
     this.#bar.value = loaded;
+    this.#showStage();
   }
 
   show(): void {
-    const { state, contextWindow } = this.#live;
-    const ready = contextWindow > 0;
-    this.#loading.hidden = ready || state === "failed";
-    this.#metrics.hidden = !ready;
-    if (!ready && state === "writing") this.#stage.textContent += ", then writing";
+    const { isOpen, state } = this.#live;
+    this.#metrics.hidden = !isOpen;
+    this.#loading.hidden = isOpen || state === "failed";
+    this.#showStage();
     clearInterval(this.#timer);
-    if (state === "writing") {
-      this.#timer = setInterval(() => this.#measure(), EVERY_MS);
-    }
+    if (state === "writing") this.#timer = setInterval(() => this.#measure(), EVERY_MS);
     this.#measure();
   }
 
+  #showStage(): void {
+    const then = this.#live.state === "writing" ? ", then writing" : "";
+    this.#stage.textContent = this.#stageWords + then;
+  }
+
   #measure(): void {
-    const { measures, contextUsage, contextWindow } = this.#live;
-    if (contextWindow > 0 && this.#metrics.hidden) {
-      this.#metrics.hidden = false;
-      this.#loading.hidden = true;
-    }
-    this.#tokens.textContent = count(measures.tokens);
-    this.#speed.textContent = measures.speed === null ? "–" : rate(measures.speed);
-    this.#first.textContent = measures.first === null ? "–" : milliseconds(measures.first);
+    const { writing, contextUsage, contextWindow } = this.#live;
+    const { tokens, speed, first } = writing?.measures ?? { tokens: 0, speed: null, first: null };
+    this.#tokens.textContent = tokens ? count(tokens) : NONE;
+    this.#speed.textContent = speed === null ? NONE : rate(speed);
+    this.#first.textContent = first === null ? NONE : milliseconds(first);
     this.#context.textContent = `${count(contextUsage)} / ${count(contextWindow)}`;
   }
 }

@@ -25,13 +25,13 @@ function keep(theme: Theme): void {
   }
 }
 
-/** Let `button` go through the themes. */
-export function themeButton(button: HTMLButtonElement): void {
+/** Let `button` go through the themes; `name` says which one it is. */
+export function themeButton(button: HTMLButtonElement, name: HTMLElement): void {
   let theme = read();
   const show = (): void => {
     if (theme === "auto") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = theme;
-    button.textContent = WORDS[theme];
+    name.textContent = WORDS[theme];
     button.setAttribute("aria-label", `Theme: ${WORDS[theme]}`);
   };
   button.addEventListener("click", () => {

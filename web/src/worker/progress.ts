@@ -9,22 +9,16 @@ const MODEL = 0.1;
 
 const TICK_MS = 100;
 
-/** Count the unpacked bytes of what this worker has fetched from the folder at `url`. */
-export function watchFiles(url: string): () => number {
-  let bytes = 0;
-  const observer = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries() as PerformanceResourceTiming[]) {
-      if (entry.name.startsWith(url)) bytes += entry.decodedBodySize;
-    }
-  });
-  observer.observe({ type: "resource", buffered: true });
-  return () => bytes;
+export interface PyodideBytes {
+  /** Of all files, or 0 where the build does not say. */
+  readonly total: number;
+  bytes(): number;
 }
 
 /** One load's progress, told to `report` as it changes, never backwards. */
 export class Progress {
   readonly #report: (progress: LoadProgress) => void;
-  readonly #pyodide: { readonly total: number; read(): number };
+  readonly #pyodide: PyodideBytes;
   readonly #modelTotal: number | null;
   #modelBytes = 0;
   #modelFed = 0;
@@ -35,7 +29,7 @@ export class Progress {
 
   constructor(
     source: ModelSource,
-    pyodide: { readonly total: number; read(): number },
+    pyodide: PyodideBytes,
     report: (progress: LoadProgress) => void,
   ) {
     this.#report = report;
@@ -70,8 +64,8 @@ export class Progress {
 
   #tell(): void {
     const modelTotal = this.#modelTotal ?? this.#modelBytes;
-    const pyodideTotal = this.#pyodide.total || this.#pyodide.read();
-    const pyodide = this.#python ? pyodideTotal : Math.min(this.#pyodide.read(), pyodideTotal);
+    const pyodideTotal = this.#pyodide.total || this.#pyodide.bytes();
+    const pyodide = this.#python ? pyodideTotal : Math.min(this.#pyodide.bytes(), pyodideTotal);
     const bytes = pyodide + Math.min(this.#modelBytes, modelTotal);
     const totalBytes = pyodideTotal + modelTotal;
     const loaded = this.#ready

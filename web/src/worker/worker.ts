@@ -10,12 +10,14 @@ import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource } from "../prot
 import { PROTOCOL } from "../protocol";
 import { Download } from "./download";
 import { generate } from "./generate";
-import { Progress, watchFiles } from "./progress";
+import { countFiles, countStreams } from "./count";
+import { Progress } from "./progress";
+import type { PyodideBytes } from "./progress";
 import { EngineError, Python } from "./python";
 
 let python: Promise<Python> | null = null;
 let ready: Python | null = null;
-let pyodideBytes = { total: 0, read: () => 0 };
+let pyodideBytes: PyodideBytes = { total: 0, bytes: () => 0 };
 const downloads = new Map<string, Download>();
 
 function engine(): Python {
@@ -60,12 +62,13 @@ const api: Engine = {
     if (boot.protocol !== PROTOCOL) {
       throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
     }
-    pyodideBytes = { total: boot.pyodideBytes, read: watchFiles(boot.pyodide) };
+    const counter = (boot.firstVisit ? countStreams : countFiles)(boot.pyodide);
+    pyodideBytes = { total: boot.pyodideBytes, bytes: () => counter.bytes() };
     python = Python.start(boot.pyodide).catch((error: unknown) => {
       const words = error instanceof Error ? error.message : String(error);
       throw new EngineError("StartError", `Python could not start here: ${words}`);
     });
-    ready = await python;
+    ready = await python.finally(() => counter.close());
   },
   load,
   cancelLoad: (name) => downloads.get(name)?.cancel(),
