@@ -67,7 +67,7 @@ lint-kernels: setup-test
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt
-	@$(RUN) -m pyodide_cli build pyodide_pkg --outdir build/pyodide-build
+	@$(VENV)/bin/pyodide build pyodide_pkg --outdir build/pyodide-build
 
 lock: setup  ## refresh requirements/*.txt and web/package-lock.json
 	@$(RUN) -m tools.lock

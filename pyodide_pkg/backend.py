@@ -80,4 +80,3 @@ def _target(config_settings: Settings) -> build_kernels.Target:
     if isinstance(value, list):
         raise build_kernels.BuildError(f"one build target at a time, not {value!r}")
     return build_kernels.target(value)
-

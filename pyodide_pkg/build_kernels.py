@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -63,9 +63,14 @@ class Target:
 
     name: str
     zig: str
-    wheel_tag: str
-    suffix: str
-    variants: tuple[Variant, ...] = field(default=(Variant("base", ()),))
+    python_tag: str
+    platform_tag: str
+    variants: tuple[Variant, ...]
+    suffix: str = ".so"
+
+    @property
+    def wheel_tag(self) -> str:
+        return f"{self.python_tag}-{self.platform_tag}"
 
     @property
     def is_wasm(self) -> bool:
@@ -76,6 +81,7 @@ class Target:
 # `py3-none` would be true of every wheel; for this one `pyodide lockfile add-wheels` takes a tag
 # with a platform only as abi3.
 PYODIDE_ABI = "2026_0"
+ANY = "py3-none"
 
 X86 = (Variant("base", ("-mcpu=x86_64_v2",)),)
 ARM = (Variant("base", ("-mcpu=generic",)),)
@@ -85,14 +91,14 @@ WASM = (Variant("base", ("-mcpu=generic+simd128+bulk_memory",)),)
 def _table() -> dict[str, Target]:
     abi = os.environ.get("PYODIDE_ABI_VERSION", PYODIDE_ABI)
     rows = (
-        Target("wasm", "wasm32-freestanding", f"cp311-abi3-pyemscripten_{abi}_wasm32", ".so", WASM),
-        Target("linux-x86_64", "x86_64-linux-gnu.2.17", "py3-none-manylinux_2_17_x86_64", ".so", X86),
-        Target("linux-aarch64", "aarch64-linux-gnu.2.17", "py3-none-manylinux_2_17_aarch64", ".so", ARM),
-        Target("musl-x86_64", "x86_64-linux-musl", "py3-none-musllinux_1_1_x86_64", ".so", X86),
-        Target("musl-aarch64", "aarch64-linux-musl", "py3-none-musllinux_1_1_aarch64", ".so", ARM),
-        Target("macos-x86_64", "x86_64-macos.11.0", "py3-none-macosx_11_0_x86_64", ".dylib", X86),
-        Target("macos-aarch64", "aarch64-macos.11.0", "py3-none-macosx_11_0_arm64", ".dylib", ARM),
-        Target("windows-x86_64", "x86_64-windows-gnu", "py3-none-win_amd64", ".dll", X86),
+        Target("wasm", "wasm32-freestanding", "cp311-abi3", f"pyemscripten_{abi}_wasm32", WASM),
+        Target("linux-x86_64", "x86_64-linux-gnu.2.17", ANY, "manylinux_2_17_x86_64", X86),
+        Target("linux-aarch64", "aarch64-linux-gnu.2.17", ANY, "manylinux_2_17_aarch64", ARM),
+        Target("musl-x86_64", "x86_64-linux-musl", ANY, "musllinux_1_1_x86_64", X86),
+        Target("musl-aarch64", "aarch64-linux-musl", ANY, "musllinux_1_1_aarch64", ARM),
+        Target("macos-x86_64", "x86_64-macos.11.0", ANY, "macosx_11_0_x86_64", X86, ".dylib"),
+        Target("macos-aarch64", "aarch64-macos.11.0", ANY, "macosx_11_0_arm64", ARM, ".dylib"),
+        Target("windows-x86_64", "x86_64-windows-gnu", ANY, "win_amd64", X86, ".dll"),
     )
     return {row.name: row for row in rows}
 
@@ -167,7 +173,9 @@ def _compile(wanted: Target, variant: Variant, scratch: Path, optimize: str) -> 
     def one(source: Path) -> Path:
         made = scratch / f"{source.stem}.o"
         # A relative source and working folder keep the machine's paths out of the result.
-        _zig("cc", "-target", wanted.zig, *variant.flags, *flags, "-c", source.name, "-o", str(made))
+        _zig(
+            "cc", "-target", wanted.zig, *variant.flags, *flags, "-c", source.name, "-o", str(made)
+        )
         return made
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

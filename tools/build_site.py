@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import build_archive
-import build_bytecode
 import click
 
+import build_archive
+import build_bytecode
 from tools import compress, models, pyodide_core, size_report
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
@@ -67,7 +67,7 @@ def _inputs(wheel: Path, mirror: Path | None) -> str:
     sources += files_below(ROOT / "tools") + list((ROOT / "pyodide_pkg").glob("*.py"))
     sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
     if mirror is not None:
-        sources += [path for path in mirror.glob("numpy-*.whl")]
+        sources += list(mirror.glob("numpy-*.whl"))
     return fingerprint(sources, str(mirror is not None))
 
 

@@ -14,7 +14,6 @@ import backend
 import build_archive
 import build_bytecode
 import build_kernels
-
 from tools.fingerprint import BUILD, ROOT, files_below, fingerprint, is_fresh, remember
 
 WHEELS = BUILD / "wheels"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from thimble import gguf
-
 from tools.fingerprint import ROOT, digest_file
 
 FOLDER = ROOT / "web" / "models"

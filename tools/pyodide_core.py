@@ -22,7 +22,7 @@ CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip
 LOCK = "pyodide-lock.json"
 RELEASES = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{file_name}"
 DOWNLOADS = BUILD / "downloads"
-PATIENCE = 15.0
+PATIENCE = 8.0
 """Seconds without an answer after which a download is given up: the site works without NumPy."""
 
 

@@ -131,7 +131,7 @@ def install_packages(group: str) -> None:
 
 
 def pip(*arguments: str | Path) -> None:
-    options = ("--quiet", "--disable-pip-version-check", "--no-input")
+    options = ("-qq", "--disable-pip-version-check", "--no-input")
     run([PYTHON, "-m", "pip", "install", *options, *arguments])
 
 

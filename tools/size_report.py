@@ -1,6 +1,6 @@
 """How big the site is: what each part weighs raw and as a browser receives it.
 
-    python -m tools.size_report [FOLDER]
+python -m tools.size_report [FOLDER]
 """
 
 from __future__ import annotations

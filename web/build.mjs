@@ -3,7 +3,7 @@
 // Writes modules and styles with content hashes in their names to OUT/assets/, modules with stable
 // names to OUT/, and on standard output a JSON object: source name → file, relative to OUT.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -50,23 +50,13 @@ async function modules(paths, options) {
   return entryPoints.length ? entries(await esbuild.build({ ...common, entryPoints, ...options })) : {};
 }
 
-/** web/styles/*.css, in the order of their names, as one page.css. */
+/** web/styles/page.css and what it imports, as one file. */
 async function styles() {
-  const folder = join(web, "styles");
-  const sheets = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".css")).sort() : [];
-  if (!sheets.length) return {};
-  const main = sheets.includes("page.css") ? ["page.css"] : sheets;
-  const contents = main.map((name) => `@import "./${name}";`).join("\n");
-  const { metafile } = await esbuild.build({
-    ...common,
-    stdin: { contents, resolveDir: folder, sourcefile: "page.css", loader: "css" },
-    outdir: join(out, "assets"),
-    entryNames: "page.[hash]",
-    assetNames: "[name].[hash]",
-    sourcemap: false,
-  });
-  const file = Object.keys(metafile.outputs).find((name) => name.endsWith(".css"));
-  return { "page.css": relative(out, resolve(web, file)).replaceAll("\\", "/") };
+  const entryPoints = present(["styles/page.css"]);
+  if (!entryPoints.length) return {};
+  const names = "[name].[hash]";
+  const options = { entryPoints, outdir: join(out, "assets"), entryNames: names, assetNames: names };
+  return entries(await esbuild.build({ ...common, ...options, sourcemap: false }));
 }
 
 try {

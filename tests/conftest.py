@@ -1,0 +1,134 @@
+"""What tests share: the folder of shared data, the built site, a running server, a browser.
+
+Everything here is made when first asked for, so a run of a few unit tests starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tools import browsers
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("THIMBLE_SHARED", ROOT.parent / "shared"))
+
+# Nothing but what a test does: no first-run pages, no updates, no transport that a proxy in a test
+# would not see.
+CHROMIUM_FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+BROWSER_TIMEOUT_MS = 120_000
+"""Generous: starting Python in a browser takes seconds, and machines of CI are small and busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what drives a browser, and run it last: the quick tests tell first."""
+    for item in items:
+        if "browser" in item.path.relative_to(ROOT).parts:
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference models and texts, which is no part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the shared data in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The built site; nothing is built when it is up to date."""
+    command = [sys.executable, "-m", "tools.build_site"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ROOT / "build" / "site"
+
+
+@pytest.fixture(scope="session")
+def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application under Uvicorn, as `make play` runs it; its address, without a slash."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "uvicorn", "server:app", "--port", str(port)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(f"{address}/healthz", process, log)
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"{url} did not answer within 30 s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; each test has a context of its own (`context`, `page`)."""
+    path = browsers.find("chromium")
+    if path is None:
+        pytest.fail(browsers.HELP)
+    flags = [*CHROMIUM_FLAGS]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
+    """A visitor who has never been here; relative addresses are the server's."""
+    made = chromium.new_context(base_url=server)
+    made.set_default_timeout(BROWSER_TIMEOUT_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()

@@ -1,0 +1,165 @@
+"""The built site: its layout, its promises about caching and completeness."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import brotli
+import pytest
+
+import build_bytecode
+from tools import compress, fingerprint
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def build(site: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((site / "build.json").read_text(encoding="utf-8"))
+    return read
+
+
+def test_everything_that_build_json_names_is_there(site: Path, build: dict[str, Any]) -> None:
+    for name in [*build["assets"].values(), *(model["file"] for model in build["models"])]:
+        assert (site / name).is_file(), name
+    assert (site / build["pyodide"]).is_dir()
+    assert (site / "thimble.js").is_file()
+    assert re.fullmatch(r"[0-9a-f]{64}", build["build"])
+
+
+def test_addresses_are_relative(build: dict[str, Any]) -> None:
+    names = [build["pyodide"], *build["assets"].values()]
+    names += [model["file"] for model in build["models"]]
+    for name in names:
+        assert not name.startswith("/"), name
+        assert ":" not in name, name
+
+
+def test_models_carry_their_facts(site: Path, build: dict[str, Any]) -> None:
+    for model in build["models"]:
+        data = (site / model["file"]).read_bytes()
+        assert model["bytes"] == len(data)
+        assert model["sha256"] == hashlib.sha256(data).hexdigest()
+        assert model["parameters"] > 0
+        assert model["license"]
+    if build["models"]:
+        assert [model["name"] for model in build["models"] if model.get("default")]
+
+
+def test_immutable_files_are_named_by_what_is_in_them(site: Path) -> None:
+    for path in (site / "assets").iterdir():
+        assert re.search(r"\.[0-9A-Za-z]{8}(\.|$)", path.name), path.name
+
+
+def test_copies_are_what_they_are_copies_of(site: Path) -> None:
+    copies = [path for path in site.rglob("*") if path.suffix in compress.CODINGS]
+    assert copies
+    for path in copies:
+        data = path.read_bytes()
+        plain = brotli.decompress(data) if path.suffix == ".br" else gzip.decompress(data)
+        original = path.with_suffix("").read_bytes()
+        assert plain == original, path.name
+        assert len(data) <= compress.WORTH * len(original)
+
+
+def test_every_large_text_has_copies(site: Path) -> None:
+    for path in site.rglob("*"):
+        if path.suffix in (".js", ".mjs", ".css", ".wasm") and path.stat().st_size >= 1024:
+            for suffix in compress.CODINGS:
+                assert path.with_name(path.name + suffix).is_file(), path.name
+
+
+def test_the_lock_file_lists_only_what_we_ship(site: Path, build: dict[str, Any]) -> None:
+    folder = site / build["pyodide"]
+    lock = json.loads((folder / "pyodide-lock.json").read_text(encoding="utf-8"))
+    assert "thimble-lm" in lock["packages"]
+    assert ("numpy" in lock["packages"]) == build["numpy"]
+    for package in lock["packages"].values():
+        wheel = folder / package["file_name"]
+        assert hashlib.sha256(wheel.read_bytes()).hexdigest() == package["sha256"]
+
+
+def test_the_progress_bar_knows_pyodide_s_size(site: Path, build: dict[str, Any]) -> None:
+    folder = site / build["pyodide"]
+    fetched = [
+        path
+        for path in folder.iterdir()
+        if path.suffix not in compress.CODINGS and not path.name.startswith("numpy-")
+    ]
+    assert build["pyodide_bytes"] == sum(path.stat().st_size for path in fetched)
+
+
+def test_pyodide_loads_the_engine_from_the_site(site: Path, build: dict[str, Any]) -> None:
+    """Under Node, by the lock file: the wheel is installed, its bytecode used, its kernels run."""
+    folder = site / build["pyodide"]
+    script = f"""
+        const {{ loadPyodide }} = await import({json.dumps((folder / "pyodide.mjs").as_uri())});
+        const options = {{ indexURL: {json.dumps(str(folder) + "/")}, packages: ["thimble-lm"] }};
+        const pyodide = await loadPyodide(options);
+        console.log("answer:" + pyodide.runPython(`
+            import json, thimble, thimble.gguf
+            from thimble.kernel import default_kernel
+            kernel = default_kernel()
+            json.dumps([thimble.__version__, thimble.gguf.__cached__, kernel.call("abi")])
+        `));
+        process.exit(0);
+    """
+    node = build_bytecode.find_node()
+    assert node is not None
+    command = [node, "--input-type=module", "-e", script]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    # Node prints the line that threw, and Pyodide is one line of a megabyte.
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    version, cached, abi = json.loads(ran.stdout.split("answer:")[1])
+    assert version == build["version"]
+    assert cached.endswith("gguf.cpython-314.pyc")
+    assert abi >= 1
+
+
+def test_a_second_build_does_nothing(site: Path) -> None:
+    before = (site / "build.json").stat()
+    command = [sys.executable, "-m", "tools.build_site"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    assert (site / "build.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_the_same_inputs_give_the_same_site(site: Path, build: dict[str, Any]) -> None:
+    before = {path.relative_to(site): path.read_bytes() for path in _files(site)}
+    command = [sys.executable, "-m", "tools.build_site", "--force"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert {path.relative_to(site): path.read_bytes() for path in _files(site)} == before
+    assert "first visit" in ran.stdout
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_mirror_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "no-such-folder"
+    command = [sys.executable, "-m", "tools.build_site", "--pyodide-mirror", str(missing)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert str(missing) in ran.stderr
+
+
+def test_fingerprints_follow_contents_and_names(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("x")
+    second.write_text("x")
+    assert fingerprint.fingerprint([first]) != fingerprint.fingerprint([second])
+    before = fingerprint.fingerprint([first])
+    first.touch()
+    assert fingerprint.fingerprint([first]) == before
+    first.write_text("y")
+    assert fingerprint.fingerprint([first]) != before

@@ -1,0 +1,23 @@
+"""Checks the types of the front end: TypeScript's compiler, which here writes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import build_bytecode
+from tools.fingerprint import ROOT
+
+TSC = ROOT / "web" / "node_modules" / "typescript" / "bin" / "tsc"
+
+
+def main() -> int:
+    node = build_bytecode.find_node()
+    if node is None:
+        print("Node was not found: run `make setup`", file=sys.stderr)
+        return 1
+    return subprocess.run([node, str(TSC), "--noEmit"], cwd=ROOT / "web").returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
