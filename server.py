@@ -178,7 +178,7 @@ def negotiate(accept: str | None, available: Sequence[str]) -> str:
     weights: dict[str, float] = {}
     for item in accept.lower().split(","):
         coding, _, parameters = item.partition(";")
-        match = re.search(r"(?:^|;)\s*q\s*=\s*([0-9.]+)", parameters)
+        match = re.search(r"(?:^|;)\s*q\s*=\s*([^;]*)", parameters)
         try:
             weights[coding.strip()] = float(match[1]) if match else 1.0
         except ValueError:
