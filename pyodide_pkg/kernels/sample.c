@@ -26,9 +26,16 @@ typedef struct {
 typedef struct { float weight; int32_t id; } tk_candidate;
 
 static float max_of(const float *x, int32_t n) {
-    v4f m = splat4(-__builtin_inff());
+    v4f m = splat4(-__builtin_inff()), m1 = m, m2 = m, m3 = m;
     int32_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        m = max4(load4(x + i), m);
+        m1 = max4(load4(x + i + 4), m1);
+        m2 = max4(load4(x + i + 8), m2);
+        m3 = max4(load4(x + i + 12), m3);
+    }
     for (; i + 4 <= n; i += 4) m = max4(load4(x + i), m);
+    m = max4(max4(m, m1), max4(m2, m3));
     float top = m[0];
     for (int j = 1; j < 4; j++) top = m[j] > top ? m[j] : top;
     for (; i < n; i++) top = x[i] > top ? x[i] : top;
@@ -62,6 +69,12 @@ TK_INLINE int before(tk_candidate a, tk_candidate b) {
     return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
 }
 
+TK_INLINE void swap(tk_candidate *a, tk_candidate *b) {
+    tk_candidate kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 /* Heap whose root is the last of its candidates. */
 static void sift_down(tk_candidate *heap, int32_t n, int32_t i) {
     tk_candidate moved = heap[i];
@@ -77,9 +90,7 @@ static void sift_down(tk_candidate *heap, int32_t n, int32_t i) {
 static void sort_candidates(tk_candidate *c, int32_t n) {
     for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
     for (int32_t end = n - 1; end > 0; end--) {
-        tk_candidate last = c[0];
-        c[0] = c[end];
-        c[end] = last;
+        swap(c, c + end);
         sift_down(c, end, 0);
     }
 }
@@ -99,21 +110,32 @@ static int32_t select_top(tk_candidate *out, const float *x, int32_t n, int32_t 
     return count;
 }
 
+/* The sum of weight times distance from the top; what has no weight is left out. */
+static double moment_of(const float *weights, const float *logits, int32_t n, float top) {
+    double moment = 0.0;
+    for (int32_t at = 0; at < n; at += CHUNK) {
+        int32_t size = chunk_size(n, at), i = 0;
+        const float *w = weights + at, *x = logits + at;
+        v4f sum = splat4(0.0f);
+        for (; i + 4 <= size; i += 4) {
+            v4f product = load4(w + i) * (load4(x + i) - splat4(top));
+            sum += (v4f)((v4i)product & (load4(w + i) > splat4(0.0f)));
+        }
+        for (; i < size; i++)
+            if (w[i] > 0.0f) sum[i & 3] += w[i] * (x[i] - top);
+        moment += (double)sum4(sum);
+    }
+    return moment;
+}
+
 /* The model's own distribution: log-probability of an id, entropy, best alternatives. weights:
  * scratch of n rounded up to 4. Returns -1 where the logits hold a NaN or nothing finite. */
 static int describe(const float *logits, int32_t n, int32_t id, int32_t n_top, float *weights, tk_choice *out) {
     float top = max_of(logits, n);
     exponentials(weights, logits, n, top, 1.0f);
-    double total = total_of(weights, n), moment = 0.0;
+    double total = total_of(weights, n);
     if (!(total >= 1.0) || !(top > -__builtin_inff())) return -1;
-    double log_total = tk_log(total);
-    for (int32_t at = 0; at < n; at += CHUNK) {
-        int32_t size = chunk_size(n, at);
-        v4f sum = splat4(0.0f);
-        for (int32_t i = 0; i < size; i++)
-            if (weights[at + i] > 0.0f) sum[i & 3] += weights[at + i] * (logits[at + i] - top);
-        moment += (double)sum4(sum);
-    }
+    double log_total = tk_log(total), moment = moment_of(weights, logits, n, top);
     out->id = id;
     out->logprob = (float)((double)logits[id] - (double)top - log_total);
     out->entropy = (float)(log_total - moment / total);
@@ -140,11 +162,16 @@ static double uniform(uint64_t seed, int32_t position) {
     return (double)(z >> 11) * 0x1p-53;
 }
 
+/* The first of the largest. */
 static int32_t argmax(const float *x, int32_t n) {
     float top = max_of(x, n);
-    for (int32_t i = 0; i < n; i++)
-        if (x[i] == top) return i;
-    return -1;
+    int32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        v4i same = load4(x + i) == splat4(top);
+        if (same[0] | same[1] | same[2] | same[3]) break;
+    }
+    while (i < n && x[i] != top) i++;
+    return i;
 }
 
 /* Bias and repetition penalty (Keskar et al. 2019, over each recent id once), in place. */
@@ -162,40 +189,50 @@ static void adjust(float *logits, int32_t n, const tk_sampling *s) {
         }
 }
 
-/* All ids whose weight is at least `least`; returns how many. */
-static int32_t collect(tk_candidate *out, const float *w, int32_t n, float least) {
-    int32_t count = 0;
-    for (int32_t i = 0; i < n; i++)
-        if (w[i] >= least) out[count++] = (tk_candidate){w[i], i};
-    return count;
+/* A weight's bin: its leading bits, which are ordered as weights of 0 to 1 are. */
+enum { BINS = 2048 };
+TK_INLINE int32_t bin_of(float weight) {
+    union { float f; uint32_t u; } v = {weight};
+    return (int32_t)(v.u >> 19);
 }
 
-/* The ordered candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
-static int32_t truncate(tk_candidate *out, const float *w, int32_t n, const tk_sampling *s) {
-    int32_t count, limited = s->top_k > 0 && s->top_k < n;
-    double total = 0.0;
-    float least = 0x1p-4f;
-    if (limited) {
-        count = select_top(out, w, n, s->top_k);
+/* Keeps of n candidates the best that together weigh at least `wanted`. Only those in the bin where
+ * the sum is reached are put in order. Returns how many are kept. */
+static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
+    double mass[BINS];
+    __builtin_memset(mass, 0, sizeof mass);
+    for (int32_t i = 0; i < n; i++) mass[bin_of(c[i].weight)] += (double)c[i].weight;
+    double above = 0.0;
+    int32_t edge = BINS - 1, sure = 0, maybe = 0;
+    while (edge > 0 && (above + mass[edge] < wanted || above + mass[edge] <= 0.0)) above += mass[edge--];
+    for (int32_t i = 0; i < n; i++)
+        if (bin_of(c[i].weight) > edge) swap(c + sure++, c + i);
+    for (int32_t i = sure; i < n; i++)
+        if (bin_of(c[i].weight) == edge) swap(c + sure + maybe++, c + i);
+    sort_candidates(c + sure, maybe);
+    int32_t kept = sure;
+    while (kept < sure + maybe && (kept == 0 || above < wanted)) above += (double)c[kept++].weight;
+    return kept;
+}
+
+/* The candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
+static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sampling *s) {
+    int32_t count = 0;
+    if (s->top_k > 0 && s->top_k < n) {
+        count = select_top(c, w, n, s->top_k);
+        sort_candidates(c, count);
     } else {
-        /* Candidates by falling thresholds, until they hold the mass that top-p asks for. */
-        total = total_of(w, n);
-        for (;; least *= 0x1p-4f) {
-            double mass = 0.0;
-            count = collect(out, w, n, least);
-            for (int32_t i = 0; i < count; i++) mass += (double)out[i].weight;
-            if ((s->top_p < 1.0 && mass >= s->top_p * total) || least < 0x1p-120f) break;
-            if (s->top_p >= 1.0 && (double)least <= s->min_p) break;
-        }
+        for (int32_t i = 0; i < n; i++)
+            if (w[i] > 0.0f) c[count++] = (tk_candidate){w[i], i};
     }
-    sort_candidates(out, count);
-    if (limited) for (int32_t i = 0; i < count; i++) total += (double)out[i].weight;
+    if (s->top_p < 1.0) {
+        double total = 0.0;
+        for (int32_t i = 0; i < count; i++) total += (double)c[i].weight;
+        count = keep_mass(c, count, s->top_p * total);
+    }
     int32_t kept = 0;
-    for (double mass = 0.0; kept < count; kept++) {
-        if (kept && mass >= s->top_p * total && s->top_p < 1.0) break;
-        if (kept && (double)out[kept].weight < s->min_p) break;
-        mass += (double)out[kept].weight;
-    }
+    for (int32_t i = 0; i < count; i++)
+        if ((double)c[i].weight >= s->min_p) c[kept++] = c[i];
     return kept;
 }
 

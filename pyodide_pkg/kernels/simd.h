@@ -18,6 +18,7 @@ typedef int16_t v8s __attribute__((vector_size(16)));
 typedef uint16_t v8u __attribute__((vector_size(16)));
 typedef int8_t v8c __attribute__((vector_size(8)));
 typedef uint16_t v4us __attribute__((vector_size(8)));
+typedef int16_t v4ss __attribute__((vector_size(8)));
 
 /* The same, at any address. */
 typedef v4f v4f_any __attribute__((aligned(4)));
@@ -25,6 +26,7 @@ typedef v4i v4i_any __attribute__((aligned(4)));
 typedef v8s v8s_any __attribute__((aligned(2)));
 typedef v8c v8c_any __attribute__((aligned(1)));
 typedef v4us v4us_any __attribute__((aligned(2)));
+typedef v4ss v4ss_any __attribute__((aligned(2)));
 
 TK_INLINE v4f load4(const float *p) { return *(const v4f_any *)p; }
 TK_INLINE void store4(float *p, v4f v) { *(v4f_any *)p = v; }
@@ -68,14 +70,12 @@ TK_INLINE v4f max4(v4f a, v4f b) {
     return (v4f)(((v4i)a & m) | ((v4i)b & ~m));
 }
 
-/* Half precision to single, four lanes, exact: the exponent is rebiased by a multiplication with a
- * power of two, which also handles subnormal halves. Halves that are infinite or NaN do not come
- * here: pack.c refuses them. */
+/* Half precision to single, four lanes, exact: sign and digits are shifted to their places, and a
+ * multiplication with a power of two puts the exponent right, of subnormal halves too. Halves that
+ * are infinite or NaN do not come here: pack.c refuses them. */
 TK_INLINE v4f half4(const uint16_t *p) {
-    v4u h = __builtin_convertvector(*(const v4us_any *)p, v4u);
-    v4u magnitude = (h & 0x7fff) << 13;
-    v4f f = (v4f)magnitude * splat4(0x1p112f);
-    return (v4f)((v4u)f | ((h & 0x8000) << 16));
+    v4i h = __builtin_convertvector(*(const v4ss_any *)p, v4i) << 13;
+    return (v4f)(h & (int32_t)0x8fffe000) * splat4(0x1p112f);
 }
 
 TK_INLINE v4f bfloat4(const uint16_t *p) {
