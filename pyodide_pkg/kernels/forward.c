@@ -81,7 +81,7 @@ TK_EXPORT tk_int tk_session_new(tk_int model, tk_int capacity) {
     s->model = m;
     s->capacity = (int32_t)capacity;
     int ok = (s->keys = tk_new(cache)) && (s->values = tk_new(cache))
-        && (s->scores = tk_new((size_t)capacity * f))
+        && (s->scores = tk_new(TK_MAX_THREADS * (size_t)capacity * f))
         && (s->x = tk_new(TK_BATCH * dim * f)) && (s->normed = tk_new(TK_BATCH * dim * f))
         && (s->q = tk_new(TK_BATCH * heads * f)) && (s->mixed = tk_new(TK_BATCH * largest(heads, dim) * f))
         && (s->k = tk_new(TK_BATCH * kv * f)) && (s->v = tk_new(TK_BATCH * kv * f))
@@ -106,8 +106,6 @@ static tk_act activations(tk_session *s, const float *f, int32_t tokens, int32_t
     return a;
 }
 
-static void product(float *y, const tk_tensor *w, tk_act *a) { tk_matmul(y, w, a, 0, w->quads); }
-
 static void norm_rows(const tk_model *m, float *y, const float *x, const tk_tensor *w, int32_t tokens) {
     for (int32_t t = 0; t < tokens; t++)
         tk_rmsnorm(y + (size_t)t * (size_t)m->dim, x + (size_t)t * (size_t)m->dim, (const float *)w->data, m->dim, m->norm_eps);
@@ -122,22 +120,18 @@ static void attention_block(tk_session *s, int32_t layer, int32_t tokens) {
     int32_t heads = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
     norm_rows(m, s->normed, s->x, layer_tensor(m, layer, TK_ATTN_NORM), tokens);
     tk_act a = activations(s, s->normed, tokens, m->dim);
-    product(s->q, layer_tensor(m, layer, TK_ATTN_Q), &a);
-    product(s->k, layer_tensor(m, layer, TK_ATTN_K), &a);
-    product(s->v, layer_tensor(m, layer, TK_ATTN_V), &a);
+    tk_matmul(s->q, layer_tensor(m, layer, TK_ATTN_Q), &a);
+    tk_matmul(s->k, layer_tensor(m, layer, TK_ATTN_K), &a);
+    tk_matmul(s->v, layer_tensor(m, layer, TK_ATTN_V), &a);
     for (int32_t t = 0; t < tokens; t++) {
         const float *table = s->rope + (size_t)t * (size_t)m->rope_dim;
         tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
         tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
         tk_kv_store(s, layer, s->n_past + t, s->k + (size_t)t * (size_t)kv, s->v + (size_t)t * (size_t)kv);
     }
-    for (int32_t t = 0; t < tokens; t++)
-        for (int32_t h = 0; h < m->n_heads; h++) {
-            size_t at = (size_t)t * (size_t)heads + (size_t)h * (size_t)m->head_dim;
-            tk_attend(s, layer, h, s->n_past + t, s->q + at, s->mixed + at);
-        }
+    tk_attend(s, layer, tokens);
     tk_act mixed = activations(s, s->mixed, tokens, heads);
-    product(s->normed, layer_tensor(m, layer, TK_ATTN_OUTPUT), &mixed);
+    tk_matmul(s->normed, layer_tensor(m, layer, TK_ATTN_OUTPUT), &mixed);
     add_rows(s->x, s->normed, (size_t)tokens * (size_t)m->dim);
 }
 
@@ -145,11 +139,11 @@ static void ffn_block(tk_session *s, int32_t layer, int32_t tokens) {
     const tk_model *m = s->model;
     norm_rows(m, s->normed, s->x, layer_tensor(m, layer, TK_FFN_NORM), tokens);
     tk_act a = activations(s, s->normed, tokens, m->dim);
-    product(s->gate, layer_tensor(m, layer, TK_FFN_GATE), &a);
-    product(s->up, layer_tensor(m, layer, TK_FFN_UP), &a);
+    tk_matmul(s->gate, layer_tensor(m, layer, TK_FFN_GATE), &a);
+    tk_matmul(s->up, layer_tensor(m, layer, TK_FFN_UP), &a);
     tk_swiglu(s->gate, s->up, tokens * m->hidden_dim);
     tk_act hidden = activations(s, s->gate, tokens, m->hidden_dim);
-    product(s->mixed, layer_tensor(m, layer, TK_FFN_DOWN), &hidden);
+    tk_matmul(s->mixed, layer_tensor(m, layer, TK_FFN_DOWN), &hidden);
     add_rows(s->x, s->mixed, (size_t)tokens * (size_t)m->dim);
 }
 
@@ -159,7 +153,7 @@ static int32_t head(tk_session *s, int32_t first, int32_t tokens, float *logits)
     const tk_tensor *out = m->globals[TK_OUTPUT] ? m->globals[TK_OUTPUT] : m->globals[TK_TOKEN_EMBD];
     norm_rows(m, s->normed, s->x + (size_t)first * (size_t)m->dim, m->globals[TK_OUTPUT_NORM], tokens);
     tk_act a = activations(s, s->normed, tokens, m->dim);
-    product(logits, out, &a);
+    tk_matmul(logits, out, &a);
     return tk_finite(logits, (size_t)tokens * (size_t)out->quads * 4);
 }
 

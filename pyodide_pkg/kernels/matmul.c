@@ -8,13 +8,6 @@
 enum { SCALES = 4 * sizeof(float) };
 enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
 
-void tk_act_set(tk_act *a, const float *f, int32_t tokens, int32_t cols) {
-    a->f = f;
-    a->tokens = tokens;
-    a->cols = cols;
-    a->quantized = 0;
-}
-
 /* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
 static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *sum) {
     v4i top = splat4i(0);
@@ -150,9 +143,8 @@ static void tile_1x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk
 static void tile_2x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 2, 4); }
 static void tile_1x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 1, 4); }
 
-/* y[token][4 quads] for the quads in [begin, end): y's rows are padded to whole quads. */
-void tk_matmul(float *y, const tk_tensor *w, tk_act *a, int32_t begin, int32_t end) {
-    if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
+/* The quads in [begin, end) of one product. */
+static void rows(float *y, const tk_tensor *w, const tk_act *a, int32_t begin, int32_t end) {
     size_t stride = 4 * (size_t)w->quads;
     int32_t tokens = a->tokens, whole = tokens & ~3, q = begin;
     /* Quads outside, tokens inside: the weights of a tile stay in the nearest cache. */
@@ -164,4 +156,29 @@ void tk_matmul(float *y, const tk_tensor *w, tk_act *a, int32_t begin, int32_t e
         for (int32_t t = whole; t < tokens; t++) tile_4x1(y, stride, w, q, a, t);
     for (; q < end && whole < tokens; q++)
         for (int32_t t = whole; t < tokens; t++) tile_1x1(y, stride, w, q, a, t);
+}
+
+typedef struct {
+    float *y;
+    const tk_tensor *w;
+    const tk_act *a;
+} tk_product;
+
+/* Each thread takes whole groups of rows. */
+static void part_of_rows(void *argument, int32_t part, int32_t parts) {
+    const tk_product *p = argument;
+    int64_t groups = (p->w->quads + 3) / 4;
+    int32_t begin = (int32_t)(groups * part / parts) * 4, end = (int32_t)(groups * (part + 1) / parts) * 4;
+    rows(p->y, p->w, p->a, begin, end < p->w->quads ? end : p->w->quads);
+}
+
+/* Products smaller than this are done before another thread has woken up. */
+enum { SMALL = 1 << 16 };
+
+/* y [tokens][rows padded to whole quads] = a times w transposed. */
+void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
+    if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
+    tk_product p = {y, w, a};
+    if ((int64_t)w->rows * w->cols * a->tokens < SMALL) part_of_rows(&p, 0, 1);
+    else tk_parallel(part_of_rows, &p);
 }

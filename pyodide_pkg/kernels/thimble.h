@@ -23,6 +23,7 @@ enum { TK_ABI_VERSION = 1 };
 enum { TK_BATCH = 32 };      /* tokens that pass through the layers together */
 enum { TK_QK = 32 };         /* values that share one scale, in weights and activations */
 enum { TK_MAX_TOP = 64 };    /* alternatives that a sampling step can report */
+enum { TK_MAX_THREADS = 16 };
 
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
@@ -74,7 +75,7 @@ typedef struct {
     int32_t capacity, n_past;             /* positions; capacity is a multiple of 4 */
     float *keys;      /* [n_layers][n_kv_heads][capacity / 4][head_dim][4]: lane is position */
     float *values;    /* [n_layers][n_kv_heads][capacity][head_dim] */
-    float *scores;    /* [capacity] */
+    float *scores;    /* [TK_MAX_THREADS][capacity] */
     float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;
     int16_t *act_q;
     float *act_scale;
@@ -95,13 +96,17 @@ tk_int tk_dequantize(tk_int type, tk_int src, tk_int dst, tk_int n);
 /* forward.c */
 tk_int tk_forward(tk_int session, tk_int ids, tk_int n, tk_int all, tk_int logits);
 
+/* pool.c */
+typedef void (*tk_task)(void *argument, int32_t part, int32_t parts);
+void tk_parallel(tk_task task, void *argument);
+int32_t tk_pool_threads(void);
+
 /* matmul.c */
-void tk_act_set(tk_act *a, const float *f, int32_t tokens, int32_t cols);
-void tk_matmul(float *y, const tk_tensor *w, tk_act *a, int32_t quad_begin, int32_t quad_end);
+void tk_matmul(float *y, const tk_tensor *w, tk_act *a);
 
 /* attention.c */
 void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);
-void tk_attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, const float *q, float *out);
+void tk_attend(tk_session *s, int32_t layer, int32_t tokens);
 
 /* layers.c */
 void tk_rmsnorm(float *y, const float *x, const float *w, int32_t n, float eps);
