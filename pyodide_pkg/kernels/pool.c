@@ -26,9 +26,10 @@ static struct {
     uint32_t pending;     /* workers that are not done with it */
     uint32_t busy;        /* whether somebody is using the pool */
     uint32_t closing;
+    uint32_t failed;      /* whether a worker died in the middle of its part */
     tk_task task;
     void *argument;
-} pool = {1, 0, 0, 0, 0, NULL, NULL};
+} pool = {1, 0, 0, 0, 0, 0, NULL, NULL};
 
 #if defined(__wasm__)
 
@@ -87,6 +88,8 @@ static void end_round(void) {
     while ((left = __atomic_load_n(&pool.pending, __ATOMIC_SEQ_CST)) != 0) wait_for_change(&pool.pending, left);
 }
 
+/* Runs every part of a task. A task may be run again from the beginning: where a worker died, the
+ * caller does all parts itself, and from then on everything. */
 void tk_parallel(tk_task task, void *argument) {
     int alone = pool.threads == 1 || __atomic_exchange_n(&pool.busy, 1, __ATOMIC_SEQ_CST);
     if (alone) {
@@ -98,6 +101,10 @@ void tk_parallel(tk_task task, void *argument) {
     begin_round((uint32_t)pool.threads - 1);
     task(argument, 0, pool.threads);
     end_round();
+    if (__atomic_load_n(&pool.failed, __ATOMIC_SEQ_CST)) {
+        pool.threads = 1;
+        task(argument, 0, 1);
+    }
     __atomic_store_n(&pool.busy, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -114,12 +121,23 @@ static void close_pool(void) {
 
 #if defined(__wasm__)
 
-/* Sets how many threads there are; the workers must have called, or soon call, tk_worker with the
- * `round` that this returns. */
+/* Sets how many threads there are. The n - 1 workers then call tk_worker with the `round` that this
+ * returns; until they have, nothing may be computed. */
 TK_EXPORT tk_int tk_threads(tk_int n) {
     close_pool();
+    pool.failed = 0;
     pool.threads = (int32_t)n;
     return (tk_int)pool.round;
+}
+
+/* How many threads there are now: 1 after a worker died. */
+TK_EXPORT tk_int tk_threads_alive(void) { return pool.threads; }
+
+/* Called in the place of a worker whose tk_worker was ended by a trap. */
+TK_EXPORT tk_int tk_worker_failed(void) {
+    __atomic_store_n(&pool.failed, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_sub_fetch(&pool.pending, 1, __ATOMIC_SEQ_CST) == 0) wake(&pool.pending);
+    return 0;
 }
 
 TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) {
