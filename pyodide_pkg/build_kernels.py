@@ -67,6 +67,8 @@ class Target:
     platform_tag: str
     variants: tuple[Variant, ...]
     suffix: str = ".so"
+    shared_memory: bool = False
+    """Whether the kernels stand alone on a memory that threads share, and not in Python's own."""
 
     @property
     def wheel_tag(self) -> str:
@@ -86,12 +88,19 @@ ANY = "py3-none"
 X86 = (Variant("base", ("-mcpu=x86_64_v2",)),)
 ARM = (Variant("base", ("-mcpu=generic",)),)
 WASM = (Variant("base", ("-mcpu=generic+simd128+bulk_memory",)),)
+THREADS = (
+    Variant("threads", ("-mcpu=generic+simd128+bulk_memory+atomics+mutable_globals",), "kernels"),
+)
+MOST_SHARED = 1 << 31
+"""Bytes that a shared memory may grow to; `web/src/worker/pool.ts` asks for as many."""
 
 
 def _table() -> dict[str, Target]:
     abi = os.environ.get("PYODIDE_ABI_VERSION", PYODIDE_ABI)
     rows = (
         Target("wasm", "wasm32-freestanding", "cp311-abi3", f"pyemscripten_{abi}_wasm32", WASM),
+        # No wheel has this one: the site serves it beside the wheel.
+        Target("wasm-threads", "wasm32-freestanding", "", "", THREADS, ".wasm", shared_memory=True),
         Target("linux-x86_64", "x86_64-linux-gnu.2.17", ANY, "manylinux_2_17_x86_64", X86),
         Target("linux-aarch64", "aarch64-linux-gnu.2.17", ANY, "manylinux_2_17_aarch64", ARM),
         Target("musl-x86_64", "x86_64-linux-musl", ANY, "musllinux_1_1_x86_64", X86),
@@ -169,6 +178,8 @@ def build(wanted: Target, folder: Path, *, optimize: str = "-O3") -> list[Path]:
 
 def _compile(wanted: Target, variant: Variant, scratch: Path, optimize: str) -> list[Path]:
     flags = [optimize if flag == "-O3" else flag for flag in COMMON_FLAGS]
+    if wanted.shared_memory:
+        flags.remove("-fPIC")
 
     def one(source: Path) -> Path:
         made = scratch / f"{source.stem}.o"
@@ -192,6 +203,12 @@ def _link(
         return
     # The linker itself, not through the compiler's driver: the driver would hand the result to any
     # `wasm-opt` that it finds on the machine.
+    if wanted.shared_memory:
+        options = ["--no-entry", "--import-memory", "--shared-memory", "--strip-all"]
+        options += ["--gc-sections", f"--max-memory={MOST_SHARED}", "--export=__stack_pointer"]
+        options += [f"--export={name}" for name in names]
+        _zig("wasm-ld", *options, "-o", str(library), *paths)
+        return
     allowed = library.with_suffix(".imports")
     allowed.write_text("".join(f"{name}\n" for name in WASM_IMPORTS), encoding="utf-8")
     options = ["-shared", "--experimental-pic", "--no-entry", "--strip-all", "--gc-sections"]

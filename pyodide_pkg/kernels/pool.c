@@ -110,6 +110,22 @@ void tk_parallel(tk_task task, void *argument) {
 
 int32_t tk_pool_threads(void) { return pool.threads; }
 
+/* How many threads there are now: 1 after a worker died. */
+TK_EXPORT tk_int tk_threads_alive(void) { return pool.threads; }
+
+/* Called in the place of a worker whose tk_worker was ended by a trap. */
+TK_EXPORT tk_int tk_worker_failed(void) {
+    __atomic_store_n(&pool.failed, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_sub_fetch(&pool.pending, 1, __ATOMIC_SEQ_CST) == 0) wake(&pool.pending);
+    return 0;
+}
+
+/* The life of thread `index` as a worker; returns when the pool is closed. */
+TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) {
+    work((int32_t)index, (uint32_t)round);
+    return 0;
+}
+
 static void close_pool(void) {
     if (pool.threads == 1) return;
     __atomic_store_n(&pool.closing, 1, __ATOMIC_SEQ_CST);
@@ -128,21 +144,6 @@ TK_EXPORT tk_int tk_threads(tk_int n) {
     pool.failed = 0;
     pool.threads = (int32_t)n;
     return (tk_int)pool.round;
-}
-
-/* How many threads there are now: 1 after a worker died. */
-TK_EXPORT tk_int tk_threads_alive(void) { return pool.threads; }
-
-/* Called in the place of a worker whose tk_worker was ended by a trap. */
-TK_EXPORT tk_int tk_worker_failed(void) {
-    __atomic_store_n(&pool.failed, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_sub_fetch(&pool.pending, 1, __ATOMIC_SEQ_CST) == 0) wake(&pool.pending);
-    return 0;
-}
-
-TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) {
-    work((int32_t)index, (uint32_t)round);
-    return 0;
 }
 
 #else
@@ -182,5 +183,8 @@ TK_EXPORT tk_int tk_threads(tk_int n) {
 void tk_parallel(tk_task task, void *argument) { task(argument, 0, 1); }
 int32_t tk_pool_threads(void) { return 1; }
 TK_EXPORT tk_int tk_threads(tk_int n) { (void)n; return 1; }
+TK_EXPORT tk_int tk_threads_alive(void) { return 1; }
+TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) { (void)index; (void)round; return 0; }
+TK_EXPORT tk_int tk_worker_failed(void) { return 0; }
 
 #endif
