@@ -1,0 +1,172 @@
+"""`thimble generate`: a model writes on."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, field
+
+from ..errors import OptionError, UnsupportedError
+from ..generation import Piece, prompt_ids
+from ..model import Model
+from ..sampling import SamplingParams
+from ..session import Session
+from . import inputs
+from .command import Command
+from .progress import ProgressBar
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    default = SamplingParams()
+    inputs.add_model(parser)
+    add = parser.add_argument
+    add("--prompt", default="", metavar="TEXT",
+        help="what to go on from; - reads standard input, less a last newline "
+        "(write --prompt=TEXT where it begins with a dash)")  # fmt: skip
+    add("--chat", action="store_true",
+        help="take the prompt for a message and put it into the model's chat template")  # fmt: skip
+    add("--max-tokens", type=int, default=default.max_tokens, metavar="N",
+        help="tokens to write at most (%(default)s)")  # fmt: skip
+    add("--temperature", type=float, default=default.temperature, metavar="T",
+        help="divides the logits; 0 takes the best token every time (%(default)s)")  # fmt: skip
+    add("--top-k", type=int, default=default.top_k, metavar="K",
+        help="only the K best tokens; 0 for all (%(default)s)")  # fmt: skip
+    add("--top-p", type=float, default=default.top_p, metavar="P",
+        help="only the best tokens that together have this probability (%(default)s)")  # fmt: skip
+    add("--min-p", type=float, default=default.min_p, metavar="P",
+        help="only tokens at least this probable relative to the best (%(default)s)")  # fmt: skip
+    add("--repetition-penalty", type=float, default=default.repetition_penalty, metavar="R",
+        help="weakens the logits of the last 64 tokens (%(default)s)")  # fmt: skip
+    add("--seed", type=int, default=default.seed, metavar="S",
+        help="of the draws: the same seed gives the same text (%(default)s)")  # fmt: skip
+    add("--stop", action="append", default=[], metavar="STR",
+        help="end before this string; can be given several times")  # fmt: skip
+    add("--logit-bias", action="append", default=[], metavar="ID=VALUE",
+        help="add VALUE to the logit of token ID, -inf bans it; several times")  # fmt: skip
+    add("--top-logprobs", type=int, default=default.top_logprobs, metavar="N",
+        help="with --json: the N best alternatives at each token")  # fmt: skip
+    inputs.add_json(parser)
+
+
+def run(options: Namespace) -> int:
+    params = _params(options)
+    prompt = inputs.text_from(options.prompt)
+    if options.prompt == inputs.STDIN:
+        prompt = prompt.removesuffix("\n")  # the one that `echo` puts there
+    model = inputs.load_model(options.model)
+    ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
+    writing = _Writing(len(ids))
+    _write(model.session(), ids, params, writing, shown=not options.json)
+    if options.json:
+        inputs.print_json(_report(model, params, writing))
+    else:
+        print()
+    return 130 if writing.finish_reason == "interrupted" else 0
+
+
+def _params(options: Namespace) -> SamplingParams:
+    if options.top_logprobs and not options.json:
+        raise OptionError("--top-logprobs needs --json: there is no other place to print them")
+    return SamplingParams(
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+        logit_bias=_logit_bias(options.logit_bias),
+        stop=tuple(options.stop),
+        seed=options.seed,
+        top_logprobs=options.top_logprobs,
+    )
+
+
+def _logit_bias(given: list[str]) -> dict[int, float]:
+    bias: dict[int, float] = {}
+    for item in given:
+        token, _, value = item.partition("=")
+        try:
+            bias[int(token)] = float(value)
+        except ValueError:
+            raise OptionError(
+                f"--logit-bias {item!r}: give a token id, =, and a number, as in 42=-1.5"
+            ) from None
+    return bias
+
+
+def _chat_ids(model: Model, prompt: str) -> list[int]:
+    """A conversation of one message, ready for the answer."""
+    if model.chat_template is None:
+        raise UnsupportedError(
+            f"model {model.name!r} has no chat template; leave --chat out and it goes on from the "
+            "prompt"
+        )
+    text = model.chat_template.render([{"role": "user", "content": prompt}])
+    return model.tokenizer.encode(text, add_special=False, parse_special=True)
+
+
+@dataclass(slots=True)
+class _Writing:
+    """What has been written so far, and when. Times are seconds since the prompt was begun."""
+
+    prompt_tokens: int
+    pieces: list[Piece] = field(default_factory=list)
+    finish_reason: str = "length"
+    first: float | None = None
+    seconds: float = 0.0
+
+
+def _write(
+    session: Session, ids: list[int], params: SamplingParams, writing: _Writing, *, shown: bool
+) -> None:
+    """Compute the prompt and write; what is there when the user interrupts stays in `writing`."""
+    start = time.perf_counter()
+    # The last token stays for `generate`, and all of a prompt that is too long, for its error.
+    head = ids[:-1] if len(ids) < session.n_ctx else []
+    try:
+        with ProgressBar("reading the prompt") as bar:
+            session.append(head, progress=bar)
+        with ProgressBar("writing") as bar:
+            for piece in session.generate(ids[len(head) :], params):
+                writing.seconds = time.perf_counter() - start
+                if writing.first is None:
+                    writing.first = writing.seconds
+                writing.pieces.append(piece)
+                writing.finish_reason = piece.finish_reason or "interrupted"
+                if shown:
+                    print(piece.text, end="", flush=True)
+                else:
+                    bar(len(writing.pieces), params.max_tokens)
+    except KeyboardInterrupt:
+        writing.finish_reason = "interrupted"
+
+
+def _report(model: Model, params: SamplingParams, writing: _Writing) -> dict[str, object]:
+    """The JSON object. `tokens_per_second` leaves out the first token, whose time is the
+    prompt's."""
+    pieces, rest = writing.pieces, writing.seconds - (writing.first or 0.0)
+    report: dict[str, object] = {
+        "model": model.name,
+        "text": "".join(piece.text for piece in pieces),
+        "tokens": [piece.id for piece in pieces],
+        "logprobs": [piece.logprob for piece in pieces],
+        "finish_reason": writing.finish_reason,
+        "prompt_tokens": writing.prompt_tokens,
+        "seed": params.seed,
+        "seconds": writing.seconds,
+        "time_to_first_token": writing.first,
+        "tokens_per_second": (len(pieces) - 1) / rest if rest > 0 else None,
+    }
+    if params.top_logprobs:
+        tokenizer = model.tokenizer
+        report["top_logprobs"] = [
+            [
+                {"id": i, "text": tokenizer.token_bytes(i).decode("utf-8", "replace"), "logprob": p}
+                for i, p in piece.top
+            ]
+            for piece in pieces
+        ]
+    return report
+
+
+COMMAND = Command("generate", "let a model write", add_arguments, run)

@@ -1,0 +1,62 @@
+"""What several subcommands take: a model, a text, an output as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from ..errors import FormatError
+from ..loader import load
+from ..model import Model
+from .progress import ProgressBar
+
+STDIN = "-"
+"""Stands for standard input where a text or a file is asked for."""
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """The first argument of most subcommands."""
+    parser.add_argument("model", metavar="MODEL.gguf", help="the model's file")
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """The switch for output that programs read."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def load_model(path: str) -> Model:
+    """The model at `path`, with a progress bar."""
+    with ProgressBar("loading") as bar:
+        return load(path, progress=bar)
+
+
+def text_from(argument: str) -> str:
+    """The text that an argument is, or standard input for "-", exactly as it comes."""
+    if argument == STDIN:
+        return _decode(sys.stdin.buffer.read(), "standard input")
+    # Python hides bytes of the command line that are no UTF-8 in halves of surrogate pairs.
+    return _decode(argument.encode("utf-8", "surrogateescape"), "the text on the command line")
+
+
+def text_file(path: str) -> str:
+    """The text in a file, or on standard input for "-"."""
+    if path == STDIN:
+        return text_from(STDIN)
+    return _decode(Path(path).read_bytes(), path)
+
+
+def _decode(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"{source} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start} "
+            f"({error.reason})"
+        ) from None
+
+
+def print_json(value: object) -> None:
+    """One JSON value on one line of standard output."""
+    print(json.dumps(value))
