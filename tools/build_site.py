@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import click
 
 import build_archive
 import build_bytecode
+import build_kernels
 from tools import compress, models, pyodide_core, size_report
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
@@ -72,7 +74,7 @@ def _inputs(wheel: Path, mirror: Path | None) -> str:
 
 
 def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
-    assets = _bundles(site) | _static(site)
+    assets = _bundles(site) | _static(site) | _kernels(site)
     folder = site / "assets" / "pyodide"
     has_numpy = pyodide_core.copy_core(folder, wheel, mirror)
     pyodide = folder.rename(folder.with_name(f"pyodide.{_tree_digest(folder)[:8]}"))
@@ -120,6 +122,16 @@ def _static(site: Path) -> dict[str, str]:
             made[name] = f"assets/{stem}.{digest_file(path)[:8]}{dot}{suffix}"
         shutil.copyfile(path, site / made[name])
     return made
+
+
+def _kernels(site: Path) -> dict[str, str]:
+    """The kernels for threads; those for one thread are in the wheel."""
+    with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
+        target = build_kernels.target("wasm-threads")
+        [path] = build_kernels.build(target, Path(scratch))
+        name = f"assets/{path.stem}.{digest_file(path)[:8]}{path.suffix}"
+        shutil.copyfile(path, site / name)
+        return {path.name: name}
 
 
 def _tree_digest(folder: Path) -> str:
