@@ -161,6 +161,7 @@ def test_invalid_utf8_is_refused_with_its_place(
         assert "standard input is not UTF-8: byte 0xc3 at offset 3" in line
     typed = os.fsdecode(b"\xffx")
     assert "offset 0" in run_failing(capsys, 1, "tokenize", bpe, typed)
+    assert "half a surrogate pair" in run_failing(capsys, 2, "tokenize", bpe, "a\ud800")
 
 
 def test_a_text_with_nothing_to_predict_is_refused(

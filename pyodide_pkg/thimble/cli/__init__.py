@@ -87,8 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fail(error: object, code: int) -> int:
     """Report an error in one line, whatever its message holds."""
-    with contextlib.suppress(OSError):
+    try:
         sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    with contextlib.suppress(OSError):
         print(f"thimble: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 

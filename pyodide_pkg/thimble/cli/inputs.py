@@ -36,8 +36,12 @@ def text_from(argument: str) -> str:
     """The text that an argument is, or standard input for "-", exactly as it comes."""
     if argument == STDIN:
         return _decode(sys.stdin.buffer.read(), "standard input")
-    # Python hides bytes of the command line that are no UTF-8 in halves of surrogate pairs.
-    return _decode(argument.encode("utf-8", "surrogateescape"), "the text on the command line")
+    try:
+        # Python hides bytes of the command line that are no UTF-8 in halves of surrogate pairs.
+        data = argument.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return argument  # other halves, from a caller in Python: the tokenizer refuses them
+    return _decode(data, "the text on the command line")
 
 
 def text_file(path: str) -> str:
