@@ -20,6 +20,7 @@ import thimble
 from tests.command_line import Capture, run_failing, run_json, type_in
 from tests.tiny_models import SPECS, make, write
 from thimble.cli import COMMANDS, main, progress, serve
+from thimble.kernel import default_kernel
 from thimble.reference import ReferenceModel
 from thimble.session import Session
 
@@ -144,6 +145,15 @@ def test_no_tokens_are_none(bpe: str, capsys: Capture) -> None:
     found = run_json(capsys, "generate", bpe, "--prompt", "a", "--max-tokens", "0", "--json")
     assert (found["text"], found["tokens"], found["finish_reason"]) == ("", [], "length")
     assert found["time_to_first_token"] is None and found["tokens_per_second"] is None
+
+
+def test_threads_change_nothing(tmp_path: Path, capsys: Capture) -> None:
+    path = str(write(tmp_path / "m.gguf", SPECS["head64"]))
+    prompt = "Mia had a little red boat. Every day she took the boat to the pond."
+    argv = ("generate", path, "--prompt", prompt, "--max-tokens", "9", "--json", "--threads")
+    one, three = run_json(capsys, *argv, "1"), run_json(capsys, *argv, "3")
+    assert (one["tokens"], one["logprobs"]) == (three["tokens"], three["logprobs"])
+    default_kernel().call("threads", 1)
 
 
 # tokenize

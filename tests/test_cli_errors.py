@@ -119,6 +119,7 @@ def test_missing_files_and_folders_are_named(bpe: str, tmp_path: Path, capsys: C
         (["--logit-bias", "99999=1"], "token 99999"),
         (["--top-logprobs", "65", "--json"], "top_logprobs is 65"),
         (["--top-logprobs", "2"], "needs --json"),
+        (["--threads", "17"], "--threads is 17"),
         (["--temprature", "1"], "--temprature"),
         (["--temp", "1"], "--temp"),
     ],

@@ -18,6 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"stories with a line {SEPARATOR} between them; - reads standard input",
     )  # fmt: skip
     parser.add_argument("--stories", type=int, metavar="N", help="only the first N of them (all)")
+    inputs.add_threads(parser)
     inputs.add_json(parser)
 
 
@@ -25,7 +26,7 @@ def run(options: Namespace) -> int:
     if options.stories is not None and options.stories < 1:
         raise OptionError(f"--stories is {options.stories}; it must be 1 or more")
     stories = split_stories(inputs.text_file(options.text))[: options.stories]
-    model = inputs.load_model(options.model)
+    model = inputs.load_model(options.model, threads=options.threads)
     with ProgressBar("evaluating") as bar:
         found = evaluate_text(model, stories, progress=bar)
     if options.json:

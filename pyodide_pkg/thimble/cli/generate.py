@@ -45,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="add VALUE to the logit of token ID, -inf bans it; several times")  # fmt: skip
     add("--top-logprobs", type=int, default=default.top_logprobs, metavar="N",
         help="with --json: the N best alternatives at each token")  # fmt: skip
+    inputs.add_threads(parser)
     inputs.add_json(parser)
 
 
@@ -53,7 +54,7 @@ def run(options: Namespace) -> int:
     prompt = inputs.text_from(options.prompt)
     if options.prompt == inputs.STDIN:
         prompt = prompt.removesuffix("\n")  # the one that `echo` puts there
-    model = inputs.load_model(options.model)
+    model = inputs.load_model(options.model, threads=options.threads)
     ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
     writing = _Writing(len(ids))
     _write(model.session(), ids, params, writing, shown=not options.json)

@@ -7,13 +7,16 @@ import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..errors import FormatError
+from ..errors import FormatError, OptionError
+from ..kernel import default_kernel
 from ..loader import load
 from ..model import Model
 from .progress import ProgressBar
 
 STDIN = "-"
 """Stands for standard input where a text or a file is asked for."""
+MAX_THREADS = 16
+"""`TK_MAX_THREADS` of the kernels."""
 
 
 def add_model(parser: ArgumentParser) -> None:
@@ -26,8 +29,19 @@ def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def load_model(path: str) -> Model:
-    """The model at `path`, with a progress bar."""
+def add_threads(parser: ArgumentParser) -> None:
+    """The switch of what computes."""
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N",
+        help="threads to compute with; the result is the same to the bit (%(default)s)",
+    )  # fmt: skip
+
+
+def load_model(path: str, *, threads: int = 1) -> Model:
+    """The model at `path`, with a progress bar. Raises OptionError for too many threads."""
+    if not 1 <= threads <= MAX_THREADS:
+        raise OptionError(f"--threads is {threads}; it must be from 1 to {MAX_THREADS}")
+    default_kernel().call("threads", threads)
     with ProgressBar("loading") as bar:
         return load(path, progress=bar)
 
