@@ -5,9 +5,9 @@ stays what it is and every other character becomes a stand-in for its class. Pat
 shadow, and what they find is cut from the text. `LETTER`, `NUMBER`, ... are what goes between the
 brackets of a character class there, ASCII members included.
 
-Classes are those of Unicode 16, whatever the interpreter's own tables know: Python 3.11 has
-Unicode 14, Python 3.14 has 16, and a text must give the same tokens under both. Interpreters
-with newer tables may know letters that count as unassigned here.
+Classes are those of Unicode 15.1, which llama.cpp has, whatever the interpreter's own tables know:
+Python 3.11 has Unicode 14 and Python 3.14 has 16, and a text must give the same tokens under both.
+An interpreter with tables beyond Unicode 16 may know letters that count as unassigned here.
 """
 
 from __future__ import annotations
@@ -29,24 +29,23 @@ SPACE = "\\t-\\r "
 _SPACES = frozenset((0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F,
                      0x3000))  # fmt: skip
 
-# What Unicode 15, 15.1 and 16 added to 14: hexadecimal ranges of unicode.org's UnicodeData.txt.
+# Hexadecimal ranges of unicode.org's UnicodeData.txt: what Unicode 15 and 15.1 added to 14 ...
 _ADDED = {
     _LETTER: """
-        1C89-1C8A A7CB-A7CD A7DA-A7DC 105C0-105F3 10D4A-10D65 10D6F-10D85 10EC2-10EC4 1123F-11240
-        11380-11389 1138B 1138E 11390-113B5 113B7 113D1 113D3 11BC0-11BE0 11F02 11F04-11F10
-        11F12-11F33 1342F 13441-13446 13460-143FA 16100-1611D 16D40-16D6C 18CFF 1B132 1B155
-        1DF25-1DF2A 1E030-1E06D 1E4D0-1E4EB 1E5D0-1E5ED 1E5F0 2B739 2EBF0-2EE5D 31350-323AF""",
-    _NUMBER: """
-        10D40-10D49 116D0-116E3 11BF0-11BF9 11F50-11F59 16130-16139 16D70-16D79 1CCF0-1CCF9
-        1D2C0-1D2D3 1E4F0-1E4F9 1E5F1-1E5FA""",
+        1123F-11240 11F02 11F04-11F10 11F12-11F33 1342F 13441-13446 1B132 1B155 1DF25-1DF2A
+        1E030-1E06D 1E4D0-1E4EB 2B739 2EBF0-2EE5D 31350-323AF""",
+    _NUMBER: "11F50-11F59 1D2C0-1D2D3 1E4F0-1E4F9",
     _MARK: """
-        897 CF3 ECE 10D69-10D6D 10EFC-10EFF 11241 113B8-113C0 113C2 113C5 113C7-113CA 113CC-113D0
-        113D2 113E1-113E2 11F00-11F01 11F03 11F34-11F3A 11F3E-11F42 11F5A 13440 13447-13455
-        1611E-1612F 1E08F 1E4EC-1E4EF 1E5EE-1E5EF""",
-    _PUNCTUATION: """
-        1B4E-1B4F 1B7F 10D6E 113D4-113D5 113D7-113D8 11B00-11B09 11BE1 11F43-11F4F 16D6D-16D6F
-        1E5FF""",
+        CF3 ECE 10EFD-10EFF 11241 11F00-11F01 11F03 11F34-11F3A 11F3E-11F42 13440 13447-13455
+        1E08F 1E4EC-1E4EF""",
+    _PUNCTUATION: "11B00-11B09 11F43-11F4F",
 }
+# ... and what Unicode 16 added to 15.1, whatever it is.
+_LATER = """
+    897 1B4E-1B4F 1B7F 1C89-1C8A A7CB-A7CD A7DA-A7DC 105C0-105F3 10D40-10D65 10D69-10D85
+    10EC2-10EC4 10EFC 11380-11389 1138B 1138E 11390-113B5 113B7-113C0 113C2 113C5
+    113C7-113CA 113CC-113D5 113D7-113D8 113E1-113E2 116D0-116E3 11BC0-11BE1 11BF0-11BF9
+    11F5A 13460-143FA 16100-16139 16D40-16D79 18CFF 1CCF0-1CCF9 1E5D0-1E5FA 1E5FF"""
 _CLASS_OF = {"L": _LETTER, "N": _NUMBER, "M": _MARK, "P": _PUNCTUATION}
 
 
@@ -59,9 +58,7 @@ class _Shadows(dict[int, str]):
         elif code in _SPACES:
             stand_in = _BLANK
         else:
-            stand_in = _CLASS_OF.get(unicodedata.category(chr(code))[0], _OTHER)
-            if stand_in == _OTHER:
-                stand_in = _added_class(code)
+            stand_in = _class_in_unicode_15(code)
         self[code] = stand_in
         return stand_in
 
@@ -85,13 +82,15 @@ def blank_spaces(text: str) -> str:
     return text if text.isascii() else text.translate(_BLANKED)
 
 
-def _added_class(code: int) -> str:
-    for stand_in, ranges in _ADDED_RANGES.items():
+def _class_in_unicode_15(code: int) -> str:
+    for stand_in, ranges in _CORRECTIONS:
         if any(first <= code <= last for first, last in ranges):
             return stand_in
-    return _OTHER
+    return _CLASS_OF.get(unicodedata.category(chr(code))[0], _OTHER)
 
 
-_ADDED_RANGES = {stand_in: parse_ranges(text) for stand_in, text in _ADDED.items()}
+_CORRECTIONS = [
+    (stand_in, parse_ranges(text)) for stand_in, text in (*_ADDED.items(), (_OTHER, _LATER))
+]
 _SHADOWS = _Shadows()
 _BLANKED = dict.fromkeys(_SPACES, _BLANK)
