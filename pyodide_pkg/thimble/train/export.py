@@ -1,6 +1,6 @@
 """A checkpoint to a GGUF file, which llama.cpp and Thimble run.
 
-    python -m thimble.train.export run/final.pt --out story.gguf --type Q8_0
+    python -m thimble.train.export run/final.pt --out story.gguf --type q8_0
 
 It knows which keys and tensors a `llama` file has; `gguf_writer.py` knows how they are written, and
 `quantize.py` what becomes of float32 weights in Q8_0.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..errors import ThimbleError
 from ..gguf_writer import GGUFWriter
+from ..quantize import quantize_file
 from ..tensor_types import F32
 from . import bpe, checkpoint
 from .recipe import Recipe
@@ -60,12 +62,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("checkpoint", type=Path, help="a run's final.pt or checkpoint.pt")
     parser.add_argument("--out", type=Path, required=True, help="the GGUF file")
+    parser.add_argument("--type", default="q8_0", help="what matrices become: q8_0, f32 and so on")
     options = parser.parse_args(arguments)
     try:
         state = checkpoint.read(options.checkpoint)
-        recipe = Recipe.from_dict(state["recipe"])
         tokenizer = Tokenizer.from_str(state["tokenizer"])
-        to_gguf(recipe, state["model"], tokenizer).write(options.out)
+        writer = to_gguf(Recipe.from_dict(state["recipe"]), state["model"], tokenizer)
+        if options.type == "f32":
+            writer.write(options.out)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                whole = Path(folder) / "f32.gguf"
+                writer.write(whole)
+                quantize_file(whole, options.out, options.type)
     except (ThimbleError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -26,7 +26,7 @@ def orthogonalize(g: Tensor) -> Tensor:
     """
     a, b, c = COEFFICIENTS
     tall = g.shape[1] > g.shape[2]
-    x = g.transpose(1, 2) if tall else g
+    x = (g.transpose(1, 2) if tall else g).contiguous()
     x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(ROUNDS):
         y = x @ x.transpose(1, 2)
