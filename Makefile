@@ -26,10 +26,10 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-play: site  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
+play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
 	@$(RUN) -m uvicorn server:app --host $(HOST) --port $(PORT) --no-server-header
 
-test: lint site  ## set everything up and run every test (ARGS= for pytest)
+test: lint site-here  ## set everything up and run every test (ARGS= for pytest)
 	@$(RUN) -m pytest $(ARGS)
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels
@@ -47,6 +47,11 @@ python-is-new-enough:
 
 site: setup  ## build/site: what a browser gets (THIMBLE_PYODIDE_MIRROR= a folder with NumPy's wheel)
 	@$(RUN) -m tools.build_site
+
+# The same for looking at it on this machine: its large files are packed less tightly.
+.PHONY: site-here
+site-here: setup
+	@$(RUN) -m tools.build_site --quick
 
 wheel: setup  ## build/wheels: the wheel for Pyodide and the native one
 	@$(RUN) -m tools.build_wasm_wheel

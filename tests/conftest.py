@@ -57,7 +57,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The built site; nothing is built when it is up to date."""
-    command = [sys.executable, "-m", "tools.build_site"]
+    command = [sys.executable, "-m", "tools.build_site", "--quick"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ROOT / "build" / "site"

@@ -1,6 +1,7 @@
 """Precompressed copies: what a server sends instead of a file, made once and at full strength.
 
-Brotli at quality 11 takes seconds a megabyte, so results are kept by content in `build/cache/`.
+Brotli at quality 11 takes seconds a megabyte, so results are kept by content in `build/cache/`, and
+a site that is only looked at on this machine (`quick`) has its large files packed less tightly.
 """
 
 from __future__ import annotations
@@ -23,9 +24,17 @@ WORTH = 0.95
 """A copy that is not at least this much smaller costs more to keep than it saves."""
 
 
-def _brotli(data: bytes) -> bytes:
-    made: bytes = brotli.compress(data, quality=11, lgwin=24)
+QUICK_FROM = 1 << 20
+QUICK_QUALITY = 9
+
+
+def _brotli(data: bytes, quality: int = 11) -> bytes:
+    made: bytes = brotli.compress(data, quality=quality, lgwin=24)
     return made
+
+
+def _quick_brotli(data: bytes) -> bytes:
+    return _brotli(data, QUICK_QUALITY)
 
 
 def _gzip(data: bytes) -> bytes:
@@ -35,22 +44,25 @@ def _gzip(data: bytes) -> bytes:
 CODINGS: dict[str, Callable[[bytes], bytes]] = {".br": _brotli, ".gz": _gzip}
 
 
-def compress_tree(folder: Path) -> None:
+def compress_tree(folder: Path, *, quick: bool = False) -> None:
     """Write the copies of every file below `folder` beside it."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     # Both compressors release the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         largest_first = sorted(files, key=lambda path: -path.stat().st_size)
-        list(pool.map(_compress_file, largest_first))
+        list(pool.map(lambda path: _compress_file(path, quick), largest_first))
 
 
-def _compress_file(path: Path) -> None:
+def _compress_file(path: Path, quick: bool) -> None:
     data = path.read_bytes()
     if len(data) < SMALLEST:
         return
     name = digest_bytes(data)
     for suffix, coding in CODINGS.items():
-        packed = _cached(name + suffix, data, coding)
+        kept = name + suffix
+        if quick and suffix == ".br" and len(data) >= QUICK_FROM and not (CACHE / kept).exists():
+            kept, coding = f"{name}.quick{suffix}", _quick_brotli
+        packed = _cached(kept, data, coding)
         if packed:
             path.with_name(path.name + suffix).write_bytes(packed)
 

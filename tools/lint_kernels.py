@@ -11,7 +11,7 @@ from pathlib import Path
 
 import build_kernels
 
-TARGETS = ("wasm", "linux-x86_64", "linux-aarch64")
+TARGETS = ("wasm", "wasm-threads", "linux-x86_64", "linux-aarch64")
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Wundef", "-Werror")
 
 
