@@ -213,6 +213,9 @@ def test_overflow_in_the_layers_is_an_error_that_says_where() -> None:
     with pytest.raises(thimble.NumericError, match="not finite after layer 1"):
         session.append([1, 2, 3])
     assert session.tokens == ()
+    with pytest.raises(thimble.NumericError, match="not finite after layer 1"):
+        session.score([1, 2, 3])
+    assert session.tokens == ()
 
 
 @pytest.mark.parametrize("cut", [0, 3, 24, 500, 5000, -100])

@@ -107,8 +107,8 @@ class Session:
         try:
             for at in range(0, len(ids), BATCH):
                 part = list(ids[at : at + BATCH])
-                self._tokens.extend(part)
                 self._run("forward", part, 1, rows.address)
+                self._tokens.extend(part)  # only now: a batch that failed is not in the cache
                 self._computed = len(self._tokens)
                 following = list(ids[at + 1 : at + 1 + len(part)])
                 choices += self._describe(rows.address, following, top)
