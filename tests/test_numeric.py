@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import build_kernels
 from tests.fingerprint import fingerprint
-from tests.tiny_models import SPECS, make
-from thimble.kernel import CKernel
+from tests.tiny_models import SPECS, TinySpec, make
+from thimble.kernel import CKernel, default_kernel
 
 PROBE = Path(__file__).parent / "kernels" / "numeric_probe.c"
 
@@ -71,3 +71,18 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
         data = make(SPECS[name])
         plain, optimised = (fingerprint(data, kernel) for kernel in kernels)
         assert plain == optimised, name
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    kernel = default_kernel()
+    # Large enough that products and attention are really divided.
+    spec = TinySpec(tensor_type="Q4_0", dim=256, hidden_dim=512, n_heads=8, head_dim=32)
+    try:
+        for data in (make(spec), make(SPECS["f32"])):
+            found = {}
+            for threads in (1, 2, 3, 7, 1):
+                assert kernel.call("threads", threads) == threads
+                found[threads] = fingerprint(data, kernel)
+            assert len(set(found.values())) == 1, found
+    finally:
+        kernel.call("threads", 1)

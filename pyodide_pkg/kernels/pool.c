@@ -113,8 +113,10 @@ int32_t tk_pool_threads(void) { return pool.threads; }
 /* How many threads there are now: 1 after a worker died. */
 TK_EXPORT tk_int tk_threads_alive(void) { return pool.threads; }
 
-/* Called in the place of a worker whose tk_worker was ended by a trap. */
-TK_EXPORT tk_int tk_worker_failed(void) {
+/* Called in the place of a worker whose tk_worker(index, round) was ended by a trap. Nobody misses
+ * it before there is work. */
+TK_EXPORT tk_int tk_worker_failed(tk_int round) {
+    wait_for_change(&pool.round, (uint32_t)round);
     __atomic_store_n(&pool.failed, 1, __ATOMIC_SEQ_CST);
     if (__atomic_sub_fetch(&pool.pending, 1, __ATOMIC_SEQ_CST) == 0) wake(&pool.pending);
     return 0;
@@ -185,6 +187,6 @@ int32_t tk_pool_threads(void) { return 1; }
 TK_EXPORT tk_int tk_threads(tk_int n) { (void)n; return 1; }
 TK_EXPORT tk_int tk_threads_alive(void) { return 1; }
 TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) { (void)index; (void)round; return 0; }
-TK_EXPORT tk_int tk_worker_failed(void) { return 0; }
+TK_EXPORT tk_int tk_worker_failed(tk_int round) { (void)round; return 0; }
 
 #endif

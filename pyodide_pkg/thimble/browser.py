@@ -20,11 +20,50 @@ from typing import Any, Protocol
 from . import Model, ModelLoader, Piece, SamplingParams, Session
 from .errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
 from .generation import prompt_ids
+from .kernel import ABI_VERSION
 
 SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
 OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
 PROMPT_STEP = 32
 """Prompt tokens between two looks at the clock, so that Stop is prompt on long prompts too."""
+
+
+POOL_FROM = 8 << 20
+"""Bytes of a model file from which threads gain more than crossing into their memory costs."""
+
+
+class JsPool(Protocol):
+    """`KernelPool` of `web/src/worker/pool.ts`: kernels in a memory that threads share."""
+
+    def call(self, name: str, *args: int) -> int: ...
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None: ...
+
+    def read(self, address: int, nbytes: int) -> JsBuffer: ...
+
+
+class PoolKernel:
+    """That pool as the `Kernel` that models and sessions work with."""
+
+    def __init__(self, pool: JsPool) -> None:
+        self._pool = pool
+        self.call = pool.call
+        self.write = pool.write
+        found = self.call("abi")
+        if found != ABI_VERSION:
+            raise ThimbleError(f"the kernels for threads are of version {found}, not {ABI_VERSION}")
+
+    def alloc(self, nbytes: int, what: str) -> int:
+        address = self.call("alloc", nbytes)
+        if address == 0:
+            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
+        return address
+
+    def free(self, address: int) -> None:
+        self.call("free", address)
+
+    def read(self, address: int, nbytes: int) -> bytes:
+        return self._pool.read(address, nbytes).to_bytes()
 
 
 class JsBuffer(Protocol):
@@ -73,10 +112,11 @@ class Engine:
         self._models: dict[str, Model] = {}
         self._sessions: dict[int, Open] = {}
         self._ids = itertools.count(1)
+        self._pool: PoolKernel | None = None
         self._methods: dict[str, Callable[..., Any]] = {
             method.__name__: method
             for method in (
-                self.begin_load, self.feed, self.finish, self.cancel_load, self.drop, self.models,
+                self.use_pool, self.begin_load, self.feed, self.finish, self.cancel_load, self.drop, self.models,
                 self.open, self.clone, self.destroy, self.tokenize, self.start, self.run, self.stop,
                 self.logits_hash,
             )
@@ -97,10 +137,15 @@ class Engine:
 
     # Models
 
+    def use_pool(self, pool: JsPool) -> None:
+        """Let large models from now on live in a memory that threads share."""
+        self._pool = PoolKernel(pool)
+
     def begin_load(self, name: str, total_bytes: int | None, sha256: str | None) -> int:
         """Get ready for the bytes of a model."""
         load = next(self._ids)
-        self._loads[load] = Load(name, ModelLoader(total_bytes=total_bytes), sha256)
+        kernel = self._pool if (total_bytes or 0) >= POOL_FROM else None
+        self._loads[load] = Load(name, ModelLoader(total_bytes, kernel=kernel), sha256)
         return load
 
     def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
@@ -270,6 +315,7 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
         "dim": config.dim,
         "vocabulary": config.n_vocab,
         "contextWindow": config.n_ctx,
+        "threads": model.kernel.call("threads_alive"),
     }
 
 

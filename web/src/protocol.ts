@@ -13,8 +13,17 @@ export interface Boot {
   readonly protocol: number;
   readonly pyodide: string;
   readonly pyodideBytes: number;
+  /** What threads are made of, where the page may have them. */
+  readonly threads: Threads | null;
   /** Nothing of it is in the browser's cache yet, as far as we know. */
   readonly firstVisit: boolean;
+}
+
+/** The kernels for a shared memory, the script of a thread, and how many there may be. */
+export interface Threads {
+  readonly kernels: string;
+  readonly script: string;
+  readonly count: number;
 }
 
 /** Where a model comes from: an address or a file that the visitor chose. */
@@ -39,6 +48,8 @@ export interface ModelInfo {
   readonly dim: number;
   readonly vocabulary: number;
   readonly contextWindow: number;
+  /** Threads that compute it. */
+  readonly threads: number;
 }
 
 /** What the visitor is waiting for: bytes, then Python, then the model's way into its memory. */

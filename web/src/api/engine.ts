@@ -2,7 +2,7 @@
 
 import { proxy, transfer, wrap } from "comlink";
 import type { Remote } from "comlink";
-import type { Boot, Engine, FromRun, LoadProgress, ModelInfo, ModelSource, ToRun } from "../protocol";
+import type { Boot, Engine, FromRun, LoadProgress, ModelInfo, ModelSource, Threads, ToRun } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { abortable } from "./abort";
 import type { Build } from "./build";
@@ -32,6 +32,16 @@ function startWorker(url: string): Worker {
   // Revoked late: the worker reads it after this call has returned.
   setTimeout(() => URL.revokeObjectURL(local), 60_000);
   return worker;
+}
+
+/** More threads than this meet too often to gain. */
+const MOST_THREADS = 8;
+
+/** Threads need a memory to share, which only a cross-origin isolated page gets. */
+function threadsFor(build: Build): Threads | null {
+  const count = Math.min(navigator.hardwareConcurrency, MOST_THREADS);
+  if (!globalThis.crossOriginIsolated || count < 2) return null;
+  return { kernels: build.asset("kernels.wasm"), script: build.asset("thread.js"), count };
 }
 
 export class EngineHost {
@@ -65,7 +75,8 @@ export class EngineHost {
     this.#remote = wrap<Engine>(this.#worker);
     const { pyodide, pyodideBytes } = build;
     const firstVisit = !hadBefore(pyodide);
-    const boot: Boot = { protocol: PROTOCOL, pyodide, pyodideBytes, firstVisit };
+    const threads = threadsFor(build);
+    const boot: Boot = { protocol: PROTOCOL, pyodide, pyodideBytes, threads, firstVisit };
     this.call((engine) => engine.boot(boot)).then(
       () => remember(pyodide),
       // Whoever waits for a load hears it there; this worker is of no more use.

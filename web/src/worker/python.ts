@@ -2,6 +2,7 @@
 
 import type { PyodideInterface, loadPyodide } from "pyodide";
 import type { PyCallable } from "pyodide/ffi";
+import type { KernelPool } from "./pool";
 
 /** An error that the engine reported; the worker lives on. */
 export class EngineError extends Error {
@@ -17,10 +18,10 @@ export class CrashError extends Error {
 }
 
 export type PythonMethod =
-  | "drop" | "begin_load" | "feed" | "finish" | "cancel_load" | "models" | "open" | "clone" | "destroy"
+  | "use_pool" | "drop" | "begin_load" | "feed" | "finish" | "cancel_load" | "models" | "open" | "clone" | "destroy"
   | "tokenize" | "start" | "run" | "stop" | "logits_hash";
 
-type Argument = string | number | null | Uint8Array;
+type Argument = string | number | null | Uint8Array | KernelPool;
 
 export class Python {
   readonly #call: PyCallable;

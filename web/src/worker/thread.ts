@@ -8,7 +8,7 @@ import type { ThreadOrder, ThreadReport } from "./pool";
 interface ThreadExports {
   __stack_pointer: WebAssembly.Global;
   tk_worker(index: number, round: number): number;
-  tk_worker_failed(): number;
+  tk_worker_failed(round: number): number;
 }
 
 let kernels: ThreadExports | null = null;
@@ -31,7 +31,7 @@ function enter(index: number, round: number): void {
     kernels.tk_worker(index, round);
   } catch (error) {
     // The others must not wait for this one.
-    kernels.tk_worker_failed();
+    kernels.tk_worker_failed(round);
     throw error;
   }
 }

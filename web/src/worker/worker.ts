@@ -6,23 +6,41 @@
  */
 
 import { expose } from "comlink";
-import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource } from "../protocol";
+import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { Download } from "./download";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
+import { KernelPool } from "./pool";
 import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
 import { EngineError, Python } from "./python";
 
 let python: Promise<Python> | null = null;
 let ready: Python | null = null;
+let threads: Threads | null = null;
 let pyodideBytes: PyodideBytes = { total: 0, bytes: () => 0 };
 const downloads = new Map<string, Download>();
 
 function engine(): Python {
   if (!ready) throw new EngineError("LoadError", "the engine has not started yet");
   return ready;
+}
+
+/** Smaller models are faster on one thread, beside Python. */
+const POOL_FROM = 8 * 2 ** 20;
+
+/** Starts the threads before the first model that gains from them; one thread does without. */
+async function startThreads(engine: Python, bytes: number): Promise<void> {
+  const wanted = threads;
+  if (!wanted || bytes < POOL_FROM) return;
+  threads = null;
+  try {
+    const pool = await KernelPool.start(wanted.kernels, wanted.script, wanted.count);
+    engine.call("use_pool", pool);
+  } catch (error) {
+    console.warn("thimble: one thread only:", error);
+  }
 }
 
 async function load(
@@ -39,6 +57,7 @@ async function load(
     const engine = await python;
     progress.pythonReady();
     for (const name of source.instead) engine.call("drop", name);
+    await startThreads(engine, source.bytes ?? 0);
     number = engine.call<number>("begin_load", source.name, source.bytes, source.sha256);
     for await (const chunk of download.chunks()) {
       engine.call("feed", number, chunk);
@@ -62,6 +81,7 @@ const api: Engine = {
     if (boot.protocol !== PROTOCOL) {
       throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
     }
+    threads = boot.threads;
     const counter = (boot.firstVisit ? countStreams : countFiles)(boot.pyodide);
     pyodideBytes = { total: boot.pyodideBytes, bytes: () => counter.bytes() };
     python = Python.start(boot.pyodide).catch((error: unknown) => {
