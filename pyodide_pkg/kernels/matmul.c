@@ -18,7 +18,8 @@ static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *su
     }
     int32_t t01 = top[0] > top[1] ? top[0] : top[1], t23 = top[2] > top[3] ? top[2] : top[3];
     union { int32_t i; float f; } amax = {t01 > t23 ? t01 : t23};
-    float d = amax.f / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
+    /* The reciprocal of a subnormal could be infinite; a block that small counts as zeros. */
+    float d = amax.f / 127.0f, inverse = d >= 0x1p-126f ? 1.0f / d : 0.0f;
     const v4f magic = splat4(12582912.0f);
     v4i total = splat4i(0);
     for (int i = 0; i < TK_QK; i += 4) {

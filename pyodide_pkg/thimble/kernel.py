@@ -95,6 +95,9 @@ class CKernel:
         self.call("free", address)
 
     def write(self, address: int, data: Bytes) -> None:
+        if isinstance(data, bytes):
+            ctypes.memmove(address, data, len(data))
+            return
         view = memoryview(data).cast("B")
         target = (ctypes.c_char * view.nbytes).from_address(address)
         memoryview(target).cast("B")[:] = view

@@ -12,6 +12,7 @@ import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import OptionError
 from .kernel import MAX_TOP, Kernel, Scratch
@@ -103,8 +104,7 @@ def _number(name: str, value: object, low: float, high: float) -> None:
         raise OptionError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g}")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One chosen token. `logprob`, `entropy` (nats) and `top` (id, logprob) are of the model's own
     distribution, before anything was done to it."""
 
