@@ -116,9 +116,9 @@ class Engine:
         self._methods: dict[str, Callable[..., Any]] = {
             method.__name__: method
             for method in (
-                self.use_pool, self.begin_load, self.feed, self.finish, self.cancel_load, self.drop, self.models,
-                self.open, self.clone, self.destroy, self.tokenize, self.start, self.run, self.stop,
-                self.logits_hash,
+                self.use_pool, self.begin_load, self.feed, self.finish, self.cancel_load,
+                self.drop, self.models, self.open, self.clone, self.destroy, self.tokenize,
+                self.start, self.run, self.stop, self.logits_hash,
             )
         }  # fmt: skip
 
@@ -171,7 +171,9 @@ class Engine:
 
     def cancel_load(self, load: int) -> None:
         """Forget a model that was on its way in."""
-        self._loads.pop(load, None)
+        entry = self._loads.pop(load, None)
+        if entry is not None:
+            entry.loader.close()
 
     def drop(self, name: str) -> None:
         """Free a model that no session uses."""

@@ -94,6 +94,9 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
     return { name, from: model, bytes: model.size, sha256: null };
   }
   const listed = build.model(model);
+  if (!listed && model === undefined) {
+    throw new ThimbleError("LoadError", "this site offers no model: give create a GGUF file");
+  }
   if (!listed) {
     const names = build.models.map((one) => one.name).join(", ");
     throw new ThimbleError("OptionError", `there is no model "${String(model)}"; there are ${names}`);

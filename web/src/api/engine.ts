@@ -2,7 +2,16 @@
 
 import { proxy, transfer, wrap } from "comlink";
 import type { Remote } from "comlink";
-import type { Boot, Engine, FromRun, LoadProgress, ModelInfo, ModelSource, Threads, ToRun } from "../protocol";
+import type {
+  Boot,
+  Engine,
+  FromRun,
+  LoadProgress,
+  ModelInfo,
+  ModelSource,
+  Threads,
+  ToRun,
+} from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { abortable } from "./abort";
 import type { Build } from "./build";
@@ -44,6 +53,17 @@ function threadsFor(build: Build): Threads | null {
   return { kernels: build.asset("kernels.wasm"), script: build.asset("thread.js"), count };
 }
 
+/** Why a worker says nothing at all: its script did not come, or the page forbids it. */
+function notAllowed(worker: string): string {
+  const { origin } = new URL(worker);
+  if (origin === location.origin) return `the engine's worker did not come from ${worker}`;
+  return (
+    `the engine's worker could not start: where this page has a Content-Security-Policy, it must ` +
+    `allow "script-src ${origin} 'wasm-unsafe-eval'; worker-src blob: ${origin}; ` +
+    `connect-src ${origin}"`
+  );
+}
+
 export class EngineHost {
   readonly #worker: Worker;
   readonly #remote: Remote<Engine>;
@@ -70,7 +90,8 @@ export class EngineHost {
     this.#worker = startWorker(build.asset("worker.js"));
     this.#worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.#died(event.message || "its script could not be loaded");
+      if (event.message) this.#died(event.message);
+      else this.#crash(new ThimbleError("StartError", notAllowed(build.asset("worker.js"))));
     });
     this.#remote = wrap<Engine>(this.#worker);
     const { pyodide, pyodideBytes } = build;

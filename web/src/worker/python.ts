@@ -18,8 +18,8 @@ export class CrashError extends Error {
 }
 
 export type PythonMethod =
-  | "use_pool" | "drop" | "begin_load" | "feed" | "finish" | "cancel_load" | "models" | "open" | "clone" | "destroy"
-  | "tokenize" | "start" | "run" | "stop" | "logits_hash";
+  | "use_pool" | "begin_load" | "feed" | "finish" | "cancel_load" | "drop" | "models"
+  | "open" | "clone" | "destroy" | "tokenize" | "start" | "run" | "stop" | "logits_hash";
 
 type Argument = string | number | null | Uint8Array | KernelPool;
 
