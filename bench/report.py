@@ -1,0 +1,209 @@
+"""The figures as tables: on the terminal, and between the marks of docs/bench/README.md.
+
+Everything comes out of the results; no figure is typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.goals import Row, number, rows
+from bench.results import Results, Spread
+
+Table = list[tuple[str, ...]]
+
+NAMES = {
+    "thimble": "Thimble",
+    "thimble-details": "Thimble, every token's details",
+    "thimble native": "Thimble, native",
+    "llama.cpp native": "llama.cpp, native",
+    "pyodide": "bare loadPyodide",
+    "playground": "Thimble's playground",
+}
+"""How runners are called in tables."""
+
+
+def runner_name(runner: str) -> str:
+    return NAMES.get(runner, runner)
+
+
+def goal_table(results: Results) -> Table:
+    """Every row of the goals."""
+    table: Table = [("", "goal", "measured", "of the goal", "met")]
+    for row in rows(results):
+        share = "–" if row.reached is None else f"{100 * row.reached:.0f}%"
+        table.append((row.what, row.goal, row.measured, share, verdict(row)))
+    return table
+
+
+def verdict(row: Row) -> str:
+    if row.met is None:
+        return row.missing or "?"
+    return "yes" if row.met else "no"
+
+
+def rate_table(results: Results) -> Table:
+    """Every runner on every model."""
+    table: Table = [("model", "runner", "threads", "decode, tokens/s", "prompt, tokens/s")]
+    for model, encoding in results.measured():
+        for rate in results.rates:
+            if (rate.model, rate.encoding) != (model, encoding):
+                continue
+            left = (f"{model} {encoding}", runner_name(rate.runner), str(rate.threads))
+            if rate.samples and rate.missing is None:
+                table.append((*left, spread(rate.decode), spread(rate.prompt)))
+            else:
+                table.append((*left, rate.missing or "no sample", ""))
+    return table
+
+
+def start_table(results: Results) -> Table:
+    """Visits: time to the first token, and what came over the wire."""
+    table: Table = [("runner", "model", "visit", "first token, s", "received, MB")]
+    for start in results.starts:
+        left = (runner_name(start.runner), start.model, str(start.visit))
+        if start.samples:
+            table.append(
+                (*left, spread(start.seconds, "{:.2f}"), spread(start.megabytes, "{:.2f}"))
+            )
+        else:
+            table.append((*left, start.missing or "no sample", ""))
+    return table
+
+
+def memory_table(results: Results) -> Table:
+    table: Table = [("runner", "model", "peak of the page's process, MB", "over the file, MB")]
+    for memory in results.memory:
+        left = (runner_name(memory.runner), f"{memory.model} {memory.encoding}")
+        size = results.models.get(f"{memory.model} {memory.encoding}", {}).get("bytes", 0)
+        found = Spread.of([peak / 1e6 for peak in memory.peak_bytes])
+        if found is None:
+            table.append((*left, memory.missing or "no sample", ""))
+        else:
+            table.append((*left, spread(found), number(found.median - size / 1e6)))
+    return table
+
+
+def limit_table(results: Results) -> Table:
+    """The machine's limits, and what they mean for decoding: all weights are read every token."""
+    table: Table = [("", "memory read, GB/s", "16-bit multiply-adds, billions/s")]
+    for where in ("page", "native"):
+        read, products = results.limit(where, "read"), results.limit(where, "products")
+        if read and products:
+            cells = (spread(_scaled(read, 1e-9)), spread(_scaled(products, 1e-9)))
+            table.append(("in the page, one thread" if where == "page" else where, *cells))
+    return table
+
+
+def ceiling_table(results: Results) -> Table:
+    """Decode rates beside reading every byte of the file once a token."""
+    table: Table = [("model", "reading the file once a token, tokens/s", "Thimble", "of it")]
+    read = results.limit("page", "read")
+    for model, encoding in results.measured():
+        size = results.models.get(f"{model} {encoding}", {}).get("bytes")
+        rate = results.rate(model, encoding, "thimble")
+        decode = rate.decode if rate else None
+        if read and size and decode:
+            most = read.median / size
+            share = f"{100 * decode.median / most:.0f}%"
+            table.append((f"{model} {encoding}", number(most), number(decode.median), share))
+    return table
+
+
+def micro_table(results: Results) -> Table:
+    table: Table = [("", "kernel", "matrix", "tokens", "multiply-adds, billions/s", "read, GB/s")]
+    for one in results.micro:
+        found = Spread.of([value / 1e9 for value in one.values])
+        if found is None:
+            continue
+        products = one.rows * one.cols * one.tokens
+        read = found.median * one.bytes / products
+        table.append((
+            one.where, one.encoding, f"{one.rows} × {one.cols}", str(one.tokens), spread(found),
+            number(read),
+        ))  # fmt: skip
+    return table
+
+
+def spread(found: Spread | None, form: str | None = None) -> str:
+    """Median (lowest–highest)."""
+    if found is None:
+        return "–"
+    words = [
+        form.format(value) if form else number(value)
+        for value in (found.median, found.low, found.high)
+    ]
+    return f"{words[0]} ({words[1]}–{words[2]})"
+
+
+def _scaled(found: Spread, by: float) -> Spread:
+    return Spread(found.median * by, found.low * by, found.high * by, found.count)
+
+
+def tables(results: Results) -> Iterator[tuple[str, Table]]:
+    """All tables that have something in them, with their titles."""
+    for title, table in (
+        ("Goals", goal_table(results)),
+        ("Decoding and reading prompts", rate_table(results)),
+        ("Starting", start_table(results)),
+        ("Memory", memory_table(results)),
+        ("The machine's limits", limit_table(results)),
+        ("Decoding beside reading the file", ceiling_table(results)),
+        ("Kernels", micro_table(results)),
+    ):
+        if len(table) > 1:
+            yield title, table
+
+
+def text(results: Results) -> str:
+    """For the terminal."""
+    parts = [about(results)]
+    for title, table in tables(results):
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in table]
+        lines.insert(1, "  ".join("─" * width for width in widths))
+        parts.append("\n".join([title, "", *(line.rstrip() for line in lines)]))
+    return "\n\n".join(parts)
+
+
+def markdown(results: Results) -> str:
+    """For the page in docs/bench."""
+    parts = [about(results)]
+    for title, table in tables(results):
+        lines = [_row(table[0]), _row(["---"] * len(table[0])), *map(_row, table[1:])]
+        parts.append("\n".join([f"### {title}", "", *lines]))
+    return "\n\n".join(parts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"
+
+
+def about(results: Results) -> str:
+    """What the figures belong to, in one paragraph."""
+    facts = results.about
+    machine, versions = facts["machine"], facts["versions"]
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    loads = [one for one in facts["load"] if one is not None]
+    busy = f"; between {min(loads):g} and {max(loads):g} processes wanted a core" if loads else ""
+    return (
+        f"Made {facts['made']} by `{facts['command']}` on {machine['cpu']}, {machine['cores']} "
+        f"cores, {machine['system']}{busy}. Medians with lowest and highest. {named}. "
+        f"Kernels {facts['kernels']['sources'][:12]}."
+    )
+
+
+MARKS = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+
+
+def write_page(page: Path, results: Results) -> None:
+    """Put the tables between the marks of a page that people write the rest of."""
+    begin, end = MARKS
+    words = page.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(words):
+        raise ValueError(f"{page} has no place for the figures: {begin} … {end}")
+    figures = f"{begin}\n\n{markdown(results)}\n\n{end}"
+    page.write_text(pattern.sub(lambda _: figures, words), encoding="utf-8")
