@@ -163,11 +163,11 @@ typedef struct {
     float *y;
     const tk_tensor *w;
     const tk_act *a;
-} tk_product;
+} tk_division;
 
 /* Each thread takes whole groups of rows. */
 static void part_of_rows(void *argument, int32_t part, int32_t parts) {
-    const tk_product *p = argument;
+    const tk_division *p = argument;
     int64_t groups = (p->w->quads + 3) / 4;
     int32_t begin = (int32_t)(groups * part / parts) * 4, end = (int32_t)(groups * (part + 1) / parts) * 4;
     rows(p->y, p->w, p->a, begin, end < p->w->quads ? end : p->w->quads);
@@ -179,7 +179,22 @@ enum { SMALL = 1 << 16 };
 /* y [tokens][rows padded to whole quads] = a times w transposed. */
 void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
     if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
-    tk_product p = {y, w, a};
+    tk_division p = {y, w, a};
     if ((int64_t)w->rows * w->cols * a->tokens < SMALL) part_of_rows(&p, 0, 1);
     else tk_parallel(part_of_rows, &p);
+}
+
+/* One product by itself, y [tokens][rows padded to whole quads] from x [tokens][cols], at most
+ * TK_BATCH tokens: for tests and for measuring. Returns 0, or -1 where there is no memory. */
+TK_EXPORT tk_int tk_product(tk_int tensor, tk_int x, tk_int tokens, tk_int y) {
+    const tk_tensor *w = (const tk_tensor *)tensor;
+    size_t n = (size_t)tokens * (size_t)w->cols, blocks = n / TK_QK + 1;
+    tk_act a = {(const float *)x, tk_new(n * sizeof(int16_t)), tk_new(blocks * sizeof(float)),
+                tk_new(blocks * sizeof(int32_t)), (int32_t)tokens, w->cols, 0};
+    int ok = a.q && a.scale && a.sum;
+    if (ok) tk_matmul((float *)y, w, &a);
+    tk_delete(a.q);
+    tk_delete(a.scale);
+    tk_delete(a.sum);
+    return ok ? 0 : -1;
 }

@@ -99,7 +99,8 @@ def generate(
 
 def _pieces(session: Session, sampler: Sampler) -> Iterator[Piece]:
     tokenizer, params = session.model.tokenizer, sampler.params
-    decoder, stop = StreamDecoder(tokenizer), StopStrings(params.stop)
+    at_start = all(tokenizer.is_special(token) for token in session.tokens)
+    decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
     try:
         for count in range(1, params.max_tokens + 1):
             choice = session.sample(sampler)
