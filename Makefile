@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels \
+.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench \
 	pyodide-build lock clean
 
 help:  ## what there is
@@ -69,6 +69,9 @@ lint-web: setup-test
 
 lint-kernels: setup-test
 	@$(RUN) -m tools.lint_kernels
+
+bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (ARGS= for bench)
+	@$(RUN) -m bench $(ARGS)
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt
