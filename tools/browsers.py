@@ -62,6 +62,6 @@ def _run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    path = ensure()
-    print(path or HELP, file=sys.stdout if path else sys.stderr)
-    sys.exit(0 if path else 1)
+    if ensure() is None:
+        print(HELP, file=sys.stderr)
+        sys.exit(1)

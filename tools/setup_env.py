@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
         install_front_end()
         install_engine()
         if group == "test":
-            run([PYTHON, "-m", "tools.browsers"], quiet=True)
+            # Says by itself what is missing.
+            return subprocess.run([PYTHON, "-m", "tools.browsers"], cwd=ROOT).returncode
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
