@@ -10,13 +10,14 @@ import argparse
 import datetime
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chart, machine, measure, models, report, site
+from bench import chart, machine, measure, micro, models, report, site
 from bench.browser import Server, launched
 from bench.results import Results
 from tools.fingerprint import ROOT
@@ -66,6 +67,8 @@ def main(arguments: list[str]) -> int:
     if options.report:
         finish(Results.load(options.report), options.out or options.report.parent)
         return 0
+    # Whoever ends the bench from outside ends its browser and its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         results = run(options, arguments)
     except site.BenchError as error:
@@ -133,6 +136,12 @@ def _measure(
                 for encoding in options.chosen_encodings:
                     rates.measure(results, shape, encoding)
                     results.about["load"].append(machine.load())
+        if asked("micro"):
+            if options.only == "micro":
+                measure.measure_limits(results, browser, server, options.runs)
+            missing = micro.measure_micro(results, browser, server, options.runs)
+            if missing:
+                results.about["micro_missing"] = missing
         if asked("memory"):
             shapes = [shape for shape in options.shapes if shape.name != "0.26M"]
             measure.measure_memory(results, browser, server, shapes, min(3, options.runs))
@@ -144,10 +153,10 @@ def _measure(
 
 
 def finish(results: Results, folder: Path) -> None:
-    """Print the tables and write the files."""
-    print(report.text(results))
-    folder.mkdir(parents=True, exist_ok=True)
+    """Print the tables and write the files, all from what the JSON file holds."""
     results.save(folder / "results.json")
+    results = Results.load(folder / "results.json")
+    print(report.text(results))
     (folder / "chart.svg").write_text(chart.chart(results), encoding="utf-8")
     page = folder / "README.md"
     if not page.is_file():

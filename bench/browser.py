@@ -85,16 +85,25 @@ class ModelSpec:
 
     name: str
     url: str
-    onnx: str | None
+    onnx: str
+
+
+CORES = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: %d });"
 
 
 class RunnerPage:
     """A page that holds one runner, at one number of threads."""
 
-    def __init__(self, browser: Browser, address: str, runner: str) -> None:
+    def __init__(self, browser: Browser, address: str, runner: str, threads: int = 1) -> None:
         self._context = browser.new_context()
         self._page: Page = self._context.new_page()
-        self._page.goto(f"{address}/bench/runner.html?runner={runner}")
+        query = f"runner={runner}"
+        if runner.startswith("thimble"):
+            # Thimble takes the threads that a page may have: one without isolation, else as many
+            # as the machine says it has cores.
+            query += "" if threads > 1 else "&isolated=0"
+            self._page.add_init_script(CORES % threads)
+        self._page.goto(f"{address}/bench/runner.html?{query}")
         self._page.wait_for_function("window.bench")
 
     def load(self, model: ModelSpec, threads: int) -> str | None:
@@ -117,6 +126,11 @@ class RunnerPage:
             "([bytes, rounds, repeats]) => bench.readBytes(bytes, rounds, repeats)",
             [n_bytes, rounds, repeats],
         )
+        return found
+
+    def products(self, repeats: int) -> list[dict[str, Any]]:
+        """Micro-benchmarks of the kernels."""
+        found: list[dict[str, Any]] = self._page.evaluate("(n) => bench.products(n)", repeats)
         return found
 
     def close(self) -> None:

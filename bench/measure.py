@@ -28,7 +28,7 @@ from bench.browser import (
 )
 from bench.models import Encoding, Shape
 from bench.results import Limit, Memory, Rate, Results, Start
-from bench.site import FOLDER, MODELS, SITE, BenchError, build_probe
+from bench.site import FOLDER, MODELS, BenchError, build_probe
 
 WARM_UP_TOKENS = 32
 PROBE_BYTES = 1 << 27
@@ -43,7 +43,12 @@ PAGES = (
     ("thimble", 2),
     ("wllama", 2),
 )
-NATIVE = (("thimble native", 1), ("llama.cpp native", 1), ("llama.cpp native", 2))
+NATIVE = (
+    ("thimble native", 1),
+    ("llama.cpp native", 1),
+    ("thimble native", 2),
+    ("llama.cpp native", 2),
+)
 
 
 class Generating(Protocol):
@@ -60,9 +65,8 @@ def tell(words: str) -> None:
 
 def model_spec(shape: Shape, encoding: Encoding) -> ModelSpec:
     name = models.file_name(shape, encoding)
-    onnx = f"assets/bench/onnx-{shape.name}-{encoding.name}"
-    has_onnx = (SITE / onnx).is_dir()
-    return ModelSpec(Path(name).stem, f"/assets/{name}", onnx if has_onnx else None)
+    onnx = f"/assets/bench/onnx-{shape.name}-{encoding.name}"
+    return ModelSpec(Path(name).stem, f"/assets/{name}", onnx)
 
 
 @dataclass(slots=True)
@@ -89,26 +93,29 @@ class Rates:
                 results.rates.append(rate)
                 try:
                     runner = self._open(rate, shape, encoding, results)
-                    if runner is not None:
-                        runners.append((rate, runner))
-                        runner.generate(prompt, WARM_UP_TOKENS)
                 except (Error, BenchError) as error:
                     self._give_up(rate, error)
+                    continue
+                if runner is not None:
+                    runners.append((rate, runner))
+                    self._one(rate, runner, prompt, WARM_UP_TOKENS)
+                    rate.samples.clear()
             for run in range(self.runs):
                 # Every round begins with another runner.
                 at = run % max(1, len(runners))
                 for rate, runner in runners[at:] + runners[:at]:
                     self._one(rate, runner, prompt, tokens)
         finally:
-            for _, runner in runners:
-                runner.close()
+            for rate, runner in runners:
+                if rate.missing is None:
+                    runner.close()
 
     def _open(
         self, rate: Rate, shape: Shape, encoding: Encoding, results: Results
     ) -> Generating | None:
         if rate.runner.endswith(" native"):
             return self._open_native(rate, models.ensure(MODELS, shape, encoding), results)
-        page = RunnerPage(self.browser, self.server.address, rate.runner)
+        page = RunnerPage(self.browser, self.server.address, rate.runner, rate.threads)
         rate.missing = page.load(model_spec(shape, encoding), rate.threads)
         if rate.missing is None:
             return page
@@ -143,6 +150,7 @@ class Rates:
             rate.samples.append(sample)
         except (Error, BenchError) as error:
             self._give_up(rate, error)
+            runner.close()  # it may still be at it
 
     def _give_up(self, rate: Rate, error: Exception) -> None:
         rate.missing = str(error).strip().partition("\n")[0]
@@ -191,7 +199,10 @@ def _visit(
     keep: bool,
 ) -> None:
     try:
-        seen = visits(playwright, server, f"start-{runner}", query, 2)
+        # Pages are as a server makes them that nobody configured, but for wllama, whose one build
+        # is for isolated ones.
+        isolation = "" if runner == "wllama" else "&isolated=0"
+        seen = visits(playwright, server, f"start-{runner}", query + isolation, 2)
         for visit, one in enumerate(seen, start=1):
             sample = one.sample
             sample["bytes"] = sum(request["bytes"] for request in one.requests)
@@ -214,7 +225,7 @@ def measure_playground(
     if not model.get("default"):
         start.missing = "not there yet: the site has no default model"
     try:
-        requests = first_visit(playwright, server, _query(model))
+        requests = first_visit(playwright, server, f"{_query(model)}&isolated=0")
     except (Error, BenchError) as error:
         start.missing = str(error).strip().partition("\n")[0]
         return

@@ -3,9 +3,9 @@
     python -m bench.site PORT       serves it, and keeps count of what was asked for
 
 Peers' files lie beside ours and are served by the same application: same compression, same caching.
-Only two things differ from the product's server: pages are cross-origin isolated, since peers need
-that for threads, and the bench's own pages carry no content security policy, since peers start
-workers from blobs.
+Only two things differ from the product's server: pages are cross-origin isolated, since threads
+need that, unless their address says `isolated=0`; and the bench's own pages carry no content
+security policy, since peers start workers from blobs.
 """
 
 from __future__ import annotations
@@ -132,10 +132,8 @@ def assemble(wanted: list[tuple[models.Shape, models.Encoding]]) -> dict[str, An
     build: dict[str, Any] = json.loads((SITE / "build.json").read_text(encoding="utf-8"))
     for shape, encoding in wanted:
         build["models"].append(_list_model(shape, encoding))
-    for shape in {shape.name: shape for shape, _ in wanted}.values():
-        made = onnx_models.ensure(MODELS, shape)
-        if made is None:
-            continue
+    for shape, encoding in wanted:
+        made = onnx_models.ensure(MODELS, shape, encoding)
         shutil.copytree(made, SITE / "assets" / "bench" / made.name, copy_function=_link)
     (SITE / "build.json").unlink()  # a link to the product's own
     for copy in SITE.glob("build.json.*"):
@@ -188,8 +186,9 @@ class Counted:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
-                for name, value in ISOLATED.items():
-                    headers[name] = value
+                if b"isolated=0" not in scope["query_string"]:
+                    for name, value in ISOLATED.items():
+                        headers[name] = value
                 if path.startswith("/bench/"):
                     del headers["Content-Security-Policy"]
                 entry["status"] = message["status"]

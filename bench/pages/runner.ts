@@ -1,10 +1,11 @@
 /** One runner in one page, driven from outside through `window.bench`. */
 
 import { readBytes } from "./probe";
+import { products } from "./products";
 import { ThimbleRunner } from "./thimble";
 import type { ModelSpec, Prompt, Runner, Sample } from "./types";
 
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 120_000;
 
 /** A runner that hangs is a result, not the end of the bench. */
 function patiently<Value>(work: Promise<Value>): Promise<Value> {
@@ -39,6 +40,7 @@ class Bench {
   }
 
   readBytes = readBytes;
+  products = products;
 }
 
 declare global {

@@ -8,7 +8,6 @@ export class TransformersRunner implements Runner {
   #model: PreTrainedModel | null = null;
 
   async load(model: ModelSpec, threads: number): Promise<string | null> {
-    if (model.onnx === null) return "there is no ONNX model of this encoding";
     const { wasm } = env.backends.onnx;
     if (wasm) {
       const folder = new URL(".", import.meta.url).href;
@@ -21,9 +20,10 @@ export class TransformersRunner implements Runner {
     env.allowRemoteModels = false;
     env.allowLocalModels = true;
     env.useBrowserCache = false;
-    env.localModelPath = "/";
+    const slash = model.onnx.lastIndexOf("/") + 1;
+    env.localModelPath = model.onnx.slice(0, slash);
     await this.#model?.dispose();
-    this.#model = await AutoModelForCausalLM.from_pretrained(model.onnx, {
+    this.#model = await AutoModelForCausalLM.from_pretrained(model.onnx.slice(slash), {
       device: "wasm",
       dtype: "fp32", // the file as it is; what is in it is quantized already
     });

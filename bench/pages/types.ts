@@ -6,8 +6,8 @@ export interface ModelSpec {
   readonly name: string;
   /** The same file, for the peers. */
   readonly url: string;
-  /** Folder of the equivalent ONNX model below the site's root, where there is one. */
-  readonly onnx: string | null;
+  /** Folder of the equivalent ONNX model, for transformers.js. */
+  readonly onnx: string;
 }
 
 export interface Prompt {
