@@ -38,7 +38,8 @@ TK_INLINE void score_blocks(float *out, const float *keys, const float *q, int32
     for (int b = 0; b < blocks; b++) acc[b] = splat4(0.0f);
     for (int32_t d = 0; d < hd; d++) {
         v4f qd = splat4(q[d]);
-        for (int b = 0; b < blocks; b++) acc[b] += qd * load4(keys + 4 * ((size_t)b * (size_t)hd + (size_t)d));
+        for (int b = 0; b < blocks; b++)
+            acc[b] += qd * load4(keys + 4 * ((size_t)b * (size_t)hd + (size_t)d));
     }
     for (int b = 0; b < blocks; b++) store4(out + 4 * b, acc[b] * scale);
 }
@@ -79,8 +80,10 @@ static void attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, cons
     size_t block = (size_t)hd * 4;
     v4f scale = splat4(m->attn_scale);
     int32_t blocks = (n + 3) / 4, b = 0;
-    for (; b + 8 <= blocks; b += 8) score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 8);
-    for (; b + 2 <= blocks; b += 2) score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 2);
+    for (; b + 8 <= blocks; b += 8)
+        score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 8);
+    for (; b + 2 <= blocks; b += 2)
+        score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 2);
     for (; b < blocks; b++) score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 1);
     v4f norm = splat4(1.0f / exponentials(scores, n));
     int32_t d = 0;
@@ -101,22 +104,25 @@ static void part_of_heads(void *argument, int32_t part, int32_t parts) {
     const tk_model *m = s->model;
     float *scores = s->scores + (size_t)part * (size_t)s->capacity;
     int64_t heads = m->n_heads;
-    for (int32_t h = (int32_t)(heads * part / parts); h < (int32_t)(heads * (part + 1) / parts); h++)
+    for (int32_t h = (int32_t)(heads * part / parts); h < (int32_t)(heads * (part + 1) / parts);
+         h++)
         for (int32_t t = 0; t < a->tokens; t++) {
             size_t at = ((size_t)t * (size_t)m->n_heads + (size_t)h) * (size_t)m->head_dim;
             attend(s, a->layer, h, s->n_past + t, s->q + at, s->mixed + at, scores);
         }
 }
 
-enum { SMALL = 1 << 15 };   /* multiply-adds that one thread does sooner alone */
+enum { SMALL = 1 << 15 }; /* multiply-adds that one thread does sooner alone */
 
 /* The attention of `tokens` new positions, from s->q to s->mixed. */
 void tk_attend(tk_session *s, int32_t layer, int32_t tokens) {
     const tk_model *m = s->model;
     tk_attention a = {s, layer, tokens};
     int64_t work = 2 * (int64_t)m->n_heads * m->head_dim * tokens * (s->n_past + tokens);
-    if (work < SMALL) part_of_heads(&a, 0, 1);
-    else tk_parallel(part_of_heads, &a);
+    if (work < SMALL)
+        part_of_heads(&a, 0, 1);
+    else
+        tk_parallel(part_of_heads, &a);
 }
 
 /* Copies the first n positions of one session's keys and values into another of the same model,

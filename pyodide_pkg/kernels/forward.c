@@ -9,15 +9,23 @@ TK_EXPORT tk_int tk_model_new(tk_int ints, tk_int floats) {
     const double *f = (const double *)floats;
     tk_model *m = tk_new(sizeof *m);
     if (!m) return 0;
-    m->n_layers = n[0]; m->dim = n[1]; m->n_heads = n[2]; m->n_kv_heads = n[3];
-    m->head_dim = n[4]; m->hidden_dim = n[5]; m->n_vocab = n[6]; m->rope_dim = n[7];
+    m->n_layers = n[0];
+    m->dim = n[1];
+    m->n_heads = n[2];
+    m->n_kv_heads = n[3];
+    m->head_dim = n[4];
+    m->hidden_dim = n[5];
+    m->n_vocab = n[6];
+    m->rope_dim = n[7];
     m->rope_interleaved = n[8];
     m->norm_eps = (float)f[0];
     m->attn_scale = (float)f[1];
     m->rope_freq = tk_new(sizeof(double) * (size_t)(m->rope_dim / 2 + 1));
     m->layers = tk_new(sizeof(tk_tensor *) * (size_t)m->n_layers * TK_LAYER_SLOTS);
     if (!m->rope_freq || !m->layers) {
-        tk_delete(m->rope_freq); tk_delete(m->layers); tk_delete(m);
+        tk_delete(m->rope_freq);
+        tk_delete(m->layers);
+        tk_delete(m);
         return 0;
     }
     double log_base = tk_log(f[2]);
@@ -48,8 +56,10 @@ TK_EXPORT tk_int tk_model_free(tk_int model) {
 TK_EXPORT tk_int tk_model_set(tk_int model, tk_int slot, tk_int layer, tk_int tensor) {
     tk_model *m = (tk_model *)model;
     tk_tensor *t = (tk_tensor *)tensor;
-    if (slot < TK_ATTN_NORM) m->globals[slot] = t;
-    else m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM] = t;
+    if (slot < TK_ATTN_NORM)
+        m->globals[slot] = t;
+    else
+        m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM] = t;
     return 0;
 }
 
@@ -62,8 +72,9 @@ static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 TK_EXPORT tk_int tk_session_free(tk_int session) {
     tk_session *s = (tk_session *)session;
     if (!s) return 0;
-    void *parts[] = {s->keys, s->values, s->scores, s->x, s->normed, s->q, s->k, s->v, s->mixed,
-                     s->gate, s->up, s->rope, s->act_q, s->act_scale, s->act_sum};
+    void *parts[] = {s->keys, s->values, s->scores, s->x,         s->normed,
+                     s->q,    s->k,      s->v,      s->mixed,     s->gate,
+                     s->up,   s->rope,   s->act_q,  s->act_scale, s->act_sum};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_delete(parts[i]);
     tk_delete(s);
     return 0;
@@ -76,20 +87,22 @@ TK_EXPORT tk_int tk_session_new(tk_int model, tk_int capacity) {
     if (!s) return 0;
     size_t f = sizeof(float), dim = (size_t)m->dim, hidden = (size_t)m->hidden_dim;
     size_t heads = (size_t)m->n_heads * (size_t)m->head_dim;
-    size_t kv = (size_t)m->n_kv_heads * (size_t)m->head_dim, widest = largest(largest(dim, hidden), heads);
+    size_t kv = (size_t)m->n_kv_heads * (size_t)m->head_dim,
+           widest = largest(largest(dim, hidden), heads);
     size_t cache = (size_t)m->n_layers * kv * (size_t)capacity * f;
     s->model = m;
     s->capacity = (int32_t)capacity;
-    int ok = (s->keys = tk_new(cache)) && (s->values = tk_new(cache))
-        && (s->scores = tk_new(TK_MAX_THREADS * (size_t)capacity * f))
-        && (s->x = tk_new(TK_BATCH * dim * f)) && (s->normed = tk_new(TK_BATCH * dim * f))
-        && (s->q = tk_new(TK_BATCH * heads * f)) && (s->mixed = tk_new(TK_BATCH * largest(heads, dim) * f))
-        && (s->k = tk_new(TK_BATCH * kv * f)) && (s->v = tk_new(TK_BATCH * kv * f))
-        && (s->gate = tk_new(TK_BATCH * hidden * f)) && (s->up = tk_new(TK_BATCH * hidden * f))
-        && (s->rope = tk_new(TK_BATCH * (size_t)(m->rope_dim + 2) * f))
-        && (s->act_q = tk_new(TK_BATCH * widest * sizeof(int16_t)))
-        && (s->act_scale = tk_new(TK_BATCH * (widest / TK_QK + 1) * f))
-        && (s->act_sum = tk_new(TK_BATCH * (widest / TK_QK + 1) * sizeof(int32_t)));
+    int ok = (s->keys = tk_new(cache)) && (s->values = tk_new(cache)) &&
+             (s->scores = tk_new(TK_MAX_THREADS * (size_t)capacity * f)) &&
+             (s->x = tk_new(TK_BATCH * dim * f)) && (s->normed = tk_new(TK_BATCH * dim * f)) &&
+             (s->q = tk_new(TK_BATCH * heads * f)) &&
+             (s->mixed = tk_new(TK_BATCH * largest(heads, dim) * f)) &&
+             (s->k = tk_new(TK_BATCH * kv * f)) && (s->v = tk_new(TK_BATCH * kv * f)) &&
+             (s->gate = tk_new(TK_BATCH * hidden * f)) && (s->up = tk_new(TK_BATCH * hidden * f)) &&
+             (s->rope = tk_new(TK_BATCH * (size_t)(m->rope_dim + 2) * f)) &&
+             (s->act_q = tk_new(TK_BATCH * widest * sizeof(int16_t))) &&
+             (s->act_scale = tk_new(TK_BATCH * (widest / TK_QK + 1) * f)) &&
+             (s->act_sum = tk_new(TK_BATCH * (widest / TK_QK + 1) * sizeof(int32_t)));
     if (ok) return (tk_int)s;
     tk_session_free((tk_int)s);
     return 0;
@@ -106,9 +119,11 @@ static tk_act activations(tk_session *s, const float *f, int32_t tokens, int32_t
     return a;
 }
 
-static void norm_rows(const tk_model *m, float *y, const float *x, const tk_tensor *w, int32_t tokens) {
+static void norm_rows(const tk_model *m, float *y, const float *x, const tk_tensor *w,
+                      int32_t tokens) {
     for (int32_t t = 0; t < tokens; t++)
-        tk_rmsnorm(y + (size_t)t * (size_t)m->dim, x + (size_t)t * (size_t)m->dim, (const float *)w->data, m->dim, m->norm_eps);
+        tk_rmsnorm(y + (size_t)t * (size_t)m->dim, x + (size_t)t * (size_t)m->dim,
+                   (const float *)w->data, m->dim, m->norm_eps);
 }
 
 static void add_rows(float *x, const float *y, size_t n) {
@@ -127,7 +142,8 @@ static void attention_block(tk_session *s, int32_t layer, int32_t tokens) {
         const float *table = s->rope + (size_t)t * (size_t)m->rope_dim;
         tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
         tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
-        tk_kv_store(s, layer, s->n_past + t, s->k + (size_t)t * (size_t)kv, s->v + (size_t)t * (size_t)kv);
+        tk_kv_store(s, layer, s->n_past + t, s->k + (size_t)t * (size_t)kv,
+                    s->v + (size_t)t * (size_t)kv);
     }
     tk_attend(s, layer, tokens);
     tk_act mixed = activations(s, s->mixed, tokens, heads);
@@ -150,15 +166,18 @@ static void ffn_block(tk_session *s, int32_t layer, int32_t tokens) {
 /* Logits of `tokens` positions from `first` of the batch on, rows padded to quads. */
 static int32_t head(tk_session *s, int32_t first, int32_t tokens, float *logits) {
     const tk_model *m = s->model;
-    const tk_tensor *out = m->globals[TK_OUTPUT] ? m->globals[TK_OUTPUT] : m->globals[TK_TOKEN_EMBD];
-    norm_rows(m, s->normed, s->x + (size_t)first * (size_t)m->dim, m->globals[TK_OUTPUT_NORM], tokens);
+    const tk_tensor *out =
+        m->globals[TK_OUTPUT] ? m->globals[TK_OUTPUT] : m->globals[TK_TOKEN_EMBD];
+    norm_rows(m, s->normed, s->x + (size_t)first * (size_t)m->dim, m->globals[TK_OUTPUT_NORM],
+              tokens);
     tk_act a = activations(s, s->normed, tokens, m->dim);
     tk_matmul(logits, out, &a);
     return tk_finite(logits, (size_t)tokens * (size_t)out->quads * 4);
 }
 
 /* One batch of at most TK_BATCH tokens; see tk_forward. */
-static tk_int forward_batch(tk_session *s, const int32_t *ids, int32_t tokens, int32_t wanted, float *logits) {
+static tk_int forward_batch(tk_session *s, const int32_t *ids, int32_t tokens, int32_t wanted,
+                            float *logits) {
     const tk_model *m = s->model;
     for (int32_t t = 0; t < tokens; t++) {
         tk_row(m->globals[TK_TOKEN_EMBD], ids[t], s->x + (size_t)t * (size_t)m->dim);

@@ -51,7 +51,10 @@ void tk_rope(const tk_model *m, const float *cos_sin, float *x, int32_t n_heads)
 int32_t tk_finite(const float *x, size_t n) {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
-        union { float f; uint32_t u; } v = {x[i]};
+        union {
+            float f;
+            uint32_t u;
+        } v = {x[i]};
         bad |= (v.u & 0x7f800000u) == 0x7f800000u;
     }
     return !bad;

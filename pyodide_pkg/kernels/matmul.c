@@ -12,12 +12,15 @@ enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
 static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *sum) {
     v4i top = splat4i(0);
     for (int i = 0; i < TK_QK; i += 4) {
-        v4i bits = (v4i)load4(x + i) & 0x7fffffff;   /* ordered like the magnitudes, NaN on top */
+        v4i bits = (v4i)load4(x + i) & 0x7fffffff; /* ordered like the magnitudes, NaN on top */
         v4i more = bits > top;
         top = (bits & more) | (top & ~more);
     }
     int32_t t01 = top[0] > top[1] ? top[0] : top[1], t23 = top[2] > top[3] ? top[2] : top[3];
-    union { int32_t i; float f; } amax = {t01 > t23 ? t01 : t23};
+    union {
+        int32_t i;
+        float f;
+    } amax = {t01 > t23 ? t01 : t23};
     /* The reciprocal of a subnormal could be infinite; a block that small counts as zeros. */
     float d = amax.f / 127.0f, inverse = d >= 0x1p-126f ? 1.0f / d : 0.0f;
     const v4f magic = splat4(12582912.0f);
@@ -50,7 +53,8 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
 #pragma clang loop unroll_count(4)
         for (int p = 0; p < TK_QK / 2; p++) {
             v8s rows[8];
-            for (int q = 0; q < NQ; q++) rows[q] = widen8((const int8_t *)w + q * Q8_BLOCK + SCALES + 8 * p);
+            for (int q = 0; q < NQ; q++)
+                rows[q] = widen8((const int8_t *)w + q * Q8_BLOCK + SCALES + 8 * p);
             for (int t = 0; t < NT; t++) {
                 v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 2 * p);
                 for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
@@ -58,7 +62,8 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
         }
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + q * Q8_BLOCK)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                v4f scale = load4((const float *)(w + q * Q8_BLOCK)) *
+                            splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
     }
@@ -67,29 +72,35 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
 }
 
 TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const int16_t *x,
-                       const float *xs, const int32_t *sums, int32_t blocks, const int NQ, const int NT) {
+                       const float *xs, const int32_t *sums, int32_t blocks, const int NQ,
+                       const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
     for (int32_t b = 0; b < blocks; b++, w += 4 * Q4_BLOCK) {
         v4i dot[16];
         for (int q = 0; q < NQ; q++)
-            for (int t = 0; t < NT; t++) dot[q * NT + t] = splat4i(-8 * sums[(size_t)t * (size_t)blocks + (size_t)b]);
+            for (int t = 0; t < NT; t++)
+                dot[q * NT + t] = splat4i(-8 * sums[(size_t)t * (size_t)blocks + (size_t)b]);
 #pragma clang loop unroll(disable)
         for (int v = 0; v < 4; v++) {
             v8u words[8];
-            for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+            for (int q = 0; q < NQ; q++)
+                words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
             for (int n = 0; n < 4; n++) {
                 v8s rows[8];
-                for (int q = 0; q < NQ; q++) rows[q] = (v8s)(n < 3 ? words[q] >> (4 * n) & 15 : words[q] >> 12);
+                for (int q = 0; q < NQ; q++)
+                    rows[q] = (v8s)(n < 3 ? words[q] >> (4 * n) & 15 : words[q] >> 12);
                 for (int t = 0; t < NT; t++) {
-                    v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 8 * v + 2 * n);
+                    v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK +
+                                          8 * v + 2 * n);
                     for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
                 }
             }
         }
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + q * Q4_BLOCK)) * splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                v4f scale = load4((const float *)(w + q * Q4_BLOCK)) *
+                            splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
     }
@@ -106,13 +117,14 @@ TK_INLINE v4f weights4(int32_t type, const uint8_t *w, size_t c) {
     }
 }
 
-TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, const float *x,
-                          int32_t cols, const int32_t type, const int NQ, const int NT) {
+TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, const float *x, int32_t cols,
+                          const int32_t type, const int NQ, const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
     for (int32_t c = 0; c < cols; c++) {
         v4f rows[8];
-        for (int q = 0; q < NQ; q++) rows[q] = weights4(type, w + q * (type == TK_F32 ? 16 : 8), (size_t)c);
+        for (int q = 0; q < NQ; q++)
+            rows[q] = weights4(type, w + q * (type == TK_F32 ? 16 : 8), (size_t)c);
         for (int t = 0; t < NT; t++) {
             v4f xc = splat4(x[(size_t)t * (size_t)cols + (size_t)c]);
             for (int q = 0; q < NQ; q++) acc[q * NT + t] += rows[q] * xc;
@@ -130,8 +142,13 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, 
     size_t at = (size_t)token * (size_t)w->cols, block_at = (size_t)token * (size_t)blocks;
     float *out = y + (size_t)token * ystride + 4 * (size_t)quad;
     switch (w->type) {
-    case TK_Q8_0: tile_q8(out, ystride, data, a->q + at, a->scale + block_at, blocks, NQ, NT); break;
-    case TK_Q4_0: tile_q4(out, ystride, data, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ, NT); break;
+    case TK_Q8_0:
+        tile_q8(out, ystride, data, a->q + at, a->scale + block_at, blocks, NQ, NT);
+        break;
+    case TK_Q4_0:
+        tile_q4(out, ystride, data, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ,
+                NT);
+        break;
     case TK_F32: tile_float(out, ystride, data, a->f + at, w->cols, TK_F32, NQ, NT); break;
     case TK_F16: tile_float(out, ystride, data, a->f + at, w->cols, TK_F16, NQ, NT); break;
     case TK_BF16: tile_float(out, ystride, data, a->f + at, w->cols, TK_BF16, NQ, NT); break;
@@ -139,10 +156,22 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, 
 }
 
 /* Kept out of line, so that each tile shape is compiled once. */
-static void tile_4x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 4, 1); }
-static void tile_1x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 1, 1); }
-static void tile_2x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 2, 4); }
-static void tile_1x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a, int32_t t) { tile(y, s, w, q, a, t, 1, 4); }
+static void tile_4x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
+                     int32_t t) {
+    tile(y, s, w, q, a, t, 4, 1);
+}
+static void tile_1x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
+                     int32_t t) {
+    tile(y, s, w, q, a, t, 1, 1);
+}
+static void tile_2x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
+                     int32_t t) {
+    tile(y, s, w, q, a, t, 2, 4);
+}
+static void tile_1x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
+                     int32_t t) {
+    tile(y, s, w, q, a, t, 1, 4);
+}
 
 /* The quads in [begin, end) of one product. */
 static void rows(float *y, const tk_tensor *w, const tk_act *a, int32_t begin, int32_t end) {
@@ -169,7 +198,8 @@ typedef struct {
 static void part_of_rows(void *argument, int32_t part, int32_t parts) {
     const tk_division *p = argument;
     int64_t groups = (p->w->quads + 3) / 4;
-    int32_t begin = (int32_t)(groups * part / parts) * 4, end = (int32_t)(groups * (part + 1) / parts) * 4;
+    int32_t begin = (int32_t)(groups * part / parts) * 4,
+            end = (int32_t)(groups * (part + 1) / parts) * 4;
     rows(p->y, p->w, p->a, begin, end < p->w->quads ? end : p->w->quads);
 }
 
@@ -180,8 +210,10 @@ enum { SMALL = 1 << 16 };
 void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
     if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
     tk_division p = {y, w, a};
-    if ((int64_t)w->rows * w->cols * a->tokens < SMALL) part_of_rows(&p, 0, 1);
-    else tk_parallel(part_of_rows, &p);
+    if ((int64_t)w->rows * w->cols * a->tokens < SMALL)
+        part_of_rows(&p, 0, 1);
+    else
+        tk_parallel(part_of_rows, &p);
 }
 
 /* One product by itself, y [tokens][rows padded to whole quads] from x [tokens][cols], at most
@@ -189,8 +221,13 @@ void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
 TK_EXPORT tk_int tk_product(tk_int tensor, tk_int x, tk_int tokens, tk_int y) {
     const tk_tensor *w = (const tk_tensor *)tensor;
     size_t n = (size_t)tokens * (size_t)w->cols, blocks = n / TK_QK + 1;
-    tk_act a = {(const float *)x, tk_new(n * sizeof(int16_t)), tk_new(blocks * sizeof(float)),
-                tk_new(blocks * sizeof(int32_t)), (int32_t)tokens, w->cols, 0};
+    tk_act a = {(const float *)x,
+                tk_new(n * sizeof(int16_t)),
+                tk_new(blocks * sizeof(float)),
+                tk_new(blocks * sizeof(int32_t)),
+                (int32_t)tokens,
+                w->cols,
+                0};
     int ok = a.q && a.scale && a.sum;
     if (ok) tk_matmul((float *)y, w, &a);
     tk_delete(a.q);

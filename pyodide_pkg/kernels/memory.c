@@ -88,9 +88,7 @@ void free(void *p);
 
 enum { ALIGN = 64 };
 
-void tk_move(void *dst, const void *src, size_t bytes) {
-    __builtin_memmove(dst, src, bytes);
-}
+void tk_move(void *dst, const void *src, size_t bytes) { __builtin_memmove(dst, src, bytes); }
 
 void *tk_new(size_t bytes) {
     if (bytes > PTRDIFF_MAX - 2 * ALIGN) return NULL;
@@ -109,9 +107,7 @@ void tk_delete(void *p) {
 TK_EXPORT tk_int tk_abi(void) { return TK_ABI_VERSION; }
 
 /* Returns an address, or 0. */
-TK_EXPORT tk_int tk_alloc(tk_int bytes) {
-    return bytes < 0 ? 0 : (tk_int)tk_new((size_t)bytes);
-}
+TK_EXPORT tk_int tk_alloc(tk_int bytes) { return bytes < 0 ? 0 : (tk_int)tk_new((size_t)bytes); }
 
 TK_EXPORT tk_int tk_free(tk_int address) {
     tk_delete((void *)address);

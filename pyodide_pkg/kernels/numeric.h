@@ -39,13 +39,19 @@ TK_INLINE double tk_exp(double x) {
         term = term * r / (double)i;
         sum = sum + term;
     }
-    union { uint64_t u; double d; } power = {(uint64_t)((int64_t)n + 1023) << 52};
+    union {
+        uint64_t u;
+        double d;
+    } power = {(uint64_t)((int64_t)n + 1023) << 52};
     return sum * power.d;
 }
 
 /* ln(x) for finite x > 0 that is not subnormal. */
 TK_INLINE double tk_log(double x) {
-    union { double d; uint64_t u; } bits = {x};
+    union {
+        double d;
+        uint64_t u;
+    } bits = {x};
     int64_t e = (int64_t)(bits.u >> 52) - 1023;
     bits.u = (bits.u & 0x000fffffffffffffull) | 0x3ff0000000000000ull;
     if (bits.d > 1.4142135623730951) {
@@ -71,10 +77,22 @@ TK_INLINE void tk_cos_sin(double x, double *cos_out, double *sin_out) {
     s = r + r * s;
     c = 1.0 + c;
     switch ((int64_t)n & 3) {
-    case 0: *cos_out = c; *sin_out = s; break;
-    case 1: *cos_out = -s; *sin_out = c; break;
-    case 2: *cos_out = -c; *sin_out = -s; break;
-    default: *cos_out = s; *sin_out = -c; break;
+    case 0:
+        *cos_out = c;
+        *sin_out = s;
+        break;
+    case 1:
+        *cos_out = -s;
+        *sin_out = c;
+        break;
+    case 2:
+        *cos_out = -c;
+        *sin_out = -s;
+        break;
+    default:
+        *cos_out = s;
+        *sin_out = -c;
+        break;
     }
 }
 

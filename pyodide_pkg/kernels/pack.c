@@ -31,21 +31,25 @@ static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 static size_t unit_size(tk_int type, tk_int cols) {
     switch (type) {
     case TK_F32: return 16;
-    case TK_F16: case TK_BF16: return 8;
+    case TK_F16:
+    case TK_BF16: return 8;
     case TK_Q8_0: return cols % TK_QK ? 0 : Q8_BLOCK;
     case TK_Q4_0: return cols % TK_QK ? 0 : Q4_BLOCK;
     default: return 0;
     }
 }
 
-static size_t columns_of_unit(tk_int type) { return type == TK_Q8_0 || type == TK_Q4_0 ? TK_QK : 1; }
+static size_t columns_of_unit(tk_int type) {
+    return type == TK_Q8_0 || type == TK_Q4_0 ? TK_QK : 1;
+}
 
 /* Bytes of `cols` values in the file's own layout. */
 static size_t source_size(tk_int type, tk_int cols) {
     size_t n = (size_t)cols;
     switch (type) {
     case TK_F32: return n * 4;
-    case TK_F16: case TK_BF16: return n * 2;
+    case TK_F16:
+    case TK_BF16: return n * 2;
     case TK_Q8_0: return n / TK_QK * 34;
     case TK_Q4_0: return n / TK_QK * 18;
     default: return 0;
@@ -56,11 +60,13 @@ static size_t source_size(tk_int type, tk_int cols) {
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
     size_t unit = unit_size(type, cols);
     if (!unit || rows <= 0 || cols <= 0) return 0;
-    size_t groups = ((size_t)rows + 15) / 16, group = (size_t)cols / columns_of_unit(type) * 4 * unit;
+    size_t groups = ((size_t)rows + 15) / 16,
+           group = (size_t)cols / columns_of_unit(type) * 4 * unit;
     if (groups > PTRDIFF_MAX / group) return 0;
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
-    *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4), unit, group, NULL};
+    *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4),
+                     unit,          group,         NULL};
     t->data = tk_new(group * groups);
     if (t->data) return (tk_int)t;
     tk_delete(t);
@@ -189,9 +195,14 @@ void tk_row(const tk_tensor *t, int32_t row, float *out) {
         const uint8_t *block;
         switch (t->type) {
         case TK_F32: out[c] = ((const float *)quad)[16 * (size_t)c + (size_t)r]; break;
-        case TK_F16: out[c] = half_to_float(((const uint16_t *)quad)[16 * (size_t)c + (size_t)r]); break;
+        case TK_F16:
+            out[c] = half_to_float(((const uint16_t *)quad)[16 * (size_t)c + (size_t)r]);
+            break;
         case TK_BF16: {
-            union { uint32_t u; float f; } v = {(uint32_t)((const uint16_t *)quad)[16 * (size_t)c + (size_t)r] << 16};
+            union {
+                uint32_t u;
+                float f;
+            } v = {(uint32_t)((const uint16_t *)quad)[16 * (size_t)c + (size_t)r] << 16};
             out[c] = v.f;
             break;
         }

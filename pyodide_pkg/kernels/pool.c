@@ -21,12 +21,12 @@
 enum { SPINS = 4000 };
 
 static struct {
-    int32_t threads;      /* the caller included */
-    uint32_t round;       /* counts the pieces of work; changing it starts one */
-    uint32_t pending;     /* workers that are not done with it */
-    uint32_t busy;        /* whether somebody is using the pool */
+    int32_t threads;  /* the caller included */
+    uint32_t round;   /* counts the pieces of work; changing it starts one */
+    uint32_t pending; /* workers that are not done with it */
+    uint32_t busy;    /* whether somebody is using the pool */
     uint32_t closing;
-    uint32_t failed;      /* whether a worker died in the middle of its part */
+    uint32_t failed; /* whether a worker died in the middle of its part */
     tk_task task;
     void *argument;
 } pool = {1, 0, 0, 0, 0, 0, NULL, NULL};
@@ -85,7 +85,8 @@ static void begin_round(uint32_t workers) {
 
 static void end_round(void) {
     uint32_t left;
-    while ((left = __atomic_load_n(&pool.pending, __ATOMIC_SEQ_CST)) != 0) wait_for_change(&pool.pending, left);
+    while ((left = __atomic_load_n(&pool.pending, __ATOMIC_SEQ_CST)) != 0)
+        wait_for_change(&pool.pending, left);
 }
 
 /* Runs every part of a task. A task may be run again from the beginning: where a worker died, the
@@ -150,7 +151,10 @@ TK_EXPORT tk_int tk_threads(tk_int n) {
 
 #else
 
-typedef struct { int32_t index; uint32_t round; } tk_start;
+typedef struct {
+    int32_t index;
+    uint32_t round;
+} tk_start;
 
 static void *thread_main(void *argument) {
     tk_start start = *(tk_start *)argument;
@@ -184,9 +188,19 @@ TK_EXPORT tk_int tk_threads(tk_int n) {
 
 void tk_parallel(tk_task task, void *argument) { task(argument, 0, 1); }
 int32_t tk_pool_threads(void) { return 1; }
-TK_EXPORT tk_int tk_threads(tk_int n) { (void)n; return 1; }
+TK_EXPORT tk_int tk_threads(tk_int n) {
+    (void)n;
+    return 1;
+}
 TK_EXPORT tk_int tk_threads_alive(void) { return 1; }
-TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) { (void)index; (void)round; return 0; }
-TK_EXPORT tk_int tk_worker_failed(tk_int round) { (void)round; return 0; }
+TK_EXPORT tk_int tk_worker(tk_int index, tk_int round) {
+    (void)index;
+    (void)round;
+    return 0;
+}
+TK_EXPORT tk_int tk_worker_failed(tk_int round) {
+    (void)round;
+    return 0;
+}
 
 #endif

@@ -6,24 +6,27 @@
  * the position alone, so that a text continued, or begun again half-way, draws the same. */
 #include "numeric.h"
 
-enum { CHUNK = 256 };   /* floats added up in lanes before they go into a double */
+enum { CHUNK = 256 }; /* floats added up in lanes before they go into a double */
 
 /* Mirrored in thimble/sampling.py. */
 typedef struct {
     uint64_t seed;
     double temperature, top_p, min_p, repetition_penalty;
-    int64_t recent, bias_ids, bias_values;   /* addresses: int32 ids, int32 ids, floats */
+    int64_t recent, bias_ids, bias_values; /* addresses: int32 ids, int32 ids, floats */
     int32_t position, top_k, n_top, n_recent, n_bias, reserved;
 } tk_sampling;
 
 typedef struct {
     int32_t id, n_top;
-    float logprob, entropy;          /* of the model's own distribution, nats */
+    float logprob, entropy; /* of the model's own distribution, nats */
     int32_t top_ids[TK_MAX_TOP];
     float top_logprobs[TK_MAX_TOP];
 } tk_choice;
 
-typedef struct { float weight; int32_t id; } tk_candidate;
+typedef struct {
+    float weight;
+    int32_t id;
+} tk_candidate;
 
 static float max_of(const float *x, int32_t n) {
     v4f m = splat4(-__builtin_inff()), m1 = m, m2 = m, m3 = m;
@@ -61,7 +64,8 @@ static double total_of(const float *x, int32_t n) {
 
 /* w[i] = exp((x[i] - top) * scale); w has room for n rounded up to 4, x is readable that far. */
 static void exponentials(float *w, const float *x, int32_t n, float top, float scale) {
-    for (int32_t i = 0; i < n; i += 4) store4(w + i, exp4((load4(x + i) - splat4(top)) * splat4(scale)));
+    for (int32_t i = 0; i < n; i += 4)
+        store4(w + i, exp4((load4(x + i) - splat4(top)) * splat4(scale)));
 }
 
 /* Whether candidate a comes before b: larger weight first, then smaller id. */
@@ -101,7 +105,8 @@ static int32_t select_top(tk_candidate *out, const float *x, int32_t n, int32_t 
     for (int32_t i = 0; i < n; i++) {
         if (count < k) {
             out[count++] = (tk_candidate){x[i], i};
-            if (count == k) for (int32_t j = k / 2 - 1; j >= 0; j--) sift_down(out, k, j);
+            if (count == k)
+                for (int32_t j = k / 2 - 1; j >= 0; j--) sift_down(out, k, j);
         } else if (x[i] > out[0].weight) {
             out[0] = (tk_candidate){x[i], i};
             sift_down(out, k, 0);
@@ -130,7 +135,8 @@ static double moment_of(const float *weights, const float *logits, int32_t n, fl
 
 /* The model's own distribution: log-probability of an id, entropy, best alternatives. weights:
  * scratch of n rounded up to 4. Returns -1 where the logits hold a NaN or nothing finite. */
-static int describe(const float *logits, int32_t n, int32_t id, int32_t n_top, float *weights, tk_choice *out) {
+static int describe(const float *logits, int32_t n, int32_t id, int32_t n_top, float *weights,
+                    tk_choice *out) {
     float top = max_of(logits, n);
     exponentials(weights, logits, n, top, 1.0f);
     double total = total_of(weights, n);
@@ -158,7 +164,8 @@ static uint64_t mix64(uint64_t z) {
 
 /* Uniform in [0, 1), from seed and position. */
 static double uniform(uint64_t seed, int32_t position) {
-    uint64_t z = mix64(mix64(seed + 0x9e3779b97f4a7c15ull) + ((uint64_t)position + 1) * 0x9e3779b97f4a7c15ull);
+    uint64_t z = mix64(mix64(seed + 0x9e3779b97f4a7c15ull) +
+                       ((uint64_t)position + 1) * 0x9e3779b97f4a7c15ull);
     return (double)(z >> 11) * 0x1p-53;
 }
 
@@ -192,7 +199,10 @@ static void adjust(float *logits, int32_t n, const tk_sampling *s) {
 /* A weight's bin: its leading bits, which are ordered as weights of 0 to 1 are. */
 enum { BINS = 2048 };
 TK_INLINE int32_t bin_of(float weight) {
-    union { float f; uint32_t u; } v = {weight};
+    union {
+        float f;
+        uint32_t u;
+    } v = {weight};
     return (int32_t)(v.u >> 19);
 }
 
@@ -204,7 +214,8 @@ static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
     for (int32_t i = 0; i < n; i++) mass[bin_of(c[i].weight)] += (double)c[i].weight;
     double above = 0.0;
     int32_t edge = BINS - 1, sure = 0, maybe = 0;
-    while (edge > 0 && (above + mass[edge] < wanted || above + mass[edge] <= 0.0)) above += mass[edge--];
+    while (edge > 0 && (above + mass[edge] < wanted || above + mass[edge] <= 0.0))
+        above += mass[edge--];
     for (int32_t i = 0; i < n; i++)
         if (bin_of(c[i].weight) > edge) swap(c + sure++, c + i);
     for (int32_t i = sure; i < n; i++)
@@ -248,7 +259,8 @@ static int32_t draw_all(const float *w, int32_t n, double u) {
                 if (w[i] > 0.0f) last = i;
                 if (sum > target) return i;
             }
-        else if (next > sum) last = at + size - 1;
+        else if (next > sum)
+            last = at + size - 1;
         sum = next;
     }
     while (last > 0 && !(w[last] > 0.0f)) last--;
@@ -266,13 +278,16 @@ static int32_t draw_from(const tk_candidate *c, int32_t n, double u) {
 }
 
 /* Bytes of scratch that sampling over n logits takes. */
-TK_EXPORT tk_int tk_sample_scratch(tk_int n) { return (n + 4) * (tk_int)(2 * sizeof(float) + sizeof(tk_candidate)); }
+TK_EXPORT tk_int tk_sample_scratch(tk_int n) {
+    return (n + 4) * (tk_int)(2 * sizeof(float) + sizeof(tk_candidate));
+}
 
 TK_EXPORT tk_int tk_choice_bytes(void) { return sizeof(tk_choice); }
 
 /* Chooses one token from logits [n padded to 4]. Returns 0, or -1 where they hold a NaN or leave
  * nothing to choose from. */
-TK_EXPORT tk_int tk_sample(tk_int logits_at, tk_int count, tk_int sampling, tk_int scratch, tk_int choice) {
+TK_EXPORT tk_int tk_sample(tk_int logits_at, tk_int count, tk_int sampling, tk_int scratch,
+                           tk_int choice) {
     const float *logits = (const float *)logits_at, *base = logits;
     const tk_sampling *s = (const tk_sampling *)sampling;
     tk_choice *out = (tk_choice *)choice;
@@ -302,20 +317,23 @@ TK_EXPORT tk_int tk_sample(tk_int logits_at, tk_int count, tk_int sampling, tk_i
 
 /* Computes n tokens and chooses the next: see tk_forward and tk_sample, whose errors come back as
  * they are. */
-TK_EXPORT tk_int tk_step(tk_int session, tk_int ids, tk_int n, tk_int logits, tk_int sampling, tk_int scratch, tk_int choice) {
+TK_EXPORT tk_int tk_step(tk_int session, tk_int ids, tk_int n, tk_int logits, tk_int sampling,
+                         tk_int scratch, tk_int choice) {
     tk_int bad = n ? tk_forward(session, ids, n, 0, logits) : 0;
     if (bad) return bad;
-    return tk_sample(logits, ((const tk_session *)session)->model->n_vocab, sampling, scratch, choice);
+    return tk_sample(logits, ((const tk_session *)session)->model->n_vocab, sampling, scratch,
+                     choice);
 }
 
 /* Describes one id per row of logits [rows][n padded to 4]: how a given text is read. Returns 0, or
  * -1 - the row whose logits are not usable. */
-TK_EXPORT tk_int tk_describe(tk_int logits_at, tk_int count, tk_int rows, tk_int ids, tk_int n_top, tk_int scratch, tk_int choices) {
+TK_EXPORT tk_int tk_describe(tk_int logits_at, tk_int count, tk_int rows, tk_int ids, tk_int n_top,
+                             tk_int scratch, tk_int choices) {
     const float *logits = (const float *)logits_at;
     size_t room = ((size_t)count + 3) & ~(size_t)3;
     for (tk_int r = 0; r < rows; r++)
-        if (describe(logits + (size_t)r * room, (int32_t)count, ((const int32_t *)ids)[r], (int32_t)n_top,
-                     (float *)scratch, (tk_choice *)choices + r))
+        if (describe(logits + (size_t)r * room, (int32_t)count, ((const int32_t *)ids)[r],
+                     (int32_t)n_top, (float *)scratch, (tk_choice *)choices + r))
             return -1 - r;
     return 0;
 }

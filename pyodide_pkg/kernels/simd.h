@@ -41,9 +41,7 @@ TK_INLINE v8s splat_pair(const int16_t *p) {
 }
 
 /* Eight signed bytes, widened. */
-TK_INLINE v8s widen8(const int8_t *p) {
-    return __builtin_convertvector(*(const v8c_any *)p, v8s);
-}
+TK_INLINE v8s widen8(const int8_t *p) { return __builtin_convertvector(*(const v8c_any *)p, v8s); }
 
 /* Lane i is a[2i] b[2i] + a[2i+1] b[2i+1]. */
 TK_INLINE v4i dot_pairs(v8s a, v8s b) {

@@ -20,17 +20,17 @@
 typedef intptr_t tk_int;
 
 enum { TK_ABI_VERSION = 1 };
-enum { TK_BATCH = 32 };      /* tokens that pass through the layers together */
-enum { TK_QK = 32 };         /* values that share one scale, in weights and activations */
-enum { TK_MAX_TOP = 64 };    /* alternatives that a sampling step can report */
+enum { TK_BATCH = 32 };   /* tokens that pass through the layers together */
+enum { TK_QK = 32 };      /* values that share one scale, in weights and activations */
+enum { TK_MAX_TOP = 64 }; /* alternatives that a sampling step can report */
 enum { TK_MAX_THREADS = 16 };
 
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
 
-/* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c): block
- * b of quad q lies at data + (q / 4) group_bytes + (4 b + q % 4) unit. Rows are padded to groups with
- * zeros; products write whole quads. */
+/* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c):
+ * block b of quad q lies at data + (q / 4) group_bytes + (4 b + q % 4) unit. Rows are padded to
+ * groups with zeros; products write whole quads. */
 typedef struct {
     int32_t type, rows, cols, quads;
     size_t unit, group_bytes;
@@ -43,9 +43,18 @@ TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
 
 /* Which tensor is which; the order is mirrored in thimble/kernel.py. */
 enum {
-    TK_TOKEN_EMBD, TK_OUTPUT_NORM, TK_OUTPUT,              /* once */
-    TK_ATTN_NORM, TK_ATTN_Q, TK_ATTN_K, TK_ATTN_V, TK_ATTN_OUTPUT,
-    TK_FFN_NORM, TK_FFN_GATE, TK_FFN_UP, TK_FFN_DOWN,      /* per layer */
+    TK_TOKEN_EMBD,
+    TK_OUTPUT_NORM,
+    TK_OUTPUT, /* once */
+    TK_ATTN_NORM,
+    TK_ATTN_Q,
+    TK_ATTN_K,
+    TK_ATTN_V,
+    TK_ATTN_OUTPUT,
+    TK_FFN_NORM,
+    TK_FFN_GATE,
+    TK_FFN_UP,
+    TK_FFN_DOWN, /* per layer */
     TK_SLOTS
 };
 enum { TK_LAYER_SLOTS = TK_SLOTS - TK_ATTN_NORM };
@@ -55,27 +64,27 @@ typedef struct {
     int32_t n_layers, dim, n_heads, n_kv_heads, head_dim, hidden_dim, n_vocab, rope_dim;
     int32_t rope_interleaved;
     float norm_eps, attn_scale;
-    double *rope_freq;                    /* [rope_dim / 2], radians a position */
+    double *rope_freq; /* [rope_dim / 2], radians a position */
     tk_tensor *globals[TK_ATTN_NORM];
-    tk_tensor **layers;                   /* [n_layers][TK_LAYER_SLOTS] */
+    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS] */
 } tk_model;
 
 /* Activations of up to TK_BATCH tokens in the two forms that products read. */
 typedef struct {
-    const float *f;     /* [tokens][cols] */
-    int16_t *q;         /* [tokens][cols]: rounded to 8 bits, widened to 16 once */
-    float *scale;       /* [tokens][cols / TK_QK] */
-    int32_t *sum;       /* [tokens][cols / TK_QK]: sum of q in the block */
+    const float *f; /* [tokens][cols] */
+    int16_t *q;     /* [tokens][cols]: rounded to 8 bits, widened to 16 once */
+    float *scale;   /* [tokens][cols / TK_QK] */
+    int32_t *sum;   /* [tokens][cols / TK_QK]: sum of q in the block */
     int32_t tokens, cols, quantized;
 } tk_act;
 
 /* A sequence: its keys and values, and the scratch that computing its next tokens takes. */
 typedef struct {
     const tk_model *model;
-    int32_t capacity, n_past;             /* positions; capacity is a multiple of 4 */
-    float *keys;      /* [n_layers][n_kv_heads][capacity / 4][head_dim][4]: lane is position */
-    float *values;    /* [n_layers][n_kv_heads][capacity][head_dim] */
-    float *scores;    /* [TK_MAX_THREADS][capacity] */
+    int32_t capacity, n_past; /* positions; capacity is a multiple of 4 */
+    float *keys;   /* [n_layers][n_kv_heads][capacity / 4][head_dim][4]: lane is position */
+    float *values; /* [n_layers][n_kv_heads][capacity][head_dim] */
+    float *scores; /* [TK_MAX_THREADS][capacity] */
     float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;
     int16_t *act_q;
     float *act_scale;
@@ -83,7 +92,7 @@ typedef struct {
 } tk_session;
 
 /* memory.c */
-void *tk_new(size_t bytes);               /* 64-byte aligned, zeroed; NULL when there is none */
+void *tk_new(size_t bytes); /* 64-byte aligned, zeroed; NULL when there is none */
 void tk_delete(void *p);
 void tk_move(void *dst, const void *src, size_t bytes);
 
