@@ -189,7 +189,8 @@ export class LiveSession extends EventTarget {
       (error: unknown) => {
         if (writing.measures.tokens === 0) this.writing = before; // nothing came: keep what was
         if (!abort.signal.aborted) this.#fail(error);
-        else this.#become(this.isOpen ? "stopped" : "loading");
+        else if (!this.isOpen) this.#become("loading");
+        else this.#become(writing.finishReason === null ? "stopped" : "finished");
       },
     );
     await this.#running;
