@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -97,13 +98,29 @@ class SiteError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A file of the site in one content coding."""
+
+    path: Path
+    stat: os.stat_result
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """One file of the site and the precompressed copies beside it."""
 
-    files: dict[str, Path]
-    """From content coding to file; `identity` is always there."""
+    copies: dict[str, Copy]
+    """From content coding to copy; `identity` is always there."""
     media_type: str
     cache_control: str
+
+
+def _copy(path: Path) -> Copy:
+    # The tag is of the bytes that are sent: the same content may be packed another way some day.
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    return Copy(path, path.stat(), f'"{digest}"')
 
 
 class Site:
@@ -122,13 +139,13 @@ class Site:
 
     def _add(self, path: Path) -> None:
         name = path.relative_to(self.folder).as_posix()
-        files = {"identity": path}
+        copies = {"identity": _copy(path)}
         for coding, suffix in SUFFIXES.items():
-            copy = path.with_name(path.name + suffix)
-            if copy.is_file():
-                files[coding] = copy
+            packed = path.with_name(path.name + suffix)
+            if packed.is_file():
+                copies[coding] = _copy(packed)
         self.assets[name] = Asset(
-            files=files,
+            copies=copies,
             media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
             cache_control=IMMUTABLE if name.startswith("assets/") else REVALIDATE,
         )
@@ -197,15 +214,9 @@ def negotiate(accept: str | None, available: Sequence[str]) -> str:
     return best
 
 
-@lru_cache(maxsize=4096)
-def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
 @lru_cache(maxsize=64)
-def _small_body(path: Path, _mtime_ns: int, _size: int) -> bytes:
-    return path.read_bytes()
+def _small_body(copy: Copy) -> bytes:
+    return copy.path.read_bytes()
 
 
 SMALL = 512 * 1024
@@ -227,27 +238,21 @@ def send_asset(request: Request, asset: Asset) -> Response:
     coding = (
         "identity"
         if ranged  # a range of a compressed copy would be a range of other bytes
-        else negotiate(request.headers.get("accept-encoding"), tuple(asset.files))
+        else negotiate(request.headers.get("accept-encoding"), tuple(asset.copies))
     )
-    path = asset.files[coding]
-    stat = path.stat()
-    suffix = "" if coding == "identity" else f"-{coding}"
-    identity = asset.files["identity"]
-    identity_stat = identity.stat()
-    digest = _digest(identity, identity_stat.st_mtime_ns, identity_stat.st_size)
-    etag = f'"{digest}{suffix}"'
-    headers = {"ETag": etag, "Cache-Control": asset.cache_control, **EMBED_HEADERS}
-    if len(asset.files) > 1:
+    copy = asset.copies[coding]
+    headers = {"ETag": copy.etag, "Cache-Control": asset.cache_control, **EMBED_HEADERS}
+    if len(asset.copies) > 1:
         headers["Vary"] = "Accept-Encoding"
-    if not_modified(request, etag):
+    if not_modified(request, copy.etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Type"] = asset.media_type
     if coding != "identity":
         headers["Content-Encoding"] = coding
-    if stat.st_size <= SMALL and not ranged:
+    if copy.stat.st_size <= SMALL and not ranged:
         headers["Accept-Ranges"] = "bytes"
-        return Response(_small_body(path, stat.st_mtime_ns, stat.st_size), headers=headers)
-    return FileResponse(path, headers=headers, stat_result=stat)
+        return Response(_small_body(copy), headers=headers)
+    return FileResponse(copy.path, headers=headers, stat_result=copy.stat)
 
 
 def send_page(request: Request, html: bytes) -> Response:
@@ -274,12 +279,12 @@ def _holder(request: Request) -> SiteHolder:
     return holder
 
 
-def home(request: Request) -> Response:
+async def home(request: Request) -> Response:
     """The playground."""
     return send_page(request, _holder(request).page("page.html"))
 
 
-def file(request: Request) -> Response:
+async def file(request: Request) -> Response:
     """Any file of the built site."""
     asset = _holder(request).get().assets.get(request.url.path.removeprefix("/"))
     if asset is None:
@@ -287,7 +292,7 @@ def file(request: Request) -> Response:
     return send_asset(request, asset)
 
 
-def models(request: Request) -> Response:
+async def models(request: Request) -> Response:
     """The models that this server offers."""
     build = _holder(request).get().build
     wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "default")
@@ -299,7 +304,7 @@ def models(request: Request) -> Response:
     return JSONResponse(body, headers={"Cache-Control": REVALIDATE, **EMBED_HEADERS})
 
 
-def healthz(request: Request) -> Response:
+async def healthz(request: Request) -> Response:
     """Whether this server can do its work."""
     build = _holder(request).get().build
     body = {"status": "ok", "version": build["version"], "build": build["build"]}
