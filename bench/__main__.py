@@ -17,13 +17,13 @@ from typing import Any
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chart, machine, measure, micro, models, report, site
+from bench import chart, machine, measure, micro, models, profile, report, site
 from bench.browser import Server, launched
 from bench.results import Results
 from tools.fingerprint import ROOT
 
 DOCS = ROOT / "docs" / "bench"
-PARTS = ("decode", "prompt", "start", "memory", "native", "micro")
+PARTS = ("decode", "prompt", "start", "memory", "native", "micro", "profile")
 QUICK_TOKENS = 48
 
 
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
 
 def run(options: argparse.Namespace, arguments: list[str]) -> Results:
     """Measure what was asked for."""
-    wanted = [(s, e) for s in options.shapes for e in options.chosen_encodings]
+    wanted = _pairs(options)
     # Starting takes the 15M model while the site has no default one.
     stand_in = (models.SHAPES["15M"], models.ENCODINGS["Q8_0"])
     build = site.assemble(wanted if stand_in in wanted else [*wanted, stand_in])
@@ -101,6 +101,10 @@ def run(options: argparse.Namespace, arguments: list[str]) -> Results:
     finally:
         server.close()
     return results
+
+
+def _pairs(options: argparse.Namespace) -> list[tuple[models.Shape, models.Encoding]]:
+    return [(s, e) for s in options.shapes for e in options.chosen_encodings]
 
 
 def _measure(
@@ -132,16 +136,19 @@ def _measure(
             rates = measure.Rates(
                 browser, server, *llama, options.runs, limit, options.only == "native"
             )
-            for shape in options.shapes:
-                for encoding in options.chosen_encodings:
-                    rates.measure(results, shape, encoding)
-                    results.about["load"].append(machine.load())
+            for shape, encoding in _pairs(options):
+                rates.measure(results, shape, encoding)
+                results.about["load"].append(machine.load())
         if asked("micro"):
             if options.only == "micro":
                 measure.measure_limits(results, browser, server, options.runs)
             missing = micro.measure_micro(results, browser, server, options.runs)
             if missing:
                 results.about["micro_missing"] = missing
+        if asked("profile"):
+            for shape, encoding in _pairs(options):
+                measure.tell(f"profile, {shape.name} {encoding.name}")
+                profile.measure_profile(results, browser, server, shape, encoding)
         if asked("memory"):
             shapes = [shape for shape in options.shapes if shape.name != "0.26M"]
             measure.measure_memory(results, browser, server, shapes, min(3, options.runs))

@@ -96,33 +96,33 @@ class RunnerPage:
 
     def __init__(self, browser: Browser, address: str, runner: str, threads: int = 1) -> None:
         self._context = browser.new_context()
-        self._page: Page = self._context.new_page()
+        self.page: Page = self._context.new_page()
         query = f"runner={runner}"
         if runner.startswith("thimble"):
             # Thimble takes the threads that a page may have: one without isolation, else as many
             # as the machine says it has cores.
             query += "" if threads > 1 else "&isolated=0"
-            self._page.add_init_script(CORES % threads)
-        self._page.goto(f"{address}/bench/runner.html?{query}")
-        self._page.wait_for_function("window.bench")
+            self.page.add_init_script(CORES % threads)
+        self.page.goto(f"{address}/bench/runner.html?{query}")
+        self.page.wait_for_function("window.bench")
 
     def load(self, model: ModelSpec, threads: int) -> str | None:
         """Load a model; returns why not, where that is known."""
-        words: str | None = self._page.evaluate(
+        words: str | None = self.page.evaluate(
             "([model, threads]) => bench.load(model, threads)", [asdict(model), threads]
         )
         return words
 
     def generate(self, prompt: tuple[str, list[int]], tokens: int) -> dict[str, float]:
         text, ids = prompt
-        sample: dict[str, float] = self._page.evaluate(
+        sample: dict[str, float] = self.page.evaluate(
             "([prompt, tokens]) => bench.generate(prompt, tokens)",
             [{"text": text, "ids": ids}, tokens],
         )
         return sample
 
     def limits(self, n_bytes: int, rounds: int, repeats: int) -> dict[str, list[float]]:
-        found: dict[str, list[float]] = self._page.evaluate(
+        found: dict[str, list[float]] = self.page.evaluate(
             "([bytes, rounds, repeats]) => bench.readBytes(bytes, rounds, repeats)",
             [n_bytes, rounds, repeats],
         )
@@ -130,7 +130,7 @@ class RunnerPage:
 
     def products(self, repeats: int) -> list[dict[str, Any]]:
         """Micro-benchmarks of the kernels."""
-        found: list[dict[str, Any]] = self._page.evaluate("(n) => bench.products(n)", repeats)
+        found: list[dict[str, Any]] = self.page.evaluate("(n) => bench.products(n)", repeats)
         return found
 
     def close(self) -> None:
@@ -168,6 +168,11 @@ class NativeRunner:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         self._process.wait(30)
+
+
+def reason(error: Exception) -> str:
+    """An error's first line, without what the driver says of itself."""
+    return str(error).strip().partition("\n")[0].removeprefix("Page.evaluate: ")
 
 
 @contextlib.contextmanager

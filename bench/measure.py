@@ -23,6 +23,7 @@ from bench.browser import (
     Server,
     first_visit,
     peak_memory,
+    reason,
     renderer_processes,
     visits,
 )
@@ -153,7 +154,7 @@ class Rates:
             runner.close()  # it may still be at it
 
     def _give_up(self, rate: Rate, error: Exception) -> None:
-        rate.missing = str(error).strip().partition("\n")[0]
+        rate.missing = reason(error)
         tell(f"{rate.runner} {rate.model} {rate.encoding}: {rate.missing}")
 
 
@@ -210,7 +211,7 @@ def _visit(
             if keep:
                 starts[runner, visit].samples.append(sample)
     except (Error, BenchError) as error:
-        words = str(error).strip().partition("\n")[0]
+        words = reason(error)
         for visit in (1, 2):
             starts[runner, visit].missing = words
         tell(f"start of {runner}: {words}")
@@ -227,7 +228,7 @@ def measure_playground(
     try:
         requests = first_visit(playwright, server, f"{_query(model)}&isolated=0")
     except (Error, BenchError) as error:
-        start.missing = str(error).strip().partition("\n")[0]
+        start.missing = reason(error)
         return
     size = sum(one["bytes"] for one in requests)
     bare = size - sum(one["bytes"] for one in requests if one["path"].endswith(".gguf"))
@@ -255,7 +256,7 @@ def measure_memory(
                 try:
                     peak = _peak(browser, server, runner, shape, encoding)
                 except (Error, BenchError) as error:
-                    memory.missing = str(error).strip().partition("\n")[0]
+                    memory.missing = reason(error)
                     break
                 if peak is None:
                     memory.missing = "this system does not tell"
@@ -289,18 +290,19 @@ def measure_limits(results: Results, browser: Browser, server: Server, runs: int
     results.limits += [Limit("page", what, values) for what, values in found.items()]
     library = ctypes.CDLL(str(build_probe("native", FOLDER / "probe.so")))
     size = ctypes.c_ssize_t
-    for name in ("probe_read", "probe_products", "probe_products_a_round"):
-        getattr(library, name).restype = size
     data = np.ones(PROBE_BYTES, np.uint8)
-    products = PROBE_ROUNDS * int(library.probe_products_a_round())
-    results.limits += [
-        Limit("native", "read", _repeat(
-            runs, PROBE_BYTES, lambda: library.probe_read(size(data.ctypes.data), size(data.nbytes))
-        )),
-        Limit("native", "products", _repeat(
-            runs, products, lambda: library.probe_products(size(PROBE_ROUNDS))
-        )),
-    ]  # fmt: skip
+
+    def call(name: str, *arguments: int) -> int:
+        function = library[f"probe_{name}"]
+        function.restype = size
+        return int(function(*map(size, arguments)))
+
+    def rounds(name: str) -> Limit:
+        work = PROBE_ROUNDS * call(f"{name}_a_round")
+        return Limit("native", name, _repeat(runs, work, lambda: call(name, PROBE_ROUNDS)))
+
+    read = _repeat(runs, PROBE_BYTES, lambda: call("read", data.ctypes.data, data.nbytes))
+    results.limits += [Limit("native", "read", read), rounds("products"), rounds("floats")]
 
 
 def _repeat(runs: int, work: int, do: Callable[[], object]) -> list[float]:

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 from playwright.sync_api import Browser, Error
 
-from bench.browser import RunnerPage, Server
+from bench.browser import RunnerPage, Server, reason
 from bench.results import Micro, Results
 from thimble.kernel import BATCH, Scratch, default_kernel
 from thimble.tensor_types import F16, F32, Q4_0, Q8_0
@@ -27,7 +27,7 @@ def measure_micro(results: Results, browser: Browser, server: Server, runs: int)
     try:
         results.micro += [Micro(where="page", **one) for one in page.products(runs)]
     except Error as error:
-        missing = str(error).strip().partition("\n")[0]
+        missing = reason(error)
     finally:
         page.close()
     results.micro += native(runs)

@@ -54,8 +54,8 @@ class Llama:
 
     def write(self) -> None:
         graph, shape = self.graph, self.shape
-        ids = graph.input("input_ids", "int64", ("batch", "tokens"))
-        mask = graph.input("attention_mask", "int64", ("batch", "total"))
+        ids = graph.input("input_ids", "int64", ("batch_size", "tokens"))
+        mask = graph.input("attention_mask", "int64", ("batch_size", "total"))
         last, total = self._lengths(mask)
         table = self.rng.standard_normal((shape.vocab, shape.dim), np.float32)
         x = graph.node("Gather", graph.constant("embedding", table), ids, axis=0)
@@ -70,7 +70,7 @@ class Llama:
         end = graph.node("Gather", normed, graph.constant("last", np.array([-1])), axis=1)
         logits = self.product(end, "head", shape.vocab, shape.dim, FIRST_WORD)
         graph.node("Identity", logits, outputs=("logits",))
-        graph.output("logits", "float32", ("batch", "one", shape.vocab))
+        graph.output("logits", "float32", ("batch_size", "one", shape.vocab))
 
     def _lengths(self, mask: str) -> tuple[str, str]:
         """The last position of each sequence and the length of all, as the attention wants them."""
@@ -97,10 +97,12 @@ class Llama:
         value = self.product(x, f"{layer}.v", shape.kv_dim, shape.dim)
         past, present = [], []
         for name in ("key", "value"):
-            dims = ("batch", shape.kv_heads, f"{name}_tokens", shape.head_dim)
+            dims = ("batch_size", shape.kv_heads, f"{name}_tokens", shape.head_dim)
             past.append(graph.input(f"past_key_values.{layer}.{name}", "float32", dims))
             present.append(f"present.{layer}.{name}")
-            graph.output(present[-1], "float32", ("batch", shape.kv_heads, "all", shape.head_dim))
+            graph.output(
+                present[-1], "float32", ("batch_size", shape.kv_heads, "all", shape.head_dim)
+            )
         mixed = graph.node(
             MS + "GroupQueryAttention", query, key, value, *past, *common,
             outputs=(f"{layer}.mixed", *present),

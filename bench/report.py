@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.goals import Row, number, rows
-from bench.results import Results, Spread
+from bench.results import Micro, Results, Spread
 
 Table = list[tuple[str, ...]]
 
@@ -23,6 +23,11 @@ NAMES = {
     "playground": "Thimble's playground",
 }
 """How runners are called in tables."""
+
+FLOATS = ("F32", "F16", "BF16")
+
+PLACES = ("kernels", "Python", "calls", "JavaScript", "messages", "garbage collector", "browser")
+"""Of a profile; see profile.py."""
 
 
 def runner_name(runner: str) -> str:
@@ -86,14 +91,21 @@ def memory_table(results: Results) -> Table:
     return table
 
 
+LIMITS = {
+    "read": "memory read, GB/s",
+    "products": "16-bit multiply-adds, billions/s",
+    "floats": "single-precision multiply-adds, billions/s",
+}
+
+
 def limit_table(results: Results) -> Table:
     """The machine's limits, and what they mean for decoding: all weights are read every token."""
-    table: Table = [("", "memory read, GB/s", "16-bit multiply-adds, billions/s")]
+    table: Table = [("one thread", *LIMITS.values())]
     for where in ("page", "native"):
-        read, products = results.limit(where, "read"), results.limit(where, "products")
-        if read and products:
-            cells = (spread(_scaled(read, 1e-9)), spread(_scaled(products, 1e-9)))
-            table.append(("in the page, one thread" if where == "page" else where, *cells))
+        found = [results.limit(where, what) for what in LIMITS]
+        cells = [spread(limit and _scaled(limit, 1e-9)) for limit in found]
+        if any(found):
+            table.append((where, *cells))
     return table
 
 
@@ -112,18 +124,48 @@ def ceiling_table(results: Results) -> Table:
     return table
 
 
+IN_CACHE = 4 << 20
+"""Bytes of a matrix up to which its weights need not come from memory each time."""
+
+
 def micro_table(results: Results) -> Table:
-    table: Table = [("", "kernel", "matrix", "tokens", "multiply-adds, billions/s", "read, GB/s")]
+    table: Table = [
+        ("", "kernel", "matrix", "tokens", "multiply-adds, billions/s", "limit", "of the limit")
+    ]
     for one in results.micro:
         found = Spread.of([value / 1e9 for value in one.values])
+        most = roof(results, one)
         if found is None:
             continue
-        products = one.rows * one.cols * one.tokens
-        read = found.median * one.bytes / products
+        limit, share = "–", "–"
+        if most is not None:
+            limit, share = number(most / 1e9), f"{100e9 * found.median / most:.0f}%"
         table.append((
             one.where, one.encoding, f"{one.rows} × {one.cols}", str(one.tokens), spread(found),
-            number(read),
+            limit, share,
         ))  # fmt: skip
+    return table
+
+
+def roof(results: Results, one: Micro) -> float | None:
+    """What the machine allows: its multiplications, and for a matrix that no cache holds, reading
+    it once for every `tokens` activations."""
+    products = results.limit(one.where, "floats" if one.encoding in FLOATS else "products")
+    read = results.limit(one.where, "read")
+    if products is None or read is None:
+        return None
+    if one.bytes <= IN_CACHE:
+        return products.median
+    return min(products.median, read.median * one.rows * one.cols * one.tokens / one.bytes)
+
+
+def profile_table(results: Results) -> Table:
+    """Where a decoding's time went in Thimble's worker."""
+    table: Table = [("model", "µs a token", *PLACES)]
+    for one in results.profiles:
+        each = 1000 * one.sample["decodeMs"] / max(1, one.sample["tokens"] - 1)
+        shares = (f"{100 * one.places.get(name, 0):.1f}%" for name in PLACES)
+        table.append((f"{one.model} {one.encoding}", number(each), *shares))
     return table
 
 
@@ -152,6 +194,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("The machine's limits", limit_table(results)),
         ("Decoding beside reading the file", ceiling_table(results)),
         ("Kernels", micro_table(results)),
+        ("Thimble's worker while decoding", profile_table(results)),
     ):
         if len(table) > 1:
             yield title, table

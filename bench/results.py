@@ -107,6 +107,20 @@ class Micro:
 
 
 @dataclass(slots=True)
+class Profile:
+    """Where one decoding's time went in the worker."""
+
+    model: str
+    encoding: str
+    sample: dict[str, float]
+    """As a rate's."""
+    places: dict[str, float]
+    """Share of the time, waiting left out."""
+    functions: list[list[Any]]
+    """[place, name, share], the largest first."""
+
+
+@dataclass(slots=True)
 class Results:
     """Everything of one run."""
 
@@ -117,6 +131,7 @@ class Results:
     memory: list[Memory] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
     micro: list[Micro] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def rate(self, model: str, encoding: str, runner: str, threads: int = 1) -> Rate | None:
@@ -160,6 +175,7 @@ class Results:
             memory=[Memory(**one) for one in data["memory"]],
             limits=[Limit(**one) for one in data["limits"]],
             micro=[Micro(**one) for one in data["micro"]],
+            profiles=[Profile(**one) for one in data["profiles"]],
             models=data["models"],
         )
 

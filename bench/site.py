@@ -91,7 +91,10 @@ def build_bundles() -> Path:
     return made
 
 
-PROBE_EXPORTS = ("probe_buffer", "probe_read", "probe_products", "probe_products_a_round")
+PROBE_EXPORTS = (
+    "probe_buffer", "probe_read", "probe_products", "probe_products_a_round", "probe_floats",
+    "probe_floats_a_round",
+)  # fmt: skip
 
 
 def build_probe(target_name: str, made: Path) -> Path:

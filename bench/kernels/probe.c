@@ -1,4 +1,4 @@
-/* The machine's own limits: bytes read a second, and multiply-adds a second out of registers.
+/* The machine's own limits: bytes read a second, and multiply-adds a second in registers.
  *
  * The same source natively and as WebAssembly. Both work on 128-bit vectors, as the kernels do. */
 #include <stddef.h>
@@ -8,6 +8,7 @@
 
 typedef int32_t v4i __attribute__((vector_size(16)));
 typedef int16_t v8s __attribute__((vector_size(16)));
+typedef float v4f __attribute__((vector_size(16)));
 typedef int64_t v2l __attribute__((vector_size(16)));
 
 enum { STREAMS = 8 };
@@ -39,8 +40,9 @@ EXPORT intptr_t probe_read(intptr_t at, intptr_t bytes) {
     return (intptr_t)(total[0] + total[1]);
 }
 
-/* Multiply-adds of one round of `probe_products`. */
+/* Multiply-adds of one round of `probe_products`, and of `probe_floats`. */
 EXPORT intptr_t probe_products_a_round(void) { return STREAMS * 8; }
+EXPORT intptr_t probe_floats_a_round(void) { return STREAMS * 4; }
 
 /* Multiplies and adds in registers: four vectors with two, which change every round, or the
  * compiler would multiply once. Returns the sum, so that all of it is needed. */
@@ -60,4 +62,23 @@ EXPORT intptr_t probe_products(intptr_t rounds) {
     v4i total = {0};
     for (int s = 0; s < STREAMS; s++) total += sums[s];
     return total[0] + total[1] + total[2] + total[3];
+}
+
+/* The same in single precision, multiplied and added one after the other as the kernels must. */
+EXPORT intptr_t probe_floats(intptr_t rounds) {
+    static volatile float seed = 1.0f;
+    v4f a[4], b[2];
+    for (int i = 0; i < 4; i++) {
+        for (int s = 0; s < 4; s++) a[s][i] = seed * (float)(s + i);
+        for (int s = 0; s < 2; s++) b[s][i] = seed * (float)(s - i);
+    }
+    v4f sums[STREAMS] = {{0}};
+    for (intptr_t n = 0; n < rounds; n++) {
+        for (int s = 0; s < STREAMS; s++) sums[s] += a[s % 4] * b[s / 4];
+        b[0] += a[0];
+        b[1] -= a[1];
+    }
+    v4f total = {0};
+    for (int s = 0; s < STREAMS; s++) total += sums[s];
+    return (total[0] + total[1] + total[2] + total[3]) > 0.0f;
 }
