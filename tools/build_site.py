@@ -24,7 +24,7 @@ import click
 import build_archive
 import build_bytecode
 import build_kernels
-from tools import compress, models, pyodide_core, size_report
+from tools import compress, models, pyodide_core, size_report, stdlib
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
     BUILD,
@@ -91,9 +91,9 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         "pyodide": f"assets/{pyodide.name}/",
         "pyodide_version": pyodide_core.version(),
         # What the worker fetches before the engine runs, unpacked: its progress bar's whole.
-        "pyodide_bytes": sum(
-            path.stat().st_size for path in pyodide.iterdir() if not path.name.startswith("numpy-")
-        ),
+        "pyodide_bytes": sum(path.stat().st_size for path in size_report.needed(pyodide)),
+        "engine": f"assets/{pyodide.name}/{wheel.name}",
+        "library": f"assets/{pyodide.name}/{stdlib.WHOLE}",
         "numpy": has_numpy,
         "assets": dict(sorted(assets.items())),
         "models": listings,

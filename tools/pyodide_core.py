@@ -15,10 +15,11 @@ from typing import Any
 
 from pyodide_lock.cli import main as lockfile_command
 
+from tools import stdlib
 from tools.fingerprint import BUILD, ROOT, digest_file
 
 NPM = ROOT / "web" / "node_modules" / "pyodide"
-CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 LOCK = "pyodide-lock.json"
 RELEASES = "https://cdn.jsdelivr.net/pyodide/v{version}/full/{file_name}"
 DOWNLOADS = BUILD / "downloads"
@@ -35,6 +36,7 @@ def copy_core(folder: Path, engine: Path, mirror: Path | None) -> bool:
     folder.mkdir(parents=True)
     for name in CORE:
         shutil.copyfile(NPM / name, folder / name)
+    stdlib.write_archives(folder, NPM, engine)
     shutil.copyfile(engine, folder / engine.name)
     original = json.loads((NPM / LOCK).read_text(encoding="utf-8"))
     numpy = _numpy(original["packages"]["numpy"], mirror)
@@ -64,6 +66,11 @@ def _write_lock(folder: Path, engine: Path, lock: dict[str, Any]) -> None:
     result = json.loads(made.read_text(encoding="utf-8"))
     result.pop("tool", None)
     result["info"].pop("version", None)
+    # Pyodide's tool finds out by the sources what can be imported; the page gets none.
+    slim = stdlib.write_engine(folder, folder / engine.name)
+    for entry in result["packages"].values():
+        if entry["file_name"] == slim.name:
+            entry["sha256"] = digest_file(slim)
     for entry in result["packages"].values():
         entry.pop("tool", None)
     made.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")

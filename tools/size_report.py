@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from tools import stdlib
 from tools.compress import CODINGS, transfer_size
 from tools.fingerprint import BUILD
 
@@ -18,13 +19,19 @@ def first_visit(site: Path) -> list[Path]:
     build = json.loads((site / "build.json").read_text(encoding="utf-8"))
     files = [site / "build.json"]
     files += [site / name for name in build["assets"].values()]
-    files += [
-        path
-        for path in sorted((site / build["pyodide"]).iterdir())
-        if path.suffix not in CODINGS and not path.name.startswith("numpy-")
-    ]
+    files += needed(site / build["pyodide"])
     files += [site / model["file"] for model in build["models"] if model.get("default")]
     return files
+
+
+def needed(pyodide: Path) -> list[Path]:
+    """The files of Pyodide's folder that every visitor's browser fetches."""
+    later = ("numpy-", stdlib.WHOLE)
+    return [
+        path
+        for path in sorted(pyodide.iterdir())
+        if path.suffix not in CODINGS and not path.name.startswith(later)
+    ]
 
 
 def report(site: Path) -> str:
