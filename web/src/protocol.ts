@@ -11,12 +11,25 @@ export const PROTOCOL = 1;
 /** Where Pyodide lies, and how large its files are, unpacked, where the build says so. */
 export interface Boot {
   readonly protocol: number;
+  /** The build's hash: a snapshot of another one is of no use. */
+  readonly build: string;
   readonly pyodide: string;
+  /** The engine's wheel. */
+  readonly engine: string;
+  /** The whole of Python's standard library, for imports that the engine does not need. */
+  readonly library: string;
   readonly pyodideBytes: number;
   /** What threads are made of, where the page may have them. */
   readonly threads: Threads | null;
   /** Nothing of it is in the browser's cache yet, as far as we know. */
   readonly firstVisit: boolean;
+}
+
+/** How Python started: from the last visit's snapshot, or anew because of something. */
+export interface Start {
+  readonly from: "snapshot" | "packages";
+  /** Why not from a snapshot. */
+  readonly because: string | null;
 }
 
 /** The kernels for a shared memory, the script of a thread, and how many there may be. */
@@ -100,7 +113,9 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine {
-  boot(boot: Boot): Promise<void>;
+  boot(boot: Boot): Promise<Start>;
+  /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
+  keepSnapshot(boot: Boot): Promise<void>;
   load(source: ModelSource, progress: (progress: LoadProgress) => void): Promise<ModelInfo>;
   cancelLoad(name: string): void;
   open(model: string, defaults: string): number;

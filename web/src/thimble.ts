@@ -244,6 +244,11 @@ export class Thimble {
     this.#host.destroy(this.#id, this.#model.name);
   }
 
+  /** @internal How the engine started, and what has become of the snapshot for the next visit. */
+  static get start(): { from: string; because: string | null; snapshot: string } | null {
+    return host?.start ? { ...host.start, snapshot: host.snapshot } : null;
+  }
+
   /** @internal For the tests of the bit promise. */
   logitsHash(tokens: readonly number[]): Promise<string> {
     return this.#host.call((engine) => engine.logitsHash(this.#id, tokens));

@@ -18,6 +18,8 @@ interface BuildFile {
   readonly version: string;
   readonly pyodide: string;
   readonly pyodide_bytes?: number;
+  readonly engine: string;
+  readonly library: string;
   readonly assets: Readonly<Record<string, string>>;
   readonly models: readonly (ModelListing & { readonly file: string })[];
 }
@@ -59,6 +61,16 @@ export class Build {
 
   get pyodide(): string {
     return this.#resolve(this.#file.pyodide);
+  }
+
+  /** The engine's wheel. */
+  get engine(): string {
+    return this.#resolve(this.#file.engine);
+  }
+
+  /** The whole of Python's standard library. */
+  get library(): string {
+    return this.#resolve(this.#file.library);
   }
 
   /** Of Pyodide's files as the worker counts them; 0 where the build does not say. */

@@ -9,6 +9,7 @@ import type {
   LoadProgress,
   ModelInfo,
   ModelSource,
+  Start,
   Threads,
   ToRun,
 } from "../protocol";
@@ -16,6 +17,8 @@ import { PROTOCOL } from "../protocol";
 import { abortable } from "./abort";
 import type { Build } from "./build";
 import { ThimbleError, revive } from "./errors";
+import { SnapshotKeeper } from "./keeper";
+import type { SnapshotState } from "./keeper";
 import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;
@@ -74,8 +77,11 @@ export class EngineHost {
   readonly #sessions = new Map<string, number>();
   /** Models whose last load failed: the browser's cache may hold what was wrong. */
   readonly #failed = new Set<string>();
+  readonly #keeper: SnapshotKeeper;
   #crash: (error: Error) => void = () => undefined;
   alive = true;
+  /** How Python started, once it has. */
+  start: Start | null = null;
 
   constructor(build: Build) {
     this.#crashed = new Promise<never>((_resolve, reject) => {
@@ -83,6 +89,7 @@ export class EngineHost {
         if (!this.alive) return;
         this.alive = false;
         this.#worker.terminate();
+        this.#keeper.close();
         reject(error);
       };
     });
@@ -97,9 +104,17 @@ export class EngineHost {
     const { pyodide, pyodideBytes } = build;
     const firstVisit = !hadBefore(pyodide);
     const threads = threadsFor(build);
-    const boot: Boot = { protocol: PROTOCOL, pyodide, pyodideBytes, threads, firstVisit };
+    const boot: Boot = {
+      protocol: PROTOCOL, build: build.hash, pyodide, pyodideBytes, engine: build.engine,
+      library: build.library, threads, firstVisit,
+    };
+    this.#keeper = new SnapshotKeeper(boot, () => startWorker(build.asset("worker.js")));
     this.call((engine) => engine.boot(boot)).then(
-      () => remember(pyodide),
+      (start) => {
+        this.start = start;
+        remember(pyodide);
+        if (start.from !== "snapshot") this.#keeper.ask();
+      },
       // Whoever waits for a load hears it there; this worker is of no more use.
       (error: unknown) => this.#crash(revive(error)),
     );
@@ -107,11 +122,19 @@ export class EngineHost {
 
   /** Ask the worker; a worker that dies meanwhile is an answer too. */
   async call<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+    const release = this.#keeper.hold();
     try {
       return await Promise.race([question(this.#remote), this.#crashed]);
     } catch (error) {
       throw this.#heard(error);
+    } finally {
+      release();
     }
+  }
+
+  /** What has become of the snapshot for the next visit. */
+  get snapshot(): SnapshotState {
+    return this.#keeper.state;
   }
 
   isLoaded(name: string): boolean {
@@ -211,10 +234,12 @@ export class EngineHost {
     hear: (message: FromRun) => void,
   ): () => void {
     const { port1, port2 } = new MessageChannel();
+    const release = this.#keeper.hold();
     let over = false;
     const end = (message: FromRun): void => {
       if (over) return;
       over = true;
+      release();
       port1.close();
       hear(message);
     };

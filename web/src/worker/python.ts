@@ -1,8 +1,11 @@
 /** Python in this worker: how it starts, and how its engine is called. */
 
-import type { PyodideInterface, loadPyodide } from "pyodide";
+import type { PyodideInterface } from "pyodide";
 import type { PyCallable } from "pyodide/ffi";
+import type { Boot, Start } from "../protocol";
 import type { KernelPool } from "./pool";
+import { Early, startFromSnapshot, startOrdinary } from "./pyodide";
+import { readSnapshot, removeSnapshot } from "./snapshot";
 
 /** An error that the engine reported; the worker lives on. */
 export class EngineError extends Error {
@@ -23,6 +26,16 @@ export type PythonMethod =
 
 type Argument = string | number | null | Uint8Array | KernelPool;
 
+/** A restore takes a fraction of a second; one that hangs must not hang every visit from now on. */
+const PATIENCE_MS = 20_000;
+
+function inTime<Value>(value: Promise<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error("it took too long")), PATIENCE_MS);
+    value.then(resolve, reject).finally(() => clearTimeout(late));
+  });
+}
+
 export class Python {
   readonly #call: PyCallable;
 
@@ -30,18 +43,40 @@ export class Python {
     this.#call = call;
   }
 
-  /** Start Pyodide from the folder at `url`, and the engine in it. */
-  static async start(url: string): Promise<Python> {
-    const module = (await import(`${url}pyodide.mjs`)) as { loadPyodide: typeof loadPyodide };
-    const pyodide: PyodideInterface = await module.loadPyodide({
-      indexURL: url,
-      packages: ["thimble-lm"],
-      // What Python prints is for developers.
-      stdout: (line) => console.debug(line),
-      stderr: (line) => console.warn(line),
-      // JSON's null and Python's None are one thing here.
-      convertNullToNone: true,
-    });
+  /** Start Pyodide and the engine in it: from a snapshot, or where that fails without one. */
+  static async start(boot: Boot): Promise<{ python: Python; start: Start }> {
+    const early = new Early();
+    // Whatever the way, this is the largest file.
+    early.send(`${boot.pyodide}pyodide.asm.wasm`);
+    try {
+      const fallback = await Python.#restore(boot, early);
+      if (fallback instanceof Python) return { python: fallback, start: { from: "snapshot", because: null } };
+      const python = Python.#engineOf(await startOrdinary(boot, early));
+      return { python, start: { from: "packages", because: fallback } };
+    } finally {
+      early.close();
+    }
+  }
+
+  /** From the snapshot of an earlier visit; without it, the reason why not. */
+  static async #restore(boot: Boot, early: Early): Promise<Python | string> {
+    try {
+      const kept = await readSnapshot(boot.build);
+      if (!kept) return "there is no snapshot yet";
+      const python = Python.#engineOf(await inTime(startFromSnapshot(boot, early, kept)));
+      python.call("models"); // whatever is wrong shows here, while it can be put right
+      return python;
+    } catch (error) {
+      // Python's errors come with a traceback; what happened is in the last line.
+      const words = error instanceof Error ? error.message : String(error);
+      const reason = words.trim().split("\n").at(-1) ?? "";
+      console.warn(`thimble: starting without the snapshot of the last visit: ${reason}`);
+      await removeSnapshot();
+      return reason;
+    }
+  }
+
+  static #engineOf(pyodide: PyodideInterface): Python {
     const engine = pyodide.runPython("from thimble.browser import Engine\nEngine().call") as unknown;
     return new Python(engine as PyCallable);
   }

@@ -6,7 +6,7 @@
  */
 
 import { expose } from "comlink";
-import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Threads } from "../protocol";
+import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { Download } from "./download";
 import { generate } from "./generate";
@@ -14,7 +14,9 @@ import { countFiles, countStreams } from "./count";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
+import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
+import { whyNot, writeSnapshot } from "./snapshot";
 
 let python: Promise<Python> | null = null;
 let ready: Python | null = null;
@@ -76,19 +78,33 @@ async function load(
   }
 }
 
+function checkProtocol(boot: Boot): void {
+  if (boot.protocol !== PROTOCOL) {
+    throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
+  }
+}
+
 const api: Engine = {
-  async boot(boot: Boot): Promise<void> {
-    if (boot.protocol !== PROTOCOL) {
-      throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
-    }
+  async boot(boot: Boot): Promise<Start> {
+    checkProtocol(boot);
     threads = boot.threads;
     const counter = (boot.firstVisit ? countStreams : countFiles)(boot.pyodide);
     pyodideBytes = { total: boot.pyodideBytes, bytes: () => counter.bytes() };
-    python = Python.start(boot.pyodide).catch((error: unknown) => {
+    const starting = Python.start(boot).catch((error: unknown) => {
       const words = error instanceof Error ? error.message : String(error);
       throw new EngineError("StartError", `Python could not start here: ${words}`);
     });
-    ready = await python.finally(() => counter.close());
+    python = starting.then((started) => started.python);
+    python.catch(() => undefined); // told by `starting`
+    const { start } = await starting.finally(() => counter.close());
+    ready = await python;
+    return start;
+  },
+  async keepSnapshot(boot: Boot): Promise<void> {
+    checkProtocol(boot);
+    const reason = await whyNot();
+    if (reason !== null) throw new EngineError("StorageError", reason);
+    await writeSnapshot(boot.build, await makeSnapshot(boot));
   },
   load,
   cancelLoad: (name) => downloads.get(name)?.cancel(),

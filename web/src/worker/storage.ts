@@ -1,0 +1,103 @@
+/**
+ * One large file that outlives the visit, in the storage that a worker reads fastest: the origin's
+ * private file system, and the Cache API where a browser has no such thing.
+ */
+
+const NAME = "thimble-snapshot";
+/** A name in the cache; nothing is ever fetched from it. */
+const CACHE_KEY = "https://thimble.invalid/snapshot";
+
+/** What of synchronous file access is used here; TypeScript's DOM library does not have it. */
+interface Access {
+  getSize(): number;
+  read(into: Uint8Array, options: { at: number }): number;
+  write(from: Uint8Array, options: { at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+}
+
+interface FileHandle extends FileSystemFileHandle {
+  createSyncAccessHandle?(options?: { mode: "read-only" | "readwrite" }): Promise<Access>;
+}
+
+type Folder = Pick<FileSystemDirectoryHandle, "getFileHandle" | "removeEntry">;
+
+function privateFolder(): Promise<Folder> | null {
+  const storage = navigator.storage as StorageManager | undefined;
+  return storage?.getDirectory ? storage.getDirectory() : null;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "NotFoundError";
+}
+
+/** The file's bytes, or null where there is none; rejects where the browser forbids storage. */
+export async function readFile(): Promise<Uint8Array | null> {
+  const folder = await privateFolder();
+  if (!folder) {
+    const kept = await (await caches.open(NAME)).match(CACHE_KEY);
+    return kept ? new Uint8Array(await kept.arrayBuffer()) : null;
+  }
+  try {
+    return await readHandle((await folder.getFileHandle(NAME)) as FileHandle);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+async function readHandle(handle: FileHandle): Promise<Uint8Array> {
+  let access: Access | undefined;
+  try {
+    access = await handle.createSyncAccessHandle?.({ mode: "read-only" });
+  } catch {
+    // Another tab has the file, and this browser lets only one: the slower way is open to all.
+  }
+  if (!access) return new Uint8Array(await (await handle.getFile()).arrayBuffer());
+  try {
+    const bytes = new Uint8Array(access.getSize());
+    return bytes.subarray(0, access.read(bytes, { at: 0 }));
+  } finally {
+    access.close();
+  }
+}
+
+/** Replace the file; what is half written is removed again. */
+export async function writeFile(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  const folder = await privateFolder();
+  if (!folder) {
+    await (await caches.open(NAME)).put(CACHE_KEY, new Response(bytes));
+    return;
+  }
+  const handle = (await folder.getFileHandle(NAME, { create: true })) as FileHandle;
+  const access = await handle.createSyncAccessHandle?.();
+  if (!access) throw new Error("this browser has no synchronous access to files");
+  let written = 0;
+  try {
+    access.truncate(0);
+    written = access.write(bytes, { at: 0 });
+    access.flush();
+  } finally {
+    access.close();
+    if (written < bytes.length) await folder.removeEntry(NAME).catch(() => undefined);
+  }
+  if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes had room`);
+}
+
+/** Remove the file, if there is one. */
+export async function removeFile(): Promise<void> {
+  try {
+    const folder = await privateFolder();
+    if (folder) await folder.removeEntry(NAME);
+    else await caches.delete(NAME);
+  } catch {
+    // Nothing there, or nothing allowed: either way nothing is left that we could remove.
+  }
+}
+
+/** Whether so many bytes would fit, as far as the browser tells. */
+export async function hasRoom(bytes: number): Promise<boolean> {
+  const { quota, usage } = await navigator.storage.estimate();
+  return quota === undefined || quota - (usage ?? 0) > bytes;
+}
