@@ -35,6 +35,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--encodings", default=",".join(models.ENCODINGS), metavar="A,B")
     parser.add_argument("--runs", type=int, default=5, help="measurements of each thing")
+    parser.add_argument(
+        "--threads", default="1,2", metavar="N,M", help="runners of so many threads"
+    )
     parser.add_argument("--quick", action="store_true", help="two short runs, no 110M model")
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument(
@@ -48,6 +51,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         options.runs = min(options.runs, 2)
         if options.models == ",".join(models.SHAPES):
             options.models = "0.26M,15M"
+    options.threads = [int(words) for words in options.threads.split(",")]
     options.shapes = _chosen(parser, "--models", options.models, models.SHAPES)
     options.chosen_encodings = _chosen(parser, "--encodings", options.encodings, models.ENCODINGS)
     return options
@@ -74,8 +78,9 @@ def main(arguments: list[str]) -> int:
     except site.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    whole = not (options.only or options.quick)
-    whole = whole and len(options.shapes) == len(models.SHAPES) and options.runs >= 5
+    whole = not (options.only or options.quick) and options.runs >= 5
+    whole = whole and options.threads == [1, 2] and len(options.shapes) == len(models.SHAPES)
+    whole = whole and len(options.chosen_encodings) == len(models.ENCODINGS)
     finish(results, options.out or (DOCS if whole else site.FOLDER / "out"))
     return 0
 
@@ -92,8 +97,12 @@ def run(options: argparse.Namespace, arguments: list[str]) -> Results:
     results = Results()
     for shape, encoding in wanted:
         size = models.ensure(site.MODELS, shape, encoding).stat().st_size
-        facts = {"bytes": size, "parameters": shape.parameters, "products": shape.products}
-        results.models[f"{shape.name} {encoding.name}"] = facts
+        results.models[f"{shape.name} {encoding.name}"] = {
+            "bytes": size,
+            "parameters": shape.parameters,
+            "products": shape.products,
+            "cache_bytes": shape.cache_bytes,
+        }
     server = Server()
     try:
         with sync_playwright() as playwright:
@@ -134,7 +143,13 @@ def _measure(
         if asked("decode", "prompt", "native"):
             limit = 2 if options.only == "prompt" else QUICK_TOKENS if options.quick else None
             rates = measure.Rates(
-                browser, server, *llama, options.runs, limit, options.only == "native"
+                browser,
+                server,
+                *llama,
+                options.runs,
+                limit,
+                options.threads,
+                options.only == "native",
             )
             for shape, encoding in _pairs(options):
                 rates.measure(results, shape, encoding)

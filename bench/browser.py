@@ -32,6 +32,7 @@ FLAGS = (
     "--no-first-run",
 )
 START_TIMEOUT_MS = 180_000
+SETTLE_MS, SETTLE_ROUNDS = 3000, 8
 
 
 def chromium() -> str:
@@ -137,6 +138,19 @@ class RunnerPage:
         self._context.close()
 
 
+class PyodidePage:
+    """A page with a bare `loadPyodide()` in it: the least that a page with Python takes."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self._context = browser.new_context()
+        page = self._context.new_page()
+        page.goto(f"{address}/bench/start-pyodide.html?isolated=0", timeout=START_TIMEOUT_MS)
+        page.evaluate("window.started")
+
+    def close(self) -> None:
+        self._context.close()
+
+
 class NativeRunner:
     """bench/native.py under some Python."""
 
@@ -222,18 +236,30 @@ def visits(
             folder, executable_path=chromium(), args=flags()
         )
         try:
-            for _ in range(count):
+            for visit in range(1, count + 1):
                 server.log()
                 tab = context.new_page()
                 tab.goto(f"{server.address}/bench/{page}.html?{query}", timeout=START_TIMEOUT_MS)
                 sample: dict[str, Any] = tab.evaluate("window.started")
-                # What is kept for the next visit is written behind the page's back.
-                tab.wait_for_timeout(1500)
+                if visit < count:
+                    _settle(tab)
                 sample["stored"] = tab.evaluate(STORED)
                 yield Visit(sample, server.log())
                 tab.close()
         finally:
             context.close()
+
+
+def _settle(tab: Page) -> None:
+    """Wait until nothing more is put into the browser's storage, which goes on behind the page's
+    back when the first token is there."""
+    before: Any = None
+    for _ in range(SETTLE_ROUNDS):
+        tab.wait_for_timeout(SETTLE_MS)
+        now = tab.evaluate("navigator.storage.estimate().then(({ usage }) => usage)")
+        if now == before:
+            return
+        before = now
 
 
 def first_visit(playwright: Playwright, server: Server, query: str) -> list[dict[str, Any]]:

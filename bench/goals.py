@@ -12,6 +12,7 @@ from bench.results import Rate, Results, Spread, Start
 
 FIRST_VISIT_MB = 7.5
 SECOND_VISIT_S = 1.0
+MEMORY_FACTOR = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def rows(results: Results) -> list[Row]:
         _second_visit(results),
         _second_visit_against_wllama(results),
         _bytes(results),
+        _memory(results, "110M", "Q8_0"),
     ]
 
 
@@ -170,6 +172,18 @@ def _bytes(results: Results) -> Row:
         bare = start.samples[0]["without_model"] / 1e6
         return Row(what, wanted, f"{bare:.2f} MB without a model", None, start.missing)
     return Row(what, wanted, f"{size.median:.2f} MB", FIRST_VISIT_MB / size.median)
+
+
+def _memory(results: Results, model: str, encoding: str) -> Row:
+    what = f"peak memory, {model} {encoding}"
+    wanted = f"≤ file × {MEMORY_FACTOR} + cache + Pyodide's own"
+    ours, bare = results.peak("thimble", model, encoding), results.peak("pyodide")
+    facts = results.models.get(f"{model} {encoding}")
+    if ours is None or bare is None or facts is None:
+        return Row(what, wanted, "–", None, "not measured in this run")
+    allowed = (MEMORY_FACTOR * facts["bytes"] + facts["cache_bytes"]) / 1e6 + bare.median
+    words = f"{number(ours.median)} MB of {number(allowed)} MB"
+    return Row(what, wanted, words, allowed / ours.median)
 
 
 def number(value: float) -> str:

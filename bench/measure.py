@@ -19,6 +19,7 @@ from bench import models
 from bench.browser import (
     ModelSpec,
     NativeRunner,
+    PyodidePage,
     RunnerPage,
     Server,
     first_visit,
@@ -80,6 +81,7 @@ class Rates:
     llama_missing: str
     runs: int
     tokens_limit: int | None
+    threads: list[int]
     only_native: bool = False
 
     def measure(self, results: Results, shape: Shape, encoding: Encoding) -> None:
@@ -90,6 +92,8 @@ class Rates:
         runners: list[tuple[Rate, Generating]] = []
         try:
             for name, threads in (*(() if self.only_native else PAGES), *NATIVE):
+                if threads not in self.threads:
+                    continue
                 rate = Rate(shape.name, encoding.name, name, threads)
                 results.rates.append(rate)
                 try:
@@ -247,31 +251,37 @@ def measure_memory(
 ) -> None:
     """The peak of a page's process: loading a Q8_0 model and writing a little."""
     encoding = models.ENCODINGS["Q8_0"]
-    for shape in shapes:
-        for runner in ("thimble", "wllama"):
-            tell(f"memory, {runner} {shape.name}")
-            memory = Memory(runner, shape.name, encoding.name)
-            results.memory.append(memory)
-            for _ in range(runs):
-                try:
-                    peak = _peak(browser, server, runner, shape, encoding)
-                except (Error, BenchError) as error:
-                    memory.missing = reason(error)
-                    break
-                if peak is None:
-                    memory.missing = "this system does not tell"
-                    break
-                memory.peak_bytes.append(peak)
+    wanted: list[tuple[str, Shape | None]] = [("pyodide", None)]
+    wanted += [(runner, shape) for shape in shapes for runner in ("thimble", "wllama")]
+    for runner, shape in wanted:
+        tell(f"memory, {runner} {shape.name if shape else ''}".rstrip())
+        memory = Memory(runner, shape.name if shape else "", encoding.name if shape else "")
+        results.memory.append(memory)
+        for _ in range(runs):
+            try:
+                peak = _peak(browser, server, runner, shape, encoding)
+            except (Error, BenchError) as error:
+                memory.missing = reason(error)
+                break
+            if peak is None:
+                memory.missing = "this system does not tell"
+                break
+            memory.peak_bytes.append(peak)
 
 
 def _peak(
-    browser: Browser, server: Server, runner: str, shape: Shape, encoding: Encoding
+    browser: Browser, server: Server, runner: str, shape: Shape | None, encoding: Encoding
 ) -> int | None:
     before = renderer_processes(browser)
-    page = RunnerPage(browser, server.address, runner)
+    page: RunnerPage | PyodidePage
+    if shape is None:
+        page = PyodidePage(browser, server.address)
+    else:
+        page = RunnerPage(browser, server.address, runner)
     try:
-        page.load(model_spec(shape, encoding), 1)
-        page.generate(models.prompt(shape.vocab), 8)
+        if shape is not None and isinstance(page, RunnerPage):
+            page.load(model_spec(shape, encoding), 1)
+            page.generate(models.prompt(shape.vocab), 8)
         peaks = [peak_memory(one) for one in renderer_processes(browser) - before]
         return max((peak for peak in peaks if peak is not None), default=None)
     finally:

@@ -76,6 +76,11 @@ class Shape:
         return self.layers * layer + self.vocab * self.dim
 
     @property
+    def cache_bytes(self) -> int:
+        """Keys and values of a whole context in single precision."""
+        return 2 * self.layers * CONTEXT * self.kv_dim * 4
+
+    @property
     def parameters(self) -> int:
         return self.products + self.dim * (2 * self.layers + 1)
 

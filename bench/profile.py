@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from bench import models
 from bench.browser import RunnerPage, Server
+from bench.kernel_names import kernel_names
 from bench.measure import model_spec
 from bench.models import Encoding, Shape
 from bench.results import Profile, Results
@@ -99,7 +100,7 @@ def measure_profile(
         profile = worker.send("Profiler.stop")["profile"]
     finally:
         page.close()
-    shares = spent(profile)
+    shares = spent(profile, kernel_names())
     largest = [[*key, share] for key, share in list(shares.items())[:MOST_FUNCTIONS]]
     results.profiles.append(Profile(shape.name, encoding.name, sample, by_place(shares), largest))
 
@@ -126,7 +127,7 @@ def place(frame: dict[str, Any], owners: dict[str, str]) -> str:
     return owners.get(url, "JavaScript")
 
 
-def spent(profile: dict[str, Any]) -> dict[tuple[str, str], float]:
+def spent(profile: dict[str, Any], kernels: dict[int, str]) -> dict[tuple[str, str], float]:
     """Share of the time, waiting left out, by place and function, the largest first."""
     frames = {node["id"]: node["callFrame"] for node in profile["nodes"]}
     owners = modules(frames.values())
@@ -135,9 +136,17 @@ def spent(profile: dict[str, Any]) -> dict[tuple[str, str], float]:
         frame = frames[node]
         where = place(frame, owners)
         if where != "waiting":
-            found[where, frame["functionName"] or "(anonymous)"] += max(0, delta)
+            found[where, function_name(frame, where, kernels)] += max(0, delta)
     total = sum(found.values()) or 1
     return {key: part / total for key, part in found.most_common()}
+
+
+def function_name(frame: dict[str, Any], where: str, kernels: dict[int, str]) -> str:
+    name = str(frame["functionName"] or "(anonymous)")
+    if where != "kernels":
+        return name
+    number = re.search(r"\[(\d+)\]$", name)
+    return kernels.get(int(number[1]), name) if number else name
 
 
 def by_place(shares: dict[tuple[str, str], float]) -> dict[str, float]:

@@ -81,13 +81,14 @@ def start_table(results: Results) -> Table:
 def memory_table(results: Results) -> Table:
     table: Table = [("runner", "model", "peak of the page's process, MB", "over the file, MB")]
     for memory in results.memory:
-        left = (runner_name(memory.runner), f"{memory.model} {memory.encoding}")
+        left = (runner_name(memory.runner), f"{memory.model} {memory.encoding}".strip())
         size = results.models.get(f"{memory.model} {memory.encoding}", {}).get("bytes", 0)
-        found = Spread.of([peak / 1e6 for peak in memory.peak_bytes])
+        found = memory.megabytes
         if found is None:
             table.append((*left, memory.missing or "no sample", ""))
         else:
-            table.append((*left, spread(found), number(found.median - size / 1e6)))
+            over = number(found.median - size / 1e6) if size else "–"
+            table.append((*left, spread(found), over))
     return table
 
 
@@ -169,6 +170,18 @@ def profile_table(results: Results) -> Table:
     return table
 
 
+LARGEST = 8
+
+
+def function_table(results: Results) -> Table:
+    """The functions that took most of a decoding's time."""
+    table: Table = [("model", "where", "function", "of the time")]
+    for one in results.profiles:
+        for where, name, share in one.functions[:LARGEST]:
+            table.append((f"{one.model} {one.encoding}", where, name, f"{100 * share:.1f}%"))
+    return table
+
+
 def spread(found: Spread | None, form: str | None = None) -> str:
     """Median (lowest–highest)."""
     if found is None:
@@ -195,6 +208,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("Decoding beside reading the file", ceiling_table(results)),
         ("Kernels", micro_table(results)),
         ("Thimble's worker while decoding", profile_table(results)),
+        ("Its largest functions", function_table(results)),
     ):
         if len(table) > 1:
             yield title, table

@@ -83,6 +83,10 @@ class Memory:
     peak_bytes: list[int] = field(default_factory=list)
     missing: str | None = None
 
+    @property
+    def megabytes(self) -> Spread | None:
+        return Spread.of([peak / 1e6 for peak in self.peak_bytes])
+
 
 @dataclass(slots=True)
 class Limit:
@@ -145,6 +149,13 @@ class Results:
         for one in self.starts:
             if (one.runner, one.visit) == (runner, visit):
                 return one
+        return None
+
+    def peak(self, runner: str, model: str = "", encoding: str = "") -> Spread | None:
+        """Megabytes of a page's process."""
+        for one in self.memory:
+            if (one.runner, one.model, one.encoding) == (runner, model, encoding):
+                return one.megabytes
         return None
 
     def limit(self, where: str, what: str) -> Spread | None:

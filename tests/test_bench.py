@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import thimble
-from bench import chart, goals, models, onnx_models, report
+from bench import chart, goals, kernel_names, models, onnx_models, profile, report
 from bench.__main__ import DOCS, parse
 from bench.models import ENCODINGS, SHAPES
 from bench.native import measure
-from bench.results import Limit, Memory, Micro, Rate, Results, Start
+from bench.results import Limit, Memory, Micro, Profile, Rate, Results, Start
 from thimble import gguf
 
 TINY = SHAPES["0.26M"]
@@ -52,10 +52,19 @@ def recorded() -> Results:
             Start("pyodide", "story", 1, visits),
             Start("wllama", "story", 2, missing="it did not answer"),
         ],
-        memory=[Memory("thimble", "15M", "Q8_0", [90_000_000])],
+        memory=[
+            Memory("pyodide", "", "", [60_000_000]),
+            Memory("thimble", "110M", "Q8_0", [250_000_000]),
+        ],
         limits=[Limit("page", "read", [8e9]), Limit("page", "products", [3e10])],
         micro=[Micro("page", "Q8_0", 768, 288, 1, 248_832, [2e10])],
-        models={"15M Q8_0": {"bytes": 16_000_000}},
+        profiles=[
+            Profile("15M", "Q8_0", ours[0], {"kernels": 0.9}, [["kernels", "tk_matmul", 0.8]])
+        ],
+        models={
+            "15M Q8_0": {"bytes": 16_000_000},
+            "110M Q8_0": {"bytes": 100_000_000, "cache_bytes": 75_000_000},
+        },
     )  # fmt: skip
 
 
@@ -134,6 +143,42 @@ def test_the_onnx_model_is_written_with_its_description(tmp_path: Path) -> None:
     assert all(f"present.{layer}.key".encode() in file for layer in range(TINY.layers))
 
 
+def frame(name: str, url: str = "") -> dict[str, Any]:
+    return {"functionName": name, "url": url}
+
+
+def test_a_profile_is_summed_by_place_without_waiting() -> None:
+    frames = [
+        frame("(idle)"), frame("wasm-function[5]", "wasm://a"), frame("postMessage"),
+        frame("wasm-function[6000]", "wasm://b"), frame("wasm-function[0]", "wasm://c"),
+        frame("", "http://here/worker.js"),
+    ]  # fmt: skip
+    found = profile.spent(
+        {
+            "nodes": [{"id": at, "callFrame": one} for at, one in enumerate(frames)],
+            "samples": [0, 1, 2, 3, 4, 5, 1],
+            "timeDeltas": [900, 30, 10, 20, 10, 5, 25],
+        },
+        {5: "tk_matmul"},
+    )
+    assert found["kernels", "tk_matmul"] == 0.55
+    assert found["JavaScript", "(anonymous)"] == 0.05
+    assert profile.by_place(found) == {
+        "kernels": 0.55, "Python": 0.2, "messages": 0.1, "calls": 0.1, "JavaScript": 0.05,
+    }  # fmt: skip
+
+
+def test_function_names_are_read_from_a_module() -> None:
+    def part(kind: int, content: bytes) -> bytes:
+        return bytes([kind, len(content)]) + content
+
+    named = part(kernel_names.FUNCTION_NAMES, b"\x02\x00\x02tk\x07\x01x")
+    module = b"\0asm\1\0\0\0" + part(10, b"\x00") + part(0, b"\x04name" + named)
+    assert kernel_names.names(module) == {0: "tk", 7: "x"}
+    assert kernel_names.code(module) == b"\x00"
+    assert kernel_names.names(module[:11]) == {}
+
+
 def test_a_rate_is_the_median_of_its_samples() -> None:
     found = recorded().rate("15M", "Q8_0", "thimble")
     assert found is not None and found.decode is not None and found.prompt is not None
@@ -146,6 +191,11 @@ def test_a_goal_is_met_by_the_ratio_of_medians() -> None:
     assert met.met and met.reached == pytest.approx(10 / 7) and "10.00 ×" in met.measured
     assert row(recorded(), "first visit").met
     assert row(recorded(), "bytes").missing == "not measured in this run"
+
+
+def test_memory_is_held_against_the_file_the_cache_and_python() -> None:
+    found = row(recorded(), "peak memory")
+    assert found.met and found.measured == "250 MB of 250 MB"
 
 
 def test_what_is_not_there_is_reported_in_its_own_words() -> None:
