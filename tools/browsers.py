@@ -2,7 +2,8 @@
 
     python -m tools.browsers        makes sure of Chromium, or says in one line what to install
 
-Tests drive Chromium through Playwright; Firefox and WebKit can be added to `BROWSERS`.
+Tests drive Chromium through Playwright. Firefox and WebKit only compare bits: they are installed
+where that is one of Debian's packages away, and their tests say so where they are missing.
 """
 
 from __future__ import annotations
@@ -41,12 +42,28 @@ def _playwrights_own(name: str) -> str | None:
     return path if Path(path).is_file() else None
 
 
+OTHERS = {"firefox-esr": "firefox-esr", "WebKitWebDriver": "webkit2gtk-driver", "Xvfb": "xvfb"}
+"""What the other engines' tests need: a command, and Debian's package that has it."""
+
+
+def ensure_others() -> None:
+    """Install the other engines where Debian's packages may be installed; else leave it."""
+    missing = [package for command, package in OTHERS.items() if shutil.which(command) is None]
+    if missing and _may_install():
+        _run("apt-get", "update", "-q")
+        _run("apt-get", "install", "-q", "-y", "--no-install-recommends", *missing)
+
+
+def _may_install() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
 def ensure(name: str = "chromium") -> str | None:
     """Find a browser, or install it: Debian's package where we may, else Playwright's."""
     found = find(name)
     if found:
         return found
-    if sys.platform == "linux" and os.geteuid() == 0 and shutil.which("apt-get"):
+    if _may_install():
         _run("apt-get", "update", "-q")
         _run("apt-get", "install", "-q", "-y", "--no-install-recommends", name)
         if find(name):
@@ -65,3 +82,4 @@ if __name__ == "__main__":
     if ensure() is None:
         print(HELP, file=sys.stderr)
         sys.exit(1)
+    ensure_others()

@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> int:
         install_engine()
         if group == "test":
             # Says by itself what is missing.
+            install_trainer()
             return subprocess.run([PYTHON, "-m", "tools.browsers"], cwd=ROOT).returncode
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
@@ -129,6 +130,21 @@ def install_packages(group: str) -> None:
     say(f"Python packages from {lock.relative_to(ROOT)}")
     pip("--require-hashes", "--requirement", lock)
     remember(VENV / f".{group}", fingerprint([lock]))
+
+
+def install_trainer() -> None:
+    """PyTorch, which only training and its tests use. Its builds differ between machines, so there
+    is a version and no hash; where it cannot be had, those tests say so."""
+    wanted = ROOT / "requirements" / "train.txt"
+    stamp, value = VENV / ".train", fingerprint([wanted])
+    if is_fresh(stamp, value):
+        return
+    say(f"PyTorch from {wanted.relative_to(ROOT)}, for the trainer's tests")
+    try:
+        pip("--requirement", wanted)
+    except SetupError as error:
+        say(f"without PyTorch, so without the trainer's tests: {error}")
+    remember(stamp, value)
 
 
 def pip(*arguments: str | Path) -> None:

@@ -145,5 +145,7 @@ def default_kernel() -> Kernel:
     """The kernels that everything uses unless told otherwise."""
     path = library_path()
     if not path.exists():
-        raise ThimbleError(f"there are no kernels at {path}: install the package, or run `make`")
+        raise ThimbleError(
+            f"there are no kernels at {path}: install the package, or run `make setup`"
+        )
     return CKernel(path)
