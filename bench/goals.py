@@ -138,7 +138,7 @@ def _second_visit(results: Results) -> Row:
     if missing:
         return Row(what, wanted, "–", None, missing)
     ((start, ours),) = found
-    restored = "from a snapshot" if has_snapshot(start) else "no snapshot yet"
+    restored = "with a snapshot" if has_snapshot(start) else "no snapshot yet"
     return Row(what, wanted, f"{ours.median:.2f} s ({restored})", SECOND_VISIT_S / ours.median)
 
 

@@ -53,6 +53,17 @@ NATIVE = (
 )
 
 
+# Pages are as a server makes them that nobody configured, but for wllama, whose one build is for
+# isolated ones.
+STARTS = {
+    "thimble": ("start-thimble", "&isolated=0"),
+    "wllama": ("start-wllama", ""),
+    "pyodide": ("start-pyodide", "&isolated=0"),
+    "pyodide-own": ("start-pyodide", "&isolated=0&own=1"),
+}
+"""The start pages and what is added to their addresses."""
+
+
 class Generating(Protocol):
     """A page or a process that writes."""
 
@@ -183,14 +194,14 @@ def measure_starts(
 ) -> None:
     """Visit each runner's start page in new profiles, in turns."""
     starts = {
-        (runner, visit): Start(runner, model["name"], visit)
-        for runner in ("thimble", "wllama", "pyodide")
+        (runner, visit): Start(runner, "" if "pyodide" in runner else model["name"], visit)
+        for runner in STARTS
         for visit in (1, 2)
     }
     results.starts.extend(starts.values())
     for run in range(runs + 1):
         tell(f"start {run} of {runs}" if run else "start, once unmeasured")
-        for runner in ("thimble", "wllama", "pyodide"):
+        for runner in STARTS:
             _visit(starts, playwright, server, runner, _query(model), keep=run > 0)
 
 
@@ -204,10 +215,8 @@ def _visit(
     keep: bool,
 ) -> None:
     try:
-        # Pages are as a server makes them that nobody configured, but for wllama, whose one build
-        # is for isolated ones.
-        isolation = "" if runner == "wllama" else "&isolated=0"
-        seen = visits(playwright, server, f"start-{runner}", query + isolation, 2)
+        page, more = STARTS[runner]
+        seen = visits(playwright, server, page, query + more, 2)
         for visit, one in enumerate(seen, start=1):
             sample = one.sample
             sample["bytes"] = sum(request["bytes"] for request in one.requests)

@@ -20,6 +20,7 @@ NAMES = {
     "thimble native": "Thimble, native",
     "llama.cpp native": "llama.cpp, native",
     "pyodide": "bare loadPyodide",
+    "pyodide-own": "bare loadPyodide, with the site's files",
     "playground": "Thimble's playground",
 }
 """How runners are called in tables."""

@@ -27,7 +27,7 @@ import build_bytecode
 import build_kernels
 from bench import models, onnx_models
 from server import create_app
-from tools import build_site, compress, setup_env
+from tools import build_site, compress, pyodide_core, setup_env
 from tools.fingerprint import BUILD, ROOT, digest_file, files_below, fingerprint, is_fresh, remember
 
 HERE = Path(__file__).resolve().parent
@@ -72,9 +72,10 @@ def peer_version(package: str) -> str:
 
 
 def build_bundles() -> Path:
-    """The bench's pages, the peers' files and the probe, with compressed copies."""
+    """The bench's pages, the peers' files, Pyodide as npm has it and the probe, compressed too."""
     made, stamp = FOLDER / "bundles", FOLDER / "bundles.inputs"
     sources = [HERE / "build.mjs", HERE / "tsconfig.json", HERE / "package-lock.json"]
+    sources += [ROOT / "web" / "package-lock.json", Path(__file__)]
     value = fingerprint(sources + files_below(HERE / "pages", HERE / "kernels"))
     if is_fresh(stamp, value):
         return made
@@ -86,6 +87,9 @@ def build_bundles() -> Path:
     if ran.returncode:
         raise BenchError("esbuild found errors in bench/pages (see above)")
     build_probe("wasm", made / "probe.wasm")
+    (made / "pyodide").mkdir()
+    for name in (*pyodide_core.CORE, "python_stdlib.zip", "pyodide-lock.json"):
+        shutil.copyfile(ROOT / "web" / "node_modules" / "pyodide" / name, made / "pyodide" / name)
     compress.compress_tree(made)
     remember(stamp, value)
     return made

@@ -210,7 +210,7 @@ def test_a_snapshot_is_noticed_in_the_browsers_storage() -> None:
     start = results.start("thimble", 2)
     assert start is not None
     start.samples[0]["stored"] = ["cache thimble-snapshot"]
-    assert "from a snapshot" in row(results, "second visit, from").measured
+    assert "with a snapshot" in row(results, "second visit, from").measured
 
 
 def test_results_survive_their_file(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-/** A bare `loadPyodide()` from the same files: what any page with Python in it waits for. */
+/**
+ * A bare `loadPyodide()`: what any page with Python in it waits for. With Pyodide's files as npm has
+ * them, or with `own=1` with the ones that our site has made of them.
+ */
 
 import type { loadPyodide } from "../../web/node_modules/pyodide/pyodide";
 import type { Start } from "./start";
@@ -6,8 +9,12 @@ import { now } from "./start";
 
 async function start(): Promise<Start> {
   const stages: Record<string, number> = { script: now() };
-  const build = (await (await fetch("/build.json")).json()) as { pyodide: string };
-  const folder = new URL(`/${build.pyodide}`, location.href).href;
+  let path = "/assets/bench/pyodide/";
+  if (new URLSearchParams(location.search).has("own")) {
+    const build = (await (await fetch("/build.json")).json()) as { pyodide: string };
+    path = `/${build.pyodide}`;
+  }
+  const folder = new URL(path, location.href).href;
   const module = (await import(`${folder}pyodide.mjs`)) as { loadPyodide: typeof loadPyodide };
   await module.loadPyodide({ indexURL: folder });
   return { firstToken: now(), stages };
