@@ -25,7 +25,7 @@ import sys, zipfile
 with zipfile.ZipFile("/engine.whl") as wheel:
     wheel.extractall("/engine")
 sys.path.append("/engine")
-import thimble.browser, thimble.chat, datetime
+import thimble.browser, thimble.chat, datetime, importlib.metadata
 started = sorted(sys.modules)
 
 import importlib.util, pathlib

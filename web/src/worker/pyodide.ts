@@ -16,8 +16,11 @@ type LoadOptions = NonNullable<Parameters<Loader>[0]>;
 
 const ENGINE = "thimble-lm";
 
-/** Import all that a visitor needs, so that a snapshot holds it and nothing is left for later. */
-const IMPORT = "import thimble.browser, thimble.chat, datetime";
+/**
+ * Import all that a visitor needs, so that a snapshot holds it and nothing is left for later, and
+ * what Pyodide imports to install a package. tools/stdlib.mjs does the same.
+ */
+const IMPORT = "import thimble.browser, thimble.chat, datetime, importlib.metadata";
 
 const INSTALL = `
 def install(path):
