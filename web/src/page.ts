@@ -12,6 +12,7 @@ themeButton(byId("theme", HTMLButtonElement), byId("theme-name", HTMLElement));
 const address = new URL("../thimble.js", import.meta.url).href;
 try {
   const { Thimble } = (await import(address)) as typeof import("./thimble");
+  void Thimble.prepare(); // Python can start while the panels come
   await showPanels(byId("panels", HTMLElement), new LiveSession(Thimble));
 } catch (error) {
   byId("stage", HTMLElement).textContent = "A part of this page did not come. Reload to try again.";

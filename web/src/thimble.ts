@@ -244,6 +244,13 @@ export class Thimble {
     this.#host.destroy(this.#id, this.#model.name);
   }
 
+  /** @internal Start the engine before anybody has said which model; what fails, `create` tells. */
+  static async prepare(): Promise<void> {
+    if (!hasSimd() || typeof Worker === "undefined") return;
+    const build = await readBuild().catch(() => null);
+    if (build && !host?.alive) host = new EngineHost(build);
+  }
+
   /** @internal How the engine started, and what has become of the snapshot for the next visit. */
   static get start(): { from: string; because: string | null; snapshot: string } | null {
     return host?.start ? { ...host.start, snapshot: host.snapshot } : null;

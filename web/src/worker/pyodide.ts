@@ -49,17 +49,29 @@ import gc
 gc.collect()
 `;
 
-/** Answers to requests of Pyodide that were sent, or written, before it came to make them. */
+/**
+ * What Pyodide is going to ask for, asked for before it has come itself; and its WebAssembly, which
+ * is compiled meanwhile.
+ */
 export class Early {
   readonly #answers = new Map<string, Promise<Response>>();
   readonly #fetch = self.fetch;
+  readonly #instantiate = WebAssembly.instantiateStreaming;
+  readonly #module: Promise<WebAssembly.Module>;
 
-  constructor() {
+  constructor(wasm: string) {
+    this.#module = WebAssembly.compileStreaming(this.#fetch.call(self, wasm));
+    this.#module.catch(() => undefined); // told by `guard`
     self.fetch = (input, init) => {
       const url = input instanceof Request ? input.url : String(input);
+      if (url === wasm) return Promise.resolve(new Response()); // nobody reads it
       const answer = this.#answers.get(url);
       this.#answers.delete(url);
       return answer ?? this.#fetch.call(self, input, init);
+    };
+    WebAssembly.instantiateStreaming = async (_source, imports) => {
+      const module = await this.#module;
+      return { module, instance: await WebAssembly.instantiate(module, imports) };
     };
   }
 
@@ -72,8 +84,16 @@ export class Early {
     this.#answers.set(url, response);
   }
 
+  /** Without its WebAssembly, Pyodide would wait for ever. */
+  async guard<Value>(start: Promise<Value>): Promise<Value> {
+    start.catch(() => undefined);
+    const broken = this.#module.then(() => start);
+    return Promise.race([start, broken]);
+  }
+
   close(): void {
     self.fetch = this.#fetch;
+    WebAssembly.instantiateStreaming = this.#instantiate;
   }
 }
 

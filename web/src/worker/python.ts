@@ -26,6 +26,9 @@ export type PythonMethod =
 
 type Argument = string | number | null | Uint8Array | KernelPool;
 
+/** Why a first visit starts without one. */
+const NOT_YET = "there is no snapshot yet";
+
 /** A restore takes a fraction of a second; one that hangs must not hang every visit from now on. */
 const PATIENCE_MS = 20_000;
 
@@ -45,13 +48,15 @@ export class Python {
 
   /** Start Pyodide and the engine in it: from a snapshot, or where that fails without one. */
   static async start(boot: Boot): Promise<{ python: Python; start: Start }> {
-    const early = new Early();
-    // Whatever the way, this is the largest file.
-    early.send(`${boot.pyodide}pyodide.asm.wasm`);
+    const early = new Early(`${boot.pyodide}pyodide.asm.wasm`);
     try {
       const fallback = await Python.#restore(boot, early);
-      if (fallback instanceof Python) return { python: fallback, start: { from: "snapshot", because: null } };
-      const python = Python.#engineOf(await startOrdinary(boot, early));
+      if (fallback instanceof Python) {
+        return { python: fallback, start: { from: "snapshot", because: null } };
+      }
+      const python = Python.#engineOf(await early.guard(startOrdinary(boot, early)));
+      // Only now: had the network been the reason, the snapshot would have stayed good.
+      if (fallback !== NOT_YET) await removeSnapshot();
       return { python, start: { from: "packages", because: fallback } };
     } finally {
       early.close();
@@ -62,8 +67,8 @@ export class Python {
   static async #restore(boot: Boot, early: Early): Promise<Python | string> {
     try {
       const kept = await readSnapshot(boot.build);
-      if (!kept) return "there is no snapshot yet";
-      const python = Python.#engineOf(await inTime(startFromSnapshot(boot, early, kept)));
+      if (!kept) return NOT_YET;
+      const python = Python.#engineOf(await inTime(early.guard(startFromSnapshot(boot, early, kept))));
       python.call("models"); // whatever is wrong shows here, while it can be put right
       return python;
     } catch (error) {
@@ -71,7 +76,6 @@ export class Python {
       const words = error instanceof Error ? error.message : String(error);
       const reason = words.trim().split("\n").at(-1) ?? "";
       console.warn(`thimble: starting without the snapshot of the last visit: ${reason}`);
-      await removeSnapshot();
       return reason;
     }
   }

@@ -23,9 +23,11 @@ interface FileHandle extends FileSystemFileHandle {
 
 type Folder = Pick<FileSystemDirectoryHandle, "getFileHandle" | "removeEntry">;
 
+/** A browser may lack all of it, or parts, whatever TypeScript's library says. */
+const storage = navigator.storage as Partial<StorageManager> | undefined;
+
 function privateFolder(): Promise<Folder> | null {
-  const storage = navigator.storage as StorageManager | undefined;
-  return storage?.getDirectory ? storage.getDirectory() : null;
+  return storage?.getDirectory?.() ?? null;
 }
 
 function isMissing(error: unknown): boolean {
@@ -98,6 +100,7 @@ export async function removeFile(): Promise<void> {
 
 /** Whether so many bytes would fit, as far as the browser tells. */
 export async function hasRoom(bytes: number): Promise<boolean> {
-  const { quota, usage } = await navigator.storage.estimate();
-  return quota === undefined || quota - (usage ?? 0) > bytes;
+  const estimate = await storage?.estimate?.();
+  if (estimate?.quota === undefined) return true;
+  return estimate.quota - (estimate.usage ?? 0) > bytes;
 }
