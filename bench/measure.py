@@ -115,6 +115,8 @@ class Rates:
                 if runner is not None:
                     runners.append((rate, runner))
                     self._one(rate, runner, prompt, WARM_UP_TOKENS)
+                    if rate.samples:
+                        _tell_warm(rate)
                     rate.samples.clear()
             for run in range(self.runs):
                 # Every round begins with another runner.
@@ -171,6 +173,13 @@ class Rates:
     def _give_up(self, rate: Rate, error: Exception) -> None:
         rate.missing = reason(error)
         tell(f"{rate.runner} {rate.model} {rate.encoding}: {rate.missing}")
+
+
+def _tell_warm(rate: Rate) -> None:
+    """How fast a runner is before it counts: whoever waits sees what the waiting is for."""
+    threads = f"{rate.threads} thread{'s' if rate.threads > 1 else ''}"
+    if rate.decode:
+        tell(f"  warm: {rate.runner}, {threads}, about {rate.decode.median:,.0f} tokens/s")
 
 
 # --- starting ---

@@ -1,9 +1,11 @@
-"""The same shapes as ONNX models, for transformers.js: random weights, quantized in blocks of 32.
+"""The same shapes as ONNX models, for transformers.js: random weights in 8 and 4 bits.
 
 The graph is the one that ONNX Runtime's own exporters make of a llama model: its fused operators
-for norms, grouped attention with rotary positions and cache, and block-quantized products. Only the
-last position's logits are computed, as the other runners do. The embedding is looked up in single
-precision, which costs memory and no time.
+for norms and for grouped attention with rotary positions and cache. Four bits are in blocks of 32
+with a scale each; eight bits are what transformers.js calls q8, integer products with activations
+rounded on the way, which its WebAssembly runtime does several times faster than blocks of eight
+bits. Only the last position's logits are computed, as the other runners do. The embedding is looked
+up in single precision, which costs memory and no time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import dataclasses
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,16 @@ class Llama:
     shape: Shape
     bits: int
     rng: np.random.Generator
+    _rounded: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Activations that are rounded already."""
 
     def product(self, x: str, name: str, rows: int, cols: int, zero_rows: int = 0) -> str:
-        """x times a random quantized matrix."""
+        """x times a random quantized matrix, in the runtime's faster way for these bits."""
+        by = self._in_bytes if self.bits == 8 else self._in_blocks
+        return by(x, name, rows, cols, zero_rows)
+
+    def _in_blocks(self, x: str, name: str, rows: int, cols: int, zero_rows: int) -> str:
+        """A scale for each block of 32 weights."""
         blocks = cols // BLOCK
         packed = self.rng.integers(0, 256, (rows, blocks, BLOCK * self.bits // 8), dtype=np.uint8)
         scale = np.full((rows, blocks), 1.0 / (2 ** (self.bits - 1) * cols**0.5), np.float32)
@@ -51,6 +60,25 @@ class Llama:
             self.graph.constant(f"{name}.scale", scale.reshape(-1)),
             K=cols, N=rows, bits=self.bits, block_size=BLOCK, accuracy_level=AS_INTEGERS,
         )  # fmt: skip
+
+    def _in_bytes(self, x: str, name: str, rows: int, cols: int, zero_rows: int) -> str:
+        """A scale for each row of weights, and activations rounded to 8 bits as a whole."""
+        graph = self.graph
+        weights = self.rng.integers(-127, 128, (cols, rows), dtype=np.int8)
+        scale = np.full(rows, 1.0 / (127 * cols**0.5), np.float32)
+        scale[:zero_rows] = 0
+        names = self._rounded.get(x)
+        if names is None:
+            names = (f"{x}.rounded", f"{x}.scale", f"{x}.zero")
+            graph.node("DynamicQuantizeLinear", x, outputs=names)
+            self._rounded[x] = names
+        rounded, x_scale, zero = names
+        product = graph.node(
+            "MatMulInteger", rounded, graph.constant(f"{name}.weight", weights), zero
+        )
+        floats = graph.node("Cast", product, to=onnx_file.TYPES["float32"])
+        scales = graph.node("Mul", x_scale, graph.constant(f"{name}.scale", scale))
+        return graph.node("Mul", floats, scales)
 
     def write(self) -> None:
         graph, shape = self.graph, self.shape
