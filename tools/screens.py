@@ -1,4 +1,4 @@
-"""Takes the pictures in `docs/screens/`: the page in every state, phone and desktop, light and dark.
+"""Takes the pictures in `docs/screens/`: the page in every state, phone and desktop, both schemes.
 
 make play &            # or any server of the site
 .venv/bin/python -m tools.screens [http://127.0.0.1:8000]
