@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.relaxed
 
-Prints multiply-adds a second of `kernels/relaxed.c`, compiled twice, in turns. The kernels proper use
-no relaxed operation.
+Prints multiply-adds a second of `kernels/relaxed.c`, compiled twice, in turns. The kernels proper
+use no relaxed operation.
 """
 
 from __future__ import annotations
