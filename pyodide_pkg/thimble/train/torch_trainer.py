@@ -35,7 +35,7 @@ from .checkpoint import Progress
 from .data import NO_TARGET, Ids, Rows, cut_story, epoch, read_stories, sha256
 from .evaluate import bits_per_byte
 from .optim import Muon
-from .processes import Processes, start
+from .processes import Processes, leave, start
 from .recipe import Recipe
 from .torch_model import Llama
 
@@ -295,4 +295,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())
