@@ -5,7 +5,9 @@
  * than text changed), "text" (new text) and "progress" (a load came further).
  */
 
+import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
+import type { Engine } from "./protocol";
 import type {
   Chunk,
   DownloadProgressEvent,
@@ -98,6 +100,14 @@ export class LiveSession extends EventTarget {
   /** Whether the text can be made again as it was. */
   get canRegenerate(): boolean {
     return this.state !== "writing" && this.isOpen && this.writing?.recipe.model === this.model;
+  }
+
+  /** Ask the worker something about this session, which waits until there is one. */
+  async ask<Value>(
+    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+  ): Promise<Value> {
+    const session = this.#session ?? (await (this.#opening ?? this.#load()));
+    return session.ask(question);
   }
 
   /** Get a model ready, instead of the one that was. */

@@ -9,6 +9,7 @@
  * asked or answered leaves the machine.
  */
 
+import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
 import { Build } from "./api/build";
 import type { ModelListing } from "./api/build";
@@ -19,7 +20,7 @@ import { encodeOptions } from "./api/options";
 import type { PromptOptions, SamplingOptions } from "./api/options";
 import { failedStream, stream } from "./api/stream";
 import type { Chunk } from "./api/stream";
-import type { ModelInfo, Stage } from "./protocol";
+import type { Engine, ModelInfo, Stage } from "./protocol";
 
 export { ThimbleError };
 export type { Chunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
@@ -254,6 +255,14 @@ export class Thimble {
   /** @internal How the engine started, and what has become of the snapshot for the next visit. */
   static get start(): { from: string; because: string | null; snapshot: string } | null {
     return host?.start ? { ...host.start, snapshot: host.snapshot } : null;
+  }
+
+  /** @internal Ask the worker what the public API has no word for. */
+  ask<Value>(
+    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+  ): Promise<Value> {
+    this.#destroyed.signal.throwIfAborted();
+    return this.#host.call((engine) => question(engine, this.#id));
   }
 
   /** @internal For the tests of the bit promise. */

@@ -22,7 +22,11 @@ export class CrashError extends Error {
 
 export type PythonMethod =
   | "use_pool" | "begin_load" | "feed" | "finish" | "cancel_load" | "drop" | "models"
-  | "open" | "clone" | "destroy" | "tokenize" | "start" | "run" | "stop" | "logits_hash";
+  | "open" | "clone" | "destroy" | "tokenize" | "start" | "run" | "stop" | "logits_hash"
+  | `${Facet}.${string}`;
+
+/** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
+export type Facet = "debug" | "console" | "read" | "train" | "ensemble" | "lens";
 
 type Argument = string | number | null | Uint8Array | KernelPool;
 

@@ -1,77 +1,34 @@
-"""The one module that knows it runs in a page: what the worker calls.
+"""What the worker calls.
 
 Models and sessions are numbers here, arguments are numbers, texts and buffers, and every answer is
 one JSON text, because those cross between JavaScript and Python without proxies. It imports nothing
 of Pyodide's, so it is tested natively. It does not know what a page looks like.
+
+What only some visitors use is in a facet, a module beside this one that is imported when it is
+first asked: the method "debug.step" is `step` of the class `Facet` in `debug.py`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import importlib
 import itertools
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from . import Model, ModelLoader, Piece, SamplingParams, Session
-from .errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
-from .generation import prompt_ids
-from .kernel import ABI_VERSION
+from .. import Model, ModelLoader, Piece, Session
+from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
+from ..generation import prompt_ids
+from ..sampling import SamplingParams
+from .options import sampling
+from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
 
-SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
-OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
 PROMPT_STEP = 32
 """Prompt tokens between two looks at the clock, so that Stop is prompt on long prompts too."""
-
-
-POOL_FROM = 8 << 20
-"""Bytes of a model file from which threads gain more than crossing into their memory costs."""
-
-
-class JsPool(Protocol):
-    """`KernelPool` of `web/src/worker/pool.ts`: kernels in a memory that threads share."""
-
-    def call(self, name: str, *args: int) -> int: ...
-
-    def write(self, address: int, data: bytes | bytearray | memoryview) -> None: ...
-
-    def read(self, address: int, nbytes: int) -> JsBuffer: ...
-
-
-class PoolKernel:
-    """That pool as the `Kernel` that models and sessions work with."""
-
-    def __init__(self, pool: JsPool) -> None:
-        self._pool = pool
-        self.call = pool.call
-        self.write = pool.write
-        found = self.call("abi")
-        if found != ABI_VERSION:
-            raise ThimbleError(f"the kernels for threads are of version {found}, not {ABI_VERSION}")
-
-    def alloc(self, nbytes: int, what: str) -> int:
-        address = self.call("alloc", nbytes)
-        if address == 0:
-            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
-        return address
-
-    def free(self, address: int) -> None:
-        self.call("free", address)
-
-    def read(self, address: int, nbytes: int) -> bytes:
-        return self._pool.read(address, nbytes).to_bytes()
-
-
-class JsBuffer(Protocol):
-    """A Uint8Array as Pyodide hands it over."""
-
-    def to_bytes(self) -> bytes:
-        """A copy of the bytes."""
-        ...
 
 
 @dataclass(slots=True)
@@ -109,7 +66,9 @@ class Engine:
 
     def __init__(self) -> None:
         self._loads: dict[int, Load] = {}
-        self._models: dict[str, Model] = {}
+        self.loaded: dict[str, Model] = {}
+        """The models in memory, by name."""
+        self._facets: dict[str, Any] = {}
         self._sessions: dict[int, Open] = {}
         self._ids = itertools.count(1)
         self._pool: PoolKernel | None = None
@@ -125,7 +84,7 @@ class Engine:
     def call(self, method: str, *arguments: Any) -> str:
         """Call a method; the answer is `{"value": ...}` or `{"error": [kind, message]}`."""
         try:
-            return json.dumps({"value": self._methods[method](*arguments)})
+            return json.dumps({"value": self._method(method)(*arguments)})
         except ThimbleError as error:
             return _error(type(error).__name__, str(error))
         except MemoryError:
@@ -134,6 +93,17 @@ class Engine:
             where = traceback.extract_tb(error.__traceback__)[-1]
             words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             return _error("InternalError", words)
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        """A method of the engine, or "FACET.METHOD" of a facet."""
+        if "." not in name:
+            return self._methods[name]
+        facet, _, method = name.partition(".")
+        if facet not in self._facets:
+            module = importlib.import_module(f".{facet}", __package__)
+            self._facets[facet] = module.Facet(self)
+        found: Callable[..., Any] = getattr(self._facets[facet], method)
+        return found
 
     # Models
 
@@ -166,7 +136,7 @@ class Engine:
                 f"the file of model {entry.name!r} was damaged on its way: "
                 f"its SHA-256 is {came}, not {entry.sha256}"
             )
-        self._models[entry.name] = model
+        self.loaded[entry.name] = model
         return _describe(entry.name, model)
 
     def cancel_load(self, load: int) -> None:
@@ -177,28 +147,28 @@ class Engine:
 
     def drop(self, name: str) -> None:
         """Free a model that no session uses."""
-        model = self._models.get(name)
+        model = self.loaded.get(name)
         if model is not None and all(one.model is not model for one in self._sessions.values()):
-            self._models.pop(name).close()
+            self.loaded.pop(name).close()
 
     def models(self) -> list[dict[str, Any]]:
         """The models in memory."""
-        return [_describe(name, model) for name, model in self._models.items()]
+        return [_describe(name, model) for name, model in self.loaded.items()]
 
     # Sessions
 
     def open(self, model: str, defaults: str) -> int:
         """A new session on a model in memory."""
         options = json.loads(defaults)
-        _sampling(options)
-        if model not in self._models:
-            raise OptionError(f"no model {model!r} in memory; there are {sorted(self._models)}")
-        loaded = self._models[model]
+        sampling(options)
+        if model not in self.loaded:
+            raise OptionError(f"no model {model!r} in memory; there are {sorted(self.loaded)}")
+        loaded = self.loaded[model]
         return self._keep(Open(loaded, loaded.session(), options))
 
     def clone(self, session: int) -> int:
         """An independent copy of a session, its tokens and its defaults."""
-        opened = self._opened(session)
+        opened = self.opened(session)
         return self._keep(Open(opened.model, opened.session.fork(), dict(opened.defaults)))
 
     def destroy(self, session: int) -> None:
@@ -210,14 +180,15 @@ class Engine:
 
     def tokenize(self, session: int, text: str) -> list[int]:
         """A text's token ids, without the marks of beginning and end."""
-        return self._opened(session).model.tokenizer.encode(text, add_special=False)
+        return self.opened(session).model.tokenizer.encode(text, add_special=False)
 
     def _keep(self, opened: Open) -> int:
         number = next(self._ids)
         self._sessions[number] = opened
         return number
 
-    def _opened(self, session: int) -> Open:
+    def opened(self, session: int) -> Open:
+        """The session of this number; OptionError where there is none."""
         if session not in self._sessions:
             raise OptionError(f"there is no session {session}; it was destroyed or never made")
         return self._sessions[session]
@@ -226,9 +197,9 @@ class Engine:
 
     def start(self, session: int, prompt: str, options: str) -> dict[str, Any]:
         """Begin to generate; `run` does the work."""
-        opened = self._opened(session)
+        opened = self.opened(session)
         merged = {**opened.defaults, **json.loads(options)}
-        params, detailed = _sampling(merged)
+        params, detailed = sampling(merged)
         keep = bool(merged.get("continue", False))
         n_kept = len(opened.session) if keep else 0
         ids = prompt_ids(opened.model, prompt, first=n_kept == 0)
@@ -245,7 +216,7 @@ class Engine:
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
         """Work for about so long, for one token at least once the prompt is read."""
-        opened = self._opened(session)
+        opened = self.opened(session)
         if opened.run is None:
             raise OptionError(f"session {session} has nothing to run: start it first")
         until = time.perf_counter() + milliseconds / 1000
@@ -286,11 +257,11 @@ class Engine:
 
     def stop(self, session: int) -> None:
         """End a generation; the tokens so far stay."""
-        self._opened(session).run = None
+        self.opened(session).run = None
 
     def logits_hash(self, session: int, tokens: str) -> str:
         """SHA-256 over the logits at every position of a JSON list of tokens: the bit promise."""
-        twin = self._opened(session).session.fork()
+        twin = self.opened(session).session.fork()
         try:
             twin.rollback(0)
             digest = hashlib.sha256()
@@ -328,37 +299,3 @@ def _detail(model: Model, piece: Piece) -> list[Any]:
         for token, logprob in piece.top
     ]
     return [piece.text, piece.id, piece.logprob, piece.entropy, top]
-
-
-def _sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
-    """OpenAI's option names as our parameters, and whether every token's details are wanted."""
-    for name in options:
-        if name not in OPTIONS:
-            raise OptionError(f"there is no option {name!r}; there are {', '.join(OPTIONS)}")
-    chosen = {name: options[name] for name in SAMPLING_OPTIONS if name in options}
-    if "stop" in chosen:
-        chosen["stop"] = _stops(chosen["stop"])
-    if "logit_bias" in chosen:
-        chosen["logit_bias"] = _biases(chosen["logit_bias"])
-    for name in ("logprobs", "continue"):
-        if not isinstance(options.get(name, False), bool):
-            raise OptionError(f"{name} must be true or false, not {options[name]!r}")
-    return SamplingParams(**chosen), bool(options.get("logprobs", False))
-
-
-def _stops(value: Any) -> tuple[str, ...]:
-    """OpenAI takes one string or a list of them."""
-    stops: Sequence[Any] = [value] if isinstance(value, str) else value
-    if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
-        raise OptionError(f"stop must be a text or a list of texts, none empty, not {value!r}")
-    return tuple(stops)
-
-
-def _biases(value: Any) -> dict[int, float]:
-    """JSON's keys are texts; token ids are whole numbers."""
-    if not isinstance(value, dict):
-        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}")
-    try:
-        return {int(token): float(bias) for token, bias in value.items()}
-    except (TypeError, ValueError):
-        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}") from None

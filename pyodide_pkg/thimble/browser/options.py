@@ -1,0 +1,47 @@
+"""OpenAI's option names, as they come from JavaScript, as our parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import OptionError
+from ..sampling import SamplingParams
+
+SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
+OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
+
+
+def sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
+    """OpenAI's option names as our parameters, and whether every token's details are wanted."""
+    for name in options:
+        if name not in OPTIONS:
+            raise OptionError(f"there is no option {name!r}; there are {', '.join(OPTIONS)}")
+    chosen = {name: options[name] for name in SAMPLING_OPTIONS if name in options}
+    if "stop" in chosen:
+        chosen["stop"] = _stops(chosen["stop"])
+    if "logit_bias" in chosen:
+        chosen["logit_bias"] = _biases(chosen["logit_bias"])
+    for name in ("logprobs", "continue"):
+        if not isinstance(options.get(name, False), bool):
+            raise OptionError(f"{name} must be true or false, not {options[name]!r}")
+    return SamplingParams(**chosen), bool(options.get("logprobs", False))
+
+
+def _stops(value: Any) -> tuple[str, ...]:
+    """OpenAI takes one string or a list of them."""
+    stops: Sequence[Any] = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
+        raise OptionError(f"stop must be a text or a list of texts, none empty, not {value!r}")
+    return tuple(stops)
+
+
+def _biases(value: Any) -> dict[int, float]:
+    """JSON's keys are texts; token ids are whole numbers."""
+    if not isinstance(value, dict):
+        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}")
+    try:
+        return {int(token): float(bias) for token, bias in value.items()}
+    except (TypeError, ValueError):
+        raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}") from None
