@@ -28,7 +28,9 @@ OPTIONS = (
 )
 
 # The larger group first: the smaller one takes its versions from it.
-GROUPS = (("test", None), ("play", "test"), ("node", None), ("pyodide", "test"))
+GROUPS = (
+    ("test", None), ("play", "test"), ("server", "test"), ("node", None), ("pyodide", "test"),
+)  # fmt: skip
 
 
 def main() -> int:
