@@ -14,6 +14,7 @@ from .errors import (
     MemoryLimitError,
     NumericError,
     OptionError,
+    SamplerError,
     ThimbleError,
     UnsupportedError,
 )
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Choice", "ContextError", "Evaluation", "FormatError", "MemoryLimitError", "Model",
-    "ModelConfig", "ModelLoader", "NumericError", "OptionError", "Piece", "SamplingParams",
-    "Session", "ThimbleError", "UnsupportedError", "evaluate_text", "load", "params_from",
-    "split_stories",
+    "ModelConfig", "ModelLoader", "NumericError", "OptionError", "Piece", "SamplerError",
+    "SamplingParams", "Session", "ThimbleError", "UnsupportedError", "evaluate_text", "load",
+    "params_from", "split_stories",
 ]  # fmt: skip

@@ -32,3 +32,14 @@ class OptionError(ThimbleError, ValueError):
 
 class NumericError(ThimbleError):
     """A NaN or an infinity arose; the message says where."""
+
+
+class SamplerError(ThimbleError):
+    """A sampler of the caller's own failed, or what it returned is no token."""
+
+    def __init__(self, message: str, *, line: int | None = None, trace: str = "") -> None:
+        super().__init__(f"{message}\n{trace}" if trace else message)
+        self.line = line
+        """Of the caller's code, where it failed."""
+        self.trace = trace
+        """The traceback, from the sampler's own first line on."""

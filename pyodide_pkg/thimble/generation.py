@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ContextError, OptionError
-from .sampling import Sampler, SamplingParams
+from .sampling import Choice, Sampler, SamplingParams
 from .tokenizer import StreamDecoder
 
 if TYPE_CHECKING:
+    from .custom_sampler import CustomSampler
     from .model import Model
     from .session import Session
 
@@ -75,13 +76,19 @@ def prompt_ids(model: Model, prompt: str | Sequence[int], *, first: bool) -> lis
 
 
 def generate(
-    session: Session, prompt: str | Sequence[int], params: SamplingParams
+    session: Session,
+    prompt: str | Sequence[int],
+    params: SamplingParams,
+    *,
+    custom: CustomSampler | None = None,
 ) -> Iterator[Piece]:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
     Every piece's token is in the session when the piece comes, but for an end-of-text token. The
     same session tokens, params and seed give the same pieces. Raises OptionError where there is
-    nothing to begin with, ContextError where the prompt leaves no room for one token.
+    nothing to begin with, ContextError where the prompt leaves no room for one token. A `custom`
+    sampler chooses instead of the kernel; where it fails, SamplerError, and the session has what
+    came before.
     """
     model = session.model
     ids = prompt_ids(model, prompt, first=len(session) == 0)
@@ -94,16 +101,27 @@ def generate(
         )
     session.append(ids)
     sampler = Sampler(model.kernel, model.config.n_vocab, params)
-    return _pieces(session, sampler)
+    return _pieces(session, sampler, _chooser(session, sampler, custom))
 
 
-def _pieces(session: Session, sampler: Sampler) -> Iterator[Piece]:
+def _chooser(
+    session: Session, sampler: Sampler, custom: CustomSampler | None
+) -> Callable[[], Choice]:
+    """What names the next token, each time it is called."""
+    if custom is None:
+        return lambda: session.sample(sampler)
+    from .custom_sampler import choose
+
+    return lambda: choose(custom, session, sampler)
+
+
+def _pieces(session: Session, sampler: Sampler, choose: Callable[[], Choice]) -> Iterator[Piece]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
     decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
     try:
         for count in range(1, params.max_tokens + 1):
-            choice = session.sample(sampler)
+            choice = choose()
             reason = None
             if choice.id in tokenizer.eog_ids:
                 reason, text = "stop", stop.push(decoder.flush())

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .errors import OptionError
+from .errors import NumericError, OptionError
 from .kernel import MAX_TOP, Kernel, Scratch
 
 RECENT = 64
 """Tokens that the repetition penalty looks back."""
+NOTHING_LEFT = "the logits hold a NaN, or nothing is left to choose from"
 _SAMPLING = struct.Struct("<Qddddqqqiiiiii")
 _CHOICE = struct.Struct("<iiff")
 
@@ -129,37 +130,44 @@ class Sampler:
         self._choice_at = self._bias_at + 8 * bias
         self._scratch_at = (self._choice_at + choice + 15) & ~15
         total = self._scratch_at + kernel.call("sample_scratch", n_vocab)
-        self._memory = Scratch(kernel, total, "sampling")
+        self.memory = Scratch(kernel, total, "sampling")
         ids, values = array("i", params.logit_bias), array("f", params.logit_bias.values())
-        self._memory.write(ids.tobytes() + values.tobytes(), self._bias_at)
+        self.memory.write(ids.tobytes() + values.tobytes(), self._bias_at)
 
     @property
     def addresses(self) -> tuple[int, int, int]:
         """Of the parameters, the scratch and the choice, as `tk_sample` takes them."""
-        base = self._memory.address
+        base = self.memory.address
         return base, base + self._scratch_at, base + self._choice_at
 
     def prepare(self, tokens: Sequence[int]) -> None:
         """Tell the kernel where the draw stands: after `tokens`."""
-        p, base = self.params, self._memory.address
+        p, base = self.params, self.memory.address
         recent: list[int] = []
         if p.repetition_penalty != 1.0:
             recent = sorted(set(tokens[-RECENT:]))
-            self._memory.write(array("i", recent).tobytes(), self._recent_at)
+            self.memory.write(array("i", recent).tobytes(), self._recent_at)
         n_bias = len(p.logit_bias)
         packed = _SAMPLING.pack(
             p.seed, p.temperature, p.top_p, p.min_p, p.repetition_penalty,
             base + self._recent_at, base + self._bias_at, base + self._bias_at + 4 * n_bias,
             len(tokens), min(p.top_k, 2**31 - 1), p.top_logprobs, len(recent), n_bias, 0,
         )  # fmt: skip
-        self._memory.write(packed)
+        self.memory.write(packed)
+
+    def choose(self, logits: int, n_vocab: int, tokens: Sequence[int]) -> Choice:
+        """Choose after `tokens` from the logits at an address, [n_vocab padded to 4]."""
+        self.prepare(tokens)
+        if self.memory.kernel.call("sample", logits, n_vocab, *self.addresses):
+            raise NumericError(NOTHING_LEFT)
+        return self.choice()
 
     def choice(self) -> Choice:
         """What the kernel chose last."""
-        return read_choice(self._memory.kernel, self._memory.address + self._choice_at)
+        return read_choice(self.memory.kernel, self.memory.address + self._choice_at)
 
     def close(self) -> None:
-        self._memory.close()
+        self.memory.close()
 
 
 def read_choice(kernel: Kernel, address: int) -> Choice:

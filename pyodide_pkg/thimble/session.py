@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from .errors import ContextError, MemoryLimitError, NumericError, OptionError, ThimbleError
 from .kernel import BATCH, Scratch
-from .sampling import Choice, Sampler, SamplingParams, read_choice
+from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
 
 if TYPE_CHECKING:
+    from .custom_sampler import CustomSampler
     from .generation import Piece
     from .model import Model
 
@@ -126,10 +127,16 @@ class Session:
         pending = self._tokens[self._computed :]
         status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
         if status < 0:
-            raise NumericError("the logits hold a NaN, or nothing is left to choose from")
+            raise NumericError(NOTHING_LEFT)
         self._finite(status)
         self._computed = self._logits_at = len(self._tokens)
         return sampler.choice()
+
+    def weigh(self, token: int, *, top: int = 0) -> Choice:
+        """How probable the model finds a token that may come next; it is not appended."""
+        self._check([token], append=False)
+        self._ready()
+        return self._describe(self._logits.address, [token], top)[0]
 
     def accept(self, token: int) -> None:
         """Append one token without computing it yet."""
@@ -137,12 +144,16 @@ class Session:
         self._tokens.append(token)
 
     def generate(
-        self, prompt: str | Sequence[int] = "", params: SamplingParams | None = None
+        self,
+        prompt: str | Sequence[int] = "",
+        params: SamplingParams | None = None,
+        *,
+        sampler: CustomSampler | None = None,
     ) -> Iterator[Piece]:
         """Append the prompt and write on: see `generation.generate`."""
         from .generation import generate
 
-        return generate(self, prompt, params or SamplingParams())
+        return generate(self, prompt, params or SamplingParams(), custom=sampler)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -163,12 +174,14 @@ class Session:
             raise ThimbleError(f"model {self.model.name!r} is closed")
         return self._address
 
-    def _check(self, ids: Sequence[int]) -> None:
+    def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
         self._live()
         n_vocab = self.model.config.n_vocab
         for token in ids:
             if not isinstance(token, int) or not 0 <= token < n_vocab:
                 raise OptionError(f"token id {token!r} is not in the vocabulary of {n_vocab}")
+        if not append:
+            return
         wanted = len(self._tokens) + len(ids)
         if wanted > self.n_ctx:
             raise ContextError(

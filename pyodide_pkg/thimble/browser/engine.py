@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import Model, ModelLoader, Piece, Session
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
@@ -26,6 +26,9 @@ from ..generation import prompt_ids
 from ..sampling import SamplingParams
 from .options import sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
+
+if TYPE_CHECKING:
+    from ..custom_sampler import CustomSampler
 
 PROMPT_STEP = 32
 """Prompt tokens between two looks at the clock, so that Stop is prompt on long prompts too."""
@@ -49,6 +52,8 @@ class Run:
     params: SamplingParams
     detailed: bool
     pieces: Iterator[Piece] | None = None
+    failure: ThimbleError | None = None
+    """What ended it, to be told once the pieces before it have been."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,8 @@ class Open:
     session: Session
     defaults: dict[str, Any]
     run: Run | None = None
+    sampler: CustomSampler | None = None
+    """Chooses the tokens of every generation that starts from now on, instead of the kernel."""
 
 
 class Engine:
@@ -169,7 +176,9 @@ class Engine:
     def clone(self, session: int) -> int:
         """An independent copy of a session, its tokens and its defaults."""
         opened = self.opened(session)
-        return self._keep(Open(opened.model, opened.session.fork(), dict(opened.defaults)))
+        copy = Open(opened.model, opened.session.fork(), dict(opened.defaults))
+        copy.sampler = opened.sampler
+        return self._keep(copy)
 
     def destroy(self, session: int) -> None:
         """Free a session."""
@@ -247,12 +256,20 @@ class Engine:
             if time.perf_counter() >= until:
                 return [], None
         if run.pieces is None:
-            run.pieces = opened.session.generate(run.prompt, run.params)
+            run.pieces = opened.session.generate(run.prompt, run.params, sampler=opened.sampler)
+        if run.failure is not None:
+            raise run.failure
         pieces: list[Piece] = []
-        for piece in run.pieces:
-            pieces.append(piece)
-            if piece.finish_reason is not None or time.perf_counter() >= until:
-                return pieces, piece.finish_reason
+        try:
+            for piece in run.pieces:
+                pieces.append(piece)
+                if piece.finish_reason is not None or time.perf_counter() >= until:
+                    return pieces, piece.finish_reason
+        except ThimbleError as error:
+            if not pieces:
+                raise
+            run.failure = error  # the session has these pieces: the page must have them too
+            return pieces, None
         return pieces, "length"  # nothing was asked for
 
     def stop(self, session: int) -> None:
