@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench \
-	pyodide-build lock clean
+	corpora pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -72,6 +72,9 @@ lint-kernels: setup-test
 
 bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (ARGS= for bench)
 	@$(RUN) -m bench $(ARGS)
+
+corpora: setup  ## build/corpora: the texts that the training panel offers
+	@$(RUN) -m tools.corpora
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt

@@ -24,7 +24,7 @@ import click
 import build_archive
 import build_bytecode
 import build_kernels
-from tools import compress, models, pyodide_core, size_report, stdlib
+from tools import compress, corpora, models, pyodide_core, size_report, stdlib
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
     BUILD,
@@ -85,6 +85,7 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         name = f"assets/{path.stem}.{entry['sha256'][:8]}{path.suffix}"
         shutil.copyfile(path, site / name)
         listings.append({**entry, "file": name})
+    texts = corpora.add_to_site(site)
     return {
         "build": _tree_digest(site),
         "version": build_archive.project()["version"],
@@ -97,6 +98,8 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         "numpy": has_numpy,
         "assets": dict(sorted(assets.items())),
         "models": listings,
+        # Texts to train on, fetched when one is chosen.
+        "corpora": texts,
     }
 
 
