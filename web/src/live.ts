@@ -2,7 +2,8 @@
  * The one live session that every panel shows: what it is doing, the text so far, how fast it goes.
  *
  * It knows the public API and no element of the page. Panels listen to "state" (something other
- * than text changed), "text" (new text) and "progress" (a load came further).
+ * than text changed), "text" (new text), "piece" (a new token, whether it brought text or not),
+ * "select" (another token is looked at) and "progress" (a load came further).
  */
 
 import type { Remote } from "comlink";
@@ -27,6 +28,9 @@ export interface Recipe {
   readonly settings: SamplingOptions;
 }
 
+/** Alternatives that come with every token. */
+const ALTERNATIVES = 10;
+
 /** Counted in the page, from the question to the worker to the text that comes back. */
 export interface Measures {
   tokens: number;
@@ -39,7 +43,10 @@ export interface Measures {
 /** A text: what it was made from, what came of it, and how. */
 export interface Writing {
   readonly recipe: Recipe;
+  /** What the pieces' texts add up to. */
   text: string;
+  /** The tokens, with what the model thought of each. */
+  readonly pieces: Chunk[];
   measures: Measures;
   finishReason: "stop" | "length" | null;
 }
@@ -47,6 +54,16 @@ export interface Writing {
 export class TextEvent extends Event {
   constructor(readonly text: string) {
     super("text");
+  }
+}
+
+export class PieceEvent extends Event {
+  constructor(
+    readonly piece: Chunk,
+    /** Its place among the writing's pieces. */
+    readonly index: number,
+  ) {
+    super("piece");
   }
 }
 
@@ -70,6 +87,9 @@ export class LiveSession extends EventTarget {
   model = "";
   writing: Writing | null = null;
   failure: Error | null = null;
+  /** What a new text would begin from, as it stands in the form where the visitor says it. */
+  draft: () => Omit<Recipe, "model"> = () => ({ prompt: "", settings: {} });
+  #selected: number | null = null;
 
   constructor(thimble: ThimbleClass) {
     super();
@@ -100,6 +120,20 @@ export class LiveSession extends EventTarget {
   /** Whether the text can be made again as it was. */
   get canRegenerate(): boolean {
     return this.state !== "writing" && this.isOpen && this.writing?.recipe.model === this.model;
+  }
+
+  /** The place of the token that every panel looks at; null for the text's end. */
+  get selected(): number | null {
+    return this.#selected;
+  }
+
+  /** Look at another token, in every panel. */
+  select(index: number | null): void {
+    const there = index !== null && index >= 0 && index < (this.writing?.pieces.length ?? 0);
+    const selected = there ? index : null;
+    if (selected === this.#selected) return;
+    this.#selected = selected;
+    this.dispatchEvent(new Event("select"));
   }
 
   /** Ask the worker something about this session, which waits until there is one. */
@@ -158,7 +192,8 @@ export class LiveSession extends EventTarget {
     await this.stop();
     const before = this.writing;
     const recipe = { prompt, settings, model: this.model };
-    this.writing = { recipe, text: "", measures: nothingYet(), finishReason: null };
+    this.writing = { recipe, text: "", pieces: [], measures: nothingYet(), finishReason: null };
+    this.select(null);
     await this.#run(this.writing, prompt, { ...settings, continue: false }, before);
   }
 
@@ -167,7 +202,8 @@ export class LiveSession extends EventTarget {
     await this.stop();
     const before = this.writing;
     if (!before) return;
-    this.writing = { ...before, measures: nothingYet(), finishReason: null };
+    const pieces = [...before.pieces];
+    this.writing = { ...before, pieces, measures: nothingYet(), finishReason: null };
     await this.#run(this.writing, "", { ...settings, continue: true }, before);
   }
 
@@ -182,6 +218,47 @@ export class LiveSession extends EventTarget {
       this.#abort?.abort();
       await this.#running;
     }
+  }
+
+  /**
+   * Let a panel move in the text by its own means: it asks the worker and tells by `replace` and
+   * `grow` what came of it, until it is done or the signal says stop.
+   */
+  async drive(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await this.stop();
+    const abort = new AbortController();
+    this.#abort = abort;
+    this.failure = null;
+    this.#become("writing");
+    this.#running = work(abort.signal).then(
+      () => this.#become(this.writing?.finishReason == null ? "stopped" : "finished"),
+      (error: unknown) => this.#fail(error),
+    );
+    await this.#running;
+  }
+
+  /** Show another text as this session's, which has so many tokens in its context. */
+  replace(writing: Omit<Writing, "text" | "measures">, context: number): void {
+    const text = writing.pieces.map((piece) => piece.text).join("");
+    const measures = { ...nothingYet(), tokens: writing.pieces.length };
+    this.writing = { ...writing, text, measures };
+    this.#session?.used(context);
+    if (this.#selected !== null && this.#selected >= writing.pieces.length) this.select(null);
+    if (this.state === "writing") return; // told when the drive is over
+    this.#become(writing.finishReason === null ? "stopped" : "finished");
+  }
+
+  /** Put tokens at the text's end that a panel's own means brought. */
+  grow(pieces: readonly Chunk[], context: number): void {
+    const { writing } = this;
+    if (!writing) throw new Error("there is no text that could grow");
+    this.#session?.used(context);
+    for (const piece of pieces) {
+      writing.measures.tokens += 1;
+      this.#add(writing, piece);
+    }
+    if (this.state === "writing") return;
+    this.#become(writing.finishReason === null ? "stopped" : "finished");
   }
 
   async #run(
@@ -216,7 +293,8 @@ export class LiveSession extends EventTarget {
       this.#session ?? (await abortable(this.#opening ?? this.#load(), options.signal));
     // Waiting for the model was not the model's time.
     const started = performance.now();
-    const chunks = session.promptStreaming(prompt, { ...options, logprobs: true });
+    const details = { logprobs: true, top_logprobs: ALTERNATIVES } as const;
+    const chunks = session.promptStreaming(prompt, { ...options, ...details });
     const reader = chunks.getReader();
     for (;;) {
       const { done, value } = await reader.read();
@@ -230,10 +308,16 @@ export class LiveSession extends EventTarget {
     measures.tokens += 1;
     if (measures.first === null) measures.first = now;
     else measures.speed = ((measures.tokens - 1) / (now - measures.first)) * 1000;
-    writing.finishReason = chunk.finish_reason;
-    if (!chunk.text) return;
-    writing.text += chunk.text;
-    this.dispatchEvent(new TextEvent(chunk.text));
+    this.#add(writing, chunk);
+  }
+
+  #add(writing: Writing, piece: Chunk): void {
+    writing.finishReason = piece.finish_reason;
+    writing.pieces.push(piece);
+    this.dispatchEvent(new PieceEvent(piece, writing.pieces.length - 1));
+    if (!piece.text) return;
+    writing.text += piece.text;
+    this.dispatchEvent(new TextEvent(piece.text));
   }
 
   #fail(error: unknown): void {

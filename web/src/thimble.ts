@@ -265,6 +265,11 @@ export class Thimble {
     return this.#host.call((engine) => question(engine, this.#id));
   }
 
+  /** @internal Told what `ask` made of the context: it has so many tokens now. */
+  used(tokens: number): void {
+    this.#usage = tokens;
+  }
+
   /** @internal For the tests of the bit promise. */
   logitsHash(tokens: readonly number[]): Promise<string> {
     return this.#host.call((engine) => engine.logitsHash(this.#id, tokens));

@@ -16,6 +16,7 @@ const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const LOST = ["LoadError", "StartError", "FormatError", "CrashError", "MemoryLimitError"];
 
 class Play {
+  readonly #root: HTMLElement;
   readonly #live: LiveSession;
   readonly #form = byId("desk", HTMLFormElement);
   readonly #prompt = byId("prompt", HTMLTextAreaElement);
@@ -37,7 +38,8 @@ class Play {
   /** What a link asked for and could not have. */
   #refused = "";
 
-  constructor(live: LiveSession) {
+  constructor(root: HTMLElement, live: LiveSession) {
+    this.#root = root;
     this.#live = live;
     this.#standing = new Standing(live);
     live.addEventListener("state", () => this.#show());
@@ -45,6 +47,7 @@ class Play {
     live.addEventListener("progress", (event) =>
       this.#standing.progress((event as ProgressEvent).progress),
     );
+    live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read() });
     this.#listen();
     this.#restore();
     void live.open(this.#model.value);
@@ -78,6 +81,7 @@ class Play {
     });
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.#live.state === "writing") void this.#live.stop();
+      else if (this.#root.hidden) return;
       else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#begin();
       else return;
       event.preventDefault();
@@ -183,6 +187,6 @@ function sentence(message: string): string {
   return /[.!?]$/.test(words) ? words : `${words}.`;
 }
 
-export function mount(_root: HTMLElement, live: LiveSession): void {
-  new Play(live);
+export function mount(root: HTMLElement, live: LiveSession): void {
+  new Play(root, live);
 }

@@ -41,15 +41,22 @@ export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<
   tabs.replaceChildren(...links.values());
   tabs.hidden = panels.length < 2;
 
+  const mount = async (panel: Panel): Promise<void> => {
+    const root = document.querySelector<HTMLElement>(`[data-panel="${panel.id}"]`);
+    if (!root || mounted.has(panel.id)) return;
+    mounted.add(panel.id);
+    (await panel.load()).mount(root, live);
+  };
+
   const show = async (): Promise<void> => {
     const panel = chosen();
     if (!panel) return;
     for (const root of document.querySelectorAll<HTMLElement>("[data-panel]")) {
       root.hidden = root.dataset["panel"] !== panel.id;
-      if (root.hidden || mounted.has(panel.id)) continue;
-      mounted.add(panel.id);
-      (await panel.load()).mount(root, live);
     }
+    // The first one has the model, the prompt and the settings that all of them work with.
+    if (panels[0]) await mount(panels[0]);
+    await mount(panel);
     for (const [id, link] of links) {
       if (id === panel.id) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
