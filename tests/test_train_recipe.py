@@ -18,7 +18,10 @@ SHIPPED = Path(__file__).parent.parent / "web" / "models" / "story.recipe.json"
 
 
 def test_the_shipped_recipe_is_one() -> None:
-    assert Recipe.read(SHIPPED).to_dict() == json.loads(SHIPPED.read_text(encoding="utf-8"))
+    said = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    made = Recipe.read(SHIPPED).to_dict()
+    assert {name: made[name] for name in said} == said
+    assert Recipe.from_dict(made).to_dict() == made
 
 
 def test_what_is_no_recipe_is_refused_by_name(tmp_path: Path) -> None:
@@ -65,13 +68,19 @@ def test_rows_are_full_and_hold_every_story_token_once() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_layer": 4}, "no 'n_layer'"),
+        ({"n_layer": 4}, "no 'n_layer'; did you mean 'n_layers'?"),
+        ({"xyz": 4}, r"no 'xyz' \(it has title"),
+        ({"size": 0.4}, "size is 0.4; it must be one of 0.05,"),
+        ({"size": 0.37, "dim": 128}, "dim is 128, and size 0.37 makes it 96"),
+        ({"steps": 10**12}, "steps is 1000000000000; it must be at most"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; it must be one of muon, adamw"),
+        ({"dropout": 1}, "dropout is 1"),
         ({"dim": 190}, "dim is 190"),
         ({"dim": "192"}, "dim is '192'"),
         ({"n_layers": True}, "n_layers is True"),
         ({"n_heads": 5}, "n_heads is 5"),
-        ({"n_kv_heads": 3}, "n_kv_heads is 3"),
-        ({"vocab_size": 256}, "vocab_size is 256"),
+        ({"n_kv_heads": 2}, "n_kv_heads is 2"),
+        ({"vocab_size": 255}, "vocab_size is 255"),
         ({"micro_tokens": 1000}, "micro_tokens is 1000"),
         ({"decay_steps": 9000}, "decay_steps is 9000"),
         ({"muon_lr": -1.0}, "muon_lr is -1.0"),

@@ -1,11 +1,14 @@
 """Every choice of one training run, in one frozen dataclass that is read from one JSON file.
 
-A recipe and the text decide a run; paths, the number of processes and the device are no part of it.
+A recipe and the text decide a run; paths, the number of threads or processes and the device are no
+part of it. Both trainers read the same file: our kernels' (`trainer.py`) and PyTorch's
+(`torch_trainer.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import os
@@ -13,45 +16,79 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError
+from .sizes import Shape, shape_of
 
 BLOCK = 32
 """Widths are multiples of this, so that rows fit into Q8_0 and Q4_0 blocks."""
-DTYPES = ("bfloat16", "float32")
+BYTES = 256
+"""The vocabulary that needs no training: a token for each byte of UTF-8, and the end."""
+LIMITS = {
+    "vocab_size": 65_536, "dim": 4096, "n_layers": 64, "n_heads": 64, "hidden": 16_384,
+    "context": 8192, "micro_tokens": 1 << 18, "steps": 100_000_000,
+}  # fmt: skip
+"""The largest values: larger ones are slips, or more than a model of ours is."""
+CHOICES = {
+    "backend": ("thimble", "torch"),
+    "schedule": ("linear", "cosine"),
+    "optimizer": ("muon", "adamw"),
+    "quantize": ("none", "q8_0", "q4_0"),
+    "dtype": ("float32", "bfloat16"),
+}
+"""What the words among the choices may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The defaults are those of the shipped model; raises `OptionError` for what cannot be."""
+    """The defaults are those of the training panel; raises `OptionError` for what cannot be."""
 
-    title: str = "Thimble Story"
+    title: str = "Thimble"
     """The model's `general.name`."""
     license: str = "MIT"
     seed: int = 1
-    """Of the first weights and of the order of the text."""
+    """Of the first weights, of the order of the text and of dropout."""
+    backend: str = "thimble"
+    """What trains: our kernels, whose every bit is promised, or PyTorch."""
 
-    vocab_size: int = 2048
-    dim: int = 192
-    n_layers: int = 6
-    n_heads: int = 4
-    n_kv_heads: int = 2
-    hidden: int = 512
-    context: int = 512
+    data_sha256: str = ""
+    """Of the text's UTF-8, which is then refused where it differs; empty for any text."""
+    separator: str = "<|endoftext|>"
+    """What stands between two stories. "\\n" makes every line one; empty, the text is a whole."""
+    eval_fraction: float = 0.05
+    """Of the stories, held out to be measured on; unused where a held-out text is given."""
+    vocab_size: int = BYTES
+    """256 makes every byte a token; with more, byte-level BPE is trained on the text."""
+
+    size: float = 0.37
+    """The dial (`sizes.py`), which fixes the five choices behind it; 0 leaves them to you."""
+    dim: int = 96
+    n_layers: int = 3
+    n_heads: int = 3
+    n_kv_heads: int = 3
+    hidden: int = 256
+    context: int = 128
     """Tokens in a row, and the longest text that the model has seen."""
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     embedding_std: float = 0.03
     """Of the first token embeddings, which are the output matrix as well."""
+    dropout: float = 0.0
+    """The share of what each half of a layer adds that is left out at random."""
 
     micro_tokens: int = 2048
     """Tokens that go through the network at once; whole rows."""
-    micro_batches: int = 2
+    micro_batches: int = 1
     """How many of these make one step, over all processes."""
-    steps: int = 4000
-    warmup_steps: int = 50
-    decay_steps: int = 1400
-    """The last steps, in which the learning rate falls to zero in a straight line."""
+    steps: int = 600
+    warmup_steps: int = 20
+    decay_steps: int = 300
+    """The last steps, in which the learning rate falls to zero; half of all where a file does
+    not say it."""
+    schedule: str = "linear"
+    """How it falls: in a straight line, or along a cosine."""
     grad_clip: float = 1.0
 
+    optimizer: str = "muon"
+    """Of the layers' matrices: Muon, or AdamW as for everything else."""
     muon_lr: float = 0.02
     muon_momentum: float = 0.95
     muon_weight_decay: float = 0.1
@@ -59,33 +96,70 @@ class Recipe:
     """Of what Muon is not made for: the embedding and the norms' gains."""
     adam_beta1: float = 0.9
     adam_beta2: float = 0.95
+    adam_weight_decay: float = 0.1
+    """Of the layers' matrices, where AdamW moves them; nothing else decays."""
+    quantize: str = "none"
+    """The encoding that the matrices are rounded to whenever they are used, so that the model
+    learns to live with it (straight-through gradients); `none` for float32."""
+    quantize_start: int = 0
+    """The step from which they are."""
 
-    dtype: str = "bfloat16"
-    """What matrices are multiplied in; weights and optimizers are always float32."""
-    compile: bool = True
+    dtype: str = "float32"
+    """What PyTorch multiplies matrices in; weights and optimizers are always float32."""
+    compile: bool = False
     """Whether torch.compile is asked to fuse what it can: a minute at the start, faster after."""
     log_every: int = 20
+    """Steps from one entry of the loss curve to the next."""
+    hash_every: int = 50
+    """Steps from one hash of the weights in the receipt to the next."""
     eval_every: int = 100
     eval_stories: int = 100
     """Held-out stories that are measured while it trains; all of them at the end."""
-    checkpoint_seconds: int = 240
+    checkpoint_seconds: int = 10
 
     @property
     def head_dim(self) -> int:
         return self.dim // self.n_heads
 
+    @property
+    def n_parameters(self) -> int:
+        """Every weight counted once: embedding, layers, gains."""
+        attention = 2 * self.dim * self.dim + 2 * self.dim * self.n_kv_heads * self.head_dim
+        layer = attention + 3 * self.dim * self.hidden + 2 * self.dim
+        return self.vocab_size * self.dim + self.n_layers * layer + self.dim
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_value(field.name, getattr(self, field.name), str(field.type))
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise OptionError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(words)}"
+                )
+        _check_dial(self)
         _check_shape(self)
         _check_run(self)
 
     @classmethod
     def from_dict(cls, choices: dict[str, Any]) -> Recipe:
-        """Make a recipe of a JSON object; what is missing keeps its default."""
+        """Make a recipe of a JSON object; what is missing keeps its default.
+
+        Where the object has a shape's numbers but no `size`, there is no dial: it is 0.
+        """
         known = [field.name for field in dataclasses.fields(cls)]
         if unknown := sorted(set(choices) - set(known)):
-            raise OptionError(f"a recipe has no {unknown[0]!r}; it has {', '.join(known)}")
+            raise OptionError(_unknown(unknown[0], known))
+        choices = dict(choices)
+        usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(cls)}
+        dial = 0.0 if set(Shape._fields) & set(choices) else usual["size"]
+        size = choices.setdefault("size", dial)
+        if isinstance(size, int | float) and not isinstance(size, bool) and size:
+            for name, value in shape_of(size)._asdict().items():
+                choices.setdefault(name, value)
+        steps = choices.get("steps", usual["steps"])
+        if isinstance(steps, int):
+            choices.setdefault("decay_steps", (steps + 1) // 2)
+            choices.setdefault("warmup_steps", min(usual["warmup_steps"], steps))
         return cls(**choices)
 
     @classmethod
@@ -94,14 +168,22 @@ class Recipe:
         with open(path, encoding="utf-8") as file:
             try:
                 choices = json.load(file)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise OptionError(f"{os.fspath(path)} is no JSON: {error}") from None
         if not isinstance(choices, dict):
             raise OptionError(f"{os.fspath(path)} holds a {type(choices).__name__}, not an object")
         return cls.from_dict(choices)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return every choice; `from_dict` makes the same recipe of it."""
         return dataclasses.asdict(self)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    """Words for a choice that there is not, with the one that was perhaps meant."""
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return f"a recipe has no {name!r}{meant} (it has {', '.join(known)})"
 
 
 def _check_value(name: str, value: Any, wanted: str) -> None:
@@ -116,6 +198,20 @@ def _check_value(name: str, value: Any, wanted: str) -> None:
         raise OptionError(f"{name} is {value!r}; it must be of type {wanted}")
     if wanted in ("int", "float") and not (math.isfinite(value) and value >= 0):
         raise OptionError(f"{name} is {value!r}; it must be a number, zero or above")
+    limit = LIMITS.get(name, 1 << 53 if wanted == "int" else None)
+    if limit is not None and value > limit:
+        raise OptionError(f"{name} is {value!r}; it must be at most {limit:,}")
+
+
+def _check_dial(r: Recipe) -> None:
+    """Refuse a shape that is not the dial's."""
+    if r.size:
+        for name, value in shape_of(r.size)._asdict().items():
+            if getattr(r, name) != value:
+                raise OptionError(
+                    f"{name} is {getattr(r, name)}, and size {r.size} makes it {value}: "
+                    "leave one of them out"
+                )
 
 
 def _check_shape(r: Recipe) -> None:
@@ -124,8 +220,8 @@ def _check_shape(r: Recipe) -> None:
     for name in positive:
         if not getattr(r, name):
             raise OptionError(f"{name} is 0; it must be above")
-    if r.vocab_size < 257:
-        raise OptionError(f"vocab_size is {r.vocab_size}; 256 bytes and the end token make 257")
+    if r.vocab_size < BYTES:
+        raise OptionError(f"vocab_size is {r.vocab_size}; bytes alone are {BYTES}, the least")
     for name in ("dim", "hidden"):
         if getattr(r, name) % BLOCK:
             raise OptionError(f"{name} is {getattr(r, name)}; it must be a multiple of {BLOCK}")
@@ -143,14 +239,14 @@ def _check_run(r: Recipe) -> None:
         raise OptionError(
             f"micro_tokens is {r.micro_tokens}; it must be a multiple of context {r.context}"
         )
-    at_least_one = ("micro_batches", "log_every", "eval_every", "eval_stories", "grad_clip")
+    at_least_one = (
+        "micro_batches", "log_every", "hash_every", "eval_every", "eval_stories", "grad_clip",
+    )  # fmt: skip
     for name in at_least_one:
         if not getattr(r, name):
             raise OptionError(f"{name} is 0; it must be above")
     if r.decay_steps > r.steps:
         raise OptionError(f"decay_steps is {r.decay_steps}; there are only {r.steps} steps")
-    for name in ("muon_momentum", "adam_beta1", "adam_beta2"):
+    for name in ("muon_momentum", "adam_beta1", "adam_beta2", "dropout", "eval_fraction"):
         if getattr(r, name) >= 1:
             raise OptionError(f"{name} is {getattr(r, name)}; it must be below 1")
-    if r.dtype not in DTYPES:
-        raise OptionError(f"dtype is {r.dtype!r}; it must be one of {', '.join(DTYPES)}")
