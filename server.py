@@ -7,18 +7,11 @@ knows nothing of models or prompts: what people type stays in their browser and 
 from __future__ import annotations
 
 import argparse
-import gzip
-import hashlib
-import json
+import contextlib
 import logging
-import os
-import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,16 +20,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from thimble.hosting.assets import MEDIA_TYPES, REVALIDATE, Asset, Site, SiteError, packed
+from thimble.hosting.models import OwnModel
 
 ROOT = Path(__file__).resolve().parent
 SITE = ROOT / "build" / "site"
 TEMPLATES = ROOT / "web" / "templates"
-
-IMMUTABLE = "public, max-age=31536000, immutable"
-REVALIDATE = "no-cache"
 
 # What the page may do. Pyodide needs WebAssembly compilation and nothing else of `eval`'s kind; a
 # worker obeys the policy that its own script came with, so assets carry this one too.
@@ -71,105 +64,20 @@ EMBED_HEADERS = {
     "Timing-Allow-Origin": "*",
 }
 
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".gguf": "application/octet-stream",
-    ".html": "text/html; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".map": "application/json",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-    ".whl": "application/zip",
-    ".woff2": "font/woff2",
-    ".zip": "application/zip",
-}
-SUFFIXES = {"br": ".br", "gzip": ".gz"}
-"""Content codings in the order in which we like them, and how their files are named."""
-
-
-class SiteError(RuntimeError):
-    """The built site is missing or unreadable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A file of the site in one content coding."""
-
-    path: Path
-    stat: os.stat_result
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """One file of the site and the precompressed copies beside it."""
-
-    copies: dict[str, Copy]
-    """From content coding to copy; `identity` is always there."""
-    media_type: str
-    cache_control: str
-
-
-def _copy(path: Path) -> Copy:
-    # The tag is of the bytes that are sent: the same content may be packed another way some day.
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    return Copy(path, path.stat(), f'"{digest}"')
-
-
-class Site:
-    """The built site: an index of the files there are, so that no other path can be asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        try:
-            self.build: dict[str, Any] = json.loads((folder / "build.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise SiteError(f"no built site in {folder} ({error}): run `make site`") from error
-        self.assets: dict[str, Asset] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix not in SUFFIXES.values():
-                self._add(path)
-
-    def _add(self, path: Path) -> None:
-        name = path.relative_to(self.folder).as_posix()
-        copies = {"identity": _copy(path)}
-        for coding, suffix in SUFFIXES.items():
-            packed = path.with_name(path.name + suffix)
-            if packed.is_file():
-                copies[coding] = _copy(packed)
-        self.assets[name] = Asset(
-            copies=copies,
-            media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
-            cache_control=IMMUTABLE if name.startswith("assets/") else REVALIDATE,
-        )
-
-    def url(self, name: str) -> str:
-        """The hashed, relative URL of a source file's name."""
-        try:
-            return str(self.build["assets"][name])
-        except KeyError:
-            raise SiteError(f"build.json lists no asset {name!r}: run `make site`") from None
-
 
 class SiteHolder:
-    """The current site; a rebuilt one is picked up without a restart."""
+    """The current site and the pages over it; a rebuilt one is picked up without a restart."""
 
-    def __init__(self, folder: Path, templates: Path) -> None:
+    def __init__(self, folder: Path, templates: Path, own: Sequence[OwnModel] = ()) -> None:
         self.folder = folder
         self.templates = Environment(
             loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
+        self._own = own
         self._site: Site | None = None
         self._stamp = 0
-        self._pages: dict[str, bytes] = {}
+        self._pages: dict[str, Asset] = {}
 
     def get(self) -> Site:
         """The site as it lies on the disk now, or a `SiteError`."""
@@ -178,100 +86,51 @@ class SiteHolder:
         except OSError as error:
             raise SiteError(f"no built site in {self.folder}: run `make site`") from error
         if self._site is None or stamp != self._stamp:
-            self._site, self._stamp, self._pages = Site(self.folder), stamp, {}
+            headers = {**EMBED_HEADERS, **SECURITY_HEADERS}
+            site = Site(self.folder, headers=headers, own=self._own)
+            self._site, self._stamp, self._pages = site, stamp, {}
         return self._site
 
-    def page(self, name: str) -> bytes:
+    def page(self, name: str) -> Asset:
         """A template rendered with what the build says; rendered once per build."""
         site = self.get()
         if name not in self._pages:
-            template = self.templates.get_template(name)
-            html = template.render(build=site.build, asset=site.url)
-            self._pages[name] = html.encode()
+            html = render(self.templates, site, name).encode()
+            headers = {"Cache-Control": REVALIDATE, **SECURITY_HEADERS}
+            self._pages[name] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
         return self._pages[name]
 
-
-def negotiate(accept: str | None, available: Sequence[str]) -> str:
-    """The content coding to send: the client's highest weight, then our own order (RFC 9110)."""
-    if accept is None:
-        return "identity"
-    weights: dict[str, float] = {}
-    for item in accept.lower().split(","):
-        coding, _, parameters = item.partition(";")
-        match = re.search(r"(?:^|;)\s*q\s*=\s*([^;]*)", parameters)
-        try:
-            weights[coding.strip()] = float(match[1]) if match else 1.0
-        except ValueError:
-            weights[coding.strip()] = 0.0
-    best, best_weight = "identity", weights.get("identity", 0.0)
-    for coding in SUFFIXES:
-        weight = weights.get(coding, weights.get("*", 0.0))
-        # On equal weight a smaller body wins over identity, and br (first) over gzip.
-        if coding in available and weight > 0 and (
-            weight > best_weight or (weight == best_weight and best == "identity")
-        ):  # fmt: skip
-            best, best_weight = coding, weight
-    return best
+    def find(self, path: str) -> Asset | None:
+        """What lies at a path without its first slash: the playground or a file of the site."""
+        return self.page("page.html") if path == "" else self.get().assets.get(path)
 
 
-@lru_cache(maxsize=64)
-def _small_body(copy: Copy) -> bytes:
-    return copy.path.read_bytes()
+def render(templates: Environment, site: Site, name: str, **words: object) -> str:
+    """A template's text for a site; `words` are what only this rendering says."""
+    return templates.get_template(name).render(build=site.build, asset=site.url, **words)
 
 
-SMALL = 512 * 1024
-"""Files up to this size are answered from memory."""
+class Files:
+    """Answers for files and the playground before any routing: they are nearly all requests."""
 
+    def __init__(self, app: ASGIApp, holder: SiteHolder) -> None:
+        self.app = app
+        self.holder = holder
 
-def not_modified(request: Request, etag: str) -> bool:
-    """Whether the client already holds the representation that `etag` names."""
-    known = request.headers.get("if-none-match")
-    if known is None:
-        return False
-    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
-    return etag in tags or "*" in tags
-
-
-def send_asset(request: Request, asset: Asset) -> Response:
-    """Answer with a file: coding, validators and ranges."""
-    ranged = "range" in request.headers
-    coding = (
-        "identity"
-        if ranged  # a range of a compressed copy would be a range of other bytes
-        else negotiate(request.headers.get("accept-encoding"), tuple(asset.copies))
-    )
-    copy = asset.copies[coding]
-    headers = {"ETag": copy.etag, "Cache-Control": asset.cache_control, **EMBED_HEADERS}
-    if len(asset.copies) > 1:
-        headers["Vary"] = "Accept-Encoding"
-    if not_modified(request, copy.etag):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Type"] = asset.media_type
-    if coding != "identity":
-        headers["Content-Encoding"] = coding
-    if copy.stat.st_size <= SMALL and not ranged:
-        headers["Accept-Ranges"] = "bytes"
-        return Response(_small_body(copy), headers=headers)
-    return FileResponse(copy.path, headers=headers, stat_result=copy.stat)
-
-
-def send_page(request: Request, html: bytes) -> Response:
-    """Answer with a rendered page, revalidated at every visit."""
-    coding = negotiate(request.headers.get("accept-encoding"), ("identity", "gzip"))
-    etag = f'"{hashlib.sha256(html).hexdigest()[:32]}{"-gzip" if coding == "gzip" else ""}"'
-    headers = {"ETag": etag, "Cache-Control": REVALIDATE, "Vary": "Accept-Encoding"}
-    if not_modified(request, etag):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Type"] = MEDIA_TYPES[".html"]
-    if coding == "gzip":
-        headers["Content-Encoding"] = "gzip"
-        html = _gzip(html)
-    return Response(html, headers=headers)
-
-
-@lru_cache(maxsize=16)
-def _gzip(body: bytes) -> bytes:
-    return gzip.compress(body, mtime=0)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        root, path = scope.get("root_path", ""), scope["path"]
+        if root and path.startswith(f"{root}{root}/"):
+            # Uvicorn adds the prefix that a proxy took off; this proxy has left it on.
+            path = path[len(root) :]
+            scope = {**scope, "path": path}
+        answer: ASGIApp = self.app
+        if scope["method"] in ("GET", "HEAD"):
+            with contextlib.suppress(SiteError):  # the application says what is missing
+                answer = self.holder.find(path.removeprefix(root).removeprefix("/")) or self.app
+        await answer(scope, receive, send)
 
 
 def _holder(request: Request) -> SiteHolder:
@@ -279,29 +138,10 @@ def _holder(request: Request) -> SiteHolder:
     return holder
 
 
-async def home(request: Request) -> Response:
-    """The playground."""
-    return send_page(request, _holder(request).page("page.html"))
-
-
 async def file(request: Request) -> Response:
-    """Any file of the built site."""
-    asset = _holder(request).get().assets.get(request.url.path.removeprefix("/"))
-    if asset is None:
-        raise HTTPException(404)
-    return send_asset(request, asset)
-
-
-async def models(request: Request) -> Response:
-    """The models that this server offers."""
-    build = _holder(request).get().build
-    wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "default")
-    listed = [
-        {key: model[key] for key in wanted if key in model} | {"url": model["file"]}
-        for model in build["models"]
-    ]
-    body = {"models": listed}
-    return JSONResponse(body, headers={"Cache-Control": REVALIDATE, **EMBED_HEADERS})
+    """Any other address; what there is, `Files` has answered."""
+    _holder(request).get()
+    raise HTTPException(404)
 
 
 async def healthz(request: Request) -> Response:
@@ -377,21 +217,25 @@ class WithoutQuery(logging.Filter):
         return True
 
 
-def create_app(site: Path | None = None, *, templates: Path | None = None) -> Starlette:
-    """The application over a built site; one that is missing answers 503 until it is there."""
+def create_app(
+    site: Path | None = None, *, templates: Path | None = None, own: Sequence[OwnModel] = ()
+) -> Starlette:
+    """The application over a built site and one's own models beside its own.
+
+    A site that is missing answers 503 until it is there.
+    """
     methods = ["GET"]  # Starlette adds HEAD
     routes = [
-        Route("/", home, methods=methods),
         Route("/healthz", healthz, methods=methods),
-        Route("/models.json", models, methods=methods),
         Route("/{path:path}", file, methods=methods),
     ]
+    holder = SiteHolder(site or SITE, templates or TEMPLATES, own)
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(Files, holder=holder), Middleware(SecurityHeaders)],
         exception_handlers={HTTPException: http_failed, SiteError: site_failed},
     )
-    app.state.site = SiteHolder(site or SITE, templates or TEMPLATES)
+    app.state.site = holder
     logging.getLogger("uvicorn.access").addFilter(WithoutQuery())
     return app
 
