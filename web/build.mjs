@@ -4,6 +4,7 @@
 // names to OUT/, and on standard output a JSON object: source name → file, relative to OUT.
 
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -13,7 +14,7 @@ const out = resolve(process.argv[2]);
 
 // Entries in assets/, named by content. A new bundle is a line here; one whose source does not
 // exist is skipped.
-const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts"];
+const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/embed.ts"];
 
 // Entries that other sites name, at the root.
 const STABLE = ["src/thimble.ts", "src/widget.ts"];
@@ -29,6 +30,17 @@ const common = {
   legalComments: "none",
   logLevel: "warning",
   charset: "utf8",
+};
+
+/** A style that a module imports is a minified text, for elements that bring their own. */
+const styleText = {
+  name: "style text",
+  setup(build) {
+    build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await esbuild.transform(await readFile(path), { loader: "css", minify: true });
+      return { contents: code.trim(), loader: "text" };
+    });
+  },
 };
 
 /** Source name → file below `out`, for the entries of one run of esbuild. */
@@ -67,7 +79,7 @@ try {
     assetNames: "[name].[hash]",
     splitting: true,
   });
-  const stable = await modules(STABLE, { outdir: out, entryNames: "[name]" });
+  const stable = await modules(STABLE, { outdir: out, entryNames: "[name]", plugins: [styleText] });
   console.log(JSON.stringify({ ...hashed, ...stable, ...(await styles()) }));
 } catch (error) {
   // What is wrong in a source has been logged with its place; a stack of ours would bury it.

@@ -1,0 +1,52 @@
+/** From attributes to values, and what is wrong with them. */
+
+import type { ComplexAttributeConverter } from "lit";
+import type { SamplingOptions } from "../thimble";
+
+/** A number, NaN for what is none, null without the attribute. */
+export const number: ComplexAttributeConverter<number | null> = {
+  fromAttribute: (value) => (value === null ? null : value.trim() === "" ? NaN : Number(value)),
+  toAttribute: (value) => (value === null ? null : String(value)),
+};
+
+/** One of `values`; anything else is the first, as HTML does it. */
+export function oneOf<Value extends string>(
+  ...values: readonly [Value, ...Value[]]
+): ComplexAttributeConverter<Value> {
+  return { fromAttribute: (given) => values.find((value) => value === given) ?? values[0] };
+}
+
+/** Attribute → option; ranges are the engine's to check. */
+const OPTIONS = {
+  "max-tokens": "max_tokens", temperature: "temperature", "top-p": "top_p", seed: "seed",
+} as const satisfies Record<string, keyof SamplingOptions>;
+
+/** At most so many tokens where nobody says how many. */
+const LENGTH = 200;
+const SEEDS = 2 ** 32;
+
+/** The attributes' values; null where there is none. */
+export type Options = Readonly<Record<keyof typeof OPTIONS, number | null>>;
+
+/** The element's sampling options. Without a seed every text has a new one. */
+export function optionsOf(element: Element, values: Options): SamplingOptions & { seed: number } {
+  const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
+  const options = { max_tokens: LENGTH, temperature: 0.8, top_p: 0.95, seed: random % SEEDS };
+  for (const [attribute, name] of Object.entries(OPTIONS)) {
+    const value = values[attribute as keyof typeof OPTIONS];
+    if (value === null) continue;
+    if (Number.isNaN(value)) {
+      const given = element.getAttribute(attribute) ?? "NaN";
+      const wrong = new Error(`${attribute}="${given}" is not a number: write ${EXAMPLES[name]}`);
+      wrong.name = "OptionError";
+      throw wrong;
+    }
+    options[name] = value;
+  }
+  return options;
+}
+
+const EXAMPLES = {
+  max_tokens: "a whole number from 0", temperature: "one from 0 to 100", top_p: "one from 0 to 1",
+  seed: "a whole number from 0",
+} as const;
