@@ -6,6 +6,7 @@ import { byId } from "../ui/dom";
 import { plural } from "../ui/format";
 import { readLink, writeLink } from "../ui/link";
 import { Manuscript } from "../ui/manuscript";
+import { ShadeControls } from "../ui/shade";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
 import { Standing } from "../ui/standing";
@@ -48,6 +49,7 @@ class Play {
       this.#standing.progress((event as ProgressEvent).progress),
     );
     live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read() });
+    new ShadeControls(live, this.#manuscript);
     this.#listen();
     this.#restore();
     void live.open(this.#model.value);

@@ -1,7 +1,14 @@
-/** The text on the page. While the model writes it only ever grows at its end. */
+/**
+ * The text on the page, plain or as shaded tokens. While the model writes it only ever grows at its
+ * end, a frame at a time.
+ */
 
 import type { Writing } from "../live";
+import type { Chunk } from "../thimble";
 import { byId } from "./dom";
+import type { Shading } from "./scale";
+import { tokenOf } from "./token";
+import type { TokenView } from "./tokens";
 
 export class Manuscript {
   readonly #text = byId("text", HTMLElement);
@@ -10,9 +17,13 @@ export class Manuscript {
   readonly #given = byId("given", HTMLElement);
   readonly #written = byId("written", HTMLElement);
   readonly #caret = byId("caret", HTMLElement);
+  readonly #host = byId("shaded", HTMLElement);
   #shown: Writing | null = null;
   #pending = "";
   #frame = 0;
+  /** The token view, while the text is shown as one, and the pieces that are in it. */
+  #view: TokenView | null = null;
+  #pieces: Chunk[] = [];
 
   /** Show this text, and a caret where it grows. */
   show(writing: Writing | null, growing: boolean): void {
@@ -23,11 +34,12 @@ export class Manuscript {
     if (writing === this.#shown) return;
     const goesOn = writing !== null && writing.recipe === this.#shown?.recipe;
     this.#shown = writing;
-    this.#empty.hidden = writing !== null;
-    this.#story.hidden = writing === null;
-    if (goesOn && writing.text === this.#written.textContent) return;
-    this.#given.textContent = writing?.recipe.prompt ?? "";
-    this.#written.textContent = writing?.text ?? "";
+    this.#arrange();
+    if (!goesOn || writing.text !== this.#written.textContent) {
+      this.#given.textContent = writing?.recipe.prompt ?? "";
+      this.#written.textContent = writing?.text ?? "";
+    }
+    this.#follow();
   }
 
   /** Text to come at the next frame, however many pieces arrive until then. */
@@ -36,10 +48,56 @@ export class Manuscript {
     this.#frame ||= requestAnimationFrame(() => this.#flush());
   }
 
+  /** Show the text as tokens from now on, or plain with null. */
+  async shade(shading: Shading | null, prepare: (view: TokenView) => void): Promise<void> {
+    if (shading && !this.#view) {
+      const { TokenView } = await import("./tokens");
+      if (this.#view) return; // it was asked for twice
+      this.#view = new TokenView(this.#host, { label: "The text as tokens", shading });
+      this.#pieces = [];
+      prepare(this.#view);
+    } else if (shading && this.#view) {
+      this.#view.shading = shading;
+    } else if (this.#view) {
+      this.#view.destroy();
+      this.#view = null;
+    }
+    this.#arrange();
+    this.#follow();
+  }
+
+  /** Mark the token that every panel looks at. */
+  mark(index: number | null): void {
+    if (this.#view) this.#view.current = index;
+  }
+
+  #arrange(): void {
+    const none = this.#shown === null;
+    this.#empty.hidden = !none;
+    this.#story.hidden = none || this.#view !== null;
+    this.#host.hidden = none || this.#view === null;
+  }
+
+  /** Bring the token view to the writing's pieces: what both begin with stays. */
+  #follow(): void {
+    if (!this.#view) return;
+    const pieces = this.#shown?.pieces ?? [];
+    let same = 0;
+    while (same < this.#pieces.length && this.#pieces[same] === pieces[same]) same += 1;
+    this.#view.lead = this.#shown?.recipe.prompt ?? "";
+    this.#view.truncate(same);
+    this.#view.append(pieces.slice(same).map(tokenOf));
+    this.#pieces = [...pieces];
+  }
+
   #flush(): void {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
     if (this.#pending) this.#written.append(this.#pending);
     this.#pending = "";
+    if (!this.#view || !this.#shown) return;
+    const fresh = this.#shown.pieces.slice(this.#pieces.length);
+    this.#view.append(fresh.map(tokenOf));
+    this.#pieces.push(...fresh);
   }
 }
