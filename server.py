@@ -65,15 +65,20 @@ EMBED_HEADERS = {
 }
 
 
+def environment(templates: Path) -> Environment:
+    """How the page's words are read: an unknown name is an error, and everything is escaped."""
+    return Environment(
+        loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
 class SiteHolder:
     """The current site and the pages over it; a rebuilt one is picked up without a restart."""
 
     def __init__(self, folder: Path, templates: Path, own: Sequence[OwnModel] = ()) -> None:
         self.folder = folder
-        self.templates = Environment(
-            loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
+        self.templates = environment(templates)
         self._own = own
         self._site: Site | None = None
         self._stamp = 0
@@ -108,6 +113,25 @@ class SiteHolder:
 def render(templates: Environment, site: Site, name: str, **words: object) -> str:
     """A template's text for a site; `words` are what only this rendering says."""
     return templates.get_template(name).render(build=site.build, asset=site.url, **words)
+
+
+def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str, str]:
+    """The pages as files for `thimble export`: what headers say otherwise stands in them."""
+    # What a policy in a page may not say is left out.
+    said = [part for part in CONTENT_SECURITY_POLICY.split("; ") if "frame-ancestors" not in part]
+    policy = "; ".join(said)
+    texts = environment(templates)
+    title, sentence = WORDS[404]
+    lost = {"status": 404, "title": title, "words": sentence, "home": base_url}
+    return {
+        "index.html": render(texts, site, "page.html", policy=policy, base_url=base_url),
+        "404.html": render(texts, site, "error.html", policy=policy, **lost),
+    }
+
+
+def static_rules() -> dict[str, dict[str, str]]:
+    """Headers of further exported pages, by path, for hosts that read a file `_headers`."""
+    return {}
 
 
 class Files:

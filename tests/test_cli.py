@@ -10,8 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ import pytest
 import thimble
 from tests.command_line import Capture, run_failing, run_json, type_in
 from tests.tiny_models import SPECS, make, write
-from thimble.cli import COMMANDS, main, progress, serve
+from thimble.cli import COMMANDS, main, progress
 from thimble.kernel import default_kernel
 from thimble.reference import ReferenceModel
 from thimble.session import Session
@@ -299,34 +297,6 @@ def test_info_says_why_a_file_does_not_run(tmp_path: Path, capsys: Capture) -> N
     (tmp_path / "m.gguf").write_bytes(data)
     assert main(["info", str(tmp_path / "m.gguf")]) == 0
     assert "no: the architecture 'zebra' does not run here" in capsys.readouterr().out
-
-
-# serve
-
-
-def test_serve_runs_the_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[object, dict[str, Any]]] = []
-    fake = SimpleNamespace(run=lambda app, **options: calls.append((app, options)))
-    monkeypatch.setitem(sys.modules, "uvicorn", fake)
-    server = SimpleNamespace(SITE=tmp_path, create_app=lambda site: ("app", site))
-    monkeypatch.setattr(serve, "_server", lambda: server)
-    (tmp_path / "build.json").write_text("{}")
-    assert main(["serve", "--host", "0.0.0.0", "--port", "8123"]) == 0
-    options = {"host": "0.0.0.0", "port": 8123, "server_header": False}
-    assert calls == [(("app", tmp_path), options)]
-
-
-def test_serve_says_what_is_missing(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "--port is 70000" in run_failing(capsys, 2, "serve", "--port", "70000")
-    (tmp_path / "server.py").write_text("import starlette_that_is_not_there\n")
-    monkeypatch.setattr(serve, "CHECKOUT", tmp_path)
-    monkeypatch.delitem(sys.modules, "server", raising=False)
-    line = run_failing(capsys, 1, "serve")
-    assert "'starlette_that_is_not_there'" in line and "thimble-lm[server]" in line
-    (tmp_path / "server.py").write_text(f"SITE = __import__('pathlib').Path({str(tmp_path)!r})\n")
-    assert "make site" in run_failing(capsys, 1, "serve")
 
 
 # The program around it

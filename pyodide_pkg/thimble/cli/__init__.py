@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import OptionError, ThimbleError
-from . import evaluate, generate, info, quantize, serve, tokenize
+from . import evaluate, export, generate, info, quantize, serve, tokenize
 from .command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -28,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     quantize.COMMAND,
     info.COMMAND,
     serve.COMMAND,
+    export.COMMAND,
 )
 """The subcommands, in the order of `thimble --help`."""
 

@@ -1,23 +1,29 @@
-"""`thimble serve`: the playground, from a checkout whose site has been built.
+"""`thimble serve`: the playground, from a checkout whose site has been built or from the wheel.
 
-The application is `server.py`, at the top of a checkout; it and its packages (the extra `server`)
-are looked for only here.
+It knows Uvicorn's options and where the front end lies; the application is `server.py`. Each worker
+makes its own from the settings that the first process leaves in the environment.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import json
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, UnsupportedError
+from ..errors import OptionError
+from ..hosting import front_end
+from ..hosting.models import OwnModel, read_folder
 from .command import Command
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-"""Where `server.py` stands when the package runs from a checkout."""
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+SETTINGS = "THIMBLE_SERVE"
+"""The environment variable that tells a worker what `run` was told: JSON."""
+MAX_WORKERS = 64
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -26,45 +32,84 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--port", type=int, default=8000, metavar="N", help="port to listen on, 0 for any (8000)"
     )
     parser.add_argument(
-        "--site", type=Path, metavar="DIR", help="the built site (build/site of the checkout)"
+        "--models", type=Path, metavar="DIR", help="a folder with GGUF files to offer as well"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that answer (%(default)s)"
+    )
+    parser.add_argument(
+        "--root-path", default="", metavar="PATH", help="the path that a proxy serves this under"
+    )
+    parser.add_argument(
+        "--proxy-headers", action="store_true",
+        help="believe X-Forwarded-For and X-Forwarded-Proto of the proxy",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forwarded-allow-ips", metavar="IPS",
+        help="whose X-Forwarded headers to believe, with commas between (127.0.0.1)",
+    )  # fmt: skip
+    parser.add_argument("--access-log", action="store_true", help="write a line for each request")
+    parser.add_argument(
+        "--site", type=Path, metavar="DIR", help="another built site than the one that came along"
     )
 
 
 def run(options: Namespace) -> int:
-    if not 0 <= options.port <= 65535:
-        raise OptionError(f"--port is {options.port}; it must be a whole number from 0 to 65535")
-    server = _server()
-    site = options.site or server.SITE
-    if not (site / "build.json").is_file():
-        raise UnsupportedError(f"there is no built site in {site}: run `make site` in the checkout")
-    import uvicorn  # after `_server`, which says what is missing
+    _check(options)
+    found = front_end.find(options.site)
+    own = own_models(options.models) if options.models else []
+    server = front_end.load_server(found)
+    import uvicorn  # after the server, which says what is missing
 
-    uvicorn.run(server.create_app(site), host=options.host, port=options.port, server_header=False)
+    settings: dict[str, Any] = {
+        "host": options.host,
+        "port": options.port,
+        "server_header": False,
+        "access_log": options.access_log,
+        "root_path": options.root_path.rstrip("/"),
+        "proxy_headers": options.proxy_headers or options.forwarded_allow_ips is not None,
+        "forwarded_allow_ips": options.forwarded_allow_ips,
+    }
+    if options.workers == 1:
+        app = server.create_app(found.site, templates=found.templates, own=own)
+        uvicorn.run(app, **settings)
+        return 0
+    told = {name: str(path) for name in ("site", "models") if (path := getattr(options, name))}
+    os.environ[SETTINGS] = json.dumps(told)
+    uvicorn.run(f"{__name__}:application", factory=True, workers=options.workers, **settings)
     return 0
 
 
-def _server() -> ModuleType:
-    """The module `server`: the checkout's own, else one that is installed."""
-    path = CHECKOUT / "server.py"
-    try:
-        if not path.is_file():
-            return importlib.import_module("server")
-        spec = importlib.util.spec_from_file_location("server", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["server"] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        return module
-    except ModuleNotFoundError as error:
-        sys.modules.pop("server", None)
-        if error.name == "server":
-            raise UnsupportedError(
-                "the server is not part of the package: clone the repository and run `make play`"
-            ) from None
-        raise UnsupportedError(
-            f"serving needs the package {error.name!r}: pip install 'thimble-lm[server]'"
-        ) from None
+def application() -> Starlette:
+    """What a worker serves, by the settings in the environment."""
+    told = {name: Path(path) for name, path in json.loads(os.environ[SETTINGS]).items()}
+    found = front_end.find(told.get("site"))
+    own, _ = read_folder(told["models"]) if "models" in told else ([], [])
+    server = front_end.load_server(found)
+    app: Starlette = server.create_app(found.site, templates=found.templates, own=own)
+    return app
+
+
+def _check(options: Namespace) -> None:
+    if not 0 <= options.port <= 65535:
+        raise OptionError(f"--port is {options.port}; it must be a whole number from 0 to 65535")
+    if not 1 <= options.workers <= MAX_WORKERS:
+        raise OptionError(f"--workers is {options.workers}; it must be from 1 to {MAX_WORKERS}")
+    root = options.root_path
+    if root and (not root.startswith("/") or "?" in root or "#" in root or "//" in root):
+        raise OptionError(f"--root-path is {root!r}; it must be a path like /thimble")
+
+
+def own_models(folder: Path) -> list[OwnModel]:
+    """The folder's models; what is wrong with the other files is told, and they are left out."""
+    models, problems = read_folder(folder)
+    for problem in problems:
+        print(f"thimble: left out: {problem}", file=sys.stderr)
+    if not models:
+        raise OptionError(f"none of the GGUF files in {folder} can be served")
+    for model in models:
+        print(f"thimble: {model.name}: {model.listing['bytes']:,} bytes", file=sys.stderr)
+    return models
 
 
 COMMAND = Command("serve", "serve the playground", add_arguments, run)

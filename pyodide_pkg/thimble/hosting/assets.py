@@ -223,7 +223,8 @@ class Site:
         self.folder = folder
         self.headers = dict(headers or {})
         try:
-            listed: dict[str, Any] = json.loads((folder / "build.json").read_bytes())
+            self._listed = (folder / "build.json").read_bytes()
+            listed: dict[str, Any] = json.loads(self._listed)
         except (OSError, ValueError) as error:
             raise SiteError(f"no built site in {folder} ({error}): run `make site`") from error
         self.build = with_models(listed, own, only)
@@ -256,6 +257,13 @@ class Site:
             {key: model[key] for key in wanted if key in model} | {"url": model["file"]}
             for model in self.build["models"]
         ]
+
+    def is_current(self) -> bool:
+        """Whether the folder still holds the build that this is an index of."""
+        try:
+            return (self.folder / "build.json").read_bytes() == self._listed
+        except OSError:
+            return False
 
     def url(self, name: str) -> str:
         """The hashed, relative URL of a source file's name."""

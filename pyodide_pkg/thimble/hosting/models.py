@@ -100,8 +100,8 @@ def with_models(
     for one in own:
         offered[one.name] = one.listing
     if unknown := [name for name in only or () if name not in offered]:
-        names = ", ".join(offered) or "none at all"
-        raise OptionError(f"there is no model {', '.join(map(repr, unknown))}; there are {names}")
+        there = ", ".join(offered) or "none at all"
+        raise OptionError(f"there is no model {', '.join(map(repr, unknown))}; there are {there}")
     names = list(offered) if only is None else list(dict.fromkeys(only))
     models = [_as_default(offered[name], place == 0) for place, name in enumerate(names)]
     if models == build["models"]:
