@@ -133,6 +133,10 @@ export class ThimbleLm extends LitElement {
     this.#arm();
   }
 
+  protected override firstUpdated(): void {
+    this.#arm();
+  }
+
   protected override updated(changed: PropertyValues<this>): void {
     if (changed.has("loading") || changed.has("reveal")) this.#arm();
   }
