@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import brotli
 import pytest
 
 import build_bytecode
-from tools import compress, fingerprint, stdlib
+from tools import build_wasm_wheel, compress, fingerprint, pyodide_core
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,33 +78,53 @@ def test_every_large_text_has_copies(site: Path) -> None:
 
 
 def test_the_lock_file_lists_only_what_we_ship(site: Path, build: dict[str, Any]) -> None:
-    folder = site / build["pyodide"]
-    lock = json.loads((folder / "pyodide-lock.json").read_text(encoding="utf-8"))
+    lock = json.loads((site / build["lock"]).read_text(encoding="utf-8"))
     assert "thimble-lm" in lock["packages"]
     assert ("numpy" in lock["packages"]) == build["numpy"]
     for package in lock["packages"].values():
-        wheel = folder / package["file_name"]
+        wheel = site / build["pyodide"] / package["file_name"]
         assert hashlib.sha256(wheel.read_bytes()).hexdigest() == package["sha256"]
 
 
 def test_the_progress_bar_knows_pyodide_s_size(site: Path, build: dict[str, Any]) -> None:
-    folder = site / build["pyodide"]
-    later = ("numpy-", stdlib.WHOLE)
-    fetched = [
-        path
-        for path in folder.iterdir()
-        if path.suffix not in compress.CODINGS and not path.name.startswith(later)
-    ]
+    fetched = [site / build["pyodide"] / name for name in pyodide_core.CORE]
+    fetched += [site / build[name] for name in ("engine", "stdlib", "lock")]
     assert build["pyodide_bytes"] == sum(path.stat().st_size for path in fetched)
+
+
+def test_another_engine_leaves_pyodide_s_files_as_they_are(tmp_path: Path) -> None:
+    """A release of ours must not send every visitor Pyodide again."""
+    wheel = build_wasm_wheel.wasm_wheel()
+    placed = []
+    for name, more in (("before", b""), ("after", b"# a change\n")):
+        assets, changed = tmp_path / name, tmp_path / f"{name}.wheel" / wheel.name
+        assets.mkdir()
+        changed.parent.mkdir()
+        changed.write_bytes(wheel.read_bytes())
+        with zipfile.ZipFile(changed, "a") as archive:
+            archive.writestr("thimble/change.pyc", more)
+        made = pyodide_core.place(assets, changed, None)
+        placed.append([path.relative_to(assets) for path in (made.folder, made.library)])
+        placed.append([path.relative_to(assets) for path in (made.engine, made.lock)])
+        placed.append([made.stdlib.relative_to(assets)])
+    assert placed[0] == placed[3]
+    assert not set(placed[1]) & set(placed[4])
+    assert placed[2] == placed[5]
 
 
 def test_pyodide_loads_the_engine_from_the_site(site: Path, build: dict[str, Any]) -> None:
     """Under Node, by the lock file: the wheel is installed, its bytecode used, its kernels run."""
     folder = site / build["pyodide"]
+    options = {
+        "indexURL": f"{folder}/",
+        "stdLibURL": str(site / build["stdlib"]),
+        "lockFileURL": str(site / build["lock"]),
+        "packageBaseUrl": f"{folder}/",
+        "packages": ["thimble-lm"],
+    }
     script = f"""
         const {{ loadPyodide }} = await import({json.dumps((folder / "pyodide.mjs").as_uri())});
-        const options = {{ indexURL: {json.dumps(str(folder) + "/")}, packages: ["thimble-lm"] }};
-        const pyodide = await loadPyodide(options);
+        const pyodide = await loadPyodide({json.dumps(options)});
         console.log("answer:" + pyodide.runPython(`
             import json, thimble, thimble.gguf
             from thimble.kernel import default_kernel

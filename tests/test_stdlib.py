@@ -16,9 +16,11 @@ from tools import pyodide_core, stdlib
 # Names to import, each on its own; what happened to each, and how often the rest was fetched.
 SCRIPT = """
 import { readFileSync } from "node:fs";
-const [folder, stdLibURL, whole, engine, restored] = process.argv.slice(1);
+const [folder, lock, stdLibURL, whole, engine, restored] = process.argv.slice(1);
 const { loadPyodide } = await import(`file://${folder}/pyodide.mjs`);
-const options = { indexURL: `${folder}/`, stdLibURL, stdout: () => {}, stderr: () => {} };
+const lockFileContents = readFileSync(lock, "utf8");
+const silent = { stdout: () => {}, stderr: () => {} };
+const options = { indexURL: `${folder}/`, stdLibURL, lockFileContents, ...silent };
 let pyodide;
 if (restored) {
   const made = await loadPyodide({ ...options, _makeSnapshot: true });
@@ -59,26 +61,38 @@ json.dumps({name: attempt(name) for name in %r})
 NOT_FOR_A_TEST = {"antigravity", "this"}
 
 
+class Built:
+    """Where the built site has what Python starts from."""
+
+    def __init__(self, site: Path) -> None:
+        build = json.loads((site / "build.json").read_text(encoding="utf-8"))
+        self.folder = (site / build["pyodide"]).resolve()
+        self.first, self.whole, self.wheel = (
+            (site / build[name]).resolve() for name in ("stdlib", "library", "engine")
+        )
+
+
 @pytest.fixture(scope="module")
-def pyodide(site: Path) -> Path:
-    build = json.loads((site / "build.json").read_text(encoding="utf-8"))
-    return (site / build["pyodide"]).resolve()
+def built(site: Path) -> Built:
+    return Built(site)
 
 
 def run(
     folder: Path,
     archive: Path,
     code: str,
-    whole: str = "",
-    engine: str = "",
+    whole: Path | str = "",
+    engine: Path | str = "",
     *,
     restored: bool = False,
 ) -> tuple[Any, int]:
     """What Python code answers under Pyodide, and how often the whole library was fetched."""
     node = build_bytecode.find_node()
     assert node is not None
+    lock = pyodide_core.NPM / pyodide_core.LOCK
     command = [node, "--input-type=module", "-e", SCRIPT, "--"]
-    command += [str(folder), str(archive), whole, engine, "restored" if restored else ""]
+    command += [str(path) for path in (folder, lock, archive, whole, engine)]
+    command += ["restored" if restored else ""]
     ran = subprocess.run(command, input=code, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr[-2000:]
     answer, fetches = json.loads(ran.stdout.split("answer:")[1])
@@ -92,20 +106,17 @@ def all_modules() -> list[str]:
 
 
 @pytest.mark.parametrize("restored", [False, True])
-def test_every_module_imports_as_from_pyodide_s_own_library(pyodide: Path, restored: bool) -> None:
+def test_every_module_imports_as_from_pyodide_s_own_library(built: Built, restored: bool) -> None:
     """Also after a restore, where not even the first archive is there."""
     code = IMPORT_ALL % (all_modules(),)
     original, _ = run(pyodide_core.NPM, pyodide_core.NPM / stdlib.FIRST, code)
-    ours, fetches = run(
-        pyodide, pyodide / stdlib.FIRST, code, str(pyodide / stdlib.WHOLE), restored=restored
-    )
+    ours, fetches = run(built.folder, built.first, code, built.whole, restored=restored)
     assert {name: ours[name] for name in original if ours[name] != original[name]} == {}
     assert sum(result == "imported" for result in ours.values()) > 400
     assert fetches == 1
 
 
-def test_the_engine_needs_the_first_archive_only(pyodide: Path) -> None:
-    wheel = next(pyodide.glob("*.whl"))
+def test_the_engine_needs_the_first_archive_only(built: Built) -> None:
     code = """
 import sys, zipfile, json
 sys.path.append("/engine")
@@ -113,20 +124,19 @@ zipfile.ZipFile("/engine.whl").extractall("/engine")
 import thimble.browser, thimble.chat
 json.dumps("thimble.session" in sys.modules)
 """
-    wheel = next(pyodide.glob("*.whl"))
-    assert run(pyodide, pyodide / stdlib.FIRST, code, "offline", str(wheel)) == (True, 0)
+    assert run(built.folder, built.first, code, "offline", built.wheel) == (True, 0)
 
 
-def test_an_import_without_a_network_says_what_is_missing(pyodide: Path) -> None:
+def test_an_import_without_a_network_says_what_is_missing(built: Built) -> None:
     code = IMPORT_ALL % (["json", "xml.dom", "not_a_module"],)
-    answer, _ = run(pyodide, pyodide / stdlib.FIRST, code, "offline")
+    answer, _ = run(built.folder, built.first, code, "offline")
     assert answer["json"] == "imported"
     assert "fetched when asked for" in answer["xml.dom"]
     assert "no network" in answer["xml.dom"]
     assert answer["not_a_module"] == "ModuleNotFoundError: No module named 'not_a_module'"
 
 
-def test_tracebacks_show_lines_once_the_whole_library_is_there(pyodide: Path) -> None:
+def test_tracebacks_show_lines_once_the_whole_library_is_there(built: Built) -> None:
     code = """
 import json, linecache
 before = linecache.getlines(json.__file__, json.__dict__)
@@ -134,5 +144,5 @@ import xml.dom
 linecache.clearcache()
 json.dumps([len(before), len(linecache.getlines(json.__file__, json.__dict__)) > 100])
 """
-    answer, _ = run(pyodide, pyodide / stdlib.FIRST, code, str(pyodide / stdlib.WHOLE))
+    answer, _ = run(built.folder, built.first, code, built.whole)
     assert answer == [0, True]

@@ -9,7 +9,6 @@ the same inputs give the same bytes. Nothing is done when no input has changed.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -24,12 +23,13 @@ import click
 import build_archive
 import build_bytecode
 import build_kernels
-from tools import compress, corpora, models, pyodide_core, size_report, stdlib
+from tools import compress, corpora, models, pyodide_core, size_report
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
     BUILD,
     ROOT,
     digest_file,
+    digest_tree,
     files_below,
     fingerprint,
     is_fresh,
@@ -77,9 +77,7 @@ def _inputs(wheel: Path, mirror: Path | None) -> str:
 
 def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
     assets = _bundles(site) | _static(site) | _kernels(site)
-    folder = site / "assets" / "pyodide"
-    has_numpy = pyodide_core.copy_core(folder, wheel, mirror)
-    pyodide = folder.rename(folder.with_name(f"pyodide.{_tree_digest(folder)[:8]}"))
+    pyodide = pyodide_core.place(site / "assets", wheel, mirror)
     listings = []
     for path, entry in models.listings():
         name = f"assets/{path.stem}.{entry['sha256'][:8]}{path.suffix}"
@@ -87,15 +85,17 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         listings.append({**entry, "file": name})
     texts = corpora.add_to_site(site)
     return {
-        "build": _tree_digest(site),
+        "build": digest_tree(site),
         "version": build_archive.project()["version"],
-        "pyodide": f"assets/{pyodide.name}/",
+        "pyodide": f"{pyodide.folder.relative_to(site).as_posix()}/",
         "pyodide_version": pyodide_core.version(),
         # What the worker fetches before the engine runs, unpacked: its progress bar's whole.
-        "pyodide_bytes": sum(path.stat().st_size for path in size_report.needed(pyodide)),
-        "engine": f"assets/{pyodide.name}/{wheel.name}",
-        "library": f"assets/{pyodide.name}/{stdlib.WHOLE}",
-        "numpy": has_numpy,
+        "pyodide_bytes": sum(path.stat().st_size for path in pyodide.needed()),
+        "engine": pyodide.engine.relative_to(site).as_posix(),
+        "stdlib": pyodide.stdlib.relative_to(site).as_posix(),
+        "library": pyodide.library.relative_to(site).as_posix(),
+        "lock": pyodide.lock.relative_to(site).as_posix(),
+        "numpy": pyodide.numpy,
         "assets": dict(sorted(assets.items())),
         "models": listings,
         # Texts to train on, fetched when one is chosen.
@@ -137,14 +137,6 @@ def _kernels(site: Path) -> dict[str, str]:
         name = f"assets/{path.stem}.{digest_file(path)[:8]}{path.suffix}"
         shutil.copyfile(path, site / name)
         return {path.name: name}
-
-
-def _tree_digest(folder: Path) -> str:
-    """A digest of every file's name and content below a folder."""
-    sums = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        sums.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
-    return sums.hexdigest()
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -23,6 +23,14 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_tree(folder: Path) -> str:
+    """A digest of every file's name and content below a folder."""
+    sums = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sums.update(f"{path.relative_to(folder).as_posix()}\0{digest_file(path)}\n".encode())
+    return sums.hexdigest()
+
+
 def files_below(*places: Path) -> list[Path]:
     """All files in and below the places, without hidden ones, caches and built libraries."""
     found: set[Path] = set()

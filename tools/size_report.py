@@ -6,32 +6,42 @@ python -m tools.size_report [FOLDER]
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
-from tools import stdlib
-from tools.compress import CODINGS, transfer_size
+from tools import pyodide_core
+from tools.compress import transfer_size
 from tools.fingerprint import BUILD
+
+PAGE = ("page.js", "play.js", "page.css", "icon.svg", "thimble.js", "worker.js")
+"""What a page fetches that shows the first panel; the others come when they are shown."""
+
+IMPORTED = re.compile(r"""(?:from|import)\s*"\./([^"]+)"(?!\))""")
 
 
 def first_visit(site: Path) -> list[Path]:
     """What a visitor's browser fetches until the default model has written: page and engine."""
     build = json.loads((site / "build.json").read_text(encoding="utf-8"))
     files = [site / "build.json"]
-    files += [site / name for name in build["assets"].values()]
-    files += needed(site / build["pyodide"])
+    for name in PAGE:
+        if name in build["assets"]:
+            files += with_imports(site / build["assets"][name], files)
+    files += [site / build["pyodide"] / name for name in pyodide_core.CORE]
+    files += [site / build[name] for name in ("engine", "stdlib", "lock")]
     files += [site / model["file"] for model in build["models"] if model.get("default")]
     return files
 
 
-def needed(pyodide: Path) -> list[Path]:
-    """The files of Pyodide's folder that every visitor's browser fetches."""
-    later = ("numpy-", stdlib.WHOLE)
-    return [
-        path
-        for path in sorted(pyodide.iterdir())
-        if path.suffix not in CODINGS and not path.name.startswith(later)
-    ]
+def with_imports(path: Path, known: list[Path]) -> list[Path]:
+    """A file and the modules that it imports at once, as far as they are not known yet."""
+    found = [path]
+    for module in found:
+        if module.suffix == ".js":
+            named = IMPORTED.findall(module.read_text(encoding="utf-8"))
+            new = [path.with_name(name) for name in named]
+            found += [one for one in new if one not in found and one not in known]
+    return found
 
 
 def report(site: Path) -> str:

@@ -5,22 +5,30 @@
  * MessagePort of their own (`FromRun`, `ToRun`), so that Stop never waits behind an answer.
  */
 
+import type { ConsoleEngine } from "./protocol/console";
+
 /** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
 export const PROTOCOL = 1;
 
 /** Where Pyodide lies, and how large its files are, unpacked, where the build says so. */
 export interface Boot {
   readonly protocol: number;
-  /** The build's hash: a snapshot of another one is of no use. */
+  /** What the interpreter is made of: a snapshot of anything else is of no use. */
   readonly build: string;
   readonly pyodide: string;
   /** The engine's wheel. */
   readonly engine: string;
+  /** The part of Python's standard library that the engine needs. */
+  readonly stdlib: string;
+  /** The lock file of the packages that Pyodide can load. */
+  readonly lock: string;
   /** The whole of Python's standard library, for imports that the engine does not need. */
   readonly library: string;
   readonly pyodideBytes: number;
   /** What threads are made of, where the page may have them. */
   readonly threads: Threads | null;
+  /** Memory of one number: 2 in it interrupts what a visitor's own code does; null without. */
+  readonly interrupt: SharedArrayBuffer | null;
   /** Nothing of it is in the browser's cache yet, as far as we know. */
   readonly firstVisit: boolean;
 }
@@ -112,7 +120,7 @@ export type FromRun =
 export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
-export interface Engine {
+export interface Engine extends ConsoleEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

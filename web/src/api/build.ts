@@ -19,7 +19,9 @@ interface BuildFile {
   readonly pyodide: string;
   readonly pyodide_bytes?: number;
   readonly engine: string;
+  readonly stdlib: string;
   readonly library: string;
+  readonly lock: string;
   readonly assets: Readonly<Record<string, string>>;
   readonly models: readonly (ModelListing & { readonly file: string })[];
 }
@@ -51,6 +53,12 @@ export class Build {
     return this.#file.build;
   }
 
+  /** What a snapshot of the interpreter is good for: the same files, whatever the page looks like. */
+  get interpreter(): string {
+    const { pyodide, engine, stdlib, lock, assets } = this.#file;
+    return [pyodide, engine, stdlib, lock, assets["worker.js"]].join(" ");
+  }
+
   get version(): string {
     return this.#file.version;
   }
@@ -66,6 +74,15 @@ export class Build {
   /** The engine's wheel. */
   get engine(): string {
     return this.#resolve(this.#file.engine);
+  }
+
+  /** The part of Python's standard library that the engine needs. */
+  get stdlib(): string {
+    return this.#resolve(this.#file.stdlib);
+  }
+
+  get lock(): string {
+    return this.#resolve(this.#file.lock);
   }
 
   /** The whole of Python's standard library. */

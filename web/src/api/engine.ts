@@ -67,8 +67,13 @@ function notAllowed(worker: string): string {
   );
 }
 
+/** The signal that Python turns into a KeyboardInterrupt. */
+const SIGINT = 2;
+
 export class EngineHost {
   readonly #worker: Worker;
+  /** Shared with the worker, which hears no message while Python runs. */
+  readonly #interrupt = globalThis.crossOriginIsolated ? new SharedArrayBuffer(4) : null;
   readonly #remote: Remote<Engine>;
   readonly #crashed: Promise<never>;
   readonly #loads = new Map<string, Load>();
@@ -105,8 +110,9 @@ export class EngineHost {
     const firstVisit = !hadBefore(pyodide);
     const threads = threadsFor(build);
     const boot: Boot = {
-      protocol: PROTOCOL, build: build.hash, pyodide, pyodideBytes, engine: build.engine,
-      library: build.library, threads, firstVisit,
+      protocol: PROTOCOL, build: build.interpreter, pyodide, pyodideBytes, engine: build.engine,
+      stdlib: build.stdlib, lock: build.lock, library: build.library, threads, firstVisit,
+      interrupt: this.#interrupt,
     };
     this.#keeper = new SnapshotKeeper(boot, () => startWorker(build.asset("worker.js")));
     this.call((engine) => engine.boot(boot)).then(
@@ -135,6 +141,17 @@ export class EngineHost {
   /** What has become of the snapshot for the next visit. */
   get snapshot(): SnapshotState {
     return this.#keeper.state;
+  }
+
+  /** Interrupt a visitor's own code where that is possible; whether it is. */
+  interrupt(): boolean {
+    if (this.#interrupt) Atomics.store(new Int32Array(this.#interrupt), 0, SIGINT);
+    return this.#interrupt !== null;
+  }
+
+  /** End the worker, whatever it does; the next one starts when it is asked for. */
+  end(): void {
+    this.#crash(new ThimbleError("CrashError", "the engine was ended"));
   }
 
   isLoaded(name: string): boolean {

@@ -7,16 +7,19 @@ export interface Counter {
   close(): void;
 }
 
+/** Whether the file at this address is one of those that are counted. */
+export type Counts = (url: string) => boolean;
+
 /**
  * Count by the browser's own records: a file counts when it is complete. Files that are in the
  * browser's cache come all at once anyway, and their responses stay untouched, so that the browser
  * can use the machine code that it kept for them.
  */
-export function countFiles(url: string): Counter {
+export function countFiles(counts: Counts): Counter {
   let bytes = 0;
   const observer = new PerformanceObserver((list) => {
     for (const entry of list.getEntries() as PerformanceResourceTiming[]) {
-      if (entry.name.startsWith(url)) bytes += entry.decodedBodySize;
+      if (counts(entry.name)) bytes += entry.decodedBodySize;
     }
   });
   observer.observe({ type: "resource", buffered: true });
@@ -24,7 +27,7 @@ export function countFiles(url: string): Counter {
 }
 
 /** Count byte by byte, by looking into every response: for the first visit, which is the long one. */
-export function countStreams(url: string): Counter {
+export function countStreams(counts: Counts): Counter {
   let bytes = 0;
   const original = self.fetch;
   const counting = (): TransformStream<Uint8Array, Uint8Array> =>
@@ -36,7 +39,7 @@ export function countStreams(url: string): Counter {
     });
   self.fetch = async (input, init) => {
     const response = await original(input, init);
-    if (!response.ok || !response.body || !response.url.startsWith(url)) return response;
+    if (!response.ok || !response.body || !counts(response.url)) return response;
     const { status, statusText, headers } = response;
     const body = response.body.pipeThrough(counting());
     return new Response(body, { status, statusText, headers });

@@ -107,6 +107,7 @@ function options(boot: Boot): LoadOptions {
   return {
     indexURL: boot.pyodide,
     packageBaseUrl: boot.pyodide,
+    stdLibURL: boot.stdlib,
     // What Python prints is for developers.
     stdout: (line) => console.debug(line),
     stderr: (line) => console.warn(line),
@@ -148,12 +149,11 @@ async function fetchBytes(url: string): Promise<ArrayBuffer> {
 
 /** The ordinary start: everything comes by the network or from the browser's cache. */
 export async function startOrdinary(boot: Boot, early: Early): Promise<PyodideInterface> {
-  const folder = boot.pyodide;
-  early.send(`${folder}python_stdlib.zip`, `${folder}pyodide-lock.json`);
+  early.send(boot.stdlib, boot.lock);
   const wheel = fetchBytes(boot.engine);
   wheel.catch(() => undefined);
-  const load = await pyodideLoader(folder);
-  const pyodide = await load(options(boot));
+  const load = await pyodideLoader(boot.pyodide);
+  const pyodide = await load({ ...options(boot), lockFileURL: boot.lock });
   install(pyodide, await wheel);
   pyodide.loadedPackages[ENGINE] = "default channel";
   offerWholeLibrary(pyodide, boot.library);
@@ -166,8 +166,7 @@ export async function startFromSnapshot(
   early: Early,
   kept: KeptSnapshot,
 ): Promise<PyodideInterface> {
-  const stdLibURL = `${boot.pyodide}python_stdlib.zip`;
-  early.answer(stdLibURL, Promise.resolve(new Response(new Uint8Array())));
+  early.answer(boot.stdlib, Promise.resolve(new Response(new Uint8Array())));
   const load = await pyodideLoader(boot.pyodide);
   const pyodide = await load({
     ...options(boot),
@@ -187,7 +186,7 @@ export async function startFromSnapshot(
 /** Start another interpreter, to be kept for the next visit; it has never loaded the kernels. */
 export async function makeSnapshot(boot: Boot): Promise<Snapshot> {
   const wheel = fetchBytes(boot.engine);
-  const lock = await (await fetch(`${boot.pyodide}pyodide-lock.json`)).text();
+  const lock = await (await fetch(boot.lock)).text();
   const load = await pyodideLoader(boot.pyodide);
   const pyodide = await load({ ...options(boot), lockFileContents: lock, _makeSnapshot: true });
   const target = install(pyodide, await wheel);

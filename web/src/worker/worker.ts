@@ -8,6 +8,7 @@
 import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
+import { runConsole } from "./console";
 import { Download } from "./download";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
@@ -88,7 +89,9 @@ const api: Engine = {
   async boot(boot: Boot): Promise<Start> {
     checkProtocol(boot);
     threads = boot.threads;
-    const counter = (boot.firstVisit ? countStreams : countFiles)(boot.pyodide);
+    const single = [boot.engine, boot.stdlib, boot.lock];
+    const counts = (url: string): boolean => url.startsWith(boot.pyodide) || single.includes(url);
+    const counter = (boot.firstVisit ? countStreams : countFiles)(counts);
     pyodideBytes = { total: boot.pyodideBytes, bytes: () => counter.bytes() };
     const starting = Python.start(boot).catch((error: unknown) => {
       const words = error instanceof Error ? error.message : String(error);
@@ -114,6 +117,11 @@ const api: Engine = {
   tokenize: (session, text) => engine().call("tokenize", session, text),
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
+  consoleHello: (session) => engine().call("console.hello", session),
+  consoleRun: (session, code, whole, port) => runConsole(engine(), session, code, whole, port),
+  consoleComplete: (session, before) =>
+    engine().callInterruptibly("console.complete", session, before),
+  consoleResetSampler: (session) => engine().call("console.reset_sampler", session),
   logitsHash: (session, tokens) =>
     engine().call("logits_hash", session, JSON.stringify(tokens)),
 };
