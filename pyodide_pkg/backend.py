@@ -2,6 +2,9 @@
 
 One backend makes the native wheel and the WebAssembly one. Under `pyodide build` it makes the
 latter by itself; elsewhere the setting `target` chooses (`pip wheel -C target=wasm pyodide_pkg`).
+
+The native wheel brings the front end along where it has been built: the site, the page's words and
+the application (`-C front-end=no` leaves it out). The page's own wheel never does.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ def build_wheel(
     content = build_archive.package_files()
     if target.is_wasm:
         content += build_bytecode.compile_entries(content)
+    elif _with_front_end(config_settings):
+        content += build_archive.front_end_files()
     with tempfile.TemporaryDirectory() as scratch:
         for library in build_kernels.build(target, Path(scratch)):
             content.append(Entry(f"thimble/{library.name}", library.read_bytes(), executable=True))
@@ -58,7 +63,8 @@ def build_editable(
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
-    return build_archive.write_sdist(Path(sdist_directory))
+    front_end = _with_front_end(config_settings)
+    return build_archive.write_sdist(Path(sdist_directory), front_end=front_end)
 
 
 def prepare_metadata_for_build_wheel(
@@ -73,6 +79,13 @@ def prepare_metadata_for_build_wheel(
 
 
 prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
+
+
+def _with_front_end(config_settings: Settings) -> bool:
+    value = (config_settings or {}).get("front-end", "yes")
+    if value not in ("yes", "no"):
+        raise build_kernels.BuildError(f"front-end is yes or no, not {value!r}")
+    return value == "yes"
 
 
 def _target(config_settings: Settings) -> build_kernels.Target:

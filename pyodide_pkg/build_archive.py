@@ -59,6 +59,31 @@ def package_files() -> list[Entry]:
     return found
 
 
+def front_end_files() -> list[Entry]:
+    """The built site, the templates and the application, where the package looks for them
+    (`thimble/hosting/front_end.py`); nothing where the site has not been built."""
+    site, templates, server = front_end_places()
+    if not (site / "build.json").is_file():
+        return []
+    found = [Entry("thimble/_server.py", server.read_bytes())]
+    for folder, name in ((site, "_site"), (templates, "_templates")):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            # Whoever knows gzip only gets the file itself; an export packs it again.
+            if path.suffix != ".gz":
+                below = path.relative_to(folder).as_posix()
+                found.append(Entry(f"thimble/{name}/{below}", path.read_bytes()))
+    return found
+
+
+def front_end_places() -> tuple[Path, Path, Path]:
+    """Site, templates, application: in a source distribution in a folder beside this file."""
+    carried = HERE / "front_end"
+    if carried.is_dir():
+        return carried / "_site", carried / "_templates", carried / "_server.py"
+    checkout = HERE.parent
+    return checkout / "build" / "site", checkout / "web" / "templates", checkout / "server.py"
+
+
 def metadata() -> str:
     """The METADATA file."""
     table = project()
@@ -145,12 +170,15 @@ def _zip_info(entry: Entry) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(entry.path, date_time=(2020, 1, 1, 0, 0, 0))
     info.create_system = 3  # Unix on every machine: the permissions below are Unix's
     info.external_attr = (0o100755 if entry.executable else 0o100644) << 16
-    info.compress_type = zipfile.ZIP_DEFLATED
+    # What is packed already gets no smaller.
+    packed = entry.path.endswith((".br", ".gguf"))
+    info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
     return info
 
 
-def write_sdist(folder: Path) -> str:
-    """Write the source distribution; returns its file name."""
+def write_sdist(folder: Path, *, front_end: bool = True) -> str:
+    """Write the source distribution, with the built front end if there is one; returns its file
+    name."""
     found = [
         *sorted(HERE.glob("*.py")),
         *sorted(HERE.glob("*.mjs")),
@@ -159,6 +187,11 @@ def write_sdist(folder: Path) -> str:
     ]
     entries = [Entry(path.relative_to(HERE).as_posix(), path.read_bytes()) for path in found]
     entries += package_files()
+    if front_end:
+        entries += [
+            Entry(entry.path.replace("thimble/", "front_end/", 1), entry.data)
+            for entry in front_end_files()
+        ]
     entries.append(Entry("PKG-INFO", metadata().encode()))
     text = _license_text()
     if text is not None:

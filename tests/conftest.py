@@ -12,13 +12,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tools import browsers
+import backend
+from tools import browsers, fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("THIMBLE_SHARED", ROOT.parent / "shared"))
@@ -64,6 +66,42 @@ def site() -> Path:
 
 
 @pytest.fixture(scope="session")
+def wheel(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The native wheel with the front end, as `make wheel` makes it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return folder / backend.build_wheel(str(folder))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel and what `requirements/server.txt` pins; its `thimble`."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    pip = [sys.executable, "-m", "pip", "--python", str(scripts / "python")]
+    pip += ["install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    kept = _server_packages()
+    lock = ["--require-hashes", "--requirement", str(ROOT / "requirements" / "server.txt")]
+    for wanted in (["--find-links", str(kept), *lock], [str(wheel)]):
+        ran = subprocess.run([*pip, *wanted], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    return scripts / "thimble"
+
+
+def _server_packages() -> Path:
+    """A folder with the pinned packages of the server, downloaded once."""
+    lock = ROOT / "requirements" / "server.txt"
+    folder, value = fingerprint.BUILD / "cache" / "server-packages", fingerprint.fingerprint([lock])
+    if not fingerprint.is_fresh(folder / ".inputs", value):
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--require-hashes", "--requirement", str(lock), "--dest", str(folder)]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        fingerprint.remember(folder / ".inputs", value)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The application under Uvicorn, as `make play` runs it; its address, without a slash."""
     port = free_port()
@@ -73,7 +111,7 @@ def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
-            _wait_for(f"{address}/healthz", process, log)
+            wait_for(f"{address}/healthz", process, log)
             yield address
         finally:
             process.terminate()
@@ -91,7 +129,7 @@ def free_port() -> int:
     return port
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended:\n{log.read_text()}"

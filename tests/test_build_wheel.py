@@ -27,7 +27,10 @@ INFO = f"{build_archive.stem()}.dist-info"
 
 
 def build(folder: Path, target: str) -> Path:
-    return folder / backend.build_wheel(str(folder), {"target": target})
+    settings = {"target": target}
+    if target == "native":  # the page's wheel has no front end by itself
+        settings["front-end"] = "no"
+    return folder / backend.build_wheel(str(folder), settings)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +201,8 @@ def test_prepared_metadata_is_the_wheel_s(wheels: dict[str, Path], tmp_path: Pat
 def test_the_source_distribution_builds_the_same_native_wheel(
     wheels: dict[str, Path], tmp_path: Path
 ) -> None:
-    with tarfile.open(tmp_path / backend.build_sdist(str(tmp_path))) as archive:
+    name = backend.build_sdist(str(tmp_path), {"front-end": "no"})
+    with tarfile.open(tmp_path / name) as archive:
         archive.extractall(tmp_path, filter="data")
     root = tmp_path / build_archive.stem()
     script = f"import backend; print(backend.build_wheel({str(tmp_path)!r}))"
@@ -213,3 +217,48 @@ def test_the_source_distribution_builds_the_same_native_wheel(
 def test_an_unknown_target_is_named_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(build_kernels.BuildError, match=r"'amiga'.*wasm.*linux-x86_64"):
         backend.build_wheel(str(tmp_path), {"target": "amiga"})
+
+
+def test_the_native_wheel_brings_the_front_end(site: Path, wheel: Path) -> None:
+    files = contents(wheel)
+    build = json.loads(files["thimble/_site/build.json"])
+    for name in ["thimble.js", *build["assets"].values(), *(m["file"] for m in build["models"])]:
+        assert files[f"thimble/_site/{name}"] == (site / name).read_bytes()
+    root = build_archive.HERE.parent
+    assert files["thimble/_server.py"] == (root / "server.py").read_bytes()
+    page = root / "web" / "templates" / "page.html"
+    assert files["thimble/_templates/page.html"] == page.read_bytes()
+    assert not [name for name in files if name.endswith(".gz")]
+
+
+def test_the_page_s_wheel_has_no_front_end(wheels: dict[str, Path], site: Path) -> None:
+    assert build_archive.front_end_files()  # there would be one
+    parts = ("thimble/_site/", "thimble/_templates/", "thimble/_server.py")
+    for wheel in wheels.values():
+        assert not [name for name in contents(wheel) if name.startswith(parts)]
+
+
+def test_a_source_distribution_carries_the_front_end_to_where_a_wheel_takes_it_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    for name in ("build/site/build.json", "build/site/a.js.gz", "web/templates/page.html"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(name)
+    (checkout / "server.py").write_text("server")
+    monkeypatch.setattr(build_archive, "HERE", checkout / "pyodide_pkg")
+    found = build_archive.front_end_files()
+    assert [entry.path for entry in found] == [
+        "thimble/_server.py", "thimble/_site/build.json", "thimble/_templates/page.html",
+    ]  # fmt: skip
+    for entry in found:
+        carried = checkout / "pyodide_pkg" / entry.path.replace("thimble/", "front_end/", 1)
+        carried.parent.mkdir(parents=True, exist_ok=True)
+        carried.write_bytes(entry.data)
+    (checkout / "server.py").unlink()
+    assert build_archive.front_end_files() == found
+
+
+def test_an_unknown_word_for_the_front_end_is_named(tmp_path: Path) -> None:
+    with pytest.raises(build_kernels.BuildError, match=r"yes or no, not 'perhaps'"):
+        backend.build_wheel(str(tmp_path), {"front-end": "perhaps"})

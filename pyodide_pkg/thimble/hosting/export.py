@@ -111,10 +111,11 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
     with _whole(folder) as fresh:
         for name, asset in site.assets.items():
             copies = {coding: asset.read(coding) for coding in asset.copies}
-            packable = not name.endswith(".gguf")
-            _write(fresh, name, copies.pop("identity"), copies if packable else None)
+            # Weights hardly get smaller, and large ones would take minutes to try.
+            pack = not name.endswith(".gguf")
+            _write(fresh, name, copies.pop("identity"), copies, pack=pack)
         for name, text in _pages(plan, site, server).items():
-            _write(fresh, name, text.encode(), {} if "." in name.lstrip("._") else None)
+            _write(fresh, name, text.encode(), pack=name.endswith((".html", ".json")))
         if not site.is_current():
             raise SiteError(f"the site in {site.folder} was built anew meanwhile: export again")
         _write_marker(fresh, site)
@@ -144,15 +145,18 @@ def _headers(site: Site, server: ModuleType) -> str:
     )
 
 
-def _write(folder: Path, name: str, data: bytes, copies: Mapping[str, bytes] | None) -> None:
-    """Write a file and its packed copies: those that there are, else new ones; None for none."""
+def _write(
+    folder: Path, name: str, data: bytes, copies: Mapping[str, bytes] | None = None, *, pack: bool
+) -> None:
+    """Write a file and its packed copies: those that there are, and where `pack` says so, others
+    that are worth it."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    if copies is None or len(data) < PACKED_FROM:
-        return
     for coding, suffix in SUFFIXES.items():
-        packed = copies.get(coding) or _pack(coding, data)
+        packed = (copies or {}).get(coding)
+        if packed is None and pack and len(data) >= PACKED_FROM:
+            packed = _pack(coding, data)
         if packed is not None and len(packed) <= WORTH * len(data):
             path.with_name(path.name + suffix).write_bytes(packed)
 
