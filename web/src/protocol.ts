@@ -6,6 +6,7 @@
  */
 
 import type { ConsoleEngine } from "./protocol/console";
+import type { ReadEngine } from "./protocol/read";
 
 /** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
 export const PROTOCOL = 1;
@@ -120,7 +121,7 @@ export type FromRun =
 export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
-export interface Engine extends ConsoleEngine {
+export interface Engine extends ConsoleEngine, ReadEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

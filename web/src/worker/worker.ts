@@ -17,6 +17,7 @@ import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
 import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
+import { readAnswers } from "./read";
 import { whyNot, writeSnapshot } from "./snapshot";
 
 let python: Promise<Python> | null = null;
@@ -122,6 +123,10 @@ const api: Engine = {
   consoleComplete: (session, before) =>
     engine().callInterruptibly("console.complete", session, before),
   consoleResetSampler: (session) => engine().call("console.reset_sampler", session),
+  consoleReread: (session, prompt, known) => engine().call("console.reread", session, prompt, known),
+  consolePutBack: (session, prompt, known) =>
+    engine().call("console.put_back", session, prompt, known),
+  ...readAnswers(engine),
   logitsHash: (session, tokens) =>
     engine().call("logits_hash", session, JSON.stringify(tokens)),
 };
