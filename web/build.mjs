@@ -28,6 +28,7 @@ const common = {
   sourcemap: "linked",
   metafile: true,
   legalComments: "none",
+  loader: { ".py": "text" },
   logLevel: "warning",
   charset: "utf8",
 };
@@ -62,9 +63,9 @@ async function modules(paths, options) {
   return entryPoints.length ? entries(await esbuild.build({ ...common, entryPoints, ...options })) : {};
 }
 
-/** web/styles/page.css and what it imports, as one file. */
+/** The styles of the page and of a frame on other pages, each with what it imports as one file. */
 async function styles() {
-  const entryPoints = present(["styles/page.css"]);
+  const entryPoints = present(["styles/page.css", "styles/frame.css"]);
   if (!entryPoints.length) return {};
   const names = "[name].[hash]";
   const options = { entryPoints, outdir: join(out, "assets"), entryNames: names, assetNames: names };

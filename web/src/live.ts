@@ -89,6 +89,8 @@ export class LiveSession extends EventTarget {
   failure: Error | null = null;
   /** What a new text would begin from, as it stands in the form where the visitor says it. */
   draft: () => Omit<Recipe, "model"> = () => ({ prompt: "", settings: {} });
+  /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
+  sampler: string | null = null;
   #selected: number | null = null;
 
   constructor(thimble: ThimbleClass) {
@@ -144,6 +146,40 @@ export class LiveSession extends EventTarget {
     return session.ask(question);
   }
 
+  /** The same where messages come before the answer, on a port; the last is null. */
+  async listen<Value, Message>(
+    question: (engine: Remote<Engine>, session: number, port: MessagePort) => Promise<Value>,
+    hear: (message: Message) => void,
+  ): Promise<Value> {
+    const session = this.#session ?? (await (this.#opening ?? this.#load()));
+    return session.listen(question, hear);
+  }
+
+  /** Told when another sampler chooses the tokens. */
+  sampledBy(sampler: string | null): void {
+    if (sampler === this.sampler) return;
+    this.sampler = sampler;
+    this.#become(this.state);
+  }
+
+  /** Interrupt the visitor's own code in the worker; false where that is impossible. */
+  interrupt(): boolean {
+    return this.#thimble.interrupt();
+  }
+
+  /** Start the engine anew, where nothing else can stop it; the text stays and can be gone on with. */
+  async restart(): Promise<void> {
+    this.#thimble.end();
+    await this.open(this.model);
+    const { writing } = this;
+    if (!this.isOpen || !writing || writing.pieces.length === 0) return;
+    const known = JSON.stringify(writing.pieces.map((piece) => piece.id));
+    const context = await this.ask((engine, session) =>
+      engine.consolePutBack(session, writing.recipe.prompt, known),
+    );
+    this.replace(writing, context);
+  }
+
   /** Get a model ready, instead of the one that was. */
   async open(model: string): Promise<void> {
     await this.stop();
@@ -164,6 +200,7 @@ export class LiveSession extends EventTarget {
         (session) => {
           if (!isCurrent()) return session.destroy(); // another model was chosen since
           this.#session = session;
+          this.sampler = null; // it was the session's before
           // It may be about to write, or have been stopped while it waited.
           this.#become(this.state === "writing" ? "writing" : "ready");
         },

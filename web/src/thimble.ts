@@ -9,6 +9,7 @@
  * asked or answered leaves the machine.
  */
 
+import { transfer } from "comlink";
 import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
 import { Build } from "./api/build";
@@ -257,12 +258,44 @@ export class Thimble {
     return host?.start ? { ...host.start, snapshot: host.snapshot } : null;
   }
 
+  /** @internal Interrupt a visitor's own Python code; false where that is impossible. */
+  static interrupt(): boolean {
+    return host?.interrupt() ?? false;
+  }
+
+  /** @internal End the worker with everything in it; the next `create` starts another one. */
+  static end(): void {
+    host?.end();
+  }
+
   /** @internal Ask the worker what the public API has no word for. */
   ask<Value>(
     question: (engine: Remote<Engine>, session: number) => Promise<Value>,
   ): Promise<Value> {
     this.#destroyed.signal.throwIfAborted();
     return this.#host.call((engine) => question(engine, this.#id));
+  }
+
+  /** @internal The same where messages come before the answer, on a port; the last is null. */
+  async listen<Value, Message>(
+    question: (engine: Remote<Engine>, session: number, port: MessagePort) => Promise<Value>,
+    hear: (message: Message) => void,
+  ): Promise<Value> {
+    const { port1, port2 } = new MessageChannel();
+    const over = new Promise<void>((resolve) => {
+      port1.onmessage = ({ data }: MessageEvent<Message | null>) => {
+        if (data === null) resolve();
+        else hear(data);
+      };
+    });
+    try {
+      const port = transfer(port2, [port2]);
+      const answer = await this.ask((engine, session) => question(engine, session, port));
+      await over; // the answer came by another way, maybe a quicker one
+      return answer;
+    } finally {
+      port1.close();
+    }
   }
 
   /** @internal Told what `ask` made of the context: it has so many tokens now. */

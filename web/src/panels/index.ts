@@ -3,3 +3,4 @@
 import { registerPanel } from "./registry";
 
 registerPanel({ id: "play", title: "Write", load: () => import("./play") });
+registerPanel({ id: "python", title: "Python", load: () => import("./python") });

@@ -28,7 +28,10 @@ export type PythonMethod =
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
 export type Facet = "debug" | "console" | "read" | "train" | "ensemble" | "lens";
 
-type Argument = string | number | null | Uint8Array | KernelPool;
+/** What Python calls back while it works. */
+type Hear = (kind: never, text: string, words: string) => void;
+
+type Argument = string | number | boolean | null | Uint8Array | KernelPool | Hear;
 
 /** Why a first visit starts without one. */
 const NOT_YET = "there is no snapshot yet";
@@ -44,10 +47,17 @@ function inTime<Value>(value: Promise<Value>): Promise<Value> {
 }
 
 export class Python {
+  readonly #pyodide: PyodideInterface;
   readonly #call: PyCallable;
+  /** Where the page asks for an interrupt, where it can. */
+  readonly #interrupt: Int32Array | null;
 
-  private constructor(call: PyCallable) {
-    this.#call = call;
+  private constructor(pyodide: PyodideInterface, boot: Boot) {
+    this.#pyodide = pyodide;
+    this.#call = pyodide.runPython(
+      "from thimble.browser import Engine\nEngine().call",
+    ) as unknown as PyCallable;
+    this.#interrupt = boot.interrupt && new Int32Array(boot.interrupt);
   }
 
   /** Start Pyodide and the engine in it: from a snapshot, or where that fails without one. */
@@ -58,7 +68,7 @@ export class Python {
       if (fallback instanceof Python) {
         return { python: fallback, start: { from: "snapshot", because: null } };
       }
-      const python = Python.#engineOf(await early.guard(startOrdinary(boot, early)));
+      const python = new Python(await early.guard(startOrdinary(boot, early)), boot);
       // Only now: had the network been the reason, the snapshot would have stayed good.
       if (fallback !== NOT_YET) await removeSnapshot();
       return { python, start: { from: "packages", because: fallback } };
@@ -72,7 +82,8 @@ export class Python {
     try {
       const kept = await readSnapshot(boot.build);
       if (!kept) return NOT_YET;
-      const python = Python.#engineOf(await inTime(early.guard(startFromSnapshot(boot, early, kept))));
+      const restored = await inTime(early.guard(startFromSnapshot(boot, early, kept)));
+      const python = new Python(restored, boot);
       python.call("models"); // whatever is wrong shows here, while it can be put right
       return python;
     } catch (error) {
@@ -84,21 +95,54 @@ export class Python {
     }
   }
 
-  static #engineOf(pyodide: PyodideInterface): Python {
-    const engine = pyodide.runPython("from thimble.browser import Engine\nEngine().call") as unknown;
-    return new Python(engine as PyCallable);
-  }
-
   /** Call a method of the engine; every answer is one JSON text. */
   call<Value>(method: PythonMethod, ...args: Argument[]): Value {
     let answer: { value: Value } | { error: [kind: string, message: string] };
     try {
       answer = JSON.parse(this.#call(method, ...args) as string) as typeof answer;
     } catch (error) {
+      if ((error as { type?: unknown }).type === "KeyboardInterrupt") {
+        throw new EngineError("Interrupted", "it was interrupted");
+      }
       // The engine turns its own exceptions into answers, so this is the interpreter's end.
       throw new CrashError(error instanceof Error ? error.message : String(error));
     }
     if ("error" in answer) throw new EngineError(...answer.error);
     return answer.value;
+  }
+
+  /** The same for what may never end by itself: the page may interrupt it. */
+  callInterruptibly<Value>(method: PythonMethod, ...args: Argument[]): Value {
+    if (!this.#interrupt) return this.call(method, ...args);
+    this.#pyodide.setInterruptBuffer(this.#interrupt);
+    try {
+      return this.call(method, ...args);
+    } finally {
+      // Pyodide looks for one only where there is a buffer; its type lacks the word for none.
+      this.#pyodide.setInterruptBuffer(undefined as unknown as Int32Array);
+    }
+  }
+
+  /** What was asked for before does not concern what comes now. */
+  forgetInterrupt(): void {
+    if (this.#interrupt) Atomics.store(this.#interrupt, 0, 0);
+  }
+
+  /** Load the packages that these imports need and this site has; the others are left to Python. */
+  async loadPackages(imports: readonly string[], say: (words: string) => void): Promise<void> {
+    const { packages } = this.#pyodide.lockfile;
+    for (const [name, { imports: offered, file_name }] of Object.entries(packages)) {
+      const wanted = offered.some((one) => imports.includes(one.split(".")[0] ?? one));
+      if (!wanted || name in this.#pyodide.loadedPackages) continue;
+      say(`Loading ${name} …`);
+      try {
+        // Its digest is in the lock file.
+        await this.#pyodide.loadPackage(name, { checkIntegrity: true, messageCallback: () => undefined });
+        say("");
+      } catch (error) {
+        const words = error instanceof Error ? error.message : String(error);
+        say(`${file_name} did not come: ${words.split("\n")[0]}`);
+      }
+    }
   }
 }

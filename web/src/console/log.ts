@@ -1,0 +1,78 @@
+/** What was run and what came of it: a log that grows downwards and stays as large as a page. */
+
+import type { Shown } from "../protocol/console";
+import { coloured } from "./editor";
+
+/** Runs that stay on the page; the ones before are let go. */
+const MOST = 100;
+/** Only what the engine makes: an image of its own bytes, in which no script runs. */
+const PICTURE = /^data:image\/(svg\+xml|png);base64,[A-Za-z0-9+/=]*$/;
+
+export class Log {
+  readonly #place: HTMLElement;
+  #run: HTMLElement | null = null;
+  #status: HTMLElement | null = null;
+
+  constructor(place: HTMLElement) {
+    this.#place = place;
+  }
+
+  /** A new run: its code. */
+  begin(code: string): void {
+    this.#run = document.createElement("div");
+    this.#run.className = "run";
+    const given = this.#add("pre", "code");
+    given.append(coloured(code));
+    this.#place.append(this.#run);
+    while (this.#place.children.length > MOST) this.#place.firstElementChild?.remove();
+    this.#follow();
+  }
+
+  show({ kind, text, words }: Shown): void {
+    if (kind === "status") this.#tell(text);
+    else if (kind === "picture") this.#picture(text, words);
+    else this.#text(kind, text);
+    this.#follow();
+  }
+
+  clear(): void {
+    this.#place.replaceChildren();
+    this.#run = this.#status = null;
+  }
+
+  #text(kind: string, text: string): void {
+    const last = this.#run?.lastElementChild;
+    const block = last?.className === kind ? last : this.#add(kind === "note" ? "p" : "pre", kind);
+    block.append(text);
+  }
+
+  /** What goes on before anything is shown; taken away again by the next one. */
+  #tell(words: string): void {
+    this.#status?.remove();
+    this.#status = null;
+    if (!words) return;
+    this.#status = this.#add("p", "note");
+    this.#status.textContent = words;
+  }
+
+  #picture(address: string, words: string): void {
+    if (!PICTURE.test(address)) return this.#text("note", "A picture that is neither SVG nor PNG.");
+    const image = document.createElement("img");
+    image.alt = words;
+    image.src = address;
+    image.addEventListener("load", () => this.#follow());
+    this.#add("figure", "picture").append(image);
+  }
+
+  #add(tag: string, kind: string): HTMLElement {
+    const made = document.createElement(tag);
+    made.className = kind;
+    this.#run?.append(made);
+    return made;
+  }
+
+  /** Keep the end in sight. */
+  #follow(): void {
+    this.#place.scrollTop = this.#place.scrollHeight;
+  }
+}

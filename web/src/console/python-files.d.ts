@@ -1,0 +1,5 @@
+/** Python files are bundled as texts. */
+declare module "*.py" {
+  const code: string;
+  export default code;
+}

@@ -1,0 +1,20 @@
+/** What a visitor's code did to the session, shown in every panel. */
+
+import type { LiveSession } from "../live";
+
+/** Read the session's tokens again and show them as the page's text. */
+export async function showTokens(live: LiveSession): Promise<void> {
+  const { writing } = live;
+  const recipe = writing?.recipe ?? { ...live.draft(), model: live.model };
+  const before = writing?.pieces ?? [];
+  const ids = JSON.stringify(before.map((piece) => piece.id));
+  const { prompt, kept, pieces, context } = await live.ask((engine, session) =>
+    engine.consoleReread(session, recipe.prompt, ids),
+  );
+  const fresh = pieces.map(([text, id, logprob, entropy, top]) => ({
+    text, id, logprob, entropy, finish_reason: null,
+    top_logprobs: top.map(([id, text, logprob]) => ({ id, text, logprob })),
+  }));
+  const whole = [...before.slice(0, kept), ...fresh];
+  live.replace({ recipe: { ...recipe, prompt }, pieces: whole, finishReason: null }, context);
+}

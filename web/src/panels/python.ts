@@ -1,0 +1,225 @@
+/** The panel where the visitor programs the model: a console, and examples to begin with. */
+
+import { examples } from "../console/examples";
+import { Editor } from "../console/editor";
+import { History } from "../console/history";
+import { codeIn, linkTo } from "../console/link";
+import { Log } from "../console/log";
+import { showTokens } from "../console/reread";
+import type { LiveSession } from "../live";
+import type { Completions, ConsoleAnswer, Shown } from "../protocol/console";
+import { copy } from "../ui/clipboard";
+import { byId } from "../ui/dom";
+import { milliseconds } from "../ui/format";
+
+const button = (id: string): HTMLButtonElement => byId(`python-${id}`, HTMLButtonElement);
+const element = (id: string): HTMLElement => byId(`python-${id}`, HTMLElement);
+
+/** Python looks for an interrupt between two of its steps; one that takes longer may never end. */
+const PATIENCE_MS = 2000;
+/** A larger file is no code that somebody reads before running it. */
+const LARGEST_FILE = 200_000;
+
+class PythonPanel {
+  readonly #live: LiveSession;
+  readonly #editor: Editor;
+  readonly #history = new History();
+  readonly #log = new Log(element("log"));
+  readonly #empty = element("empty");
+  readonly #run = button("run");
+  readonly #stop = button("stop");
+  readonly #outcome = element("outcome");
+  readonly #origin = element("origin");
+  #running = false;
+  #late = 0;
+
+  constructor(live: LiveSession) {
+    this.#live = live;
+    this.#editor = new Editor(element("editor"), "Python code", element("keys").textContent ?? "", {
+      run: (whole) => void this.#start(whole),
+      recall: (step, shown) => (step < 0 ? this.#history.back(shown) : this.#history.forward()),
+      complete: (before) => this.#complete(before),
+    });
+    this.#listen();
+    this.#restore();
+    live.addEventListener("state", () => this.#show());
+    this.#show();
+    void this.#greet();
+  }
+
+  #listen(): void {
+    this.#run.addEventListener("click", () => void this.#start(true));
+    this.#stop.addEventListener("click", () => this.#interrupt());
+    button("clear").addEventListener("click", () => {
+      this.#log.clear();
+      this.#empty.hidden = false;
+    });
+    button("link").addEventListener("click", () => void this.#copyLink());
+    button("reset").addEventListener("click", () => void this.#resetSampler());
+    const file = byId("python-file", HTMLInputElement);
+    button("open").addEventListener("click", () => file.click());
+    file.addEventListener("change", () => {
+      const chosen = file.files?.[0];
+      file.value = "";
+      if (chosen) void this.#openFile(chosen);
+    });
+    for (const one of document.querySelectorAll<HTMLButtonElement>("[data-example]")) {
+      one.disabled = false;
+      one.addEventListener("click", () => this.#bring(examples[one.dataset["example"] ?? ""] ?? ""));
+    }
+    addEventListener("hashchange", () => this.#restore());
+  }
+
+  async #greet(): Promise<void> {
+    const { python, sampler } = await this.#live.ask((engine, session) => engine.consoleHello(session));
+    element("version").textContent = `Python ${python} · ${this.#live.model}`;
+    this.#live.sampledBy(sampler);
+  }
+
+  /** Show what the state allows. */
+  #show(): void {
+    const { sampler } = this.#live;
+    const hadFocus = document.activeElement;
+    this.#run.disabled = false;
+    this.#run.hidden = this.#running;
+    this.#stop.hidden = !this.#running;
+    if (hadFocus === this.#run && this.#running) this.#stop.focus();
+    if (hadFocus === this.#stop && !this.#running) this.#run.focus();
+    element("sampler").hidden = sampler === null;
+    element("sampler-name").textContent = sampler;
+    if (this.#running) return;
+    if (!this.#live.isOpen && this.#live.state !== "failed") this.#say("The model is loading.");
+    else if (this.#outcome.textContent === "The model is loading.") this.#say("");
+  }
+
+  #say(words: string): void {
+    this.#outcome.textContent = words;
+  }
+
+  /** Run what stands in the editor; not `whole` where more lines may be to come. */
+  async #start(whole: boolean): Promise<void> {
+    const code = this.#editor.text;
+    if (this.#running || !code.trim()) return;
+    this.#running = true;
+    this.#say(this.#live.isOpen ? "Running." : "Waiting for the model.");
+    this.#show();
+    let begun = false;
+    const begin = (): void => {
+      if (!begun) this.#begin(code);
+      begun = true;
+    };
+    try {
+      const answer = await this.#ask(code, whole, (shown) => {
+        begin();
+        this.#log.show(shown);
+      });
+      if (answer.status === "incomplete") this.#editor.newLine();
+      else begin();
+      await this.#ended(answer);
+    } catch (error) {
+      begin();
+      this.#failed(error);
+    } finally {
+      this.#over();
+    }
+  }
+
+  #begin(code: string): void {
+    this.#empty.hidden = true;
+    this.#origin.hidden = true;
+    this.#history.add(code);
+    this.#log.begin(code);
+    // One line is done with; a longer text is what somebody works on.
+    if (!code.includes("\n") && this.#editor.text === code) this.#editor.set("");
+  }
+
+  #ask(code: string, whole: boolean, hear: (shown: Shown) => void): Promise<ConsoleAnswer> {
+    return this.#live.listen(
+      (engine, session, port) => engine.consoleRun(session, code, whole, port),
+      hear,
+    );
+  }
+
+  async #ended(answer: ConsoleAnswer): Promise<void> {
+    const { status, sampler = null, changed, milliseconds: took = 0 } = answer;
+    const ends = { done: "Done", error: "An error", interrupted: "Stopped", incomplete: "" };
+    this.#say(ends[status] && `${ends[status]}, after ${milliseconds(took)}.`);
+    if (status === "incomplete") return;
+    this.#live.sampledBy(sampler);
+    if (changed) await showTokens(this.#live);
+  }
+
+  #failed(error: unknown): void {
+    const words = error instanceof Error ? error.message : String(error);
+    this.#log.show({ kind: "note", text: `${words} Python’s names are gone; code and text are here.`, words: "" });
+    this.#say("Python had to be started again.");
+    if (!this.#live.isOpen) void this.#live.restart();
+  }
+
+  #over(): void {
+    clearTimeout(this.#late);
+    this.#running = false;
+    this.#stop.textContent = "Stop";
+    this.#stop.disabled = false;
+    this.#show();
+  }
+
+  /** Stop the code: by an interrupt where that is possible, else with the worker. */
+  #interrupt(): void {
+    if (this.#stop.textContent !== "Stop" || !this.#live.interrupt()) {
+      this.#say("Starting Python again.");
+      this.#stop.disabled = true;
+      void this.#live.restart();
+      return;
+    }
+    this.#say("Stopping.");
+    this.#late = window.setTimeout(() => {
+      this.#stop.textContent = "Restart Python";
+      this.#say("It does not listen. A restart loses Python’s names; the text stays.");
+    }, PATIENCE_MS);
+  }
+
+  async #complete(before: string): Promise<Completions> {
+    if (this.#running || !this.#live.isOpen) return { start: 0, options: [] };
+    return this.#live.ask((engine, session) => engine.consoleComplete(session, before));
+  }
+
+  async #resetSampler(): Promise<void> {
+    await this.#live.ask((engine, session) => engine.consoleResetSampler(session));
+    this.#live.sampledBy(null);
+    this.#say("Thimble’s own sampler chooses again.");
+  }
+
+  /** Put code into the editor; nothing runs until the visitor says so. */
+  #bring(code: string, origin = ""): void {
+    this.#editor.set(code.trimEnd());
+    this.#origin.hidden = origin === "";
+    this.#origin.textContent = origin;
+    this.#editor.focus();
+  }
+
+  #restore(): void {
+    const code = codeIn(location.hash);
+    if (code instanceof Error) this.#say(code.message);
+    else if (code !== null) this.#bring(code, "This code came with the link. Read it before you press Run.");
+  }
+
+  async #openFile(file: File): Promise<void> {
+    if (file.size > LARGEST_FILE) {
+      this.#say(`${file.name} has ${file.size} bytes; the editor takes up to ${LARGEST_FILE}.`);
+      return;
+    }
+    const code = (await file.text()).replaceAll("\r\n", "\n");
+    this.#bring(code, `This code came from ${file.name}. Read it before you press Run.`);
+  }
+
+  async #copyLink(): Promise<void> {
+    const link = linkTo(this.#editor.text);
+    if (link instanceof Error) this.#say(link.message);
+    else this.#say((await copy(link)) ? "The link is copied." : "Copying is not allowed here.");
+  }
+}
+
+export function mount(_root: HTMLElement, live: LiveSession): void {
+  new PythonPanel(live);
+}

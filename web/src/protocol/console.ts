@@ -1,0 +1,56 @@
+/** What the worker answers to the Python panel. */
+
+import type { PieceRow } from "../protocol";
+
+/** How a run ended; nothing was run where the code is "incomplete". */
+export type ConsoleStatus = "done" | "error" | "interrupted" | "incomplete";
+
+export interface ConsoleAnswer {
+  readonly status: ConsoleStatus;
+  readonly milliseconds?: number;
+  /** The function that chooses the page's tokens now; null for Thimble's own. */
+  readonly sampler?: string | null;
+  /** Whether the session has other tokens than before. */
+  readonly changed?: boolean;
+}
+
+/** What a run shows, as it comes. A picture's text is its data: address, its words what it shows. */
+export interface Shown {
+  readonly kind: "out" | "err" | "value" | "trace" | "note" | "picture" | "status";
+  readonly text: string;
+  readonly words: string;
+}
+
+export interface Completions {
+  /** Characters before the cursor that they replace. */
+  readonly start: number;
+  readonly options: readonly { readonly label: string; readonly type: string }[];
+}
+
+/** What the session holds: a prompt, so many of the known tokens, and the others. */
+export interface Reread {
+  readonly prompt: string;
+  readonly kept: number;
+  readonly pieces: readonly PieceRow[];
+  readonly context: number;
+}
+
+export interface ConsoleEngine {
+  consoleHello(session: number): { readonly python: string; readonly sampler: string | null };
+  /**
+   * Run code, telling on the port what it shows, and null at the end; where the code is not `whole`
+   * and could go on, say so and run nothing.
+   */
+  consoleRun(
+    session: number,
+    code: string,
+    whole: boolean,
+    port: MessagePort,
+  ): Promise<ConsoleAnswer>;
+  consoleComplete(session: number, before: string): Completions;
+  consoleResetSampler(session: number): void;
+  /** The session's tokens after a prompt, of which the page knows these ids (JSON) already. */
+  consoleReread(session: number, prompt: string, known: string): Reread;
+  /** Let a new session hold a text; how many tokens that are. */
+  consolePutBack(session: number, prompt: string, known: string): number;
+}
