@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from thimble.hosting import oembed
 from thimble.hosting.assets import MEDIA_TYPES, REVALIDATE, Asset, Site, SiteError, packed
 from thimble.hosting.models import OwnModel
 
@@ -63,6 +65,17 @@ EMBED_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Timing-Allow-Origin": "*",
 }
+# The page inside an iframe asks nothing of the page around it, and any page may be around it. In a
+# sandbox it has no origin, so that its worker starts from a blob.
+FRAME_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace(
+        "worker-src 'self'", "worker-src 'self' blob:"
+    ).replace("frame-ancestors 'none'", "frame-ancestors *"),
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    **{name: SECURITY_HEADERS[name] for name in (
+        "X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy",
+    )},
+}  # fmt: skip
 
 
 def environment(templates: Path) -> Environment:
@@ -105,14 +118,36 @@ class SiteHolder:
             self._pages[name] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
         return self._pages[name]
 
+    def frame(self, path: str) -> Asset | None:
+        """The embed page at "embed/MODEL", with or without a slash at its end."""
+        site = self.get()
+        name = path.removeprefix("embed/").removesuffix("/")
+        if path not in self._pages and any(one["name"] == name for one in site.build["models"]):
+            root = "../" * path.count("/")
+            link = oembed.link(path, root)
+            html = render_frame(self.templates, site, name, root=root, link=link).encode()
+            headers = {"Cache-Control": REVALIDATE, **FRAME_HEADERS}
+            self._pages[path] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
+        return self._pages.get(path)
+
     def find(self, path: str) -> Asset | None:
-        """What lies at a path without its first slash: the playground or a file of the site."""
+        """What lies at a path without its first slash: a page or a file of the site."""
+        if path.startswith("embed/"):
+            return self.frame(path)
         return self.page("page.html") if path == "" else self.get().assets.get(path)
 
 
 def render(templates: Environment, site: Site, name: str, **words: object) -> str:
     """A template's text for a site; `words` are what only this rendering says."""
     return templates.get_template(name).render(build=site.build, asset=site.url, **words)
+
+
+def render_frame(
+    templates: Environment, site: Site, name: str, *, root: str, link: str | None, **words: object
+) -> str:
+    """A model's embed page; `root` leads from it to the site, `link` to what oEmbed says of it."""
+    [model] = [one for one in site.build["models"] if one["name"] == name]
+    return render(templates, site, "embed.html", model=model, root=root, oembed=link, **words)
 
 
 def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str, str]:
@@ -126,12 +161,28 @@ def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str,
     return {
         "index.html": render(texts, site, "page.html", policy=policy, base_url=base_url),
         "404.html": render(texts, site, "error.html", policy=policy, **lost),
+        **_static_frames(texts, site, base_url),
     }
+
+
+def _static_frames(texts: Environment, site: Site, base_url: str | None) -> dict[str, str]:
+    """The embed pages, and what oEmbed says of each where the folder's address is known."""
+    policy = FRAME_HEADERS["Content-Security-Policy"].replace("; frame-ancestors *", "")
+    pages: dict[str, str] = {}
+    for model in site.build["models"]:
+        folder, link = f"embed/{model['name']}/", None
+        if base_url is not None:
+            link = f"{base_url}{folder}oembed.json"
+            pages[f"{folder}oembed.json"] = json.dumps(oembed.describe(model, base_url), indent=1)
+        pages[f"{folder}index.html"] = render_frame(
+            texts, site, model["name"], root="../../", link=link, policy=policy
+        )
+    return pages
 
 
 def static_rules() -> dict[str, dict[str, str]]:
     """Headers of further exported pages, by path, for hosts that read a file `_headers`."""
-    return {}
+    return {"/embed/*": {"Cache-Control": REVALIDATE, **FRAME_HEADERS}}
 
 
 class Files:
@@ -152,9 +203,27 @@ class Files:
             scope = {**scope, "path": path}
         answer: ASGIApp = self.app
         if scope["method"] in ("GET", "HEAD"):
+            place = path.removeprefix(root).removeprefix("/")
             with contextlib.suppress(SiteError):  # the application says what is missing
-                answer = self.holder.find(path.removeprefix(root).removeprefix("/")) or self.app
+                answer = self.holder.find(place) or self.app
+            if answer is not self.app and (place == "" or place.startswith("embed/")):
+                send = discoverable(scope, place, send)
         await answer(scope, receive, send)
+
+
+def discoverable(scope: Scope, place: str, send: Send) -> Send:
+    """Say where oEmbed tells of a page, by an address that only the request knows whole."""
+    base = str(Request(scope).base_url)
+    query = scope["query_string"].decode("latin-1")
+    link = oembed.link(f"{base}{place}{'?' * bool(query)}{query}", base)
+
+    async def send_with_link(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            value = f'<{link}>; rel="alternate"; type="application/json+oembed"'
+            message = {**message, "headers": [*message["headers"], (b"link", value.encode())]}
+        await send(message)
+
+    return send_with_link
 
 
 def _holder(request: Request) -> SiteHolder:
@@ -166,6 +235,19 @@ async def file(request: Request) -> Response:
     """Any other address; what there is, `Files` has answered."""
     _holder(request).get()
     raise HTTPException(404)
+
+
+async def embeddable(request: Request) -> Response:
+    """What another site may show in place of an address of this one (oEmbed)."""
+    models = _holder(request).get().build["models"]
+    try:
+        body = oembed.answer(request.query_params, str(request.base_url), models)
+    except oembed.OEmbedError as error:
+        refused = {"error": str(error), "status": error.status}
+        headers = {"Cache-Control": "no-store", **EMBED_HEADERS}
+        return JSONResponse(refused, status_code=error.status, headers=headers)
+    caching = f"public, max-age={oembed.CACHE_AGE}"
+    return JSONResponse(body, headers={"Cache-Control": caching, **EMBED_HEADERS})
 
 
 async def healthz(request: Request) -> Response:
@@ -251,6 +333,7 @@ def create_app(
     methods = ["GET"]  # Starlette adds HEAD
     routes = [
         Route("/healthz", healthz, methods=methods),
+        Route("/oembed", embeddable, methods=methods),
         Route("/{path:path}", file, methods=methods),
     ]
     holder = SiteHolder(site or SITE, templates or TEMPLATES, own)
