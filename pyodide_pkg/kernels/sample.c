@@ -181,19 +181,39 @@ static int32_t argmax(const float *x, int32_t n) {
     return i;
 }
 
-/* Bias and repetition penalty (Keskar et al. 2019, over each recent id once), in place. */
-static void adjust(float *logits, int32_t n, const tk_sampling *s) {
-    const int32_t *recent = (const int32_t *)(intptr_t)s->recent;
+static void add_bias(float *logits, int32_t n, const tk_sampling *s) {
     const int32_t *ids = (const int32_t *)(intptr_t)s->bias_ids;
     const float *values = (const float *)(intptr_t)s->bias_values;
-    float penalty = (float)s->repetition_penalty;
     for (int32_t i = 0; i < s->n_bias; i++)
         if (ids[i] >= 0 && ids[i] < n) logits[ids[i]] += values[i];
+}
+
+/* Repetition penalty (Keskar et al. 2019), over each recent id once. */
+static void penalize(float *logits, int32_t n, const tk_sampling *s) {
+    const int32_t *recent = (const int32_t *)(intptr_t)s->recent;
+    float penalty = (float)s->repetition_penalty;
     for (int32_t i = 0; i < s->n_recent; i++)
         if (recent[i] >= 0 && recent[i] < n) {
             float *l = logits + recent[i];
             *l = *l > 0.0f ? *l / penalty : *l * penalty;
         }
+}
+
+/* What became of each token, where somebody looks on (mirrored in thimble/debug/pipeline.py). */
+enum { KEPT, OUT_TOP_K, OUT_TOP_P, OUT_MIN_P, OUT_GREEDY, OUT_NO_WEIGHT };
+
+typedef struct {
+    double uniform, total, mass; /* the draw fell at uniform * total; mass: before truncation */
+    int32_t kept, id;
+    float *biased, *penalized, *weights; /* [n]: logits, logits, relative to the best */
+    int32_t *fates;                      /* [n] */
+    double *starts;                      /* [n]: the sum of the weights drawn from before this one */
+} tk_trace;
+
+/* These candidates have passed; of the next stage nothing is known but that it comes. */
+static void mark(const tk_trace *t, const tk_candidate *c, int32_t n, int32_t fate) {
+    if (!t) return;
+    for (int32_t i = 0; i < n; i++) t->fates[c[i].id] = fate;
 }
 
 /* A weight's bin: its leading bits, which are ordered as weights of 0 to 1 are. */
@@ -227,7 +247,8 @@ static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
 }
 
 /* The candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
-static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sampling *s) {
+static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sampling *s,
+                        const tk_trace *t) {
     int32_t count = 0;
     if (s->top_k > 0 && s->top_k < n) {
         count = select_top(c, w, n, s->top_k);
@@ -236,14 +257,17 @@ static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sam
         for (int32_t i = 0; i < n; i++)
             if (w[i] > 0.0f) c[count++] = (tk_candidate){w[i], i};
     }
+    mark(t, c, count, OUT_TOP_P);
     if (s->top_p < 1.0) {
         double total = 0.0;
         for (int32_t i = 0; i < count; i++) total += (double)c[i].weight;
         count = keep_mass(c, count, s->top_p * total);
     }
+    mark(t, c, count, OUT_MIN_P);
     int32_t kept = 0;
     for (int32_t i = 0; i < count; i++)
         if ((double)c[i].weight >= s->min_p) c[kept++] = c[i];
+    mark(t, c, kept, KEPT);
     return kept;
 }
 
@@ -277,6 +301,76 @@ static int32_t draw_from(const tk_candidate *c, int32_t n, double u) {
     return c[n - 1].id;
 }
 
+/* Where draw_all and draw_from would stand, with the sums that they make. */
+static void trace_all(tk_trace *t, const float *w, int32_t n) {
+    double sum = 0.0;
+    for (int32_t at = 0; at < n; at += CHUNK) {
+        int32_t size = chunk_size(n, at);
+        double inside = sum;
+        for (int32_t i = at; i < at + size; i++) {
+            t->starts[i] = inside;
+            inside += (double)w[i];
+            t->fates[i] = w[i] > 0.0f ? KEPT : OUT_NO_WEIGHT;
+            t->kept += w[i] > 0.0f;
+        }
+        sum += (double)chunk_sum(w + at, size);
+    }
+    t->total = sum;
+}
+
+static void trace_from(tk_trace *t, const tk_candidate *c, int32_t n) {
+    t->kept = n;
+    for (int32_t i = 0; i < n; i++) {
+        t->starts[c[i].id] = t->total;
+        t->total += (double)c[i].weight;
+    }
+}
+
+/* The whole way from logits to a token: of `trace`, which may be NULL, everything is filled in. */
+static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, float *weights,
+                      float *adjusted, tk_candidate *candidates, tk_trace *trace) {
+    const float *base = logits;
+    size_t bytes = (size_t)n * sizeof(float);
+    if (s->n_bias || (s->n_recent && s->repetition_penalty != 1.0)) {
+        tk_move(adjusted, logits, bytes);
+        add_bias(adjusted, n, s);
+        if (trace) tk_move(trace->biased, adjusted, bytes);
+        penalize(adjusted, n, s);
+        base = adjusted;
+    } else if (trace)
+        tk_move(trace->biased, logits, bytes);
+    if (trace) tk_move(trace->penalized, base, bytes);
+    float top = max_of(base, n);
+    if (!(top > -__builtin_inff()) || !(top < __builtin_inff())) return -1;
+    if (s->temperature <= 0.0) {
+        int32_t best = argmax(base, n);
+        if (trace) {
+            for (int32_t i = 0; i < n; i++) trace->fates[i] = OUT_GREEDY;
+            trace->fates[best] = KEPT;
+            trace->weights[best] = 1.0f;
+            trace->total = trace->mass = 1.0;
+            trace->kept = 1;
+        }
+        return best;
+    }
+    double u = uniform(s->seed, s->position);
+    exponentials(weights, base, n, top, (float)(1.0 / s->temperature));
+    if (trace) {
+        tk_move(trace->weights, weights, bytes);
+        trace->uniform = u;
+        trace->mass = total_of(weights, n);
+    }
+    if ((s->top_k <= 0 || s->top_k >= n) && s->top_p >= 1.0 && s->min_p <= 0.0) {
+        if (trace) trace_all(trace, weights, n);
+        return draw_all(weights, n, u);
+    }
+    int32_t unlisted = s->top_k > 0 && s->top_k < n ? OUT_TOP_K : OUT_NO_WEIGHT;
+    for (int32_t i = 0; trace && i < n; i++) trace->fates[i] = unlisted;
+    int32_t kept = truncate(candidates, weights, n, s, trace);
+    if (trace) trace_from(trace, candidates, kept);
+    return draw_from(candidates, kept, u);
+}
+
 /* Bytes of scratch that sampling over n logits takes. */
 TK_EXPORT tk_int tk_sample_scratch(tk_int n) {
     return (n + 4) * (tk_int)(2 * sizeof(float) + sizeof(tk_candidate));
@@ -284,35 +378,76 @@ TK_EXPORT tk_int tk_sample_scratch(tk_int n) {
 
 TK_EXPORT tk_int tk_choice_bytes(void) { return sizeof(tk_choice); }
 
+static tk_int sample(const float *logits, int32_t n, const tk_sampling *s, float *weights,
+                     tk_choice *out, tk_trace *trace) {
+    size_t room = ((size_t)n + 3) & ~(size_t)3;
+    float *adjusted = weights + room;
+    tk_candidate *candidates = (tk_candidate *)(adjusted + room);
+    int32_t id = choose(logits, n, s, weights, adjusted, candidates, trace);
+    if (trace) trace->id = id;
+    return id < 0 ? -1 : describe(logits, n, id, s->n_top, weights, out);
+}
+
 /* Chooses one token from logits [n padded to 4]. Returns 0, or -1 where they hold a NaN or leave
  * nothing to choose from. */
-TK_EXPORT tk_int tk_sample(tk_int logits_at, tk_int count, tk_int sampling, tk_int scratch,
+TK_EXPORT tk_int tk_sample(tk_int logits, tk_int n, tk_int sampling, tk_int scratch,
                            tk_int choice) {
-    const float *logits = (const float *)logits_at, *base = logits;
-    const tk_sampling *s = (const tk_sampling *)sampling;
-    tk_choice *out = (tk_choice *)choice;
-    int32_t n = (int32_t)count, id;
-    size_t room = ((size_t)n + 3) & ~(size_t)3;
-    float *weights = (float *)scratch, *adjusted = weights + room;
-    tk_candidate *candidates = (tk_candidate *)(adjusted + room);
-    if (s->n_bias || (s->n_recent && s->repetition_penalty != 1.0)) {
-        tk_move(adjusted, logits, (size_t)n * sizeof(float));
-        adjust(adjusted, n, s);
-        base = adjusted;
+    return sample((const float *)logits, (int32_t)n, (const tk_sampling *)sampling,
+                  (float *)scratch, (tk_choice *)choice, NULL);
+}
+
+/* A row of tk_sample_rows; mirrored in thimble/debug/pipeline.py. */
+typedef struct {
+    int32_t id, fate;
+    float logit, biased, penalized, weight;
+    double start;
+} tk_trace_row;
+
+static tk_int trace_bytes(tk_int n) {
+    return (n + 4) * (tk_int)(3 * sizeof(float) + sizeof(int32_t) + sizeof(double)) +
+           (tk_int)sizeof(tk_trace);
+}
+
+/* Bytes that the stages of sampling over n logits take. */
+TK_EXPORT tk_int tk_sample_trace_bytes(tk_int n) { return trace_bytes(n); }
+
+/* tk_sample, and what every stage made of every token, at `trace`; the same code, the same bits. */
+TK_EXPORT tk_int tk_sample_trace(tk_int logits, tk_int count, tk_int sampling, tk_int scratch,
+                                 tk_int choice, tk_int trace) {
+    size_t n = ((size_t)count + 3) & ~(size_t)3;
+    tk_trace *t = (tk_trace *)trace;
+    __builtin_memset(t, 0, (size_t)trace_bytes(count));
+    t->starts = (double *)(t + 1);
+    t->biased = (float *)(t->starts + n);
+    t->penalized = t->biased + n;
+    t->weights = t->penalized + n;
+    t->fates = (int32_t *)(t->weights + n);
+    return sample((const float *)logits, (int32_t)count, (const tk_sampling *)sampling,
+                  (float *)scratch, (tk_choice *)choice, t);
+}
+
+/* The k ids that stand best after bias and penalty, best first, to ids [k <= TK_MAX_TOP]; returns
+ * how many there are. */
+TK_EXPORT tk_int tk_sample_best(tk_int trace, tk_int n, tk_int k, tk_int ids) {
+    tk_candidate best[TK_MAX_TOP];
+    const float *penalized = ((const tk_trace *)trace)->penalized;
+    int32_t wanted = (int32_t)(k < TK_MAX_TOP ? k : TK_MAX_TOP);
+    int32_t found = wanted > 0 ? select_top(best, penalized, (int32_t)n, wanted) : 0;
+    sort_candidates(best, found);
+    for (int32_t i = 0; i < found; i++) ((int32_t *)ids)[i] = best[i].id;
+    return found;
+}
+
+/* The stages of some tokens: ids [n] to rows [n]. `logits` are the ones that were traced. */
+TK_EXPORT tk_int tk_sample_rows(tk_int trace, tk_int logits, tk_int ids, tk_int n, tk_int rows) {
+    const tk_trace *t = (const tk_trace *)trace;
+    tk_trace_row *out = (tk_trace_row *)rows;
+    for (tk_int i = 0; i < n; i++) {
+        int32_t id = ((const int32_t *)ids)[i];
+        out[i] = (tk_trace_row){id, t->fates[id], ((const float *)logits)[id], t->biased[id],
+                                 t->penalized[id], t->weights[id], t->starts[id]};
     }
-    float top = max_of(base, n);
-    if (!(top > -__builtin_inff()) || !(top < __builtin_inff())) return -1;
-    if (s->temperature <= 0.0) {
-        id = argmax(base, n);
-    } else {
-        double u = uniform(s->seed, s->position);
-        exponentials(weights, base, n, top, (float)(1.0 / s->temperature));
-        if ((s->top_k <= 0 || s->top_k >= n) && s->top_p >= 1.0 && s->min_p <= 0.0)
-            id = draw_all(weights, n, u);
-        else
-            id = draw_from(candidates, truncate(candidates, weights, n, s), u);
-    }
-    return describe(logits, n, id, s->n_top, weights, out);
+    return 0;
 }
 
 /* Computes n tokens and chooses the next: see tk_forward and tk_sample, whose errors come back as

@@ -75,10 +75,18 @@ class SamplerContext:
             memory.close()
 
 
-def choose(custom: CustomSampler, session: Session, sampler: Sampler) -> Choice:
-    """The next token by the caller's sampler, described as any other; it is not appended."""
-    logits = session.logits()
-    token = _ask(custom, logits, SamplerContext(session, sampler))
+def choose(
+    custom: CustomSampler,
+    session: Session,
+    sampler: Sampler,
+    logits: array[float] | None = None,
+) -> Choice:
+    """The next token by the caller's sampler, described as any other; it is not appended.
+
+    It sees other logits than the model's own where they are given.
+    """
+    given = session.logits() if logits is None else logits
+    token = _ask(custom, given, SamplerContext(session, sampler))
     return session.weigh(token, top=sampler.params.top_logprobs)
 
 

@@ -81,15 +81,19 @@ class Session:
         if self._logits_at > n:
             self._logits_at = -1
 
-    def fork(self) -> Session:
-        """An independent copy: same tokens, same keys and values, computed once."""
+    def fork(self, n: int | None = None) -> Session:
+        """An independent copy, of the first n tokens: same keys and values, computed once."""
         self._live()
+        kept = len(self._tokens) if n is None else n
+        if not 0 <= kept <= len(self._tokens):
+            raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
         copy = Session(self.model, self.n_ctx)
-        copy._grow(self._computed)
-        self._kernel.call("session_copy", copy._address, self._address, self._computed)
-        copy._tokens = list(self._tokens)
-        copy._computed = self._computed
-        if self._logits_at == len(self._tokens):
+        computed = min(self._computed, kept)
+        copy._grow(computed)
+        self._kernel.call("session_copy", copy._address, self._address, computed)
+        copy._tokens = self._tokens[:kept]
+        copy._computed = computed
+        if self._logits_at == kept:
             self._kernel.call("copy", copy._logits.address, self._logits.address, 4 * self._row)
             copy._logits_at = self._logits_at
         return copy

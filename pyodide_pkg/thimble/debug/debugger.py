@@ -1,0 +1,364 @@
+"""A generation one token at a time, forwards and backwards.
+
+The debugger is where its session is: the session's tokens are the prompt and the way to the
+current node of the tree. What the session computed is never computed again for it, whichever way
+the text goes on: going back and branching only drop what comes after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ContextError, OptionError
+from ..generation import prompt_ids
+from ..sampling import Choice, Sampler, SamplingParams
+from .breakpoints import Breakpoint, Breakpoints
+from .pipeline import Pipeline, Tracer, edited
+from .recording import RecordedStep, Recording, Replay, deciding
+from .tree import Node, Step, Tree
+
+if TYPE_CHECKING:
+    from ..custom_sampler import CustomSampler
+    from ..session import Session
+
+ALTERNATIVES = 10
+"""That are kept with every token."""
+
+
+class Debugger:
+    """Steps through one session; what else writes in it is taken up by `adopt`."""
+
+    def __init__(
+        self,
+        session: Session,
+        params: SamplingParams | None = None,
+        *,
+        sampler: CustomSampler | None = None,
+    ) -> None:
+        self.session = session
+        self.sampler = sampler
+        """Chooses instead of the kernel, where there is one."""
+        self.breakpoints = Breakpoints(session.model.tokenizer, session.n_ctx)
+        self.edits: dict[int, float] = {}
+        """Logits that are set by hand for the next token; minus infinity bans one."""
+        self.forced: int | None = None
+        """The next token, whatever is drawn."""
+        self.hit: Breakpoint | None = None
+        """What the last run stopped at."""
+        self._params = _reporting(params or SamplingParams())
+        self._sampler = self._made(self._params)
+        self._tracer: Tracer | None = None
+        self._passed: Node | None = None
+        self.tree = Tree(session.model.tokenizer, session.tokens)
+        self.node = self.tree.root
+
+    # The text
+
+    def begin(self, prompt: str | Sequence[int] = "") -> None:
+        """A new text, and a new tree. Raises ContextError where the prompt is too long."""
+        ids = prompt_ids(self.session.model, prompt, first=True)
+        if not ids:
+            raise OptionError("the prompt is empty and the model has no token to begin a text with")
+        if len(ids) >= self.session.n_ctx:
+            raise ContextError(
+                f"the prompt has {len(ids):,} tokens; the context holds {self.session.n_ctx:,}"
+            )
+        self.session.rollback(0)
+        self.session.append(ids)
+        self._plant(tuple(ids))
+
+    def adopt(self, steps: Iterable[Step]) -> None:
+        """Take up what else the session has been made to write: its last tokens are `steps`.
+
+        The last step may be an end-of-text token, which no session holds.
+        """
+        given = list(steps)
+        tokens = self.session.tokens
+        ended = bool(given) and given[-1].id in self._eog
+        n_prompt = len(tokens) - len(given) + ended
+        if self.tree.prompt != tokens[:n_prompt]:
+            self._plant(tokens[:n_prompt])
+        node = self.tree.root
+        for step in given:
+            node = self.tree.grow(node, step)
+        self._stand(node)
+
+    def restore(self, ids: Sequence[int]) -> None:
+        """Put tokens at the end that were chosen some other time."""
+        tail = [token for token in ids if token not in self._eog]
+        choices = self.session.score(tail, top=ALTERNATIVES)
+        node = self.node
+        for choice in choices:
+            node = self.tree.grow(node, Step(*choice, params=self.params))
+        self._stand(node)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the session is where the debugger left it."""
+        return self.session.tokens == self._tokens(self.node)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text has come to its end-of-text token."""
+        return self.node.step is not None and self.node.step.id in self._eog
+
+    @property
+    def full(self) -> bool:
+        """Whether the context holds no more."""
+        return len(self.session) >= self.session.n_ctx
+
+    def logits_hash(self) -> str:
+        """SHA-256 of the logits here: the bits that everything after depends on."""
+        return hashlib.sha256(self.session.logits().tobytes()).hexdigest()
+
+    # Moving
+
+    def step(self) -> Node:
+        """Take the next token. Raises OptionError at the text's end."""
+        return self._take(self._choose())
+
+    def run(self) -> Node | None:
+        """Take the next token unless a breakpoint stands before it, which `hit` then is.
+
+        Asked again, it goes on past that breakpoint.
+        """
+        self.hit = None
+        step = self._choose()
+        if self._passed is not self.node and self.forced is None:
+            choice = Choice(step.id, step.logprob, step.entropy, step.top)
+            self.hit = self.breakpoints.hit(choice, self.session.tokens)
+            self._passed = self.node
+            if self.hit:
+                return None
+        return self._take(step)
+
+    def back(self) -> Node:
+        """Take the last token back; what was done to it is there to be changed."""
+        node = self.node
+        if node.parent is None or node.step is None:
+            raise OptionError("this is the text's beginning: there is no token to take back")
+        self._stand(node.parent)
+        self.edits = dict(node.step.edits)
+        self.forced = node.step.id if node.step.how == "forced" else None
+        return self.node
+
+    def goto(self, node: Node) -> None:
+        """Stand after another token of the tree; only what this text lacks is computed."""
+        self._stand(node)
+
+    def branch(self, node: Node, token: int) -> Node:
+        """Another token in the place of `node`'s, which stays in a branch of its own."""
+        self._check(token)
+        if node.parent is None or node.step is None:
+            raise OptionError("the prompt has no alternatives")
+        self._stand(node.parent)
+        known = dict(node.step.top).get(token)
+        if known is not None:  # its probability is known: nothing has to be computed for it
+            step = Step(token, known, node.step.entropy, node.step.top, self.params, "forced")
+            return self._take(step)
+        self.force(token)
+        return self.step()
+
+    # Changing
+
+    def edit(self, token: int, logit: float) -> None:
+        """Set the next token's logit of one id."""
+        self._check(token)
+        real = isinstance(logit, (int, float)) and not isinstance(logit, bool)
+        if not real or math.isnan(logit) or logit > 1e9:
+            raise OptionError(f"a logit is a number below 1e9, not {logit!r}")
+        self.edits[token] = float(logit)
+
+    def ban(self, token: int) -> None:
+        """Let the next token be any but this."""
+        self.edit(token, -math.inf)
+
+    def force(self, token: int) -> None:
+        """Let the next token be this."""
+        self._check(token)
+        self.forced = token
+
+    def clear(self, token: int | None = None) -> None:
+        """Undo what was done to one id, or to all."""
+        if token is None or token == self.forced:
+            self.forced = None
+        if token is None:
+            self.edits.clear()
+        else:
+            self.edits.pop(token, None)
+
+    @property
+    def params(self) -> SamplingParams:
+        """How the next token is drawn; `stop` is not looked at here."""
+        return self._params
+
+    @params.setter
+    def params(self, params: SamplingParams) -> None:
+        wanted = _reporting(params)
+        if wanted == self._params:
+            return
+        fresh = self._made(wanted)
+        self._sampler.close()
+        self._params, self._sampler = wanted, fresh
+
+    # Looking
+
+    def peek(self, *, best: int = 12) -> Pipeline:
+        """How the next token comes about, by the kernel's own stages; nothing is taken."""
+        return self._pipeline(self.session, self._sampler, self.edits, best)
+
+    def look(self, node: Node, *, best: int = 12) -> Pipeline:
+        """How a token of the current text came about. One token is computed for it, in a copy."""
+        if node.step is None:
+            raise OptionError("the prompt was not drawn")
+        before = len(self.tree.prompt) + node.depth - 1
+        sampler = self._made(node.step.params)
+        twin = self.session.fork(before)
+        try:
+            return self._pipeline(twin, sampler, node.step.edits, best)
+        finally:
+            twin.close()
+            sampler.close()
+
+    # Recording
+
+    def record(self, *, sha256: str | None = None) -> Recording:
+        """The current text as a run that can be replayed; `sha256` is the model file's."""
+        steps = [node.step for node in self.node.path() if node.step]
+        tokenizer = self.session.model.tokenizer
+        return Recording(
+            model=self.session.model.name,
+            sha256=sha256,
+            prompt=self.tree.prompt,
+            steps=tuple(
+                RecordedStep(step.id, step.logprob, deciding(step.params), step.how, step.edits)
+                for step in steps
+            ),
+            prompt_text=tokenizer.decode(self.tree.prompt, skip_special=True),
+            text="".join(node.text for node in self.node.path()),
+        )
+
+    def replay(self, recording: Recording, *, sha256: str | None = None) -> Replay:
+        """Begin to do a run over again; `replay_step` goes on.
+
+        Raises OptionError where it was made with another model.
+        """
+        if recording.sha256 and sha256 and recording.sha256 != sha256:
+            raise OptionError(
+                f"the run was made with {recording.model!r}, whose file has the SHA-256 "
+                f"{recording.sha256[:12]}…; this one has {sha256[:12]}…"
+            )
+        wanted = len(recording.prompt) + len(recording.steps)
+        if wanted > self.session.n_ctx + 1:
+            raise ContextError(
+                f"the run has {wanted:,} tokens and the context holds {self.session.n_ctx:,}"
+            )
+        self.begin(recording.prompt)
+        return Replay(recording)
+
+    def replay_step(self, replay: Replay) -> Node | None:
+        """Take the next recorded token; None where it comes out otherwise, and nothing is taken."""
+        recorded = replay.recording.steps[replay.done]
+        self.params = recorded.params
+        self.clear()
+        for token, logit in recorded.edits.items():
+            self.edit(token, logit)
+        if recorded.how != "drawn":
+            self.force(recorded.id)  # nobody draws it: what is compared is its probability
+        step = dataclasses.replace(self._choose(kernel=True), how=recorded.how)
+        if not replay.check(step.id, step.logprob):
+            return None
+        return self._take(step)
+
+    def close(self) -> None:
+        """Give the debugger's own memory back; the session stays."""
+        self._sampler.close()
+        if self._tracer is not None:
+            self._tracer.close()
+
+    def _made(self, params: SamplingParams) -> Sampler:
+        model = self.session.model
+        return Sampler(model.kernel, model.config.n_vocab, params)
+
+    @property
+    def _eog(self) -> frozenset[int]:
+        return frozenset(self.session.model.tokenizer.eog_ids)
+
+    def _tokens(self, node: Node) -> tuple[int, ...]:
+        """What the session holds when it stands after `node`."""
+        ids = tuple(one.step.id for one in node.path() if one.step)
+        return self.tree.prompt + (ids[:-1] if ids and ids[-1] in self._eog else ids)
+
+    def _plant(self, prompt: tuple[int, ...]) -> None:
+        self.tree = Tree(self.session.model.tokenizer, prompt)
+        self.node = self.tree.root
+        self._passed = self.hit = None
+        self.clear()
+
+    def _stand(self, node: Node) -> None:
+        """Make the session's tokens those up to `node`, from the first that differs on."""
+        wanted, there = self._tokens(node), self.session.tokens
+        common = 0
+        while common < min(len(wanted), len(there)) and wanted[common] == there[common]:
+            common += 1
+        if common < len(there):
+            self.session.rollback(common)
+        for token in wanted[common:]:
+            self.session.accept(token)
+        self.node = node
+        self._passed = self.hit = None
+        self.clear()
+
+    def _choose(self, *, kernel: bool = False) -> Step:
+        """The next token, not taken yet. `kernel`: even where there is a sampler."""
+        if self.ended:
+            raise OptionError("the text has ended; go back to take it elsewhere")
+        if self.full:
+            raise ContextError(f"the context is full: it holds {self.session.n_ctx:,} tokens")
+        edits = dict(self.edits)
+        if self.forced is not None:
+            choice, how = self.session.weigh(self.forced, top=ALTERNATIVES), "forced"
+        elif self.sampler is not None and not kernel:
+            from ..custom_sampler import choose
+
+            logits = edited(self.session.logits(), edits)
+            choice, how = choose(self.sampler, self.session, self._sampler, logits), "sampler"
+        elif edits:
+            tokens, logits = self.session.tokens, self.session.logits()
+            drawn = self._room().choose(self._sampler, logits, tokens, edits)
+            choice, how = self.session.weigh(drawn, top=ALTERNATIVES), "drawn"
+        else:
+            choice, how = self.session.sample(self._sampler), "drawn"
+        return Step(*choice, params=self._params, how=how, edits=edits)
+
+    def _take(self, step: Step) -> Node:
+        if step.id not in self._eog:
+            self.session.accept(step.id)
+        self.node = self.tree.grow(self.node, step)
+        self.clear()
+        return self.node
+
+    def _pipeline(
+        self, session: Session, sampler: Sampler, edits: Mapping[int, float], best: int
+    ) -> Pipeline:
+        return self._room().run(sampler, session.logits(), session.tokens, edits, best=best)
+
+    def _room(self) -> Tracer:
+        if self._tracer is None:
+            model = self.session.model
+            self._tracer = Tracer(model.kernel, model.config.n_vocab)
+        return self._tracer
+
+    def _check(self, token: object) -> None:
+        n_vocab = self.session.model.config.n_vocab
+        if not isinstance(token, int) or not 0 <= token < n_vocab:
+            raise OptionError(f"token id {token!r} is not in the vocabulary of {n_vocab}")
+
+
+def _reporting(params: SamplingParams) -> SamplingParams:
+    """The same draws, with alternatives."""
+    return dataclasses.replace(params, top_logprobs=ALTERNATIVES)

@@ -1,0 +1,631 @@
+"""The debugger: forwards, backwards, aside, stopped, changed, recorded and replayed."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thimble
+from tests.fuzz.fuzz_recording import check, mutated, seed
+from tests.tiny_models import SPECS, make
+from thimble.debug import FATES, Debugger, Recording, Tracer
+from thimble.kernel import default_kernel
+from thimble.sampling import Sampler
+
+PARAMS = thimble.SamplingParams(temperature=0.9, top_k=30, top_p=0.9, min_p=0.02, seed=7)
+PROMPT = "Mia had a little"
+
+
+@pytest.fixture(scope="module")
+def model() -> thimble.Model:
+    loader = thimble.ModelLoader()
+    loader.feed(make(SPECS["q8_0"]))
+    return loader.finish()
+
+
+@pytest.fixture
+def debugger(model: thimble.Model) -> Iterator[Debugger]:
+    session = model.session()
+    made = Debugger(session, PARAMS)
+    made.begin(PROMPT)
+    yield made
+    made.close()
+    session.close()
+
+
+def ids(debugger: Debugger) -> list[int]:
+    return [node.step.id for node in debugger.node.path() if node.step]
+
+
+def steps(debugger: Debugger, n: int) -> list[int]:
+    for _ in range(n):
+        debugger.step()
+    return ids(debugger)
+
+
+class Count:
+    """Tokens that pass through the model."""
+
+    def __init__(self, session: thimble.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tokens = 0
+        run = session._run
+
+        def counted(name: str, part: Any, *args: int, **options: Any) -> int:
+            self.tokens += len(part)
+            return run(name, part, *args, **options)
+
+        monkeypatch.setattr(session, "_run", counted)
+
+
+# Forwards and backwards
+
+
+def test_stepping_writes_what_generating_writes(debugger: Debugger, model: thimble.Model) -> None:
+    params = thimble.SamplingParams(**{**as_options(PARAMS), "max_tokens": 20, "top_logprobs": 10})
+    pieces = list(model.session().generate(PROMPT, params))
+    assert steps(debugger, 20) == [piece.id for piece in pieces]
+    for node, piece in zip(debugger.node.path(), pieces, strict=True):
+        assert node.step is not None
+        assert (node.step.logprob, node.step.entropy) == (piece.logprob, piece.entropy)
+        assert node.step.top == piece.top
+    whole = "".join(piece.text for piece in pieces)
+    assert whole.startswith("".join(node.text for node in debugger.node.path()))
+
+
+def as_options(params: thimble.SamplingParams) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in type(params).__slots__}
+
+
+def test_a_step_back_and_forward_comes_to_the_same_bits(debugger: Debugger) -> None:
+    hashes = [debugger.logits_hash()]
+    for _ in range(8):
+        debugger.step()
+        hashes.append(debugger.logits_hash())
+    assert len(set(hashes)) == len(hashes)
+    written = ids(debugger)
+    for n in range(7, -1, -1):
+        debugger.back()
+        assert debugger.logits_hash() == hashes[n]
+        assert ids(debugger) == written[:n]
+    with pytest.raises(thimble.OptionError, match="beginning"):
+        debugger.back()
+    for n in range(1, 9):
+        debugger.step()
+        assert debugger.logits_hash() == hashes[n]
+    assert ids(debugger) == written
+    assert [branch.number for branch in debugger.tree] == [1]
+
+
+def test_a_step_taken_back_has_its_edits_again(debugger: Debugger) -> None:
+    steps(debugger, 3)
+    drawn = debugger.peek().id
+    debugger.ban(drawn)
+    other = debugger.step()
+    assert other.step and other.step.id != drawn
+    debugger.back()
+    assert debugger.edits == {drawn: -math.inf}
+    again = debugger.step()
+    assert again is other
+    debugger.force(drawn)
+    debugger.step()
+    debugger.back()
+    assert debugger.forced == drawn
+
+
+# Branches
+
+
+def test_a_branch_computes_nothing_that_came_before_it(
+    debugger: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = steps(debugger, 30)
+    debugger.peek()
+    path = debugger.node.path()
+    count = Count(debugger.session, monkeypatch)
+
+    node = path[12]
+    assert node.step is not None
+    alternative = next(token for token, _ in node.step.top if token != node.step.id)
+    debugger.branch(node, alternative)
+    assert count.tokens == 0  # its probability was known
+    debugger.peek()
+    assert count.tokens == 1  # the alternative itself
+    steps(debugger, 5)
+    debugger.peek()
+    assert count.tokens == 6
+    assert ids(debugger)[:13] == [*written[:12], alternative]
+
+    # An id that was not listed needs the logits there: those of the one token before.
+    seen = {token for token, _ in node.step.top}
+    rare = next(token for token in range(50, 90) if token not in seen)
+    count.tokens = 0
+    debugger.branch(path[20], rare)
+    assert count.tokens <= 21 - 12
+    monkeypatch.undo()
+
+
+def test_going_back_to_a_branch_computes_only_what_it_has_alone(
+    debugger: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = steps(debugger, 25)
+    end = debugger.node
+    hash_at_end = debugger.logits_hash()
+    node = end.path()[20]
+    assert node.step is not None
+    debugger.branch(node, node.step.top[3][0])
+    second = steps(debugger, 4)
+    tip = debugger.node
+    assert [(b.number, b.since, b.tip) for b in debugger.tree] == [(1, 0, end), (2, 20, tip)]
+    assert debugger.tree.current.number == 2
+
+    count = Count(debugger.session, monkeypatch)
+    debugger.goto(debugger.tree.branch(1).tip)
+    assert debugger.logits_hash() == hash_at_end
+    assert count.tokens == 5
+    assert ids(debugger) == first
+    count.tokens = 0
+    debugger.goto(tip)
+    debugger.peek()
+    assert count.tokens == 5
+    assert ids(debugger) == second
+    monkeypatch.undo()
+
+
+def test_the_alternative_of_a_branch_is_as_probable_as_it_was_said_to_be(
+    debugger: Debugger, model: thimble.Model
+) -> None:
+    steps(debugger, 10)
+    node = debugger.node.path()[6]
+    assert node.step is not None
+    alternative = node.step.top[2][0]
+    debugger.branch(node, alternative)
+    twin = model.session()
+    twin.append(debugger.session.tokens[:-1])
+    step = debugger.node.step
+    assert step is not None
+    assert (step.logprob, step.entropy) == twin.weigh(alternative)[1:3]
+    assert step.how == "forced"
+
+
+def test_branches_have_names_and_can_go(debugger: Debugger) -> None:
+    steps(debugger, 6)
+    for at in (2, 4):
+        debugger.goto(debugger.tree.branch(1).tip)
+        node = debugger.node.path()[at]
+        assert node.step is not None
+        debugger.branch(node, node.step.top[5][0])
+    tree = debugger.tree
+    tree.rename(2, "  The\n boat ")
+    assert [branch.name for branch in tree] == ["Branch 1", "The boat", "Branch 3"]
+    with pytest.raises(thimble.OptionError, match="1 to 60"):
+        tree.rename(2, " ")
+    with pytest.raises(thimble.OptionError, match="you are on"):
+        tree.remove(3)
+    before = ids(debugger)
+    tree.remove(2)
+    tree.remove(1)
+    assert [branch.number for branch in tree] == [3]
+    assert ids(debugger) == before
+    node = debugger.node
+    while node.parent:
+        assert len(node.parent.children) == 1
+        node = node.parent
+    with pytest.raises(thimble.OptionError, match="no branch 9"):
+        tree.branch(9)
+
+
+def test_the_text_of_a_branch_is_the_text_of_its_tokens(debugger: Debugger) -> None:
+    """Characters of several tokens too: the branch begins inside of one."""
+    tokenizer = debugger.session.model.tokenizer
+    cafe = tokenizer.encode(" café — ünd", add_special=False)
+    for token in cafe:
+        debugger.force(token)
+        debugger.step()
+    debugger.branch(debugger.node.path()[4], cafe[0])
+    debugger.goto(debugger.tree.branch(1).tip)
+    assert "".join(node.text for node in debugger.node.path()) == " café — ünd"
+
+
+def test_what_was_written_elsewhere_is_taken_up(model: thimble.Model, debugger: Debugger) -> None:
+    steps(debugger, 4)
+    assert debugger.in_step
+    session = debugger.session
+    params = thimble.SamplingParams(max_tokens=6, top_logprobs=10, seed=3)
+    pieces = list(session.generate("", params))
+    assert not debugger.in_step
+    known = [node.step for node in debugger.node.path() if node.step]
+    fresh = [thimble.debug.Step(p.id, p.logprob, p.entropy, p.top, params) for p in pieces]
+    debugger.adopt([*known, *fresh])
+    assert debugger.in_step
+    assert debugger.node.depth == 10
+    assert [branch.number for branch in debugger.tree] == [1]
+    debugger.back()
+    debugger.step()
+    session.rollback(0)
+    session.append([5, 6, 7])
+    debugger.adopt([])
+    assert debugger.tree.prompt == (5, 6, 7)
+    assert debugger.node.depth == 0
+
+
+# The pipeline
+
+LOGITS = np.random.default_rng(4).normal(0, 3, 301).astype(np.float32)
+
+
+def trace(**options: Any) -> Any:
+    edits = options.pop("edits", {})
+    tokens = options.pop("tokens", [3, 4, 5])
+    kernel = default_kernel()
+    sampler = Sampler(kernel, LOGITS.size, thimble.SamplingParams(top_logprobs=5, **options))
+    tracer = Tracer(kernel, LOGITS.size)
+    logits = array("f", LOGITS.tobytes())
+    traced = tracer.run(sampler, logits, tokens, edits, best=64)
+    assert traced.id == tracer.choose(sampler, logits, tokens, edits)
+    tracer.close()
+    sampler.close()
+    return traced
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"temperature": 0.7}, {"top_k": 7}, {"top_p": 0.6}, {"min_p": 0.1}, {"temperature": 0},
+    {"temperature": 1.3, "top_k": 40, "top_p": 0.8, "min_p": 0.05},
+    {"logit_bias": {7: 4.0, 11: -math.inf}, "repetition_penalty": 1.4},
+    {"edits": {9: 12.0, 10: -math.inf}, "top_p": 0.9},
+])  # fmt: skip
+def test_the_stages_are_what_numpy_makes_of_them(options: dict[str, Any]) -> None:
+    for seed_ in range(25):
+        traced = trace(**options, seed=seed_, tokens=list(range(seed_)))
+        after = LOGITS.astype(np.float64).copy()
+        for token, value in options.get("edits", {}).items():
+            after[token] = value
+        for token, value in options.get("logit_bias", {}).items():
+            after[token] += value
+        biased = after.copy()
+        penalty = options.get("repetition_penalty", 1.0)
+        for token in range(seed_):
+            after[token] = after[token] / penalty if after[token] > 0 else after[token] * penalty
+        temperature = options.get("temperature", 1.0)
+        weights = (
+            np.exp((after - after.max()) / temperature)
+            if temperature
+            else (np.arange(LOGITS.size) == after.argmax()).astype(float)
+        )
+        for row in traced.rows:
+            assert row.logit == LOGITS[row.id]
+            assert row.biased == pytest.approx(biased[row.id], rel=1e-6)
+            assert row.penalized == pytest.approx(after[row.id], rel=1e-6)
+            assert row.weight == pytest.approx(weights[row.id], rel=1e-5, abs=1e-30)
+            assert row.fate == fate(row.id, weights, options)
+        assert traced.mass == pytest.approx(weights.sum(), rel=1e-5)
+        assert traced.rows[0].id == after.argmax()
+        (drawn,) = [row for row in traced.rows if row.id == traced.id]
+        assert drawn.fate == "kept"
+        if temperature:
+            assert 0 <= traced.uniform < 1
+            place = traced.uniform * traced.total
+            assert drawn.start <= place <= drawn.start + drawn.weight
+            kept = [row for row in traced.rows if row.fate == "kept"]
+            if len(kept) == traced.kept:
+                assert sum(row.weight for row in kept) == pytest.approx(traced.total)
+
+
+def fate(token: int, weights: np.ndarray, options: dict[str, Any]) -> str:
+    """By sorting everything, one stage after the other."""
+    if options.get("temperature") == 0:
+        return "kept" if weights[token] == 1 else "greedy"
+    order = [int(i) for i in np.argsort(-weights, kind="stable") if weights[i] > 0]
+    if token not in order:
+        return "no_weight"
+    k = options.get("top_k", 0)
+    if k and token not in order[:k]:
+        return "top_k"
+    order = order[:k] if k else order
+    total = sum(weights[i] for i in order)
+    before = sum(weights[i] for i in order[: order.index(token)])
+    if order.index(token) and before >= options.get("top_p", 1.0) * total:
+        return "top_p"
+    return "kept" if weights[token] >= options.get("min_p", 0.0) else "min_p"
+
+
+def test_every_fate_is_told() -> None:
+    seen = set()
+    for options in (
+        {"top_k": 9, "top_p": 0.9, "min_p": 0.3},
+        {"top_k": 30, "top_p": 0.5},
+        {"temperature": 0},
+        {"edits": {4: -math.inf}},
+    ):
+        seen |= {row.fate for row in trace(**options).rows}
+    assert seen == set(FATES)
+
+
+def test_nothing_left_is_an_error() -> None:
+    with pytest.raises(thimble.NumericError, match="nothing is left"):
+        trace(edits=dict.fromkeys(range(LOGITS.size), -math.inf))
+
+
+def test_what_is_shown_is_what_is_drawn(debugger: Debugger) -> None:
+    for n in range(40):
+        traced = debugger.peek()
+        if n % 3 == 1:
+            debugger.ban(traced.id)
+            assert debugger.peek().id != traced.id
+            traced = debugger.peek()
+        elif n % 3 == 2:
+            raised = traced.rows[-1].id
+            debugger.edit(raised, traced.rows[0].logit + 30)
+            traced = debugger.peek()
+            assert traced.id == raised
+        node = debugger.step()
+        assert node.step
+        assert node.step.id == traced.id
+        if debugger.ended:
+            debugger.back()
+
+
+def test_a_step_of_before_is_looked_into_as_it_was(debugger: Debugger) -> None:
+    shown = []
+    for n in range(6):
+        if n == 3:
+            debugger.ban(debugger.peek().id)
+        shown.append(debugger.peek())
+        debugger.step()
+        if n == 4:
+            debugger.params = thimble.SamplingParams(temperature=1.5, seed=2)
+    before = debugger.logits_hash()
+    assert [debugger.look(node) for node in debugger.node.path()] == shown
+    assert debugger.logits_hash() == before
+
+
+def test_a_samplers_choice_is_kept_as_its_own(debugger: Debugger) -> None:
+    seen: list[float] = []
+
+    def third(logits: Any, context: Any) -> int:
+        seen.append(logits[7])
+        return sorted(range(len(logits)), key=logits.__getitem__)[-3]
+
+    debugger.sampler = third
+    debugger.edit(7, 2.5)
+    node = debugger.step()
+    assert node.step and node.step.how == "sampler"
+    assert node.step.id == node.step.top[2][0] or 7 in debugger.edits
+    assert seen == [2.5]
+
+    def broken(logits: Any, context: Any) -> int:
+        raise ValueError("no")
+
+    debugger.sampler = broken
+    with pytest.raises(thimble.SamplerError, match="ValueError: no"):
+        debugger.step()
+    assert debugger.in_step
+    debugger.sampler = None
+    debugger.step()
+
+
+def test_bad_changes_are_refused(debugger: Debugger) -> None:
+    n_vocab = debugger.session.model.config.n_vocab
+    for bad in (-1, n_vocab, 2.0, "a"):
+        with pytest.raises(thimble.OptionError, match="not in the vocabulary"):
+            debugger.force(bad)  # type: ignore[arg-type]
+    for value in (math.nan, math.inf, "3"):
+        with pytest.raises(thimble.OptionError, match="a logit is a number"):
+            debugger.edit(3, value)  # type: ignore[arg-type]
+    with pytest.raises(thimble.OptionError, match="has no alternatives"):
+        debugger.branch(debugger.node, 4)
+    debugger.force(next(iter(debugger.session.model.tokenizer.eog_ids)))
+    debugger.step()
+    assert debugger.ended
+    with pytest.raises(thimble.OptionError, match="ended"):
+        debugger.step()
+    debugger.back()
+    debugger.clear()
+    debugger.step()
+    with pytest.raises(thimble.ContextError, match="context holds"):
+        debugger.begin([5] * debugger.session.n_ctx)
+
+
+# Breakpoints
+
+
+def run(debugger: Debugger, most: int = 40) -> None:
+    for _ in range(most):
+        if debugger.ended or debugger.run() is None:
+            return
+
+
+def test_each_kind_of_breakpoint_stops_before_what_it_names(debugger: Debugger) -> None:
+    written = steps(debugger, 40)
+    known = [node.step for node in debugger.node.path()]
+    path = debugger.node.path()
+    n_prompt = len(debugger.tree.prompt)
+    entropies = [step.entropy for step in known if step]
+    probabilities = [math.exp(step.logprob) for step in known if step]
+    at = next(i for i in range(12, 40) if len(path[i].text.strip()) > 1)
+    text = path[at].text
+    cases: dict[str, tuple[Any, int]] = {
+        "token": (written[at], written.index(written[at])),
+        "text": (text, next(i for i, node in enumerate(path) if text in node.text)),
+        "entropy": (max(entropies) - 1e-6, entropies.index(max(entropies))),
+        "probability": (min(probabilities) + 1e-9, probabilities.index(min(probabilities))),
+        "position": (n_prompt + 23, 23),
+    }
+    for kind, (value, place) in cases.items():
+        debugger.goto(debugger.tree.root)
+        breakpoint_ = debugger.breakpoints.add(kind, value)
+        run(debugger)
+        assert debugger.hit is breakpoint_, kind
+        assert len(ids(debugger)) <= place, kind
+        if kind != "text":
+            assert len(ids(debugger)) == place, kind
+        # It goes on past it, and does not stop where it is switched off.
+        before = debugger.node.depth
+        assert debugger.run() is not None
+        assert debugger.node.depth == before + 1
+        debugger.breakpoints.switch(breakpoint_.number, False)
+        debugger.goto(debugger.tree.root)
+        run(debugger)
+        assert debugger.hit is None
+        assert ids(debugger) == written
+        debugger.breakpoints.switch(breakpoint_.number, True)
+        debugger.breakpoints.remove(breakpoint_.number)
+    assert debugger.breakpoints.list() == []
+
+
+def test_a_text_over_several_tokens_stops_before_its_last_one(debugger: Debugger) -> None:
+    tokenizer = debugger.session.model.tokenizer
+    tokens = tokenizer.encode("The kind duck", add_special=False)
+    debugger.begin(tokens[:-1])
+    debugger.breakpoints.add("text", "e kind duck")
+    choice = thimble.Choice(tokens[-1], -1.0, 1.0, ())
+    prompt = debugger.session.tokens
+    assert debugger.breakpoints.hit(choice, prompt)
+    assert not debugger.breakpoints.hit(choice, prompt[1:])
+    assert not debugger.breakpoints.hit(choice, (*prompt, tokens[-1]))
+
+
+@pytest.mark.parametrize(("kind", "value", "words"), [
+    ("token", -1, "token id"), ("token", 1.5, "token id"), ("position", 10**9, "position"),
+    ("entropy", -0.1, "entropy"), ("entropy", math.nan, "entropy"), ("probability", 1.1, "from 0"),
+    ("text", "", "1 to 1000"), ("text", 5, "1 to 1000"), ("moon", 1, "no breakpoint on 'moon'"),
+])  # fmt: skip
+def test_bad_breakpoints_are_refused(debugger: Debugger, kind: str, value: Any, words: str) -> None:
+    with pytest.raises(thimble.OptionError, match=words):
+        debugger.breakpoints.add(kind, value)
+    with pytest.raises(thimble.OptionError, match="no breakpoint 3"):
+        debugger.breakpoints.remove(3)
+
+
+# Recording
+
+
+@pytest.fixture
+def recording(debugger: Debugger) -> Recording:
+    """A run with one of everything."""
+    steps(debugger, 4)
+    debugger.ban(debugger.peek().id)
+    debugger.step()
+    debugger.edit(20, 9.5)
+    debugger.step()
+    debugger.params = thimble.SamplingParams(temperature=1.2, logit_bias={8: -math.inf, 9: 1.5})
+    steps(debugger, 3)
+    debugger.force(33)
+    debugger.step()
+    debugger.sampler = lambda logits, context: 44
+    debugger.step()
+    debugger.sampler = None
+    steps(debugger, 3)
+    return debugger.record(sha256="ab" * 32)
+
+
+def test_a_recorded_run_replays_exactly(model: thimble.Model, recording: Recording) -> None:
+    read = Recording.from_json(recording.to_json())
+    assert read == recording
+    other = Debugger(model.session(), thimble.SamplingParams(temperature=0))
+    replay = other.replay(read, sha256="ab" * 32)
+    while not replay.over:
+        assert other.replay_step(replay)
+    assert replay.mismatch is None
+    assert replay.done == len(recording.steps) == 14
+    assert other.record(sha256="ab" * 32) == recording
+    assert {step.how for step in recording.steps} == {"drawn", "forced", "sampler"}
+
+
+def test_a_file_is_what_its_description_says(recording: Recording) -> None:
+    whole = json.loads(recording.to_json())
+    assert (whole["format"], whole["version"]) == ("thimble-run", 1)
+    assert whole["model"]["sha256"] == "ab" * 32
+    assert whole["prompt"]["text"] == PROMPT
+    assert whole["steps"][0]["params"] == {
+        "temperature": 0.9, "top_k": 30, "top_p": 0.9, "min_p": 0.02, "seed": 7,
+    }  # fmt: skip
+    assert set(whole["steps"][1]) == {"id", "logprob"}
+    assert whole["steps"][4]["bans"]
+    assert whole["steps"][5]["logits"] == {"20": 9.5}
+    assert whole["steps"][6]["params"]["logit_bias"] == {"8": None, "9": 1.5}
+    assert whole["steps"][9]["how"] == "forced"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda step: step.update(id=step["id"] ^ 1), "came and not"),
+        (lambda step: step.update(logprob=step["logprob"] + 2**-20), "has the log-probability"),
+    ],
+)
+def test_a_mismatch_says_at_which_step(
+    model: thimble.Model, recording: Recording, spoil: Callable[[Any], None], words: str
+) -> None:
+    whole = json.loads(recording.to_json())
+    spoil(whole["steps"][2])
+    other = Debugger(model.session())
+    replay = other.replay(Recording.from_json(json.dumps(whole)))
+    while not replay.over:
+        other.replay_step(replay)
+    assert replay.mismatch and replay.mismatch.step == 3
+    assert words in replay.mismatch.words
+    assert other.node.depth == 2  # what was right stays
+    other.step()
+
+
+def test_another_model_or_too_small_a_context_is_refused(
+    model: thimble.Model, recording: Recording
+) -> None:
+    other = Debugger(model.session(n_ctx=8))
+    with pytest.raises(thimble.OptionError, match=r"made with .* SHA-256 abab"):
+        other.replay(recording, sha256="cd" * 32)
+    with pytest.raises(thimble.ContextError, match="context holds 8"):
+        other.replay(recording)
+    foreign = Recording("x", None, (10**6,), ())
+    with pytest.raises(thimble.OptionError, match="not in the vocabulary"):
+        other.replay(foreign)
+
+
+@pytest.mark.parametrize(("path", "value", "words"), [
+    ("format", "gguf", '"format" is \'gguf\''), ("version", 2, "reads version 1"),
+    ("model", [], "model is a list"), ("model.sha256", 5, "model.sha256 is 5"),
+    ("prompt.ids", {}, "prompt.ids is an object"), ("prompt.ids", [-1], "prompt.ids has -1"),
+    ("steps", 7, "steps is 7"), ("steps.0", None, "step 1 is None"),
+    ("steps.1.id", True, "step 2: id has True"), ("steps.1.logprob", "x", "step 2: logprob"),
+    ("steps.1.how", "guess", "step 2: how is 'guess'"), ("steps.2.bans", [1.5], "step 3: bans"),
+    ("steps.2.logits", {"a": 1}, "step 3: logits has 'a'"),
+    ("steps.2.logits", {"1": 1e300}, "up to a billion"),
+    ("steps.3.params", {"top_p": 7}, "step 4: top_p is 7"),
+    ("steps.3.params", {"moon": 7}, "step 4: there is no parameter 'moon'"),
+    ("steps.3.params", {"logit_bias": {"1": "x"}}, "step 4: logit_bias has 'x'"),
+    ("text", 3, "text is 3"),
+])  # fmt: skip
+def test_a_bad_file_is_refused_by_name(
+    recording: Recording, path: str, value: Any, words: str
+) -> None:
+    whole = json.loads(recording.to_json())
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = whole
+    for part in way:
+        place = place[part]
+    place[last] = value
+    with pytest.raises(thimble.FormatError) as caught:
+        Recording.from_json(json.dumps(whole))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"\xff\xfe\x00", b"[" * 100_000, b'{"format": NaN}', b"1" * 10_000,
+])  # fmt: skip
+def test_what_is_no_file_at_all_is_refused(data: bytes) -> None:
+    with pytest.raises(thimble.FormatError):
+        Recording.from_json(data)
+
+
+def test_mutated_files_are_read_or_refused() -> None:
+    outcomes = [check(mutated(number)) for number in range(1500)]
+    assert 0.05 < outcomes.count("read") / len(outcomes) < 0.95
+    assert set(outcomes) == {"read", "FormatError"}
+    assert check(seed()) == "read"
+    assert [mutated(n) for n in range(20)] == [mutated(n) for n in range(20)]
