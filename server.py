@@ -232,8 +232,8 @@ def _holder(request: Request) -> SiteHolder:
 
 
 async def file(request: Request) -> Response:
-    """Any other address; what there is, `Files` has answered."""
-    _holder(request).get()
+    """Any other address; what there is, `Files` has answered. Says what a site lacks."""
+    _holder(request).find(request.path_params["path"])
     raise HTTPException(404)
 
 

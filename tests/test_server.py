@@ -43,6 +43,8 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
             "play.js": "assets/play.0badcafe.js",
             "page.css": "assets/page.1a2b3c4d.css",
             "icon.svg": "assets/icon.1a2b3c4d.svg",
+            "frame.css": "assets/frame.0badcafe.css",
+            "embed.js": "assets/embed.0badcafe.js",
         },
         "models": [
             {

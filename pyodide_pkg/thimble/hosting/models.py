@@ -47,7 +47,8 @@ def read_folder(folder: Path) -> tuple[list[OwnModel], list[str]]:
     """
     if not folder.is_dir():
         raise OptionError(f"{folder} is not a folder; a folder with GGUF files is wanted")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gguf")
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = sorted(path for path in files if path.suffix.lower() == ".gguf")
     if not paths:
         raise OptionError(f"{folder} holds no file that ends in .gguf")
     models: list[OwnModel] = []
