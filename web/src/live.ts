@@ -28,6 +28,9 @@ export interface Recipe {
   readonly settings: SamplingOptions;
 }
 
+/** A token of the visitor's own sampler takes less; after this it may take for ever. */
+const PATIENCE_MS = 1500;
+
 /** Alternatives that come with every token. */
 const ALTERNATIVES = 10;
 
@@ -92,6 +95,8 @@ export class LiveSession extends EventTarget {
   /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
   sampler: string | null = null;
   #selected: number | null = null;
+  /** Models that are no part of the site, by the names that the panels use. */
+  readonly files = new Map<string, Blob>();
 
   constructor(thimble: ThimbleClass) {
     super();
@@ -162,6 +167,12 @@ export class LiveSession extends EventTarget {
     this.#become(this.state);
   }
 
+  /** Let Thimble's own sampler choose again. */
+  async resetSampler(): Promise<void> {
+    await this.ask((engine, session) => engine.consoleResetSampler(session));
+    this.sampledBy(null);
+  }
+
   /** Interrupt the visitor's own code in the worker; false where that is impossible. */
   interrupt(): boolean {
     return this.#thimble.interrupt();
@@ -190,6 +201,13 @@ export class LiveSession extends EventTarget {
     await this.#load().catch(() => undefined); // the state tells
   }
 
+  /** Get a model of the visitor's own ready; "models" says that there is another one to choose. */
+  async openFile(file: Blob, name: string): Promise<void> {
+    this.files.set(name, file);
+    this.dispatchEvent(new Event("models"));
+    await this.open(name);
+  }
+
   /** Create a session on the chosen model. */
   #load(): Promise<Session> {
     const opening = this.#create(this.model);
@@ -216,7 +234,7 @@ export class LiveSession extends EventTarget {
 
   #create(model: string): Promise<Session> {
     return this.#thimble.create({
-      model,
+      model: this.files.get(model) ?? model,
       monitor: (monitor) =>
         monitor.addEventListener("downloadprogress", (event) =>
           this.dispatchEvent(new ProgressEvent(event as DownloadProgressEvent)),
@@ -253,8 +271,21 @@ export class LiveSession extends EventTarget {
   async stop(): Promise<void> {
     while (this.state === "writing") {
       this.#abort?.abort();
+      // Only code of the visitor's own may not hear of it.
+      const late = this.sampler === null ? 0 : setTimeout(() => this.#insist(), PATIENCE_MS);
       await this.#running;
+      clearTimeout(late);
     }
+  }
+
+  /** Stop a sampler that never answers: interrupt it, or else end its worker. */
+  #insist(): void {
+    const running = this.#running;
+    const restart = (): void => {
+      if (this.state === "writing" && this.#running === running) void this.restart();
+    };
+    if (this.interrupt()) setTimeout(restart, PATIENCE_MS);
+    else restart();
   }
 
   /**

@@ -17,6 +17,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .. import Model, ModelLoader, Piece, Session
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
 from ..generation import prompt_ids
 from ..sampling import SamplingParams
+from .interrupts import interruptible
 from .options import sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
 
@@ -91,7 +93,10 @@ class Engine:
     def call(self, method: str, *arguments: Any) -> str:
         """Call a method; the answer is `{"value": ...}` or `{"error": [kind, message]}`."""
         try:
-            return json.dumps({"value": self._method(method)(*arguments)})
+            with self._visitors_code():
+                return json.dumps({"value": self._method(method)(*arguments)})
+        except KeyboardInterrupt:
+            return _error("Interrupted", "it was interrupted")
         except ThimbleError as error:
             return _error(type(error).__name__, str(error))
         except MemoryError:
@@ -100,6 +105,12 @@ class Engine:
             where = traceback.extract_tb(error.__traceback__)[-1]
             words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             return _error("InternalError", words)
+
+    def _visitors_code(self) -> AbstractContextManager[None]:
+        """Samplers of a visitor's own can be interrupted, and nothing else."""
+        if all(opened.sampler is None for opened in self._sessions.values()):
+            return nullcontext()
+        return interruptible()
 
     def _method(self, name: str) -> Callable[..., Any]:
         """A method of the engine, or "FACET.METHOD" of a facet."""

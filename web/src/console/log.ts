@@ -19,13 +19,24 @@ export class Log {
 
   /** A new run: its code. */
   begin(code: string): void {
+    this.#open();
+    this.#add("pre", "code").append(coloured(code));
+    this.#follow();
+  }
+
+  /** Something that no run brought. */
+  add(shown: Shown): void {
+    const run = this.#run;
+    this.#open();
+    this.show(shown);
+    this.#run = run;
+  }
+
+  #open(): void {
     this.#run = document.createElement("div");
     this.#run.className = "run";
-    const given = this.#add("pre", "code");
-    given.append(coloured(code));
     this.#place.append(this.#run);
     while (this.#place.children.length > MOST) this.#place.firstElementChild?.remove();
-    this.#follow();
   }
 
   show({ kind, text, words }: Shown): void {

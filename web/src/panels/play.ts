@@ -7,6 +7,7 @@ import { plural } from "../ui/format";
 import { readLink, writeLink } from "../ui/link";
 import { Manuscript } from "../ui/manuscript";
 import { ShadeControls } from "../ui/shade";
+import { tellSampler } from "../ui/sampler";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
 import { Standing } from "../ui/standing";
@@ -44,6 +45,7 @@ class Play {
     this.#live = live;
     this.#standing = new Standing(live);
     live.addEventListener("state", () => this.#show());
+    live.addEventListener("models", () => this.#offerFiles());
     live.addEventListener("text", (event) => this.#manuscript.add((event as TextEvent).text));
     live.addEventListener("progress", (event) =>
       this.#standing.progress((event as ProgressEvent).progress),
@@ -90,6 +92,14 @@ class Play {
     });
   }
 
+  /** Offer the visitor's own models beside the site's. */
+  #offerFiles(): void {
+    const there = new Set([...this.#model.options].map((option) => option.value));
+    for (const name of this.#live.files.keys()) {
+      if (!there.has(name)) this.#model.add(new Option(name, name));
+    }
+  }
+
   /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */
   #begin(): void {
     const prompt = this.#prompt.value;
@@ -104,6 +114,7 @@ class Play {
     const writing = live.state === "writing";
     const focused = document.activeElement;
     this.#write.disabled = false;
+    this.#model.value = live.model; // another panel may have chosen it
     this.#write.hidden = writing;
     this.#stop.hidden = !writing;
     if (focused === this.#write && writing) this.#stop.focus();
@@ -183,12 +194,14 @@ function equal(a: object, b: object | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** An error's message as a sentence. */
+/** An error's message as a sentence; a traceback after its first line stays as it is. */
 function sentence(message: string): string {
-  const words = message.charAt(0).toUpperCase() + message.slice(1);
-  return /[.!?]$/.test(words) ? words : `${words}.`;
+  const [first = "", ...rest] = message.split("\n");
+  const words = first.charAt(0).toUpperCase() + first.slice(1);
+  return [/[.!?]$/.test(words) ? words : `${words}.`, ...rest].join("\n");
 }
 
 export function mount(root: HTMLElement, live: LiveSession): void {
+  tellSampler(root, live);
   new Play(root, live);
 }

@@ -11,6 +11,7 @@ import type { Completions, ConsoleAnswer, Shown } from "../protocol/console";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { milliseconds } from "../ui/format";
+import { tellSampler } from "../ui/sampler";
 
 const button = (id: string): HTMLButtonElement => byId(`python-${id}`, HTMLButtonElement);
 const element = (id: string): HTMLElement => byId(`python-${id}`, HTMLElement);
@@ -31,6 +32,8 @@ class PythonPanel {
   readonly #outcome = element("outcome");
   readonly #origin = element("origin");
   #running = false;
+  /** The failure that the log has already. */
+  #told: Error | null = null;
   #late = 0;
 
   constructor(live: LiveSession) {
@@ -42,7 +45,10 @@ class PythonPanel {
     });
     this.#listen();
     this.#restore();
-    live.addEventListener("state", () => this.#show());
+    live.addEventListener("state", () => {
+      this.#show();
+      this.#showFailure();
+    });
     this.#show();
     void this.#greet();
   }
@@ -55,7 +61,6 @@ class PythonPanel {
       this.#empty.hidden = false;
     });
     button("link").addEventListener("click", () => void this.#copyLink());
-    button("reset").addEventListener("click", () => void this.#resetSampler());
     const file = byId("python-file", HTMLInputElement);
     button("open").addEventListener("click", () => file.click());
     file.addEventListener("change", () => {
@@ -78,18 +83,25 @@ class PythonPanel {
 
   /** Show what the state allows. */
   #show(): void {
-    const { sampler } = this.#live;
     const hadFocus = document.activeElement;
     this.#run.disabled = false;
     this.#run.hidden = this.#running;
     this.#stop.hidden = !this.#running;
     if (hadFocus === this.#run && this.#running) this.#stop.focus();
     if (hadFocus === this.#stop && !this.#running) this.#run.focus();
-    element("sampler").hidden = sampler === null;
-    element("sampler-name").textContent = sampler;
     if (this.#running) return;
     if (!this.#live.isOpen && this.#live.state !== "failed") this.#say("The model is loading.");
     else if (this.#outcome.textContent === "The model is loading.") this.#say("");
+  }
+
+  /** What a sampler did wrong while the page wrote, with its lines. */
+  #showFailure(): void {
+    const { state, failure } = this.#live;
+    if (state !== "failed" || failure === this.#told) return;
+    this.#told = failure;
+    if (failure?.name !== "SamplerError") return;
+    this.#empty.hidden = true;
+    this.#log.add({ kind: "trace", text: failure.message, words: "" });
   }
 
   #say(words: string): void {
@@ -184,12 +196,6 @@ class PythonPanel {
     return this.#live.ask((engine, session) => engine.consoleComplete(session, before));
   }
 
-  async #resetSampler(): Promise<void> {
-    await this.#live.ask((engine, session) => engine.consoleResetSampler(session));
-    this.#live.sampledBy(null);
-    this.#say("Thimble’s own sampler chooses again.");
-  }
-
   /** Put code into the editor; nothing runs until the visitor says so. */
   #bring(code: string, origin = ""): void {
     this.#editor.set(code.trimEnd());
@@ -220,6 +226,7 @@ class PythonPanel {
   }
 }
 
-export function mount(_root: HTMLElement, live: LiveSession): void {
+export function mount(root: HTMLElement, live: LiveSession): void {
+  tellSampler(root, live);
   new PythonPanel(live);
 }

@@ -4,6 +4,7 @@ import type { PyodideInterface } from "pyodide";
 import type { PyCallable } from "pyodide/ffi";
 import type { Boot, Start } from "../protocol";
 import type { KernelPool } from "./pool";
+import type { Sink } from "./sink";
 import { Early, startFromSnapshot, startOrdinary } from "./pyodide";
 import { readSnapshot, removeSnapshot } from "./snapshot";
 
@@ -31,7 +32,7 @@ export type Facet = "debug" | "console" | "read" | "train" | "ensemble" | "lens"
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
 
-type Argument = string | number | boolean | null | Uint8Array | KernelPool | Hear;
+type Argument = string | number | boolean | null | Uint8Array | KernelPool | Sink | Hear;
 
 /** Why a first visit starts without one. */
 const NOT_YET = "there is no snapshot yet";
@@ -51,6 +52,8 @@ export class Python {
   readonly #call: PyCallable;
   /** Where the page asks for an interrupt, where it can. */
   readonly #interrupt: Int32Array | null;
+  /** Whether any call may come upon a function of the visitor's own, a sampler. */
+  runsVisitorsCode = false;
 
   private constructor(pyodide: PyodideInterface, boot: Boot) {
     this.#pyodide = pyodide;
@@ -97,6 +100,28 @@ export class Python {
 
   /** Call a method of the engine; every answer is one JSON text. */
   call<Value>(method: PythonMethod, ...args: Argument[]): Value {
+    return this.runsVisitorsCode ? this.callInterruptibly(method, ...args) : this.#ask(method, args);
+  }
+
+  /** The same for what may never end by itself: the page may interrupt it. */
+  callInterruptibly<Value>(method: PythonMethod, ...args: Argument[]): Value {
+    if (!this.#interrupt) return this.#ask(method, args);
+    this.takeInterrupt(); // what was asked for before does not concern what comes now
+    this.#pyodide.setInterruptBuffer(this.#interrupt);
+    try {
+      return this.#ask(method, args);
+    } finally {
+      // Pyodide looks for one only where there is a buffer; its type lacks the word for none.
+      this.#pyodide.setInterruptBuffer(undefined as unknown as Int32Array);
+    }
+  }
+
+  /** Whether an interrupt was asked for; from now on it was not. */
+  takeInterrupt(): boolean {
+    return this.#interrupt !== null && Atomics.exchange(this.#interrupt, 0, 0) !== 0;
+  }
+
+  #ask<Value>(method: PythonMethod, args: Argument[]): Value {
     let answer: { value: Value } | { error: [kind: string, message: string] };
     try {
       answer = JSON.parse(this.#call(method, ...args) as string) as typeof answer;
@@ -109,23 +134,6 @@ export class Python {
     }
     if ("error" in answer) throw new EngineError(...answer.error);
     return answer.value;
-  }
-
-  /** The same for what may never end by itself: the page may interrupt it. */
-  callInterruptibly<Value>(method: PythonMethod, ...args: Argument[]): Value {
-    if (!this.#interrupt) return this.call(method, ...args);
-    this.#pyodide.setInterruptBuffer(this.#interrupt);
-    try {
-      return this.call(method, ...args);
-    } finally {
-      // Pyodide looks for one only where there is a buffer; its type lacks the word for none.
-      this.#pyodide.setInterruptBuffer(undefined as unknown as Int32Array);
-    }
-  }
-
-  /** What was asked for before does not concern what comes now. */
-  forgetInterrupt(): void {
-    if (this.#interrupt) Atomics.store(this.#interrupt, 0, 0);
   }
 
   /** Load the packages that these imports need and this site has; the others are left to Python. */

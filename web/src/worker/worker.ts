@@ -8,7 +8,7 @@
 import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
-import { runConsole } from "./console";
+import { consoleAnswers } from "./console";
 import { Download } from "./download";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
@@ -19,6 +19,7 @@ import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
 import { readAnswers } from "./read";
 import { whyNot, writeSnapshot } from "./snapshot";
+import { trainAnswers } from "./train";
 
 let python: Promise<Python> | null = null;
 let ready: Python | null = null;
@@ -29,6 +30,11 @@ const downloads = new Map<string, Download>();
 function engine(): Python {
   if (!ready) throw new EngineError("LoadError", "the engine has not started yet");
   return ready;
+}
+
+/** The same for who asks before it has started. */
+function started(): Promise<Python> {
+  return python ?? Promise.reject(new EngineError("LoadError", "the engine was never started"));
 }
 
 /** Smaller models are faster on one thread, beside Python. */
@@ -118,15 +124,9 @@ const api: Engine = {
   tokenize: (session, text) => engine().call("tokenize", session, text),
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
-  consoleHello: (session) => engine().call("console.hello", session),
-  consoleRun: (session, code, whole, port) => runConsole(engine(), session, code, whole, port),
-  consoleComplete: (session, before) =>
-    engine().callInterruptibly("console.complete", session, before),
-  consoleResetSampler: (session) => engine().call("console.reset_sampler", session),
-  consoleReread: (session, prompt, known) => engine().call("console.reread", session, prompt, known),
-  consolePutBack: (session, prompt, known) =>
-    engine().call("console.put_back", session, prompt, known),
+  ...consoleAnswers(engine),
   ...readAnswers(engine),
+  ...trainAnswers(started),
   logitsHash: (session, tokens) =>
     engine().call("logits_hash", session, JSON.stringify(tokens)),
 };
