@@ -3,7 +3,7 @@
 import type { LiveSession, ProgressEvent, TextEvent } from "../live";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
-import { plural } from "../ui/format";
+import { plural, sentence } from "../ui/format";
 import { readLink, writeLink } from "../ui/link";
 import { Manuscript } from "../ui/manuscript";
 import { ShadeControls } from "../ui/shade";
@@ -192,13 +192,6 @@ class Play {
 
 function equal(a: object, b: object | undefined): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** An error's message as a sentence; a traceback after its first line stays as it is. */
-function sentence(message: string): string {
-  const [first = "", ...rest] = message.split("\n");
-  const words = first.charAt(0).toUpperCase() + first.slice(1);
-  return [/[.!?]$/.test(words) ? words : `${words}.`, ...rest].join("\n");
 }
 
 export function mount(root: HTMLElement, live: LiveSession): void {

@@ -22,3 +22,10 @@ export function rate(perSecond: number): string {
 export function plural(value: number, noun: string): string {
   return `${whole.format(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
+
+/** An error's message as a sentence; a traceback after its first line stays as it is. */
+export function sentence(message: string): string {
+  const [first = "", ...rest] = message.split("\n");
+  const words = first.charAt(0).toUpperCase() + first.slice(1);
+  return [/[.!?]$/.test(words) ? words : `${words}.`, ...rest].join("\n");
+}

@@ -60,21 +60,20 @@ export function bitWords(bits: number): string {
 }
 
 const ENDS: Record<Shading, readonly [string, string]> = {
-  surprise: ["0 bits", `${MOST_BITS} bits and more`],
+  surprise: ["0", `${MOST_BITS} bits or more`],
   probability: ["100 %", "0 %"],
 };
 
-/** A legend of the scale: a bar between its two ends, with words that say what they mean. */
+/** A legend of the scale: a bar between its two ends. */
 export function legend(shading: Shading): HTMLElement {
-  const root = document.createElement("p");
+  const root = document.createElement("span");
   root.className = "scale-legend";
   const bar = document.createElement("span");
   bar.className = "scale-bar";
-  const [low, high] = ENDS[shading].map((words) => {
-    const end = document.createElement("span");
-    end.textContent = words;
-    return end;
-  }) as [HTMLElement, HTMLElement];
-  root.append(`${shading === "surprise" ? "Surprise" : "Probability"} `, low, bar, high);
+  const title = document.createElement("span");
+  title.className = "visually-hidden";
+  title.textContent = `The scale of ${shading}, from pale to strong: `;
+  const [low, high] = ENDS[shading];
+  root.append(title, low, bar, high);
   return root;
 }
