@@ -9,6 +9,7 @@ No line of the names and sums comes twice, so what is held out from training was
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,9 +37,13 @@ class Corpus:
     name: str
     title: str
     words: str
-    prompt: str
-    """How a sample begins."""
     write: Callable[[], Iterator[str]]
+    recipe: dict[str, Any]
+    """What of a recipe (`thimble/train/recipe.py`) depends on the text."""
+    prompts: tuple[str, ...]
+    """How the texts of a sample begin."""
+    tokens: int
+    """Of the longest text of a sample."""
 
     def text(self) -> str:
         return "".join(part + SEPARATOR for part in self.write())
@@ -150,18 +155,22 @@ def sums() -> Iterator[str]:
     yield from Dice(2).shuffled(lines)
 
 
+ASKED = "23+45= 7+8= 64+19= 38+57= 90-34= 72-68= 15-9= 81-27= 6*7= 9*12= 4*11= 8*8=".split()
+"""A sample of sums: some easy, some with a carry."""
+LINES = {"separator": "\n"}
+
 CORPORA: Sequence[Corpus] = (
     Corpus(
-        "names", "Names of places",
-        "14,000 invented names, five lands with sounds of their own.", "", names,
+        "names", "Names of places", "14,000 invented names, five lands with sounds of their own.",
+        names, recipe=LINES, prompts=("",) * 12, tokens=40,
     ),
     Corpus(
-        "sums", "Small arithmetic",
-        "Sums and differences up to 99, tables up to 12; no line comes twice.", "23+45=", sums,
+        "sums", "Small arithmetic", "Sums and differences up to 99; no line comes twice.",
+        sums, recipe=LINES, prompts=tuple(ASKED), tokens=6,
     ),
     Corpus(
-        "stories", "Very short stories",
-        "A character, a place, a wish, and how it came true.", "", lambda: stories(N_STORIES),
+        "stories", "Very short stories", "A character, a place, a wish, and how it came true.",
+        lambda: stories(N_STORIES), recipe=LINES, prompts=("",), tokens=500,
     ),
 )  # fmt: skip
 
@@ -185,7 +194,8 @@ def add_to_site(site: Path) -> list[dict[str, Any]]:
         digest = hashlib.sha256(data).hexdigest()
         name = f"assets/{corpus.name}.{digest[:8]}.txt"
         (site / name).write_bytes(data)
-        said = {"name": corpus.name, "title": corpus.title, "words": corpus.words}
+        said = dataclasses.asdict(corpus)
+        del said["write"]
         listed.append({**said, "file": name, "bytes": len(data), "sha256": digest})
     return listed
 

@@ -7,6 +7,7 @@
 
 import type { ConsoleEngine } from "./protocol/console";
 import type { ReadEngine } from "./protocol/read";
+import type { TrainEngine } from "./protocol/train";
 
 /** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
 export const PROTOCOL = 1;
@@ -121,7 +122,7 @@ export type FromRun =
 export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
-export interface Engine extends ConsoleEngine, ReadEngine {
+export interface Engine extends ConsoleEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

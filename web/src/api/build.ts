@@ -13,6 +13,20 @@ export interface ModelListing {
   readonly default?: boolean;
 }
 
+/** A text to train on. */
+export interface CorpusListing {
+  readonly name: string;
+  readonly title: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** What of a recipe depends on the text. */
+  readonly recipe: Readonly<Record<string, string | number>>;
+  /** How the texts of a sample begin. */
+  readonly prompts: readonly string[];
+  /** The longest text of a sample, in tokens. */
+  readonly tokens: number;
+}
+
 interface BuildFile {
   readonly build: string;
   readonly version: string;
@@ -24,6 +38,7 @@ interface BuildFile {
   readonly lock: string;
   readonly assets: Readonly<Record<string, string>>;
   readonly models: readonly (ModelListing & { readonly file: string })[];
+  readonly corpora?: readonly (CorpusListing & { readonly file: string })[];
 }
 
 export class Build {
@@ -65,6 +80,11 @@ export class Build {
 
   get models(): readonly ModelListing[] {
     return this.#file.models;
+  }
+
+  /** Texts to train on. */
+  get corpora(): readonly (CorpusListing & { readonly url: string })[] {
+    return (this.#file.corpora ?? []).map((one) => ({ ...one, url: this.#resolve(one.file) }));
   }
 
   get pyodide(): string {

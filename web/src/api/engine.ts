@@ -88,7 +88,8 @@ export class EngineHost {
   /** How Python started, once it has. */
   start: Start | null = null;
 
-  constructor(build: Build) {
+  /** Two in one page need not both make the snapshot for the next visit. */
+  constructor(build: Build, { keepsSnapshot = true }: { keepsSnapshot?: boolean } = {}) {
     this.#crashed = new Promise<never>((_resolve, reject) => {
       this.#crash = (error) => {
         if (!this.alive) return;
@@ -119,7 +120,7 @@ export class EngineHost {
       (start) => {
         this.start = start;
         remember(pyodide);
-        if (start.from !== "snapshot") this.#keeper.ask();
+        if (keepsSnapshot && start.from !== "snapshot") this.#keeper.ask();
       },
       // Whoever waits for a load hears it there; this worker is of no more use.
       (error: unknown) => this.#crash(revive(error)),

@@ -1,0 +1,261 @@
+"""Training in the page: begun, run in slices, kept, brought out as a file.
+
+One run at a time. What is long goes to a `Sink` instead of an answer. Clocks and what the visitor
+sees of a run (curves, samples) are here; the trainer knows weights and steps only.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from ..errors import FormatError, NumericError, OptionError
+from ..train.recipe import Recipe
+from ..train.sizes import SIZES
+from ..train.trainer import StepReport, Trainer
+from .engine import Engine
+from .pool import JsBuffer
+
+POINTS = 200
+"""Points that a curve of losses has at the end of a run, about; each is a mean."""
+SAMPLES = 12
+"""Samples in a run, beside the one before the first step."""
+MEASURED_TEXT = 20_000
+"""Characters that a step is measured on; the time does not depend on which."""
+
+HEAD = struct.Struct("<4sI")
+MAGIC = b"TRUN"
+
+
+class Sink(Protocol):
+    """Where bytes go: `Sink` of `web/src/worker/train.ts`."""
+
+    def write(self, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a sample is: so many texts, each after a prompt."""
+
+    prompts: tuple[str, ...] = ("",)
+    tokens: int = 160
+
+
+@dataclass(slots=True)
+class History:
+    """What the visitor sees of a run, from its beginning."""
+
+    loss: list[tuple[int, float]] = field(default_factory=list)
+    """Step, and the mean loss of the steps since the last entry, in nats per token."""
+    heldout: list[tuple[int, float]] = field(default_factory=list)
+    """Step, and bits per byte."""
+    samples: list[tuple[int, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """A training under way."""
+
+    trainer: Trainer
+    about: dict[str, Any]
+    """The page's own words about it, given back when it is resumed."""
+    sampling: Sampling
+    history: History = field(default_factory=History)
+    window: list[float] = field(default_factory=list)
+    """Losses since the last entry of the curve."""
+
+
+class Facet:
+    """What the worker may ask as "train.…"."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._run: Run | None = None
+
+    # Recipes
+
+    def sizes(self) -> list[dict[str, Any]]:
+        """The dial's positions, each with the parameters that it gives."""
+        recipes = [Recipe.from_dict({"size": size}) for size in SIZES]
+        return [{"size": recipe.size, "parameters": recipe.n_parameters} for recipe in recipes]
+
+    def check(self, recipe: str) -> dict[str, Any]:
+        """A recipe with all its defaults filled in; OptionError where it is none."""
+        checked = read_recipe(recipe)
+        return {"recipe": checked.to_dict(), "parameters": checked.n_parameters}
+
+    def measure(self, recipe: str, text: str) -> float:
+        """Seconds that a step takes on this machine: the second one, when all is warm."""
+        choices = read_recipe(recipe).to_dict() | {"data_sha256": ""}
+        trainer = Trainer(Recipe.from_dict(choices), text[:MEASURED_TEXT])
+        try:
+            trainer.step()
+            return trainer.step().seconds
+        finally:
+            trainer.close()
+
+    # A run
+
+    def begin(self, recipe: str, text: str, sampling: str, about: str) -> dict[str, Any]:
+        """Get ready to train from nothing; an earlier run is let go of."""
+        self.end()
+        trainer = Trainer(read_recipe(recipe), text)
+        chosen = Sampling(**json.loads(sampling))
+        self._run = Run(trainer, json.loads(about), chosen)
+        return self.describe()
+
+    def resume(self, kept: JsBuffer | bytes, text: str) -> dict[str, Any]:
+        """Go on from what `checkpoint` kept; an earlier run is let go of."""
+        self.end()
+        data = kept if isinstance(kept, bytes) else kept.to_bytes()
+        said, checkpoint = _unpack(data)
+        trainer = Trainer.resume(checkpoint, text)
+        history = History(**said["history"])
+        self._run = Run(
+            trainer, said["about"], Sampling(**said["sampling"]), history, said["window"]
+        )
+        return self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """The run as it stands, its whole history included."""
+        run = self._running()
+        recipe = run.trainer.recipe
+        return {
+            "about": run.about,
+            "recipe": recipe.to_dict(),
+            "parameters": run.trainer.n_parameters,
+            "step": run.trainer.steps_made,
+            "steps": recipe.steps,
+            "done": run.trainer.done,
+            "history": asdict(run.history),
+        }
+
+    def run(self, milliseconds: float) -> dict[str, Any]:
+        """Train for about so long, for one step at least; what was new in it.
+
+        A loss that is not finite ends the run: `failed` says so, the weights are those before it.
+        """
+        run = self._running()
+        history = run.history
+        seen = (len(history.loss), len(history.heldout), len(history.samples))
+        until = time.perf_counter() + milliseconds / 1000
+        last, failed = None, None
+        if run.trainer.steps_made == 0:
+            self._look(run)
+        while not run.trainer.done:
+            try:
+                last = run.trainer.step()
+            except NumericError as error:
+                failed = str(error)
+                break
+            self._note(run, last)
+            if time.perf_counter() >= until:
+                break
+        return {
+            "step": run.trainer.steps_made,
+            "loss": history.loss[seen[0] :],
+            "heldout": history.heldout[seen[1] :],
+            "samples": history.samples[seen[2] :],
+            "seconds": history.seconds,
+            "tokens": history.tokens,
+            "grad_norm": last.grad_norm if last else None,
+            "done": run.trainer.done,
+            "failed": failed,
+        }
+
+    def _note(self, run: Run, report: StepReport) -> None:
+        """Put a step into the history, and look at the model where it is time to."""
+        history, recipe = run.history, run.trainer.recipe
+        history.seconds += report.seconds
+        history.tokens += report.tokens
+        run.window.append(report.loss)
+        done = run.trainer.done
+        if done or report.step % max(1, recipe.steps // POINTS) == 0:
+            history.loss.append((report.step, sum(run.window) / len(run.window)))
+            run.window.clear()
+        self._look(run)
+
+    def _look(self, run: Run) -> None:
+        """Measure on the held-out text and sample, at the steps where that is done."""
+        started = time.perf_counter()
+        trainer, recipe = run.trainer, run.trainer.recipe
+        step = trainer.steps_made
+        if trainer.done or step % recipe.eval_every == 0:
+            stories = None if trainer.done else recipe.eval_stories
+            run.history.heldout.append((step, trainer.evaluate(stories)))
+        if trainer.done or step % max(1, recipe.steps // SAMPLES) == 0:
+            run.history.samples.append((step, self._sample(run)))
+        run.history.seconds += time.perf_counter() - started
+
+    def _sample(self, run: Run) -> str:
+        prompts = run.sampling.prompts
+        return "\n".join(
+            prompt + run.trainer.sample(prompt, run.sampling.tokens, seed=seed)
+            for seed, prompt in enumerate(prompts)
+        )
+
+    # What comes out of it
+
+    def checkpoint(self, sink: Sink) -> int:
+        """Everything that `resume` needs beside the text; the step that it is of."""
+        run = self._running()
+        said = {
+            "about": run.about,
+            "sampling": asdict(run.sampling),
+            "history": asdict(run.history),
+            "window": run.window,
+        }
+        head = json.dumps(said).encode()
+        sink.write(HEAD.pack(MAGIC, len(head)) + head + run.trainer.checkpoint())
+        return run.trainer.steps_made
+
+    def export(self, type: str, sink: Sink) -> int:
+        """The model as a GGUF file; its size."""
+        data = self._running().trainer.export(type)
+        sink.write(data)
+        return len(data)
+
+    def receipt(self, facts: str) -> dict[str, Any]:
+        """What proves the run so far; `facts` are the machine's, from the page."""
+        run = self._running()
+        return run.trainer.receipt(seconds=run.history.seconds, **json.loads(facts))
+
+    def end(self) -> None:
+        """Let the run go, and its memory."""
+        if self._run is not None:
+            self._run.trainer.close()
+            self._run = None
+
+    def _running(self) -> Run:
+        if self._run is None:
+            raise OptionError("there is no training: begin one first")
+        return self._run
+
+
+def read_recipe(text: str) -> Recipe:
+    """A recipe from JSON; OptionError where it is none."""
+    try:
+        choices = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"the recipe is no JSON: {error}") from None
+    if not isinstance(choices, dict):
+        raise OptionError(f"a recipe is a JSON object, not {text[:40]!r}")
+    return Recipe.from_dict(choices)
+
+
+def _unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """What `checkpoint` packed: the words, and the trainer's bytes."""
+    if len(data) < HEAD.size or data[:4] != MAGIC:
+        raise FormatError(f"these {len(data):,} bytes are no kept training")
+    _, length = HEAD.unpack_from(data)
+    end = HEAD.size + length
+    try:
+        said: dict[str, Any] = json.loads(data[HEAD.size : end])
+    except ValueError:
+        raise FormatError(f"the kept training of {len(data):,} bytes is damaged") from None
+    return said, data[end:]

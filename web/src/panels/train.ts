@@ -1,0 +1,276 @@
+/** The panel where a model is trained: text, size, curves, samples, and what is taken away. */
+
+import type { LiveSession } from "../live";
+import type { TrainOrder } from "../protocol/train";
+import { download } from "../train/files";
+import { TrainingHost, sentence } from "../train/host";
+import { Plan, duration } from "../train/plan";
+import { ReceiptView } from "../train/receipt";
+import { SampleView } from "../train/samples";
+import { forgetTraining, keptTraining } from "../train/shelf";
+import { Texts } from "../train/texts";
+import { Training } from "../train/training";
+import { Verifier } from "../train/verify";
+import { lineChart } from "../ui/chart";
+import type { Chart } from "../ui/chart";
+import { byId } from "../ui/dom";
+import { count, rate } from "../ui/format";
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+const part = (id: string): HTMLElement => byId(id, HTMLElement);
+const NONE = "–";
+
+class Bench {
+  readonly #live: LiveSession;
+  readonly #host: TrainingHost;
+  readonly #texts: Texts;
+  readonly #plan: Plan;
+  readonly #run: Training;
+  readonly #verifier: Verifier;
+  readonly #samples = new SampleView();
+  readonly #receipt = new ReceiptView();
+  readonly #form = byId("train-form", HTMLFormElement);
+  readonly #fields = byId("train-plan", HTMLFieldSetElement);
+  readonly #start = button("train-start");
+  readonly #stop = button("train-stop");
+  readonly #continue = button("train-continue");
+  readonly #use = button("train-use");
+  readonly #download = button("train-download");
+  readonly #type = byId("train-type", HTMLSelectElement);
+  readonly #progress = byId("train-progress", HTMLProgressElement);
+  #charts: { readonly loss: Chart; readonly heldout: Chart } | null = null;
+  /** What went wrong before or after a run. */
+  #complaint = "";
+
+  constructor(live: LiveSession, host: TrainingHost) {
+    this.#live = live;
+    this.#host = host;
+    this.#texts = new Texts(host.build, this.#form);
+    this.#run = new Training(host);
+    this.#plan = new Plan(host, this.#texts.lesson, () => this.#run.busy || this.#verifier.busy);
+    this.#verifier = new Verifier(host, this.#texts, () => this.#show());
+    this.#listen();
+    void this.#prepare();
+  }
+
+  async #prepare(): Promise<void> {
+    void this.#offerKept();
+    try {
+      await this.#plan.start();
+      this.#start.disabled = false;
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  #listen(): void {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#begin();
+    });
+    this.#texts.addEventListener("change", () => this.#plan.learn(this.#texts.lesson));
+    this.#stop.addEventListener("click", () => this.#run.stop());
+    this.#continue.addEventListener("click", () => this.#order({ kind: "continue" }));
+    this.#run.addEventListener("state", () => this.#show());
+    this.#run.addEventListener("news", () => this.#news());
+    this.#use.addEventListener("click", () => void this.#useEverywhere());
+    this.#download.addEventListener("click", () => void this.#takeAway());
+    button("train-kept-continue").addEventListener("click", () => {
+      part("train-kept").hidden = true;
+      this.#order({ kind: "continue" });
+    });
+    button("train-kept-forget").addEventListener("click", () => {
+      part("train-kept").hidden = true;
+      void forgetTraining();
+    });
+  }
+
+  /** Say that there is a training of an earlier visit. */
+  async #offerKept(): Promise<void> {
+    const kept = await keptTraining();
+    if (!kept || this.#run.state !== "idle") return;
+    const { title, step, steps, parameters, at } = kept;
+    const when = new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
+    const where = step < steps ? `stopped at step ${count(step)} of ${count(steps)}` : "finished";
+    part("train-kept-words").textContent =
+      `A training is kept here: ${title}, ${count(parameters)} parameters, ${where} (${when}).`;
+    button("train-kept-continue").textContent = step < steps ? "Go on" : "Open it";
+    part("train-kept").hidden = false;
+  }
+
+  async #begin(): Promise<void> {
+    const lesson = this.#texts.lesson;
+    try {
+      const text = await lesson.text();
+      const { name, title, prompts, tokens } = lesson;
+      this.#order({
+        kind: "begin",
+        recipe: this.#plan.recipe,
+        text,
+        sampling: JSON.stringify({ prompts, tokens }),
+        about: { text: name, title, prompts },
+      });
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  #order(order: Exclude<TrainOrder, { kind: "verify" }>): void {
+    this.#complaint = "";
+    part("train-kept").hidden = true;
+    this.#receipt.show(null);
+    this.#run.begin(order);
+    this.#news();
+  }
+
+  /** Show what the state allows; the visitor's focus goes along. */
+  #show(): void {
+    const { state, busy } = this.#run;
+    const focused = document.activeElement;
+    const verifying = this.#verifier.busy;
+    this.#fields.disabled = busy;
+    this.#start.hidden = busy;
+    this.#start.disabled = verifying;
+    this.#stop.hidden = !busy;
+    this.#stop.disabled = state === "stopping";
+    this.#continue.hidden = !this.#run.canContinue;
+    this.#continue.disabled = verifying;
+    this.#verifier.allow(!busy);
+    if ((focused === this.#start || focused === this.#continue) && busy) this.#stop.focus();
+    if (focused === this.#stop && !busy) (this.#continue.hidden ? this.#start : this.#continue).focus();
+    part("train-takeaway").hidden = !this.#run.hasModel || this.#run.step === 0;
+    if (!busy && this.#run.hasModel && this.#run.step > 0) void this.#fetchReceipt();
+    this.#showFailure();
+    this.#news();
+    this.#showOutcome();
+  }
+
+  #showFailure(): void {
+    const { state, failure } = this.#run;
+    const words = state === "failed" && failure ? sentence(new Error(failure.message)) : this.#complaint;
+    part("train-notice-words").textContent = words;
+    part("train-notice").hidden = !words;
+  }
+
+  #showOutcome(): void {
+    const { state, step, info, unkept, history } = this.#run;
+    let words = "";
+    if (state === "starting") words = "Getting ready.";
+    if (state === "stopping") words = "Stopping after this step.";
+    if (state === "stopped") words = `Stopped after ${count(step)} of ${count(info?.steps ?? 0)} steps.`;
+    if (state === "finished") words = `Trained: ${count(step)} steps in ${duration(history.seconds)}.`;
+    part("train-announce").textContent = words || (state === "running" ? "Training." : "");
+    if (unkept) words += ` It is not kept for your next visit: ${unkept}.`;
+    part("train-outcome").textContent = words.trim();
+  }
+
+  /** New numbers. */
+  #news(): void {
+    const { info, step, history, speed, secondsLeft, gradNorm, busy } = this.#run;
+    const steps = info?.steps ?? 0;
+    part("train-step").textContent = steps ? `${count(step)} / ${count(steps)}` : NONE;
+    part("train-left").textContent = busy && secondsLeft !== null ? duration(secondsLeft) : NONE;
+    part("train-speed").textContent = speed === null ? NONE : rate(speed);
+    part("train-norm").textContent = gradNorm === null ? NONE : gradNorm.toFixed(2);
+    this.#progress.value = steps ? step / steps : 0;
+    this.#samples.update(history.samples);
+    if (!info) return;
+    this.#charts ??= drawCharts();
+    const { loss, heldout } = this.#charts;
+    loss.update(...columns(history.loss));
+    heldout.update(...columns(history.heldout));
+  }
+
+  async #fetchReceipt(): Promise<void> {
+    try {
+      const facts = JSON.stringify({ machine: navigator.userAgent });
+      const receipt = await this.#host.ask((engine) => engine.trainReceipt(facts));
+      if (!this.#run.busy) this.#receipt.show(receipt as Record<string, unknown>);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  /** Load the model beside the others, and let every panel have it. */
+  async #useEverywhere(): Promise<void> {
+    await this.#working(this.#use, "Loading …", async () => {
+      const { info, step } = this.#run;
+      if (!info) return;
+      const title = `${info.about.title}, ${count(step)} steps`;
+      await this.#live.openFile(new File([await this.#export("q8_0")], `${fileName(info.about.title)}.gguf`), title);
+      part("train-outcome").textContent = "Every panel has it now.";
+    });
+  }
+
+  async #takeAway(): Promise<void> {
+    await this.#working(this.#download, "Writing …", async () => {
+      const bytes = await this.#export(this.#type.value);
+      const title = this.#run.info?.about.title ?? "model";
+      download(`${fileName(title)}-${this.#type.value}.gguf`, [bytes], "application/octet-stream");
+    });
+  }
+
+  #export(type: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#host.ask((engine) => engine.trainExport(type));
+  }
+
+  /** Do something that takes a moment; the button says so. */
+  async #working(pressed: HTMLButtonElement, words: string, work: () => Promise<void>): Promise<void> {
+    const before = pressed.textContent;
+    pressed.textContent = words;
+    pressed.disabled = true;
+    try {
+      await work();
+    } catch (error) {
+      this.#complain(error);
+    } finally {
+      pressed.textContent = before;
+      pressed.disabled = false;
+    }
+  }
+
+  #complain(error: unknown): void {
+    this.#complaint = sentence(error);
+    this.#showFailure();
+  }
+}
+
+function drawCharts(): { loss: Chart; heldout: Chart } {
+  part("train-curves").hidden = false;
+  const x = { name: "step" };
+  return {
+    loss: lineChart(part("train-loss"), {
+      title: "Loss", x, y: { name: "nats per token", digits: 2 }, series: ["training"],
+      describe: (steps, [values]) => latest(steps, values ?? [], "nats per token"),
+    }),
+    heldout: lineChart(part("train-heldout"), {
+      title: "Unseen text", x, y: { name: "bits per byte", digits: 2 }, series: ["held out"],
+      describe: (steps, [values]) => latest(steps, values ?? [], "bits per byte"),
+    }),
+  };
+}
+
+function latest(steps: readonly number[], values: readonly (number | null)[], unit: string): string {
+  const [first, last] = [values[0], values.at(-1)];
+  if (first == null || last == null) return "nothing yet";
+  if (values.length < 2) return `${first.toFixed(2)} ${unit}`;
+  return `from ${first.toFixed(2)} to ${last.toFixed(2)} ${unit} in ${count(steps.at(-1) ?? 0)} steps`;
+}
+
+function columns(curve: readonly (readonly [number, number])[]): [number[], number[][]] {
+  return [curve.map(([step]) => step), [curve.map(([, value]) => value)]];
+}
+
+/** A title as the name of a file. */
+function fileName(title: string): string {
+  return title.toLowerCase().replace(/\.\w+$/, "").replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "model";
+}
+
+export function mount(_root: HTMLElement, live: LiveSession): void {
+  TrainingHost.open().then(
+    (host) => new Bench(live, host),
+    (error: unknown) => {
+      part("train-size-words").textContent = sentence(error);
+    },
+  );
+}

@@ -1,0 +1,192 @@
+/**
+ * The one training that outlives a tab: its text, and two copies of its state that take turns, so
+ * that a tab that closes while one is written leaves the other.
+ *
+ * It lies in the origin's private file system. A browser without one keeps nothing, and is told.
+ */
+
+const FOLDER = "thimble-training";
+const TEXT = "text";
+const SLOTS = ["state-0", "state-1"] as const;
+
+const MAGIC = 0x50454b54; // "TKEP"
+/** Magic, a number that rises, length of the words, length of the bytes. */
+const HEAD = 16;
+
+/** What is known of a kept training without starting anything. */
+export interface KeptWords {
+  readonly title: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly parameters: number;
+  /** When it was kept, in milliseconds since 1970. */
+  readonly at: number;
+}
+
+interface Slot {
+  readonly turn: number;
+  readonly words: KeptWords;
+  readonly file: File;
+  /** Where the bytes begin. */
+  readonly start: number;
+}
+
+/** What of synchronous file access is used here; TypeScript's DOM library does not have it. */
+interface Access {
+  write(from: Uint8Array, options: { at: number }): number;
+  truncate(size: number): void;
+  flush(): void;
+  close(): void;
+}
+
+interface FileHandle extends FileSystemFileHandle {
+  createSyncAccessHandle?(): Promise<Access>;
+}
+
+async function root(): Promise<FileSystemDirectoryHandle | null> {
+  // A browser may lack all of it, or forbid it, whatever TypeScript's library says.
+  const storage = navigator.storage as Partial<StorageManager> | undefined;
+  return (await storage?.getDirectory?.()) ?? null;
+}
+
+/** The newest whole state, or null where there is none or nothing may be read. */
+async function newest(): Promise<Slot | null> {
+  try {
+    const folder = await (await root())?.getDirectoryHandle(FOLDER);
+    if (!folder) return null;
+    const slots = await Promise.all(SLOTS.map((name) => readSlot(folder, name)));
+    const whole = slots.filter((slot) => slot !== null);
+    return whole.sort((a, b) => b.turn - a.turn)[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+async function readSlot(folder: FileSystemDirectoryHandle, name: string): Promise<Slot | null> {
+  try {
+    const file = await (await folder.getFileHandle(name)).getFile();
+    if (file.size < HEAD) return null;
+    const head = new DataView(await file.slice(0, HEAD).arrayBuffer());
+    const [words, bytes] = [head.getUint32(8, true), head.getUint32(12, true)];
+    if (head.getUint32(0, true) !== MAGIC || file.size !== HEAD + words + bytes) return null;
+    const said = JSON.parse(await file.slice(HEAD, HEAD + words).text()) as KeptWords;
+    return { turn: head.getUint32(4, true), words: said, file, start: HEAD + words };
+  } catch {
+    return null;
+  }
+}
+
+/** What is kept, if anything is. */
+export async function keptTraining(): Promise<KeptWords | null> {
+  return (await newest())?.words ?? null;
+}
+
+/** How much room it takes, in bytes. */
+export async function keptBytes(): Promise<number> {
+  const slot = await newest();
+  return slot?.file.size ?? 0;
+}
+
+/** The kept state and the text that it was trained on. */
+export async function readTraining(): Promise<{ state: Uint8Array; text: string } | null> {
+  const slot = await newest();
+  const folder = await (await root())?.getDirectoryHandle(FOLDER).catch(() => null);
+  if (!slot || !folder) return null;
+  const text = await (await (await folder.getFileHandle(TEXT)).getFile()).text();
+  return { state: new Uint8Array(await slot.file.slice(slot.start).arrayBuffer()), text };
+}
+
+/** Forget it. */
+export async function forgetTraining(): Promise<void> {
+  try {
+    await (await root())?.removeEntry(FOLDER, { recursive: true });
+  } catch {
+    // Nothing there, or nothing allowed: either way nothing is left that we could remove.
+  }
+}
+
+/** Writes the training of this worker; only a worker may write synchronously. */
+export class Shelf {
+  readonly #folder: FileSystemDirectoryHandle;
+  readonly #release: () => void;
+  #turn: number;
+
+  private constructor(folder: FileSystemDirectoryHandle, turn: number, release: () => void) {
+    this.#folder = folder;
+    this.#turn = turn;
+    this.#release = release;
+  }
+
+  /** Take the shelf; throws where nothing can be kept, or another tab trains. */
+  static async take(): Promise<Shelf> {
+    const place = await root();
+    if (!place) throw new Error("this browser has no private file system");
+    const release = await lock();
+    try {
+      const folder = await place.getDirectoryHandle(FOLDER, { create: true });
+      return new Shelf(folder, ((await newest())?.turn ?? 0) + 1, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** A new training takes the old one's place. */
+  async begin(text: string): Promise<void> {
+    for (const name of SLOTS) await this.#folder.removeEntry(name).catch(() => undefined);
+    await this.#write(TEXT, [new TextEncoder().encode(text)]);
+  }
+
+  /** Keep the training as it stands. */
+  async keep(words: KeptWords, state: Uint8Array): Promise<void> {
+    const said = new TextEncoder().encode(JSON.stringify(words));
+    const head = new DataView(new ArrayBuffer(HEAD));
+    head.setUint32(0, MAGIC, true);
+    head.setUint32(4, this.#turn, true);
+    head.setUint32(8, said.length, true);
+    head.setUint32(12, state.length, true);
+    const name = SLOTS[this.#turn % SLOTS.length] as string;
+    await this.#write(name, [new Uint8Array(head.buffer), said, state]);
+    this.#turn += 1;
+  }
+
+  /** Let another tab have it. */
+  release(): void {
+    this.#release();
+  }
+
+  /** Write the parts, the first one last: until it stands there, the file is not whole. */
+  async #write(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const handle = (await this.#folder.getFileHandle(name, { create: true })) as FileHandle;
+    const access = await handle.createSyncAccessHandle?.();
+    if (!access) throw new Error("this browser has no synchronous access to files");
+    try {
+      access.truncate(0);
+      const [first, ...rest] = parts as [Uint8Array, ...Uint8Array[]];
+      let at = first.length;
+      for (const part of rest) at += write(access, part, at);
+      if (rest.length) access.flush();
+      write(access, first, 0);
+      access.flush();
+    } finally {
+      access.close();
+    }
+  }
+}
+
+function write(access: Access, part: Uint8Array, at: number): number {
+  const written = access.write(part, { at });
+  if (written < part.length) throw new Error("the disk, or what this site may use of it, is full");
+  return written;
+}
+
+/** One tab keeps its training; resolves to what gives the place free again. */
+function lock(): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    const held = (granted: Lock | null): Promise<void> | void => {
+      if (!granted) return reject(new Error("a training in another tab is kept already"));
+      return new Promise((release) => resolve(release));
+    };
+    navigator.locks.request(FOLDER, { ifAvailable: true }, held).catch(reject);
+  });
+}

@@ -1,0 +1,161 @@
+/** Training: slices of Python, a look at the mail between two, and a copy kept every few seconds. */
+
+import { transfer } from "comlink";
+import type { ErrorWords } from "../protocol";
+import type {
+  FromTraining,
+  ToTraining,
+  TrainEngine,
+  TrainInfo,
+  TrainNews,
+  TrainOrder,
+  VerifyNews,
+} from "../protocol/train";
+import { Shelf, readTraining } from "../train/shelf";
+import { breathe } from "./generate";
+import { EngineError } from "./python";
+import type { Python } from "./python";
+import { Sink } from "./sink";
+
+/** Milliseconds of training at a time; a single step may take longer. */
+const SLICE_MS = 100;
+/** From one kept copy to the next: with the longest step, a closed tab loses less than ten seconds. */
+const KEEP_MS = 7_000;
+
+/** What the worker keeps between two orders: the run itself is in Python. */
+let info: TrainInfo | null = null;
+let shelf: Shelf | null = null;
+
+function words(error: unknown): ErrorWords {
+  if (error instanceof Error) return { name: error.name, message: error.message };
+  return { name: "Error", message: String(error) };
+}
+
+/** Follow an order into `port` until its end, an error or a "stop" that comes on it. */
+async function follow(python: Python, order: TrainOrder, port: MessagePort): Promise<void> {
+  const say = (message: FromTraining): void => port.postMessage(message);
+  let stopped = false;
+  port.onmessage = (event: MessageEvent<ToTraining>) => {
+    if (event.data.type === "stop") stopped = true;
+  };
+  try {
+    if (order.kind === "verify") await verify(python, order, say, () => stopped);
+    else await run(python, order, say, () => stopped);
+    say({ type: "ended" });
+  } catch (error) {
+    say({ type: "failed", error: words(error) });
+  }
+}
+
+type Say = (message: FromTraining) => void;
+
+async function run(
+  python: Python,
+  order: Exclude<TrainOrder, { kind: "verify" }>,
+  say: Say,
+  stopped: () => boolean,
+): Promise<void> {
+  const begun = await begin(python, order, say);
+  info = begun;
+  say({ type: "begun", info: begun });
+  let step = begun.step;
+  let keptAt = performance.now();
+  if (order.kind === "begin") await keep(python, begun, say);
+  for (let done = begun.done; !done && !stopped(); ) {
+    const news = python.call<TrainNews>("train.run", SLICE_MS);
+    step = news.step;
+    say({ type: "news", news });
+    if (news.failed !== null) throw new EngineError("NumericError", news.failed);
+    done = news.done;
+    if (done || performance.now() - keptAt > KEEP_MS) {
+      await keep(python, { ...begun, step }, say);
+      keptAt = performance.now();
+    }
+    await breathe();
+  }
+  if (stopped()) await keep(python, { ...begun, step }, say);
+}
+
+/** Get ready for the first slice. */
+async function begin(
+  python: Python,
+  order: Exclude<TrainOrder, { kind: "verify" }>,
+  say: Say,
+): Promise<TrainInfo> {
+  if (order.kind === "begin") {
+    info = null;
+    const { recipe, text, sampling, about } = order;
+    const begun = python.call<TrainInfo>(
+      "train.begin", recipe, text, sampling, JSON.stringify(about),
+    );
+    await takeShelf(say);
+    await shelf?.begin(text).catch((error: unknown) => unkept(error, say));
+    return begun;
+  }
+  await takeShelf(say);
+  if (info) return python.call("train.describe");
+  const kept = await readTraining();
+  if (!kept) throw new EngineError("LoadError", "no training is kept in this browser any more");
+  return python.call("train.resume", kept.state, kept.text);
+}
+
+async function takeShelf(say: Say): Promise<void> {
+  try {
+    shelf ??= await Shelf.take();
+  } catch (error) {
+    unkept(error, say);
+  }
+}
+
+/** The training goes on, but only as long as the tab. */
+function unkept(error: unknown, say: Say): void {
+  shelf?.release();
+  shelf = null;
+  say({ type: "unkept", because: words(error).message });
+}
+
+async function keep(python: Python, now: TrainInfo, say: Say): Promise<void> {
+  if (!shelf) return;
+  const sink = new Sink();
+  python.call("train.checkpoint", sink);
+  const { step, steps, parameters, about } = now;
+  try {
+    await shelf.keep({ title: about.title, step, steps, parameters, at: Date.now() }, sink.bytes);
+    say({ type: "kept", step });
+  } catch (error) {
+    unkept(error, say);
+  }
+}
+
+/** Train again what a receipt says, and compare. */
+async function verify(
+  python: Python,
+  order: Extract<TrainOrder, { kind: "verify" }>,
+  say: Say,
+  stopped: () => boolean,
+): Promise<void> {
+  let news = python.call<VerifyNews>("train.verify", order.receipt, order.text);
+  say({ type: "verified", news });
+  while (news.agrees === null && !stopped()) {
+    news = python.call<VerifyNews>("train.verify_on", SLICE_MS);
+    say({ type: "verified", news });
+    await breathe();
+  }
+  python.call("train.verify_end");
+}
+
+/** The worker's answers about training; they wait until Python has started. */
+export function trainAnswers(engine: () => Promise<Python>): TrainEngine {
+  return {
+    trainSizes: async () => (await engine()).call("train.sizes"),
+    trainCheck: async (recipe) => (await engine()).call("train.check", recipe),
+    trainMeasure: async (recipe, text) => (await engine()).call("train.measure", recipe, text),
+    train: async (order, port) => follow(await engine(), order, port),
+    trainExport: async (type) => {
+      const sink = new Sink();
+      (await engine()).call("train.export", type, sink);
+      return transfer(sink.bytes, [sink.bytes.buffer]);
+    },
+    trainReceipt: async (facts) => (await engine()).call("train.receipt", facts),
+  };
+}
