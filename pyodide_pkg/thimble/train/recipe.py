@@ -22,6 +22,7 @@ BLOCK = 32
 """Widths are multiples of this, so that rows fit into Q8_0 and Q4_0 blocks."""
 BYTES = 256
 """The vocabulary that needs no training: a token for each byte of UTF-8, and the end."""
+DIAL = 0.37
 LIMITS = {
     "vocab_size": 65_536, "dim": 4096, "n_layers": 64, "n_heads": 64, "hidden": 16_384,
     "context": 8192, "micro_tokens": 1 << 18, "steps": 100_000_000,
@@ -58,8 +59,9 @@ class Recipe:
     vocab_size: int = BYTES
     """256 makes every byte a token; with more, byte-level BPE is trained on the text."""
 
-    size: float = 0.37
-    """The dial (`sizes.py`), which fixes the five choices behind it; 0 leaves them to you."""
+    size: float = 0.0
+    """The dial (`sizes.py`), which fixes the five choices behind it; 0 leaves them to you. A file
+    that says none of them has DIAL."""
     dim: int = 96
     n_layers: int = 3
     n_heads: int = 3
@@ -151,7 +153,7 @@ class Recipe:
             raise OptionError(_unknown(unknown[0], known))
         choices = dict(choices)
         usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(cls)}
-        dial = 0.0 if set(Shape._fields) & set(choices) else usual["size"]
+        dial = 0.0 if set(Shape._fields) & set(choices) else DIAL
         size = choices.setdefault("size", dial)
         if isinstance(size, int | float) and not isinstance(size, bool) and size:
             for name, value in shape_of(size)._asdict().items():
