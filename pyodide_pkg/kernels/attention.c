@@ -1,9 +1,12 @@
 /* Attention of one query over the keys and values that a session keeps.
  *
- * Keys lie by fours of positions, so that a vector lane is a position and each score is summed over
- * the head's dimensions in order; values lie position by position, so that a lane is a dimension
- * and each output is summed over positions in order. */
+ * Keys lie by groups of 32 positions, so that a vector lane is a position, each score is summed
+ * over the head's dimensions in order, and a group is read from front to back; values lie position
+ * by position, so that a lane is a dimension and each output is summed over positions in order. */
 #include "numeric.h"
+
+enum { LANES = TK_KEY_GROUP / 4 }; /* vectors of scores in a group */
+enum { CHUNK = 32 }; /* positions whose values stay near while all of them are mixed */
 
 static float *key_head(const tk_session *s, int32_t layer, int32_t kv_head) {
     const tk_model *m = s->model;
@@ -22,38 +25,50 @@ void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, cons
     const tk_model *m = s->model;
     int32_t hd = m->head_dim;
     for (int32_t h = 0; h < m->n_kv_heads; h++) {
-        float *keys = key_head(s, layer, h) + (size_t)(pos / 4) * (size_t)hd * 4 + (pos & 3);
+        float *keys = key_head(s, layer, h) +
+                      (size_t)(pos / TK_KEY_GROUP) * (size_t)hd * TK_KEY_GROUP + pos % TK_KEY_GROUP;
         float *values = value_head(s, layer, h) + (size_t)pos * (size_t)hd;
         for (int32_t d = 0; d < hd; d++) {
-            keys[4 * d] = k[h * hd + d];
+            keys[TK_KEY_GROUP * d] = k[h * hd + d];
             values[d] = v[h * hd + d];
         }
     }
 }
 
-/* Scores of `blocks` times four positions. */
-TK_INLINE void score_blocks(float *out, const float *keys, const float *q, int32_t hd, v4f scale,
-                            const int blocks) {
-    v4f acc[8];
-    for (int b = 0; b < blocks; b++) acc[b] = splat4(0.0f);
-    for (int32_t d = 0; d < hd; d++) {
+/* Scores of one group of positions. */
+static void score_group(float *out, const float *keys, const float *q, int32_t hd, v4f scale) {
+    v4f acc[LANES];
+    for (int i = 0; i < LANES; i++) acc[i] = splat4(0.0f);
+    for (int32_t d = 0; d < hd; d++, keys += TK_KEY_GROUP) {
         v4f qd = splat4(q[d]);
-        for (int b = 0; b < blocks; b++)
-            acc[b] += qd * load4(keys + 4 * ((size_t)b * (size_t)hd + (size_t)d));
+        for (int i = 0; i < LANES; i++) acc[i] += qd * load4(keys + 4 * i);
     }
-    for (int b = 0; b < blocks; b++) store4(out + 4 * b, acc[b] * scale);
+    for (int i = 0; i < LANES; i++) store4(out + 4 * i, acc[i] * scale);
 }
 
-/* out[0 .. 4 width) = sum over positions of weight times value. */
+/* out[0 .. 4 width) += sum over n positions of weight times value. */
 TK_INLINE void mix_values(float *out, const float *values, const float *weights, int32_t n,
-                          int32_t hd, v4f norm, const int width) {
+                          int32_t hd, const int width) {
     v4f acc[8];
-    for (int j = 0; j < width; j++) acc[j] = splat4(0.0f);
+    for (int j = 0; j < width; j++) acc[j] = load4(out + 4 * j);
     for (int32_t t = 0; t < n; t++, values += hd) {
         v4f w = splat4(weights[t]);
         for (int j = 0; j < width; j++) acc[j] += w * load4(values + 4 * j);
     }
-    for (int j = 0; j < width; j++) store4(out + 4 * j, acc[j] * norm);
+    for (int j = 0; j < width; j++) store4(out + 4 * j, acc[j]);
+}
+
+/* out [hd] = norm times the sum over positions of weight times value. */
+static void mix_head(float *out, const float *values, const float *weights, int32_t n, int32_t hd,
+                     v4f norm) {
+    for (int32_t d = 0; d < hd; d += 4) store4(out + d, splat4(0.0f));
+    for (int32_t t = 0; t < n; t += CHUNK, values += (size_t)CHUNK * (size_t)hd) {
+        int32_t size = n - t < CHUNK ? n - t : CHUNK, d = 0;
+        for (; d + 32 <= hd; d += 32) mix_values(out + d, values + d, weights + t, size, hd, 8);
+        for (; d + 16 <= hd; d += 16) mix_values(out + d, values + d, weights + t, size, hd, 4);
+        for (; d < hd; d += 4) mix_values(out + d, values + d, weights + t, size, hd, 1);
+    }
+    for (int32_t d = 0; d < hd; d += 4) store4(out + d, load4(out + d) * norm);
 }
 
 /* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns the sum. */
@@ -77,19 +92,10 @@ static void attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, cons
     const tk_model *m = s->model;
     int32_t hd = m->head_dim, n = pos + 1, kv = head / (m->n_heads / m->n_kv_heads);
     const float *keys = key_head(s, layer, kv), *values = value_head(s, layer, kv);
-    size_t block = (size_t)hd * 4;
     v4f scale = splat4(m->attn_scale);
-    int32_t blocks = (n + 3) / 4, b = 0;
-    for (; b + 8 <= blocks; b += 8)
-        score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 8);
-    for (; b + 2 <= blocks; b += 2)
-        score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 2);
-    for (; b < blocks; b++) score_blocks(scores + 4 * b, keys + (size_t)b * block, q, hd, scale, 1);
-    v4f norm = splat4(1.0f / exponentials(scores, n));
-    int32_t d = 0;
-    for (; d + 32 <= hd; d += 32) mix_values(out + d, values + d, scores, n, hd, norm, 8);
-    for (; d + 16 <= hd; d += 16) mix_values(out + d, values + d, scores, n, hd, norm, 4);
-    for (; d < hd; d += 4) mix_values(out + d, values + d, scores, n, hd, norm, 1);
+    for (int32_t t = 0; t < n; t += TK_KEY_GROUP)
+        score_group(scores + t, keys + (size_t)t * (size_t)hd, q, hd, scale);
+    mix_head(out, values, scores, n, hd, splat4(1.0f / exponentials(scores, n)));
 }
 
 typedef struct {
@@ -131,7 +137,8 @@ TK_EXPORT tk_int tk_session_copy(tk_int to, tk_int from, tk_int n) {
     tk_session *dst = (tk_session *)to;
     const tk_session *src = (const tk_session *)from;
     const tk_model *m = src->model;
-    size_t used = (size_t)((n + 3) & ~(tk_int)3) * (size_t)m->head_dim * sizeof(float);
+    tk_int groups = (n + TK_KEY_GROUP - 1) / TK_KEY_GROUP;
+    size_t used = (size_t)groups * TK_KEY_GROUP * (size_t)m->head_dim * sizeof(float);
     for (int32_t l = 0; l < m->n_layers; l++)
         for (int32_t h = 0; h < m->n_kv_heads; h++) {
             tk_move(key_head(dst, l, h), key_head(src, l, h), used);

@@ -80,11 +80,12 @@ TK_EXPORT tk_int tk_session_free(tk_int session) {
     return 0;
 }
 
-/* Room for `capacity` positions, a multiple of 4. Returns an address, or 0 without the memory. */
+/* Room for `capacity` positions at least. Returns an address, or 0 without the memory. */
 TK_EXPORT tk_int tk_session_new(tk_int model, tk_int capacity) {
     const tk_model *m = (const tk_model *)model;
     tk_session *s = tk_new(sizeof *s);
     if (!s) return 0;
+    capacity = (capacity + TK_KEY_GROUP - 1) / TK_KEY_GROUP * TK_KEY_GROUP;
     size_t f = sizeof(float), dim = (size_t)m->dim, hidden = (size_t)m->hidden_dim;
     size_t heads = (size_t)m->n_heads * (size_t)m->head_dim;
     size_t kv = (size_t)m->n_kv_heads * (size_t)m->head_dim,

@@ -20,9 +20,10 @@
 typedef intptr_t tk_int;
 
 enum { TK_ABI_VERSION = 1 };
-enum { TK_BATCH = 32 };   /* tokens that pass through the layers together */
-enum { TK_QK = 32 };      /* values that share one scale, in weights and activations */
-enum { TK_MAX_TOP = 64 }; /* alternatives that a sampling step can report */
+enum { TK_BATCH = 32 };     /* tokens that pass through the layers together */
+enum { TK_QK = 32 };        /* values that share one scale, in weights and activations */
+enum { TK_KEY_GROUP = 32 }; /* positions whose keys lie together */
+enum { TK_MAX_TOP = 64 };   /* alternatives that a sampling step can report */
 enum { TK_MAX_THREADS = 16 };
 
 /* Encodings, by ggml's numbers. */
@@ -81,8 +82,8 @@ typedef struct {
 /* A sequence: its keys and values, and the scratch that computing its next tokens takes. */
 typedef struct {
     const tk_model *model;
-    int32_t capacity, n_past; /* positions; capacity is a multiple of 4 */
-    float *keys;   /* [n_layers][n_kv_heads][capacity / 4][head_dim][4]: lane is position */
+    int32_t capacity, n_past; /* positions; capacity is a multiple of TK_KEY_GROUP */
+    float *keys;   /* [n_layers][n_kv_heads][capacity / 32][head_dim][32]: lane is position */
     float *values; /* [n_layers][n_kv_heads][capacity][head_dim] */
     float *scores; /* [TK_MAX_THREADS][capacity] */
     float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;

@@ -200,7 +200,7 @@ class Session:
             return
         capacity = min(max(wanted, 2 * self._capacity), self.n_ctx)
         config = self.model.config
-        address = self._kernel.call("session_new", self.model.weights.address, (capacity + 3) & ~3)
+        address = self._kernel.call("session_new", self.model.weights.address, capacity)
         if not address:
             cache = 8 * config.n_layers * config.n_kv_heads * config.head_dim * capacity
             raise MemoryLimitError(f"no memory for a cache of {capacity:,} tokens: {cache:,} bytes")
