@@ -21,6 +21,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ..errors import ThimbleError
+from . import precache
 from .models import OwnModel, with_models
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -240,6 +241,7 @@ class Site:
                 self.assets[model.file] = self._asset(model.file, {"identity": model.path})
         if self.build != listed:
             self._add_json("build.json", self.build)
+            self._renew_service_worker()
         self._add_json("models.json", {"models": self._models()})
 
     def _asset(self, name: str, contents: Mapping[str, Path | bytes]) -> Asset:
@@ -250,6 +252,14 @@ class Site:
     def _add_json(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
         self.assets[name] = self._asset(name, packed(text.encode()))
+
+    def _renew_service_worker(self) -> None:
+        """Another `build.json` is another version for browsers that keep the site."""
+        worker = self.assets.get(precache.NAME)
+        if worker is not None and self.build.get("offline", True):
+            listed = self.assets[precache.BUILD].read()
+            renewed = precache.for_build(worker.read(), self.build, listed)
+            self.assets[precache.NAME] = self._asset(precache.NAME, packed(renewed))
 
     def _models(self) -> list[dict[str, Any]]:
         wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "default")

@@ -111,8 +111,8 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
     with _whole(folder) as fresh:
         for name, asset in site.assets.items():
             copies = {coding: asset.read(coding) for coding in asset.copies}
-            # Weights hardly get smaller, and large ones would take minutes to try.
-            pack = not name.endswith(".gguf")
+            # Weights hardly get smaller; trying it with large ones would take minutes.
+            pack = not name.endswith(".gguf") or "br" in copies
             _write(fresh, name, copies.pop("identity"), copies, pack=pack)
         for name, text in _pages(plan, site, server).items():
             _write(fresh, name, text.encode(), pack=name.endswith((".html", ".json")))
