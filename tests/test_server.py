@@ -43,6 +43,7 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
             "play.js": "assets/play.0badcafe.js",
             "page.css": "assets/page.1a2b3c4d.css",
             "icon.svg": "assets/icon.1a2b3c4d.svg",
+            "icon-192.png": "assets/icon-192.1a2b3c4d.png",
             "frame.css": "assets/frame.0badcafe.css",
             "embed.js": "assets/embed.0badcafe.js",
         },

@@ -1,6 +1,6 @@
 """Puts the site together: `build/site/`, a folder that any static host could serve.
 
-    python -m tools.build_site [--pyodide-mirror FOLDER] [--quick] [--force]
+    python -m tools.build_site [--pyodide-mirror FOLDER] [--quick] [--force] [--no-offline]
 
 The layout is docs/architecture.md's. The folder is written beside its place and swapped in whole;
 the same inputs give the same bytes. Nothing is done when no input has changed.
@@ -23,11 +23,12 @@ import click
 import build_archive
 import build_bytecode
 import build_kernels
-from tools import compress, corpora, models, pyodide_core, size_report
+from tools import compress, corpora, models, offline, pyodide_core, size_report
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
     BUILD,
     ROOT,
+    digest_bytes,
     digest_file,
     digest_tree,
     files_below,
@@ -44,10 +45,15 @@ AT_ROOT = ("favicon.ico", "robots.txt")
 """Static files that are asked for by a name that we do not choose."""
 
 
-def build_site(*, mirror: Path | None, quick: bool = False, force: bool = False) -> Path:
-    """Bring `build/site/` up to date; a quick one differs in its compressed copies only."""
+def build_site(
+    *, mirror: Path | None, quick: bool = False, force: bool = False, keep: bool = True
+) -> Path:
+    """Bring `build/site/` up to date; a quick one differs in its compressed copies only.
+
+    Without `keep` browsers keep no version of it, and forget those that they have.
+    """
     wheel = wasm_wheel()
-    value = _inputs(wheel, mirror)
+    value = _inputs(wheel, mirror, keep)
     enough = [value, f"{value} quick"] if quick else [value]
     if not force and (SITE / "build.json").is_file() and any(is_fresh(STAMP, it) for it in enough):
         return SITE
@@ -55,8 +61,9 @@ def build_site(*, mirror: Path | None, quick: bool = False, force: bool = False)
     fresh = BUILD / "site.new"
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "assets").mkdir(parents=True)
-    build = _fill(fresh, wheel, mirror)
+    build = {**_fill(fresh, wheel, mirror), "offline": keep}
     _write_json(fresh / "build.json", build)
+    offline.write_service_worker(fresh, build, offline=keep)
     compress.compress_tree(fresh, quick=quick)
     _swap_in(fresh)
     remember(STAMP, enough[-1])
@@ -64,19 +71,20 @@ def build_site(*, mirror: Path | None, quick: bool = False, force: bool = False)
     return SITE
 
 
-def _inputs(wheel: Path, mirror: Path | None) -> str:
+def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
     sources = [WEB / "build.mjs", WEB / "package-lock.json", WEB / "tsconfig.json", wheel]
     sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
-    sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels")
+    sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels", offline.TEMPLATES)
     sources += list((ROOT / "pyodide_pkg").glob("*.py"))
     sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
     if mirror is not None:
         sources += list(mirror.glob("numpy-*.whl"))
-    return fingerprint(sources, str(mirror is not None))
+    return fingerprint(sources, str(mirror is not None), str(keep))
 
 
 def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
     assets = _bundles(site) | _static(site) | _kernels(site)
+    assets |= offline.write_manifest(site, assets)
     pyodide = pyodide_core.place(site / "assets", wheel, mirror)
     listings = []
     for path, entry in models.listings():
@@ -85,7 +93,8 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         listings.append({**entry, "file": name})
     texts = corpora.add_to_site(site)
     return {
-        "build": digest_tree(site),
+        # The page's words are part of a version too; the server puts them in.
+        "build": digest_bytes(f"{digest_tree(site)} {digest_tree(offline.TEMPLATES)}".encode()),
         "version": build_archive.project()["version"],
         "pyodide": f"{pyodide.folder.relative_to(site).as_posix()}/",
         "pyodide_version": pyodide_core.version(),
@@ -166,12 +175,18 @@ def main() -> int:
         "--quick", action="store_true", help="pack large files less tightly, in a tenth of the time"
     )
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
+    parser.add_argument(
+        "--no-offline",
+        action="store_true",
+        help="let browsers keep nothing of the site, and forget what they have (docs/offline.md)",
+    )
     options = parser.parse_args()
     mirror = Path(options.pyodide_mirror).resolve() if options.pyodide_mirror else None
     if mirror is not None and not mirror.is_dir():
         parser.error(f"--pyodide-mirror: {mirror} is not a folder")
     try:
-        build_site(mirror=mirror, quick=options.quick, force=options.force)
+        keep = not options.no_offline
+        build_site(mirror=mirror, quick=options.quick, force=options.force, keep=keep)
     except click.ClickException as error:
         print(f"make site: {error.message}", file=sys.stderr)
         return 1

@@ -19,6 +19,13 @@ const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "
 // Entries that other sites name, at the root.
 const STABLE = ["src/thimble.ts", "src/widget.ts"];
 
+// The service worker, and what stands in its place when offline use is withdrawn. They have to lie at
+// the root, and are scripts of the old kind, which every browser takes for a service worker.
+const SERVICE_WORKERS = {
+  "service-worker": "src/service-worker.ts",
+  "service-worker.withdrawn": "src/withdrawn-worker.ts",
+};
+
 const common = {
   absWorkingDir: web,
   bundle: true,
@@ -81,6 +88,8 @@ try {
     splitting: true,
   });
   const stable = await modules(STABLE, { outdir: out, entryNames: "[name]", plugins: [styleText] });
+  const entryPoints = Object.entries(SERVICE_WORKERS).map(([out, source]) => ({ in: source, out }));
+  await esbuild.build({ ...common, entryPoints, outdir: out, format: "iife", sourcemap: false });
   console.log(JSON.stringify({ ...hashed, ...stable, ...(await styles()) }));
 } catch (error) {
   // What is wrong in a source has been logged with its place; a stack of ours would bury it.

@@ -253,6 +253,11 @@ export class Thimble {
     if (build && !host?.alive) host = new EngineHost(build);
   }
 
+  /** @internal What the site says of itself. */
+  static site(): Promise<Build> {
+    return readBuild();
+  }
+
   /** @internal How the engine started, and what has become of the snapshot for the next visit. */
   static get start(): { from: string; because: string | null; snapshot: string } | null {
     return host?.start ? { ...host.start, snapshot: host.snapshot } : null;

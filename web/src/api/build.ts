@@ -32,6 +32,7 @@ interface BuildFile {
   readonly version: string;
   readonly pyodide: string;
   readonly pyodide_bytes?: number;
+  readonly offline?: boolean;
   readonly engine: string;
   readonly stdlib: string;
   readonly library: string;
@@ -72,6 +73,11 @@ export class Build {
   get interpreter(): string {
     const { pyodide, engine, stdlib, lock, assets } = this.#file;
     return [pyodide, engine, stdlib, lock, assets["worker.js"]].join(" ");
+  }
+
+  /** Whether browsers may keep the page; false takes back what was allowed before. */
+  get offline(): boolean {
+    return this.#file.offline ?? false;
   }
 
   get version(): string {

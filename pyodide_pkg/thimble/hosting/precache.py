@@ -1,0 +1,73 @@
+"""The service worker's list: which files of a site it keeps, and their digests.
+
+The list is the first line of `service-worker.js`, a statement of JavaScript whose value is JSON. A
+browser compares the file's bytes to find out whether there is a new version, so whatever a version
+consists of has to show in it. Knows names and digests only; `web/src/service-worker.ts` uses them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NAME = "service-worker.js"
+WITHDRAWN = "service-worker.withdrawn.js"
+"""To be put in its place where offline use is taken back; see docs/offline.md."""
+
+PAGE = "./"
+BUILD = "build.json"
+
+_BEGIN = b"self.THIMBLE_PRECACHE="
+_END = b";\n"
+
+
+def integrity(data: bytes) -> str:
+    """A digest as browsers check it (Subresource Integrity)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def listing(files: Mapping[str, bytes], extras: list[str], build: Mapping[str, Any]) -> bytes:
+    """The list as the first line of the service worker.
+
+    `files` are kept by an install, `extras` when something asks for them. Files below assets/ are
+    named by their content; others get a revision, and so does the page, which the server renders.
+    """
+    hash_ = str(build["build"])
+    entries: list[dict[str, Any]] = [{"url": PAGE, "revision": hash_[:16]}]
+    for name, data in sorted(files.items()):
+        digest = integrity(data)
+        named = name.startswith("assets/")
+        revision = None if named else hashlib.sha256(data).hexdigest()[:16]
+        entries.append({"url": name, "revision": revision, "integrity": digest})
+    return _line({"build": hash_, "entries": entries, "extras": sorted(extras)})
+
+
+def for_build(worker: bytes, build: Mapping[str, Any], build_json: bytes) -> bytes:
+    """The service worker of a site whose `build.json` is another: with models of one's own."""
+    line, rest = worker.split(_END, 1)
+    value = json.loads(line.removeprefix(_BEGIN))
+    value["build"] = str(build["build"])
+    for entry in value["entries"]:
+        if entry["url"] == PAGE:
+            entry["revision"] = value["build"][:16]
+        elif entry["url"] == BUILD:
+            entry["revision"] = hashlib.sha256(build_json).hexdigest()[:16]
+            entry["integrity"] = integrity(build_json)
+    return _line(value) + rest
+
+
+def read(worker: bytes) -> dict[str, Any]:
+    """The list in a service worker. Raises ValueError where there is none."""
+    line, _, _ = worker.partition(_END)
+    if not line.startswith(_BEGIN):
+        raise ValueError(f"{NAME} begins with {line[:40]!r}, not with its list of files")
+    value: dict[str, Any] = json.loads(line.removeprefix(_BEGIN))
+    return value
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    # ASCII without "<" needs no thought about encodings or where the script is put.
+    return _BEGIN + json.dumps(value, separators=(",", ":")).encode() + _END

@@ -1,0 +1,206 @@
+/**
+ * The page as something that stays on this machine: its service worker, and the arrival of new
+ * versions, which wait until the visitor wants them.
+ */
+
+import type { LiveSession } from "../live";
+import { appCache, extrasCache } from "./names";
+import type { ToServiceWorker } from "./names";
+
+/** What of the build has to be known here. */
+export interface Version {
+  /** The hash that the service worker is asked for. */
+  readonly hash: string;
+  /** False where the site's owner has taken offline use back. */
+  readonly offline: boolean;
+}
+
+/** Of the page's own files: whether they are all here. */
+export type Standing =
+  | "unsupported" // no service workers, or a page that may have none
+  | "withdrawn" // by the site's owner
+  | "off" // by the visitor
+  | "waiting" // for the page to have nothing else to do
+  | "fetching"
+  | "ready"
+  | "failed";
+
+const SWITCH = "thimble.offline";
+/** Milliseconds without work after which fetching the rest disturbs nobody. */
+const QUIET_MS = 1_500;
+const HOUR_MS = 3_600_000;
+/** A service worker that runs answers in milliseconds. */
+const PATIENCE_MS = 5_000;
+
+/** The folder that the page lies in; this module is in its assets/. */
+export const SITE = new URL("../", import.meta.url).href;
+
+function isOff(): boolean {
+  try {
+    return localStorage.getItem(SWITCH) === "off";
+  } catch {
+    return false;
+  }
+}
+
+function setOff(off: boolean): void {
+  try {
+    if (off) localStorage.setItem(SWITCH, "off");
+    else localStorage.removeItem(SWITCH);
+  } catch {
+    // Where nothing may be kept, nothing is.
+  }
+}
+
+/** Tells "change" when `standing` or `newVersion` is another. */
+export class OfflineApp extends EventTarget {
+  readonly #version: Version;
+  #registration: ServiceWorkerRegistration | null = null;
+  #reloading = false;
+  standing: Standing = "waiting";
+  /** Why there is nothing to work offline with. */
+  failure = "";
+  /** Another version than this tab's is here, or has taken over. */
+  newVersion = false;
+
+  constructor(version: Version) {
+    super();
+    this.#version = version;
+    const container = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+    if (!container) this.standing = "unsupported";
+    else if (!version.offline) this.standing = "withdrawn";
+    else if (isOff()) this.standing = "off";
+    container?.addEventListener("controllerchange", () => {
+      if (this.#reloading) location.reload();
+      else void this.#look();
+    });
+  }
+
+  /** Keep the page on this machine, once the visitor waits for nothing. */
+  async start(live: LiveSession): Promise<void> {
+    if (this.standing === "withdrawn") return remove();
+    if (this.standing !== "waiting") return;
+    await quiet(live);
+    await this.keep();
+  }
+
+  /** Fetch what is missing now, or look for a new version. */
+  async keep(): Promise<void> {
+    setOff(false);
+    this.#become("fetching");
+    try {
+      const options = { updateViaCache: "none" } as const;
+      const script = new URL("service-worker.js", SITE);
+      this.#registration = await navigator.serviceWorker.register(script, options);
+      this.#watch(this.#registration);
+      await this.#look();
+      this.#registration.active?.postMessage({ type: "tidy" } satisfies ToServiceWorker);
+    } catch (error) {
+      this.failure = error instanceof Error ? error.message : String(error);
+      this.#become("failed");
+    }
+  }
+
+  /** Forget the page's files, and do not fetch them again. */
+  async drop(): Promise<void> {
+    setOff(true);
+    await remove();
+    this.#registration = null;
+    this.#become("off");
+  }
+
+  /** Show the new version instead of this one. */
+  reload(): void {
+    this.#reloading = true;
+    const waiting = this.#registration?.waiting;
+    if (waiting) waiting.postMessage({ type: "take over" } satisfies ToServiceWorker);
+    else location.reload(); // another tab has let it take over
+  }
+
+  #watch(registration: ServiceWorkerRegistration): void {
+    const follow = (worker: ServiceWorker | null): void => {
+      worker?.addEventListener("statechange", () => {
+        if (worker.state === "redundant" && !registration.active) {
+          this.failure = "not all of the page's files came";
+          this.#become("failed");
+        } else void this.#look();
+      });
+    };
+    follow(registration.installing);
+    registration.addEventListener("updatefound", () => follow(registration.installing));
+    let looked = Date.now();
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden || Date.now() - looked < HOUR_MS) return;
+      looked = Date.now();
+      registration.update().catch(() => undefined); // offline, say
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { active, waiting } = this.#registration ?? {};
+    if (!active) return;
+    const running = await buildOf(active);
+    this.newVersion = Boolean(waiting) || (running !== null && running !== this.#version.hash);
+    this.#become(active.state === "activated" ? "ready" : "fetching");
+  }
+
+  #become(standing: Standing): void {
+    this.standing = standing;
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** Resolves when the engine has been ready, or has failed, and then nobody did anything. */
+async function quiet(live: LiveSession): Promise<void> {
+  const isBusy = (): boolean => live.state === "loading" || live.state === "writing";
+  do {
+    while (isBusy()) {
+      await new Promise((resolve) => live.addEventListener("state", resolve, { once: true }));
+    }
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  } while (isBusy());
+}
+
+/** Which build a service worker is of, or null where it does not say. */
+function buildOf(worker: ServiceWorker): Promise<string | null> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }: MessageEvent<string>) => resolve(data);
+    setTimeout(() => resolve(null), PATIENCE_MS);
+    worker.postMessage({ type: "which build" } satisfies ToServiceWorker, [port2]);
+  });
+}
+
+async function remove(): Promise<void> {
+  const registration = await navigator.serviceWorker.getRegistration(SITE);
+  if (registration?.scope === SITE) await registration.unregister();
+  await caches.delete(appCache(SITE));
+  await caches.delete(extrasCache(SITE));
+}
+
+/**
+ * Whether page and build are of one version. A page that came just before a new version did is
+ * loaded again, once: a browser or proxy that holds on to an old page must not make a circle of it.
+ */
+export function isOneVersion(hash: string): boolean {
+  const shown = document.querySelector<HTMLMetaElement>('meta[name="thimble-build"]')?.content;
+  if (shown === undefined || shown === hash) return true;
+  const key = "thimble.reloaded";
+  try {
+    if (sessionStorage.getItem(key) === hash) return true;
+    sessionStorage.setItem(key, hash);
+  } catch {
+    return true; // nothing to count in, so no second try
+  }
+  location.reload();
+  return false;
+}
+
+/** Let `bar` say when a new version is there, and `button` bring it. */
+export function offerNewVersion(app: OfflineApp, bar: HTMLElement, button: HTMLButtonElement): void {
+  app.addEventListener("change", () => (bar.hidden = !app.newVersion));
+  button.addEventListener("click", () => {
+    button.disabled = true;
+    app.reload();
+  });
+}

@@ -1,0 +1,18 @@
+/**
+ * What stands in the service worker's place when offline use is withdrawn: it removes every file
+ * that a service worker of ours has kept for this site, then itself. The next load comes from the
+ * server. Models, snapshots and whatever else visitors keep are left alone: they are checked
+ * wherever they are used.
+ */
+
+import { appCache, extrasCache } from "./offline/names";
+
+declare const self: ServiceWorkerGlobalScope;
+
+self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()));
+
+self.addEventListener("activate", (event) => {
+  const site = self.registration.scope;
+  const gone = Promise.all([caches.delete(appCache(site)), caches.delete(extrasCache(site))]);
+  event.waitUntil(gone.then(() => self.registration.unregister()));
+});
