@@ -66,11 +66,11 @@ EMBED_HEADERS = {
     "Timing-Allow-Origin": "*",
 }
 # The page inside an iframe asks nothing of the page around it, and any page may be around it. In a
-# sandbox it has no origin, so that its worker starts from a blob.
+# sandbox it has no origin, so that its worker starts from a line of data.
 FRAME_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace(
-        "worker-src 'self'", "worker-src 'self' blob:"
-    ).replace("frame-ancestors 'none'", "frame-ancestors *"),
+        "worker-src 'self'", "worker-src 'self' data:"
+    ).replace("frame-ancestors 'none'", "frame-ancestors * file:"),
     "Cross-Origin-Resource-Policy": "cross-origin",
     **{name: SECURITY_HEADERS[name] for name in (
         "X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy",
@@ -167,7 +167,7 @@ def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str,
 
 def _static_frames(texts: Environment, site: Site, base_url: str | None) -> dict[str, str]:
     """The embed pages, and what oEmbed says of each where the folder's address is known."""
-    policy = FRAME_HEADERS["Content-Security-Policy"].replace("; frame-ancestors *", "")
+    policy = FRAME_HEADERS["Content-Security-Policy"].replace("; frame-ancestors * file:", "")
     pages: dict[str, str] = {}
     for model in site.build["models"]:
         folder, link = f"embed/{model['name']}/", None

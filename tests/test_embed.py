@@ -66,7 +66,7 @@ def test_an_embed_page_may_stand_in_any_frame_and_asks_nothing_of_it(
     headers = response.headers
     policy = headers["content-security-policy"]
     assert "frame-ancestors *" in policy
-    assert "worker-src 'self' blob:" in policy
+    assert "worker-src 'self' data:" in policy
     assert "'unsafe-inline'" not in policy
     assert "cross-origin-opener-policy" not in headers
     assert "cross-origin-embedder-policy" not in headers
@@ -210,7 +210,7 @@ def test_the_export_holds_the_embed_pages(folder: Path, base: str | None) -> Non
     pages = server.static_pages(server.TEMPLATES, site, base)
     page = pages["embed/story/index.html"]
     assert 'src="../../assets/embed.1a2b3c4d.js"' in page
-    assert "worker-src 'self' blob:" in page
+    assert "worker-src 'self' data:" in page
     assert "frame-ancestors" not in page  # which a policy in a page may not say
     rules = server.static_rules()["/embed/*"]
     assert "frame-ancestors *" in rules["Content-Security-Policy"]

@@ -38,7 +38,7 @@ function originAround(given: ReadonlyMap<string, string>): string | null {
   }
   if (named !== undefined) return new URL(named).origin;
   const [nearest] = (location as { ancestorOrigins?: Iterable<string> }).ancestorOrigins ?? [];
-  if (nearest !== undefined) return nearest;
+  if (nearest !== undefined) return /^https?:/.test(nearest) ? nearest : "null"; // a file's is none
   return document.referrer ? new URL(document.referrer).origin : null;
 }
 

@@ -19,6 +19,7 @@ import type { Build } from "./build";
 import { ThimbleError, revive } from "./errors";
 import { SnapshotKeeper } from "./keeper";
 import type { SnapshotState } from "./keeper";
+import { directives, hasOrigin, vouch } from "./policy";
 import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;
@@ -34,13 +35,16 @@ interface Load {
   last: LoadProgress | null;
 }
 
-/** A worker of another origin is refused, but a blob of ours may import it (CORS allows it). */
+/** A worker of another origin is refused, but a script of ours may import it (CORS allows it). */
 function startWorker(url: string): Worker {
   const options: WorkerOptions = { type: "module", name: "thimble" };
-  if (new URL(url).origin === location.origin) return new Worker(url, options);
-  const bootstrap = new Blob([`import ${JSON.stringify(url)};`], { type: "text/javascript" });
-  const local = URL.createObjectURL(bootstrap);
-  const worker = new Worker(local, options);
+  if (new URL(url).origin === origin) return new Worker(vouch(url), options);
+  const bootstrap = `import ${JSON.stringify(url)};`;
+  if (!hasOrigin()) {
+    return new Worker(vouch(`data:text/javascript,${encodeURIComponent(bootstrap)}`), options);
+  }
+  const local = URL.createObjectURL(new Blob([bootstrap], { type: "text/javascript" }));
+  const worker = new Worker(vouch(local), options);
   // Revoked late: the worker reads it after this call has returned.
   setTimeout(() => URL.revokeObjectURL(local), 60_000);
   return worker;
@@ -58,12 +62,11 @@ function threadsFor(build: Build): Threads | null {
 
 /** Why a worker says nothing at all: its script did not come, or the page forbids it. */
 function notAllowed(worker: string): string {
-  const { origin } = new URL(worker);
-  if (origin === location.origin) return `the engine's worker did not come from ${worker}`;
+  const site = new URL(worker).origin;
+  if (site === origin) return `the engine's worker did not come from ${worker}`;
   return (
     `the engine's worker could not start: where this page has a Content-Security-Policy, it must ` +
-    `allow "script-src ${origin} 'wasm-unsafe-eval'; worker-src blob: ${origin}; ` +
-    `connect-src ${origin}"`
+    `allow "${directives(site)}"`
   );
 }
 

@@ -12,7 +12,7 @@ export class PolicyWatch {
   readonly #origin: string;
   readonly #violated = new Set<string>();
   readonly #hear = (event: SecurityPolicyViolationEvent): void => {
-    const ours = event.blockedURI.startsWith(this.#origin) || event.blockedURI.startsWith("blob");
+    const ours = [this.#origin, "blob", "data"].some((one) => event.blockedURI.startsWith(one));
     if (ours && event.disposition === "enforce") this.#violated.add(event.effectiveDirective);
   };
 
@@ -26,19 +26,22 @@ export class PolicyWatch {
     document.removeEventListener("securitypolicyviolation", this.#hear);
   }
 
-  /** The error, with the directives that are missing where the policy is its cause. */
+  /** The error, with the directives that are missing where the policy is or may be its cause. */
   async explain(error: Error): Promise<Error> {
     await new Promise((resolve) => setTimeout(resolve)); // the event may come after the failure
+    const { name, message } = error;
+    if (message.includes("Content-Security-Policy")) return error;
     const forbidden = [...this.#violated];
     if (!mayCompile()) forbidden.push("script-src");
-    if (forbidden.length === 0 || error.message.includes("Content-Security-Policy")) return error;
-    const explained = new Error(
-      `this page's Content-Security-Policy (${[...new Set(forbidden)].join(", ")}) forbids what ` +
-        `the model needs; it must allow "${directives(this.#origin)}"`,
-      { cause: error },
-    );
-    explained.name = error.name;
-    return explained;
+    const right = `it must allow "${directives(this.#origin)}"`;
+    let words = "";
+    if (forbidden.length > 0) {
+      const which = [...new Set(forbidden)].join(", ");
+      words = `this page's Content-Security-Policy (${which}) forbids what the model needs; ${right}`;
+    } else if (name === "StartError" && this.#origin !== origin) {
+      words = `${message} (where this page has a Content-Security-Policy, ${right})`;
+    }
+    return words ? Object.assign(new Error(words, { cause: error }), { name }) : error;
   }
 }
 
