@@ -20,6 +20,8 @@ const STEP_MS = 40;
 const PAGE = 2000;
 /** Lines in the list; of more, those that surprised most. */
 const MOST_LINES = 200;
+/** Of fewer there is nothing to compare. */
+const LEAST_LINES = 2;
 const NONE = "–";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -244,8 +246,8 @@ class Read {
   }
 
   #showLines(parts: readonly ReadPart[]): void {
-    element("read-lines").hidden = parts.length < 2;
-    if (parts.length < 2) return;
+    element("read-lines").hidden = parts.length < LEAST_LINES;
+    if (parts.length < LEAST_LINES) return;
     const rates = parts.map(([, , bytes, nats]) => natsToBits(nats) / bytes);
     this.#chart ??= lineChart(element("read-chart"), {
       title: "Bits per byte, line by line",

@@ -49,6 +49,9 @@ const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 /** A table longer than this is thinned: nobody reads more, and the last row stays. */
 const MOST_ROWS = 200;
 
+/** Steps between the marks of an axis of whole numbers. */
+const WHOLE_STEPS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((n) => [n, 2 * n, 5 * n]);
+
 let library: Promise<typeof uPlot> | null = null;
 
 function fetchLibrary(): Promise<typeof uPlot> {
@@ -204,12 +207,13 @@ export class Chart {
   #plotOptions(Plot: typeof uPlot): uPlot.Options {
     const { series, kind, x, y, height = 140 } = this.#options;
     const colour = (css: string) => (): string => resolved(css, this.#figure);
-    const axis = (name: string, size: number): uPlot.Axis => ({
+    const axis = ({ name, digits = 0 }: Axis, size: number): uPlot.Axis => ({
       stroke: colour("var(--thimble-ink-3)"),
       grid: { stroke: colour("var(--thimble-line)"), width: 1 },
       ticks: { show: false },
       font: `11px ${getComputedStyle(this.#figure).fontFamily}`,
       labelFont: `11px ${getComputedStyle(this.#figure).fontFamily}`,
+      ...(digits === 0 ? { incrs: WHOLE_STEPS } : {}),
       label: name,
       labelSize: 16,
       labelGap: 0,
@@ -224,10 +228,10 @@ export class Chart {
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { time: false, ...(x.fromZero ? { range: fromZero } : {}) },
+        x: { time: false, ...(kind === "bars" ? { range: widened } : x.fromZero ? { range: fromZero } : {}) },
         y: y.fromZero || kind === "bars" ? { range: fromZero } : {},
       },
-      axes: [axis(x.name, 20), axis(y.name, 36)],
+      axes: [axis(x, 20), axis(y, 36)],
       series: [
         {},
         ...series.map((label, at): uPlot.Series => {
@@ -277,6 +281,11 @@ export class Chart {
 /** An axis from nothing to a little more than the most. */
 function fromZero(_plot: uPlot, _least: number | null, most: number | null): [number, number] {
   return [0, most ? most * 1.05 : 1];
+}
+
+/** Room for the first bar and the last, which stand astride their numbers. */
+function widened(_plot: uPlot, least: number | null, most: number | null): [number, number] {
+  return [(least ?? 0) - 0.5, (most ?? 1) + 0.5];
 }
 
 function number(value: number | null, { digits = 0 }: Axis): string {
