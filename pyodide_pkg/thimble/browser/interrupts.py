@@ -7,11 +7,12 @@ its memory about: those return soon. It knows nothing of where the request comes
 
 from __future__ import annotations
 
-import _thread
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 PREFIX = "<input"
 """File names of visitors' code begin with this."""
@@ -31,21 +32,44 @@ def interruptible() -> Iterator[None]:
     except ValueError:  # not the main thread: natively, signals are not for it
         yield
         return
+    trace = sys.gettrace()
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:
     """The visitor's lines may be deep in other people's code, but never below the engine's."""
+    busy = False
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(PREFIX):
-            raise KeyboardInterrupt
-        module = frame.f_globals.get("__name__", "")
-        if module.startswith(GUARDED) and code.co_name not in OPEN:
-            _thread.interrupt_main()  # again, as soon as Python looks the next time
+            if not busy:
+                raise KeyboardInterrupt
+            _interrupt_in(frame)
             return
+        module = frame.f_globals.get("__name__", "")
+        busy = busy or (module.startswith(GUARDED) and code.co_name not in OPEN)
         frame = frame.f_back
     # None of their lines: the code has just ended by itself.
+
+
+def _interrupt_in(frame: FrameType) -> None:
+    """Interrupt this frame as soon as it goes on. Python looks only where something is traced."""
+
+    def now(frame: FrameType, _event: str, _argument: Any) -> None:
+        frame.f_trace = None
+        frame.f_trace_opcodes = False
+        sys.settrace(None)
+        raise KeyboardInterrupt
+
+    frame.f_trace = now
+    frame.f_trace_opcodes = True
+    sys.settrace(_nothing)
+
+
+def _nothing(_frame: FrameType, _event: str, _argument: Any) -> None:
+    """What frames that begin meanwhile are traced with: not at all."""

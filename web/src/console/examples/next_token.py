@@ -1,14 +1,15 @@
-# What comes next: the logits after a text, as probabilities.
+# What comes next: the model's own probabilities after a text.
 from math import exp, log
 
 text = "Once upon a time, there was a little"
-fresh = model.session()
-fresh.append(tokenizer.encode(text))
-logits = fresh.logits()
+copy = model.session()  # one of its own: the page's text stays as it is
+copy.append(tokenizer.encode(text))
+logits = copy.logits()  # one number for each token of the vocabulary
 
 largest = max(logits)
 norm = largest + log(sum(exp(x - largest) for x in logits))
 best = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
+
 print(text, "…")
 for token in best[:10]:
     piece = tokenizer.token_bytes(token).decode("utf-8", "replace")

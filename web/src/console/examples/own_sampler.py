@@ -1,0 +1,16 @@
+# A sampler of your own, plugged into this page: it takes turns between the best and second best.
+# Run it, then press Write in the first panel. "Reset the sampler" ends it.
+
+
+def second_thoughts(logits, context):
+    """Choose the next token: an id. `context` knows what came before."""
+    order = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
+    return order[context.position % 2]
+
+
+thimble.page.sampler = second_thoughts
+
+# The same function works on any session.
+params = thimble.SamplingParams(max_tokens=40)
+for piece in model.session().generate("Once upon a time", params, sampler=second_thoughts):
+    print(piece.text, end="")
