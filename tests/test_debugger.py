@@ -239,9 +239,7 @@ def test_what_was_written_elsewhere_is_taken_up(model: thimble.Model, debugger: 
     params = thimble.SamplingParams(max_tokens=6, top_logprobs=10, seed=3)
     pieces = list(session.generate("", params))
     assert not debugger.in_step
-    known = [node.step for node in debugger.node.path() if node.step]
-    fresh = [thimble.debug.Step(p.id, p.logprob, p.entropy, p.top, params) for p in pieces]
-    debugger.adopt([*known, *fresh])
+    debugger.adopt(thimble.debug.Step(p.id, p.logprob, p.entropy, p.top, params) for p in pieces)
     assert debugger.in_step
     assert debugger.node.depth == 10
     assert [branch.number for branch in debugger.tree] == [1]
@@ -249,7 +247,7 @@ def test_what_was_written_elsewhere_is_taken_up(model: thimble.Model, debugger: 
     debugger.step()
     session.rollback(0)
     session.append([5, 6, 7])
-    debugger.adopt([])
+    debugger.adopt()
     assert debugger.tree.prompt == (5, 6, 7)
     assert debugger.node.depth == 0
 

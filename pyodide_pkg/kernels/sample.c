@@ -364,8 +364,8 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
         if (trace) trace_all(trace, weights, n);
         return draw_all(weights, n, u);
     }
-    int32_t unlisted = s->top_k > 0 && s->top_k < n ? OUT_TOP_K : OUT_NO_WEIGHT;
-    for (int32_t i = 0; trace && i < n; i++) trace->fates[i] = unlisted;
+    for (int32_t i = 0; trace && i < n; i++)
+        trace->fates[i] = weights[i] > 0.0f ? OUT_TOP_K : OUT_NO_WEIGHT;
     int32_t kept = truncate(candidates, weights, n, s, trace);
     if (trace) trace_from(trace, candidates, kept);
     return draw_from(candidates, kept, u);

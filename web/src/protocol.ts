@@ -6,6 +6,7 @@
  */
 
 import type { ConsoleEngine } from "./protocol/console";
+import type { DebugEngine } from "./protocol/debug";
 import type { ReadEngine } from "./protocol/read";
 import type { TrainEngine } from "./protocol/train";
 
@@ -122,7 +123,7 @@ export type FromRun =
 export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
-export interface Engine extends ConsoleEngine, ReadEngine, TrainEngine {
+export interface Engine extends ConsoleEngine, DebugEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

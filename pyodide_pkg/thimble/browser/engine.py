@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import Model, ModelLoader, Piece, Session
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
@@ -58,6 +58,15 @@ class Run:
     """What ended it, to be told once the pieces before it have been."""
 
 
+class Written(NamedTuple):
+    """A piece of a generation, and how it came about."""
+
+    piece: Piece
+    params: SamplingParams
+    custom: bool
+    """Whether a sampler of the visitor's own chose it."""
+
+
 @dataclass(slots=True)
 class Open:
     """A session of the page."""
@@ -68,6 +77,10 @@ class Open:
     run: Run | None = None
     sampler: CustomSampler | None = None
     """Chooses the tokens of every generation that starts from now on, instead of the kernel."""
+    written: list[Written] = field(default_factory=list)
+    """The pieces at the session's end, until somebody takes them up (`debug.py`)."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """What facets keep with the session, by their names; it goes when the session does."""
 
 
 class Engine:
@@ -77,6 +90,8 @@ class Engine:
         self._loads: dict[int, Load] = {}
         self.loaded: dict[str, Model] = {}
         """The models in memory, by name."""
+        self.digests: dict[str, str] = {}
+        """SHA-256 of their files."""
         self._facets: dict[str, Any] = {}
         self._sessions: dict[int, Open] = {}
         self._ids = itertools.count(1)
@@ -155,6 +170,7 @@ class Engine:
                 f"its SHA-256 is {came}, not {entry.sha256}"
             )
         self.loaded[entry.name] = model
+        self.digests[entry.name] = came
         return _describe(entry.name, model)
 
     def cancel_load(self, load: int) -> None:
@@ -231,6 +247,8 @@ class Engine:
             )
         if not keep:
             opened.session.rollback(0)
+        if not keep or ids:
+            opened.written = []
         opened.run = Run(ids, params, detailed)
         return {"prompt_tokens": len(ids), "context": n_kept}
 
@@ -274,6 +292,7 @@ class Engine:
         try:
             for piece in run.pieces:
                 pieces.append(piece)
+                opened.written.append(Written(piece, run.params, opened.sampler is not None))
                 if piece.finish_reason is not None or time.perf_counter() >= until:
                     return pieces, piece.finish_reason
         except ThimbleError as error:

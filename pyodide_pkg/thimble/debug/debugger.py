@@ -71,18 +71,19 @@ class Debugger:
         self.session.append(ids)
         self._plant(tuple(ids))
 
-    def adopt(self, steps: Iterable[Step]) -> None:
+    def adopt(self, steps: Iterable[Step] = ()) -> None:
         """Take up what else the session has been made to write: its last tokens are `steps`.
 
-        The last step may be an end-of-text token, which no session holds.
+        Where what stands before them is not this debugger's text, it is a new prompt. The last
+        step may be an end-of-text token, which no session holds.
         """
         given = list(steps)
         tokens = self.session.tokens
         ended = bool(given) and given[-1].id in self._eog
-        n_prompt = len(tokens) - len(given) + ended
-        if self.tree.prompt != tokens[:n_prompt]:
-            self._plant(tokens[:n_prompt])
-        node = self.tree.root
+        before = tokens[: len(tokens) - len(given) + ended]
+        if self._tokens(self.node) != before:
+            self._plant(before)
+        node = self.node
         for step in given:
             node = self.tree.grow(node, step)
         self._stand(node)

@@ -54,6 +54,13 @@ class Node:
             node = node.parent
         return nodes[::-1]
 
+    def root(self) -> Node:
+        """The prompt."""
+        node = self
+        while node.parent is not None:
+            node = node.parent
+        return node
+
     def child(self, token: int) -> Node | None:
         """The continuation with this token, if it was tried."""
         for node in self.children:

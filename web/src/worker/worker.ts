@@ -9,6 +9,7 @@ import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { consoleAnswers } from "./console";
+import { debugAnswers } from "./debug";
 import { Download } from "./download";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
@@ -125,6 +126,7 @@ const api: Engine = {
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
   ...consoleAnswers(engine),
+  ...debugAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started),
   logitsHash: (session, tokens) =>

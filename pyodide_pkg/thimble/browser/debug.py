@@ -1,0 +1,396 @@
+"""The Step panel's questions: one debugger for each session of the page.
+
+Every answer is a view: where the debugger stands, as much of the text as the page does not have
+yet, and how the next token would come about. What the page writes by other means is taken up
+whenever it is asked something.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..debug import Breakpoint, Debugger, Node, Pipeline, Recording, Replay, Step
+from ..errors import OptionError
+from .options import sampling
+
+if TYPE_CHECKING:
+    from .engine import Engine, Open
+
+ROWS = 12
+"""Candidates of a draw that the page gets."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """A session's debugger and what the page knows of it."""
+
+    debugger: Debugger
+    shown: Node
+    """The end of the text that the page has."""
+    replay: Replay | None = None
+    limit: int = 0
+    """Tokens that the run under way may still take."""
+
+
+class Facet:
+    """What the worker asks as "debug.METHOD". `known` is how many tokens the page has."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # Where it stands
+
+    def view(self, session: int, known: str) -> dict[str, Any]:
+        """Where the session is now, for a page that has these ids (JSON) after the prompt."""
+        ids = json.loads(known)
+        return self._view(self._desk(session, known=ids), len(ids))
+
+    def begin(self, session: int, prompt: str, options: str) -> dict[str, Any]:
+        """A new text from a prompt; none of it is written yet."""
+        desk = self._desk(session, options)
+        desk.debugger.begin(prompt)
+        return self._view(desk, 0)
+
+    def settings(self, session: int, known: int, options: str) -> dict[str, Any]:
+        """The next token by other settings."""
+        return self._view(self._desk(session, options), known)
+
+    # Moving
+
+    def step(self, session: int, known: int, options: str) -> dict[str, Any]:
+        """Take one token."""
+        desk = self._desk(session, options)
+        desk.debugger.step()
+        return self._view(desk, known)
+
+    def back(self, session: int, known: int) -> dict[str, Any]:
+        """Take one token back."""
+        desk = self._desk(session)
+        desk.debugger.back()
+        return self._view(desk, known)
+
+    def start(self, session: int, known: int, options: str) -> dict[str, Any]:
+        """Get ready to run; `run` does the work, and stops after `max_tokens` at the latest."""
+        desk = self._desk(session, options)
+        desk.limit = desk.debugger.params.max_tokens
+        return self._view(desk, known, ready=False)
+
+    def run(self, session: int, known: int, milliseconds: float) -> dict[str, Any]:
+        """Take tokens for about so long; "over" says why no more come, or null."""
+        desk = self._desk(session)
+        debugger, over = desk.debugger, None
+        until = time.perf_counter() + milliseconds / 1000
+        while over is None:
+            if debugger.ended or debugger.full or desk.limit <= 0:
+                over = "end" if debugger.ended else "context" if debugger.full else "limit"
+            elif debugger.run() is None:
+                over = "breakpoint"
+            else:
+                desk.limit -= 1
+                if time.perf_counter() >= until:
+                    break
+        return {**self._view(desk, known, ready=over is not None), "over": over}
+
+    def go(self, session: int, known: int, depth: int) -> dict[str, Any]:
+        """Stand after the first `depth` tokens of the current branch."""
+        desk = self._desk(session)
+        path = desk.debugger.tree.current.tip.path()
+        if not 0 <= depth <= len(path):
+            raise OptionError(f"there is no token {depth}; this branch has {len(path)}")
+        desk.debugger.goto(path[depth - 1] if depth else desk.debugger.tree.root)
+        return self._view(desk, known)
+
+    # Branches
+
+    def branch(self, session: int, known: int, index: int, token: int) -> dict[str, Any]:
+        """Another token in the place of the text's token `index`."""
+        desk = self._desk(session)
+        desk.debugger.branch(_at(desk, index), token)
+        return self._view(desk, known)
+
+    def switch(self, session: int, known: int, number: int) -> dict[str, Any]:
+        """Go to a branch's end."""
+        desk = self._desk(session)
+        branch = desk.debugger.tree.branch(number)
+        desk.debugger.goto(branch.tip)
+        desk.debugger.tree.current = branch
+        return self._view(desk, known)
+
+    def rename(self, session: int, known: int, number: int, name: str) -> dict[str, Any]:
+        """Name a branch."""
+        desk = self._desk(session)
+        desk.debugger.tree.rename(number, name)
+        return self._view(desk, known)
+
+    def drop(self, session: int, known: int, number: int) -> dict[str, Any]:
+        """Forget a branch."""
+        desk = self._desk(session)
+        desk.debugger.tree.remove(number)
+        return self._view(desk, known)
+
+    def compare(self, session: int, one: int, other: int) -> dict[str, Any]:
+        """What two branches have alone, token by token, after what they have in common."""
+        debugger = self._desk(session).debugger
+        tips = [debugger.tree.branch(number).tip for number in (one, other)]
+        common = tips[0].meets(tips[1]).depth
+        sides = [[_piece(debugger, node) for node in tip.path()] for tip in tips]
+        text = "".join(piece[0] for piece in sides[0][:common])
+        return {"common": common, "text": text, "sides": [side[common:] for side in sides]}
+
+    # Changing the next token
+
+    def edit(self, session: int, known: int, token: int, logit: float) -> dict[str, Any]:
+        """Set a logit."""
+        desk = self._desk(session)
+        desk.debugger.edit(token, logit)
+        return self._view(desk, known)
+
+    def ban(self, session: int, known: int, token: int) -> dict[str, Any]:
+        """Let it be any but this."""
+        desk = self._desk(session)
+        desk.debugger.ban(token)
+        return self._view(desk, known)
+
+    def force(self, session: int, known: int, token: int) -> dict[str, Any]:
+        """Let it be this."""
+        desk = self._desk(session)
+        desk.debugger.force(token)
+        return self._view(desk, known)
+
+    def clear(self, session: int, known: int, token: int | None) -> dict[str, Any]:
+        """Undo what was done to one token, or to all."""
+        desk = self._desk(session)
+        desk.debugger.clear(token)
+        return self._view(desk, known)
+
+    def look(self, session: int, index: int) -> dict[str, Any]:
+        """How the text's token `index` came about."""
+        desk = self._desk(session)
+        node = _at(desk, index)
+        return _draw(desk.debugger, desk.debugger.look(node, best=ROWS), node.step)
+
+    # Breakpoints
+
+    def stop_at(self, session: int, known: int, kind: str, value: str) -> dict[str, Any]:
+        """Set a breakpoint; its value is JSON. A token may be named by its text."""
+        desk = self._desk(session)
+        wanted = json.loads(value)
+        if kind == "token" and isinstance(wanted, str):
+            wanted = self._token(desk, wanted)
+        desk.debugger.breakpoints.add(kind, wanted)
+        return self._view(desk, known)
+
+    def switch_stop(self, session: int, known: int, number: int, on: int) -> dict[str, Any]:
+        """Switch a breakpoint off, or on again."""
+        desk = self._desk(session)
+        desk.debugger.breakpoints.switch(number, bool(on))
+        return self._view(desk, known)
+
+    def drop_stop(self, session: int, known: int, number: int) -> dict[str, Any]:
+        """Remove a breakpoint."""
+        desk = self._desk(session)
+        desk.debugger.breakpoints.remove(number)
+        return self._view(desk, known)
+
+    # Files
+
+    def save(self, session: int) -> str:
+        """The text as a recorded run: the file's content."""
+        opened = self._engine.opened(session)
+        debugger = self._desk(session).debugger
+        return debugger.record(sha256=self._sha256(opened)).to_json()
+
+    def open(self, session: int, content: str) -> dict[str, Any]:
+        """Begin to replay a recorded run; `replay` does the work."""
+        recording = Recording.from_json(content)
+        opened = self._engine.opened(session)
+        desk = self._desk(session)
+        desk.replay = desk.debugger.replay(recording, sha256=self._sha256(opened))
+        return self._replayed(desk, 0)
+
+    def replay(self, session: int, known: int, milliseconds: float) -> dict[str, Any]:
+        """Replay for about so long."""
+        desk = self._desk(session)
+        if desk.replay is None:
+            raise OptionError("there is no run to replay: open one first")
+        until = time.perf_counter() + milliseconds / 1000
+        while not desk.replay.over and time.perf_counter() < until:
+            desk.debugger.replay_step(desk.replay)
+        return self._replayed(desk, known)
+
+    def _replayed(self, desk: Desk, known: int) -> dict[str, Any]:
+        replay = desk.replay
+        assert replay is not None
+        mismatch = replay.mismatch
+        return {
+            **self._view(desk, known, ready=replay.over),
+            "replay": {
+                "done": replay.done,
+                "total": len(replay.recording.steps),
+                "over": replay.over,
+                "mismatch": mismatch and {"step": mismatch.step, "words": mismatch.words},
+                "params": _settings(desk.debugger),
+            },
+        }
+
+    def _desk(self, session: int, options: str | None = None, known: Sequence[int] = ()) -> Desk:
+        """The session's debugger, standing where the session is."""
+        opened = self._engine.opened(session)
+        desk: Desk | None = opened.extras.get("debug")
+        fresh = desk is None
+        if desk is None:
+            debugger = Debugger(opened.session)
+            desk = opened.extras["debug"] = Desk(debugger, debugger.node)
+        debugger = desk.debugger
+        if opened.written or not debugger.in_step or (fresh and known):
+            if opened.written:
+                debugger.adopt(_step(*one) for one in opened.written)
+            else:
+                _reread(debugger, known)
+            opened.written = []
+            desk.shown, desk.replay = debugger.node, None
+        debugger.sampler = opened.sampler
+        if options is not None:
+            debugger.params, _ = sampling({**opened.defaults, **json.loads(options)})
+        return desk
+
+    def _view(self, desk: Desk, known: int, *, ready: bool = True) -> dict[str, Any]:
+        """What the page shows. `ready`: with the next token's draw, which costs its logits."""
+        debugger, node = desk.debugger, desk.debugger.node
+        of_this_text = desk.shown.root() is debugger.tree.root
+        keep = min(known, desk.shown.meets(node).depth) if of_this_text else 0
+        desk.shown = node
+        over = debugger.ended or debugger.full
+        empty = not len(debugger.session)
+        current = debugger.tree.current
+        return {
+            "keep": keep,
+            "pieces": [_piece(debugger, one) for one in node.path()[keep:]],
+            "ahead": current.tip.depth - node.depth,
+            "context": len(debugger.session),
+            "prompt": _prompt(debugger),
+            "reason": "stop" if debugger.ended else "length" if debugger.full else None,
+            "hit": debugger.hit and debugger.hit.number,
+            "next": _draw(debugger, debugger.peek(best=ROWS), None)
+            if ready and not over and not empty
+            else None,
+            "forced": debugger.forced,
+            "sampler": debugger.sampler is not None,
+            "branches": [
+                [one.number, one.name, one.tip.depth, one.since, one is current]
+                for one in debugger.tree
+            ],
+            "breakpoints": [_breakpoint(debugger, one) for one in debugger.breakpoints.list()],
+        }
+
+    def _sha256(self, opened: Open) -> str | None:
+        for name, model in self._engine.loaded.items():
+            if model is opened.model:
+                return self._engine.digests.get(name)
+        return None
+
+    def _token(self, desk: Desk, text: str) -> int:
+        """The id of a text that is one token."""
+        tokenizer = desk.debugger.session.model.tokenizer
+        ids = tokenizer.encode(text, add_special=False)
+        if len(ids) != 1:
+            raise OptionError(
+                f"{text!r} is {len(ids)} tokens: {', '.join(map(str, ids[:6]))}; "
+                "stop at a text, or name one token"
+            )
+        return ids[0]
+
+
+def _reread(debugger: Debugger, known: Sequence[int]) -> None:
+    """Take up a session that ends with tokens of which the page knows more than we do."""
+    tokens = debugger.session.tokens
+    eog = debugger.session.model.tokenizer.eog_ids
+    tail = tuple(token for token in known if token not in eog)
+    if tail and len(tail) < len(tokens) and tokens[-len(tail) :] == tail:
+        debugger.session.rollback(len(tokens) - len(tail))
+        debugger.adopt()
+        debugger.restore(tail)
+    else:
+        debugger.adopt()
+
+
+def _at(desk: Desk, index: int) -> Node:
+    path = desk.debugger.node.path()
+    if not 0 <= index < len(path):
+        raise OptionError(f"there is no token {index}; the text has {len(path)}")
+    return path[index]
+
+
+def _step(piece: Any, params: Any, custom: bool) -> Step:
+    how = "sampler" if custom else "drawn"
+    return Step(piece.id, piece.logprob, piece.entropy, piece.top, params, how)
+
+
+def _prompt(debugger: Debugger) -> list[Any]:
+    prompt = debugger.tree.prompt
+    tokenizer = debugger.session.model.tokenizer
+    return [len(prompt), tokenizer.decode(prompt, skip_special=True)]
+
+
+def _piece(debugger: Debugger, node: Node) -> list[Any]:
+    """[text, id, logprob, entropy, [[id, text, logprob], ...], note]."""
+    step = node.step
+    assert step is not None
+    top = [[token, _text(debugger, token), logprob] for token, logprob in step.top]
+    note = {"drawn": "", "forced": "forced", "sampler": "your sampler"}[step.how]
+    if step.edits and step.how == "drawn":
+        note = "after edits"
+    return [node.text, step.id, step.logprob, step.entropy, top, note]
+
+
+def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, Any]:
+    """A pipeline; bans are null, because JSON has no infinity."""
+    edits = debugger.edits if step is None else step.edits
+    rows = [
+        [
+            row.id, _text(debugger, row.id), row.fate, row.logit, _finite(row.biased),
+            _finite(row.penalized), row.weight, row.start, row.id in edits,
+        ]
+        for row in drawn.rows
+    ]  # fmt: skip
+    params = debugger.params if step is None else step.params
+    return {
+        "rows": rows,
+        "id": drawn.id if step is None else step.id,
+        "drawn": drawn.id,
+        "uniform": drawn.uniform,
+        "total": drawn.total,
+        "mass": drawn.mass,
+        "kept": drawn.kept,
+        "greedy": params.temperature <= 0,
+        "vocabulary": debugger.session.model.config.n_vocab,
+        "how": ("forced" if debugger.forced is not None else "drawn") if step is None else step.how,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(debugger: Debugger, token: int) -> str:
+    return debugger.session.model.tokenizer.token_bytes(token).decode("utf-8", "replace")
+
+
+def _settings(debugger: Debugger) -> dict[str, Any]:
+    """The settings by which the replayed text is written, for the form that shows them."""
+    params = debugger.params
+    names: Sequence[str] = (
+        "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
+    )  # fmt: skip
+    return {name: getattr(params, name) for name in names}
+
+
+def _breakpoint(debugger: Debugger, one: Breakpoint) -> list[Any]:
+    """[number, kind, value, on, the token's text]."""
+    text = _text(debugger, one.value) if one.kind == "token" and isinstance(one.value, int) else ""
+    return [one.number, one.kind, one.value, one.on, text]

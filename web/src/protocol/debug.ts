@@ -1,0 +1,132 @@
+/** What the worker answers to the Step panel. */
+
+import type { FinishReason } from "../protocol";
+
+/** A token: like PieceRow, and a word about how it came, "" for a plain draw. */
+export type DebugPiece = readonly [
+  text: string,
+  id: number,
+  logprob: number,
+  entropy: number,
+  top: readonly (readonly [id: number, text: string, logprob: number])[],
+  note: string,
+];
+
+/** What became of a candidate: kept, or the stage that dropped it. */
+export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight";
+
+/** A candidate, stage by stage; null is minus infinity. */
+export type DrawRow = readonly [
+  id: number,
+  text: string,
+  fate: Fate,
+  logit: number,
+  biased: number | null,
+  penalized: number | null,
+  /** After temperature: relative to the best. */
+  weight: number,
+  /** Where its part of the draw begins. */
+  start: number,
+  edited: boolean,
+];
+
+/** How a token comes, or came, about. */
+export interface Draw {
+  readonly rows: readonly DrawRow[];
+  /** The token that is taken, and the one that was drawn: not the same where one is forced. */
+  readonly id: number;
+  readonly drawn: number;
+  /** The random number, and the kept candidates' weights: the draw fell at uniform × total. */
+  readonly uniform: number;
+  readonly total: number;
+  /** All candidates' weights. */
+  readonly mass: number;
+  readonly kept: number;
+  readonly greedy: boolean;
+  readonly vocabulary: number;
+  readonly how: "drawn" | "forced" | "sampler";
+}
+
+export type BranchRow = readonly [
+  number: number, name: string, length: number, since: number, current: boolean,
+];
+
+export type StopKind = "token" | "text" | "entropy" | "probability" | "position";
+
+/** A breakpoint; `text` is the token's. */
+export type StopRow = readonly [
+  number: number, kind: StopKind, value: number | string, on: boolean, text: string,
+];
+
+/** Where the debugger stands. */
+export interface DebugView {
+  /** So many of the page's tokens stay, and these come after them. */
+  readonly keep: number;
+  readonly pieces: readonly DebugPiece[];
+  /** Tokens of the branch that were taken back and can be gone over again. */
+  readonly ahead: number;
+  readonly context: number;
+  readonly prompt: readonly [tokens: number, text: string];
+  readonly reason: FinishReason | null;
+  /** The breakpoint that the last run stopped at. */
+  readonly hit: number | null;
+  /** How the next token comes about; null while it runs, and where there is none. */
+  readonly next: Draw | null;
+  readonly forced: number | null;
+  readonly sampler: boolean;
+  readonly branches: readonly BranchRow[];
+  readonly breakpoints: readonly StopRow[];
+}
+
+/** Why a run is over. */
+export type RunEnd = "breakpoint" | "end" | "context" | "limit";
+
+export interface RunView extends DebugView {
+  readonly over: RunEnd | null;
+}
+
+export interface ReplayView extends DebugView {
+  readonly replay: {
+    readonly done: number;
+    readonly total: number;
+    readonly over: boolean;
+    readonly mismatch: { readonly step: number; readonly words: string } | null;
+    readonly params: Readonly<Record<string, number>>;
+  };
+}
+
+export interface Comparison {
+  /** Tokens that both have, and their text. */
+  readonly common: number;
+  readonly text: string;
+  readonly sides: readonly [readonly DebugPiece[], readonly DebugPiece[]];
+}
+
+/** `known` is how many tokens the page has; options are sampling options as JSON. */
+export interface DebugEngine {
+  /** Here `known` is the page's ids as JSON. */
+  debugView(session: number, known: string): DebugView;
+  debugBegin(session: number, prompt: string, options: string): DebugView;
+  debugSettings(session: number, known: number, options: string): DebugView;
+  debugStep(session: number, known: number, options: string): DebugView;
+  debugBack(session: number, known: number): DebugView;
+  debugStart(session: number, known: number, options: string): DebugView;
+  debugRun(session: number, known: number, milliseconds: number): RunView;
+  debugGo(session: number, known: number, depth: number): DebugView;
+  debugBranch(session: number, known: number, index: number, token: number): DebugView;
+  debugSwitch(session: number, known: number, branch: number): DebugView;
+  debugRename(session: number, known: number, branch: number, name: string): DebugView;
+  debugDrop(session: number, known: number, branch: number): DebugView;
+  debugCompare(session: number, one: number, other: number): Comparison;
+  debugEdit(session: number, known: number, token: number, logit: number): DebugView;
+  debugBan(session: number, known: number, token: number): DebugView;
+  debugForce(session: number, known: number, token: number): DebugView;
+  debugClear(session: number, known: number, token: number | null): DebugView;
+  debugLook(session: number, index: number): Draw;
+  debugStopAt(session: number, known: number, kind: StopKind, value: string): DebugView;
+  debugSwitchStop(session: number, known: number, stop: number, on: boolean): DebugView;
+  debugDropStop(session: number, known: number, stop: number): DebugView;
+  debugSave(session: number): string;
+  debugOpen(session: number, content: string): ReplayView;
+  debugReplay(session: number, known: number, milliseconds: number): ReplayView;
+}
