@@ -17,7 +17,7 @@ const TOP = 10;
 /** Milliseconds of reading between two answers: the page shows how far it is, and can cancel. */
 const STEP_MS = 40;
 /** Tokens that are shown at a time. */
-const PAGE = 2000;
+const PAGE = 600;
 /** Lines in the list; of more, those that surprised most. */
 const MOST_LINES = 200;
 /** Of fewer there is nothing to compare. */
