@@ -60,7 +60,10 @@ def shared() -> Path:
 def site() -> Path:
     """The built site; nothing is built when it is up to date."""
     command = [sys.executable, "-m", "tools.build_site", "--quick"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    mirror = SHARED / "pyodide"
+    given = {"THIMBLE_PYODIDE_MIRROR": str(mirror)} if mirror.is_dir() else {}
+    env = {**given, **os.environ}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ROOT / "build" / "site"
 
