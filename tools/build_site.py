@@ -72,7 +72,13 @@ def build_site(
 
 
 def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
-    sources = [WEB / "build.mjs", WEB / "package-lock.json", WEB / "tsconfig.json", wheel]
+    sources = [
+        WEB / "build.mjs",
+        WEB / "style-text.mjs",
+        WEB / "package-lock.json",
+        WEB / "tsconfig.json",
+        wheel,
+    ]
     sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
     sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels", offline.TEMPLATES)
     sources += list((ROOT / "pyodide_pkg").glob("*.py"))
@@ -141,11 +147,11 @@ def _static(site: Path) -> dict[str, str]:
 def _kernels(site: Path) -> dict[str, str]:
     """The kernels for threads; those for one thread are in the wheel."""
     with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
-        target = build_kernels.target("wasm-threads")
-        [path] = build_kernels.build(target, Path(scratch))
-        name = f"assets/{path.stem}.{digest_file(path)[:8]}{path.suffix}"
-        shutil.copyfile(path, site / name)
-        return {path.name: name}
+        made = {}
+        for path in build_kernels.build(build_kernels.target("wasm-threads"), Path(scratch)):
+            made[path.name] = f"assets/{path.stem}.{digest_file(path)[:8]}{path.suffix}"
+            shutil.copyfile(path, site / made[path.name])
+        return made
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

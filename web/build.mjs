@@ -4,10 +4,10 @@
 // names to OUT/, and on standard output a JSON object: source name → file, relative to OUT.
 
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
+import { styleText } from "./style-text.mjs";
 
 const web = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2]);
@@ -38,17 +38,6 @@ const common = {
   loader: { ".py": "text" },
   logLevel: "warning",
   charset: "utf8",
-};
-
-/** A style that a module imports is a minified text, for elements that bring their own. */
-const styleText = {
-  name: "style text",
-  setup(build) {
-    build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
-      const { code } = await esbuild.transform(await readFile(path), { loader: "css", minify: true });
-      return { contents: code.trim(), loader: "text" };
-    });
-  },
 };
 
 /** Source name → file below `out`, for the entries of one run of esbuild. */

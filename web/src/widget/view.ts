@@ -6,7 +6,7 @@ import { megabytes, plural } from "../ui/format";
 import type { Options } from "./attributes";
 import type { State } from "./element";
 import type { ErrorDetail, FinishDetail, ProgressDetail } from "./events";
-import { SITE } from "./opener";
+import { site } from "./place";
 
 export interface View {
   readonly state: State;
@@ -135,5 +135,5 @@ function link({ prompt, model, options, result }: View): string {
     if (value !== null) values.set(name.replace("-", "_"), String(value));
   }
   if (result) values.set("seed", String(result.seed));
-  return new URL(`#${values.toString()}`, SITE).href;
+  return new URL(`#${values.toString()}`, site()).href;
 }

@@ -1,0 +1,115 @@
+"""Packs the API and the widget for npm, with their types, for people who bundle.
+
+    python -m tools.npm_package [FOLDER]
+
+What it packs is made by `web/npm/build.mjs` and TypeScript's compiler; it writes FOLDER/package, as
+npm would publish it, and FOLDER/thimble-lm-VERSION.tgz (`build/npm-package`). Nothing is published.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import build_archive
+import build_bytecode
+from tools.fingerprint import BUILD, ROOT
+from tools.lint_web import TSC
+
+WEB = ROOT / "web"
+FOLDER = BUILD / "npm-package"
+
+ENTRIES = {
+    ".": {"types": "./types/thimble.d.ts", "default": "./index.js"},
+    "./widget": {"types": "./types/widget.d.ts", "default": "./widget.js"},
+}
+
+
+class PackageError(RuntimeError):
+    """A step failed; the message holds what it said."""
+
+
+def pack(folder: Path = FOLDER) -> Path:
+    """Write the package and its archive into `folder`; returns the archive."""
+    package = folder / "package"
+    shutil.rmtree(package, ignore_errors=True)
+    package.mkdir(parents=True)
+    used: list[str] = json.loads(_node(WEB / "npm" / "build.mjs", package))
+    project = WEB / "npm" / "tsconfig.json"
+    _node(TSC, "--project", project, "--outDir", package / "types")
+    for path in (package / "types").rglob("*.d.ts"):
+        path.write_text(_with_suffixes(path.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.copyfile(WEB / "npm" / "README.md", package / "README.md")
+    shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
+    text = json.dumps(_description(used), indent=2)
+    (package / "package.json").write_text(text + "\n", encoding="utf-8")
+    return _archive(package, folder)
+
+
+def _description(used: list[str]) -> dict[str, Any]:
+    project = build_archive.project()
+    pinned = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    return {
+        "name": project["name"],
+        "version": project["version"],
+        "description": project["description"],
+        "license": project["license"],
+        "type": "module",
+        "exports": ENTRIES,
+        "types": "./types/thimble.d.ts",
+        "files": ["*.js", "types"],
+        # Importing the widget defines the element.
+        "sideEffects": ["./widget.js"],
+        "dependencies": {name: f"^{pinned[name]}" for name in used},
+    }
+
+
+def _with_suffixes(types: str) -> str:
+    """Relative imports with `.js`: resolution as Node has it wants them, and all others do too."""
+    return re.sub(
+        r"""((?:from|import\()\s*["'])(\.\.?/[^"']*?)(?:\.js)?(["'])""", r"\1\2.js\3", types
+    )
+
+
+def _archive(package: Path, folder: Path) -> Path:
+    node = Path(build_bytecode.find_node() or "node").resolve()
+    beside = node.with_name("npm")
+    npm = str(beside) if beside.exists() else shutil.which("npm") or "npm"
+    environment = {"npm_config_cache": str(BUILD / "npm"), **os.environ}
+    command = [npm, "pack", "--json", "--loglevel=error", "--pack-destination", str(folder)]
+    ran = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True)
+    if ran.returncode:
+        raise PackageError(f"npm pack failed:\n{ran.stdout}{ran.stderr}")
+    name: str = json.loads(ran.stdout)[0]["filename"]
+    return folder / name
+
+
+def _node(*command: str | Path) -> str:
+    node = build_bytecode.find_node()
+    if node is None:
+        raise PackageError("Node was not found: run `make setup`")
+    words = [node, *map(str, command)]
+    ran = subprocess.run(words, cwd=WEB, capture_output=True, text=True)
+    if ran.returncode:
+        raise PackageError(f"this failed: {' '.join(words)}\n{ran.stdout}{ran.stderr}")
+    return ran.stdout
+
+
+def main() -> int:
+    try:
+        made = pack(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else FOLDER)
+    except PackageError as error:
+        print(f"npm package: {error}", file=sys.stderr)
+        return 1
+    print(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
