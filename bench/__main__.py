@@ -17,13 +17,13 @@ from typing import Any
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chart, machine, measure, micro, models, profile, report, site
+from bench import chart, machine, measure, micro, models, profile, report, shading, site
 from bench.browser import Server, launched
 from bench.results import Results
 from tools.fingerprint import ROOT
 
 DOCS = ROOT / "docs" / "bench"
-PARTS = ("decode", "prompt", "start", "memory", "native", "micro", "profile")
+PARTS = ("decode", "prompt", "start", "memory", "native", "micro", "profile", "shading")
 QUICK_TOKENS = 48
 
 
@@ -160,6 +160,10 @@ def _measure(
             missing = micro.measure_micro(results, browser, server, options.runs)
             if missing:
                 results.about["micro_missing"] = missing
+        if asked("shading"):
+            model = measure.start_model(build)
+            if model.get("default"):
+                shading.measure_shading(results, browser, server, model, options.runs)
         if asked("profile"):
             for shape, encoding in _pairs(options):
                 measure.tell(f"profile, {shape.name} {encoding.name}")

@@ -171,6 +171,25 @@ def profile_table(results: Results) -> Table:
     return table
 
 
+SAID = {
+    "text": "bare text",
+    "probabilities": "each token's probability",
+    "alternatives": "and its 10 best alternatives",
+    "shaded": "and the page shades them",
+}
+
+
+def shading_table(results: Results) -> Table:
+    """What it costs to know and to show how expected each token was."""
+    table: Table = [("model", "what comes with a token", "tokens/s", "of bare text's time")]
+    bare = {one.model: one.decode for one in results.shading if one.way == "text"}
+    for one in results.shading:
+        decode, first = one.decode, bare.get(one.model)
+        more = f"{100 * (first.median / decode.median - 1):+.1f}%" if decode and first else "–"
+        table.append((f"{one.model}, {one.tokens} tokens", SAID[one.way], spread(decode), more))
+    return table
+
+
 LARGEST = 8
 
 
@@ -208,6 +227,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("The machine's limits", limit_table(results)),
         ("Decoding beside reading the file", ceiling_table(results)),
         ("Kernels", micro_table(results)),
+        ("Probabilities while decoding", shading_table(results)),
         ("Thimble's worker while decoding", profile_table(results)),
         ("Its largest functions", function_table(results)),
     ):

@@ -125,6 +125,22 @@ class Profile:
 
 
 @dataclass(slots=True)
+class Shading:
+    """One text, written with so much said about each token."""
+
+    model: str
+    tokens: int
+    way: str
+    milliseconds: list[float] = field(default_factory=list)
+    """From the first token to the last."""
+
+    @property
+    def decode(self) -> Spread | None:
+        """Tokens a second, after the first."""
+        return Spread.of([1000 * (self.tokens - 1) / ms for ms in self.milliseconds])
+
+
+@dataclass(slots=True)
 class Results:
     """Everything of one run."""
 
@@ -136,6 +152,7 @@ class Results:
     limits: list[Limit] = field(default_factory=list)
     micro: list[Micro] = field(default_factory=list)
     profiles: list[Profile] = field(default_factory=list)
+    shading: list[Shading] = field(default_factory=list)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def rate(self, model: str, encoding: str, runner: str, threads: int = 1) -> Rate | None:
@@ -187,6 +204,7 @@ class Results:
             limits=[Limit(**one) for one in data["limits"]],
             micro=[Micro(**one) for one in data["micro"]],
             profiles=[Profile(**one) for one in data["profiles"]],
+            shading=[Shading(**one) for one in data.get("shading", ())],
             models=data["models"],
         )
 

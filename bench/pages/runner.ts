@@ -2,6 +2,7 @@
 
 import { readBytes } from "./probe";
 import { products } from "./products";
+import { shading } from "./shading";
 import { ThimbleRunner } from "./thimble";
 import type { ModelSpec, Prompt, Runner, Sample } from "./types";
 
@@ -41,6 +42,7 @@ class Bench {
 
   readBytes = readBytes;
   products = products;
+  shading = shading;
 }
 
 declare global {
