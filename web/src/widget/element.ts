@@ -1,7 +1,7 @@
 /** `<thimble-lm>`: its attributes, methods and events, and when it begins. */
 
 import { LitElement } from "lit";
-import type { PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
+import type { PropertyDeclaration, PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
 import { abortable } from "../api/abort";
 import type { Chunk, ModelInfo, Thimble } from "../thimble";
 import { number, oneOf, optionsOf } from "./attributes";
@@ -17,19 +17,22 @@ export type State = "idle" | "loading" | "ready" | "writing" | "stopped" | "fini
 /** A text that grows. */
 type Result = { -readonly [Name in keyof FinishDetail]: FinishDetail[Name] };
 
+/** Reflected; without its attribute a property has the value that the constructor gives it. */
+const PLAIN: PropertyDeclaration = { reflect: true, useDefault: true };
+
 export class ThimbleLm extends LitElement {
   static override styles = styles;
   static override properties: PropertyDeclarations = {
-    model: { reflect: true },
-    defaultPrompt: { attribute: "prompt", reflect: true },
-    loading: { reflect: true, useDefault: true, converter: oneOf("lazy", "eager") },
-    reveal: { reflect: true, useDefault: true, converter: oneOf("auto", "manual") },
-    poster: { reflect: true },
-    readOnly: { attribute: "readonly", type: Boolean, reflect: true },
-    maxTokens: { attribute: "max-tokens", reflect: true, converter: number },
-    temperature: { reflect: true, converter: number },
-    topP: { attribute: "top-p", reflect: true, converter: number },
-    seed: { reflect: true, converter: number },
+    model: PLAIN,
+    defaultPrompt: { ...PLAIN, attribute: "prompt" },
+    loading: { ...PLAIN, converter: oneOf("lazy", "eager") },
+    reveal: { ...PLAIN, converter: oneOf("auto", "manual") },
+    poster: PLAIN,
+    readOnly: { ...PLAIN, attribute: "readonly", type: Boolean },
+    maxTokens: { ...PLAIN, attribute: "max-tokens", converter: number },
+    temperature: { ...PLAIN, converter: number },
+    topP: { ...PLAIN, attribute: "top-p", converter: number },
+    seed: { ...PLAIN, converter: number },
   };
 
   /** A name out of the site's models; its default one without it. */
