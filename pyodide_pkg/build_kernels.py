@@ -6,6 +6,7 @@ SDK is needed and any machine can build for any other. Knows nothing of wheels.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -42,6 +43,9 @@ COMMON_FLAGS = (
 # What a side module may take from Pyodide's main module. Any other undefined name is a mistake,
 # and is reported when linking instead of when a visitor calls it.
 WASM_IMPORTS = ("calloc", "free", "malloc", "memcpy", "memmove", "memset", "realloc")
+
+# What a training's bits depend on.
+TRAINING = ("train*.[ch]", "numeric.h", "simd.h", "quantize.c")
 
 EXPORT = re.compile(r"^TK_EXPORT\s[^;{(]*?\b(tk_\w+)\s*\(", re.MULTILINE)
 
@@ -89,9 +93,16 @@ ANY = "py3-none"
 
 X86 = (Variant("base", ("-mcpu=x86_64_v2",)),)
 ARM = (Variant("base", ("-mcpu=generic",)),)
-WASM = (Variant("base", ("-mcpu=generic+simd128+bulk_memory",)),)
+# Relaxed SIMD is used where its result is exact, so both variants give the same bits.
+SIMD = "-mcpu=generic+simd128+bulk_memory"
+WASM = (
+    Variant("base", (SIMD,)),
+    Variant("relaxed", (f"{SIMD}+relaxed_simd",), "_kernels_relaxed"),
+)
+SHARED = f"{SIMD}+atomics+mutable_globals"
 THREADS = (
-    Variant("threads", ("-mcpu=generic+simd128+bulk_memory+atomics+mutable_globals",), "kernels"),
+    Variant("base", (SHARED,), "kernels"),
+    Variant("relaxed", (f"{SHARED}+relaxed_simd",), "kernels_relaxed"),
 )
 MOST_SHARED = 1 << 31
 """Bytes that a shared memory may grow to; `web/src/worker/pool.ts` asks for as many."""
@@ -157,6 +168,15 @@ def exports() -> list[str]:
     return sorted(names)
 
 
+def training_sha256() -> str:
+    """The hash of the sources that decide a training's bits; receipts name it."""
+    digest = hashlib.sha256()
+    for name in TRAINING:
+        for path in sorted(SOURCES.glob(name)):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def build(wanted: Target, folder: Path, *, optimize: str = "-O3") -> list[Path]:
     """Compile every variant for a target into `folder`; returns the libraries."""
     if not source_files():
@@ -180,6 +200,7 @@ def build(wanted: Target, folder: Path, *, optimize: str = "-O3") -> list[Path]:
 
 def _compile(wanted: Target, variant: Variant, scratch: Path, optimize: str) -> list[Path]:
     flags = [optimize if flag == "-O3" else flag for flag in COMMON_FLAGS]
+    flags.append(f'-DTK_TRAINING="{training_sha256()}"')
     if wanted.shared_memory:
         flags.remove("-fPIC")
 

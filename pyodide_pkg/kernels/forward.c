@@ -72,9 +72,9 @@ static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 TK_EXPORT tk_int tk_session_free(tk_int session) {
     tk_session *s = (tk_session *)session;
     if (!s) return 0;
-    void *parts[] = {s->keys, s->values, s->scores, s->x,         s->normed,
-                     s->q,    s->k,      s->v,      s->mixed,     s->gate,
-                     s->up,   s->rope,   s->act_q,  s->act_scale, s->act_sum};
+    void *parts[] = {s->keys,  s->values,     s->scores,    s->x,      s->normed, s->q,
+                     s->k,     s->v,          s->mixed,     s->gate,   s->up,     s->rope,
+                     s->act_q, s->act_narrow, s->act_scale, s->act_sum};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) tk_delete(parts[i]);
     tk_delete(s);
     return 0;
@@ -102,6 +102,7 @@ TK_EXPORT tk_int tk_session_new(tk_int model, tk_int capacity) {
              (s->gate = tk_new(TK_BATCH * hidden * f)) && (s->up = tk_new(TK_BATCH * hidden * f)) &&
              (s->rope = tk_new(TK_BATCH * (size_t)(m->rope_dim + 2) * f)) &&
              (s->act_q = tk_new(TK_BATCH * widest * sizeof(int16_t))) &&
+             (s->act_narrow = tk_new(TK_BATCH * widest)) &&
              (s->act_scale = tk_new(TK_BATCH * (widest / TK_QK + 1) * f)) &&
              (s->act_sum = tk_new(TK_BATCH * (widest / TK_QK + 1) * sizeof(int32_t)));
     if (ok) return (tk_int)s;
@@ -116,7 +117,7 @@ TK_EXPORT tk_int tk_session_rollback(tk_int session, tk_int n) {
 }
 
 static tk_act activations(tk_session *s, const float *f, int32_t tokens, int32_t cols) {
-    tk_act a = {f, s->act_q, s->act_scale, s->act_sum, tokens, cols, 0};
+    tk_act a = {f, s->act_q, s->act_narrow, s->act_scale, s->act_sum, tokens, cols, 0};
     return a;
 }
 

@@ -9,7 +9,7 @@ enum { SCALES = 4 * sizeof(float) };
 enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
 
 /* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
-static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *sum) {
+static void quantize_block(const float *x, int16_t *q, int8_t *narrow, float *scale, int32_t *sum) {
     v4i top = splat4i(0);
     for (int i = 0; i < TK_QK; i += 4) {
         v4i bits = (v4i)load4(x + i) & 0x7fffffff; /* ordered like the magnitudes, NaN on top */
@@ -29,6 +29,7 @@ static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *su
         v4i n = (v4i)(load4(x + i) * splat4(inverse) + magic) - (v4i)magic;
         total += n;
         for (int j = 0; j < 4; j++) q[i + j] = (int16_t)n[j];
+        for (int j = 0; j < 4; j++) narrow[i + j] = (int8_t)n[(j & 1) << 1 | j >> 1];
     }
     *scale = d;
     *sum = (total[0] + total[1]) + (total[2] + total[3]);
@@ -37,7 +38,8 @@ static void quantize_block(const float *x, int16_t *q, float *scale, int32_t *su
 static void act_quantize(tk_act *a) {
     size_t blocks = (size_t)a->tokens * (size_t)(a->cols / TK_QK);
     for (size_t b = 0; b < blocks; b++)
-        quantize_block(a->f + b * TK_QK, a->q + b * TK_QK, a->scale + b, a->sum + b);
+        quantize_block(a->f + b * TK_QK, a->q + b * TK_QK, a->narrow + b * TK_QK, a->scale + b,
+                       a->sum + b);
     a->quantized = 1;
 }
 
@@ -71,36 +73,57 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
 }
 
-TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const int16_t *x,
-                       const float *xs, const int32_t *sums, int32_t blocks, const int NQ,
-                       const int NT) {
+/* Adds to dot the products of a block's vector v, eight columns of four rows a quad. */
+TK_INLINE void dot_q4(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int v, const int NQ,
+                      const int NT) {
+    size_t row = (size_t)a->cols, at = x + 8 * (size_t)v;
+#if TK_FOURS
+    v16uc low[4], high[4];
+    for (int q = 0; q < NQ; q++) {
+        v8u words = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+        low[q] = (v16uc)words & 15;
+        high[q] = (v16uc)(words >> 4) & 15;
+    }
+    for (int t = 0; t < NT; t++) {
+        v4i first = splat_four(a->narrow + at + (size_t)t * row),
+            second = splat_four(a->narrow + at + (size_t)t * row + 4);
+        for (int q = 0; q < NQ; q++) {
+            v4i sum = dot_fours(dot[q * NT + t], low[q], first);
+            dot[q * NT + t] = dot_fours(sum, high[q], second);
+        }
+    }
+#else
+    v8u words[4];
+    for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+    for (int n = 0; n < 4; n++) {
+        const int shift = (n & 1) * 8 + (n >> 1) * 4;
+        v8s rows[4];
+        for (int q = 0; q < NQ; q++)
+            rows[q] = (v8s)(shift < 12 ? words[q] >> shift & 15 : words[q] >> 12);
+        for (int t = 0; t < NT; t++) {
+            v8s pair = splat_pair(a->q + at + (size_t)t * row + 2 * (size_t)n);
+            for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
+        }
+    }
+#endif
+}
+
+TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act *a, int32_t token,
+                       const int NQ, const int NT) {
+    size_t blocks = (size_t)(a->cols / TK_QK), first = (size_t)token * blocks;
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
-    for (int32_t b = 0; b < blocks; b++, w += 4 * Q4_BLOCK) {
+    for (size_t b = first; b < first + blocks; b++, w += 4 * Q4_BLOCK) {
         v4i dot[16];
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++)
-                dot[q * NT + t] = splat4i(-8 * sums[(size_t)t * (size_t)blocks + (size_t)b]);
+                dot[q * NT + t] = splat4i(-8 * a->sum[(size_t)t * blocks + b]);
 #pragma clang loop unroll(disable)
-        for (int v = 0; v < 4; v++) {
-            v8u words[8];
-            for (int q = 0; q < NQ; q++)
-                words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
-            for (int n = 0; n < 4; n++) {
-                v8s rows[8];
-                for (int q = 0; q < NQ; q++)
-                    rows[q] = (v8s)(n < 3 ? words[q] >> (4 * n) & 15 : words[q] >> 12);
-                for (int t = 0; t < NT; t++) {
-                    v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK +
-                                          8 * v + 2 * n);
-                    for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
-                }
-            }
-        }
+        for (int v = 0; v < 4; v++) dot_q4(dot, w, a, b * TK_QK, v, NQ, NT);
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
                 v4f scale = load4((const float *)(w + q * Q4_BLOCK)) *
-                            splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
+                            splat4(a->scale[(size_t)t * blocks + b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
     }
@@ -145,10 +168,7 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, 
     case TK_Q8_0:
         tile_q8(out, ystride, data, a->q + at, a->scale + block_at, blocks, NQ, NT);
         break;
-    case TK_Q4_0:
-        tile_q4(out, ystride, data, a->q + at, a->scale + block_at, a->sum + block_at, blocks, NQ,
-                NT);
-        break;
+    case TK_Q4_0: tile_q4(out, ystride, data, a, token, NQ, NT); break;
     case TK_F32: tile_float(out, ystride, data, a->f + at, w->cols, TK_F32, NQ, NT); break;
     case TK_F16: tile_float(out, ystride, data, a->f + at, w->cols, TK_F16, NQ, NT); break;
     case TK_BF16: tile_float(out, ystride, data, a->f + at, w->cols, TK_BF16, NQ, NT); break;
@@ -223,14 +243,16 @@ TK_EXPORT tk_int tk_product(tk_int tensor, tk_int x, tk_int tokens, tk_int y) {
     size_t n = (size_t)tokens * (size_t)w->cols, blocks = n / TK_QK + 1;
     tk_act a = {(const float *)x,
                 tk_new(n * sizeof(int16_t)),
+                tk_new(n),
                 tk_new(blocks * sizeof(float)),
                 tk_new(blocks * sizeof(int32_t)),
                 (int32_t)tokens,
                 w->cols,
                 0};
-    int ok = a.q && a.scale && a.sum;
+    int ok = a.q && a.narrow && a.scale && a.sum;
     if (ok) tk_matmul((float *)y, w, &a);
     tk_delete(a.q);
+    tk_delete(a.narrow);
     tk_delete(a.scale);
     tk_delete(a.sum);
     return ok ? 0 : -1;

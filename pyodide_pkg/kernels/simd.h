@@ -5,6 +5,8 @@
 #include "thimble.h"
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
+#elif defined(__SSSE3__)
+#include <tmmintrin.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
 #elif defined(__ARM_NEON)
@@ -40,6 +42,13 @@ TK_INLINE v8s splat_pair(const int16_t *p) {
     return (v8s)splat4i(pair);
 }
 
+/* Four bytes, in all four lanes. */
+TK_INLINE v4i splat_four(const int8_t *p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    return splat4i(four);
+}
+
 /* Eight signed bytes, widened. */
 TK_INLINE v8s widen8(const int8_t *p) { return __builtin_convertvector(*(const v8c_any *)p, v8s); }
 
@@ -59,6 +68,30 @@ TK_INLINE v4i dot_pairs(v8s a, v8s b) {
     return r;
 #endif
 }
+
+/* Whether there is an instruction for dot_fours. */
+#if defined(__wasm_relaxed_simd__) || defined(__SSSE3__) || defined(__ARM_FEATURE_DOTPROD)
+#define TK_FOURS 1
+#else
+#define TK_FOURS 0
+#endif
+
+#if TK_FOURS
+typedef uint8_t v16uc __attribute__((vector_size(16)));
+
+/* sum plus, in lane i, the products of bytes 4i to 4i+3; small is below 16, which keeps every
+ * machine's instruction exact: no pair of products overflows 16 bits, and bit 7 is never set. */
+TK_INLINE v4i dot_fours(v4i sum, v16uc small, v4i bytes) {
+#if defined(__wasm_relaxed_simd__)
+    return (v4i)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)bytes, (v128_t)small, (v128_t)sum);
+#elif defined(__SSSE3__)
+    __m128i pairs = _mm_maddubs_epi16((__m128i)small, (__m128i)bytes);
+    return sum + (v4i)_mm_madd_epi16(pairs, _mm_set1_epi16(1));
+#else
+    return (v4i)vdotq_s32((int32x4_t)sum, (int8x16_t)small, (int8x16_t)bytes);
+#endif
+}
+#endif
 
 /* The one order in which four lanes are added up. */
 TK_INLINE float sum4(v4f v) { return (v[0] + v[1]) + (v[2] + v[3]); }

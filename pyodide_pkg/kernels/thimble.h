@@ -74,6 +74,7 @@ typedef struct {
 typedef struct {
     const float *f; /* [tokens][cols] */
     int16_t *q;     /* [tokens][cols]: rounded to 8 bits, widened to 16 once */
+    int8_t *narrow; /* [tokens][cols]: the same in 8 bits, columns 1 and 2 of each four swapped */
     float *scale;   /* [tokens][cols / TK_QK] */
     int32_t *sum;   /* [tokens][cols / TK_QK]: sum of q in the block */
     int32_t tokens, cols, quantized;
@@ -88,6 +89,7 @@ typedef struct {
     float *scores; /* [TK_MAX_THREADS][capacity] */
     float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;
     int16_t *act_q;
+    int8_t *act_narrow;
     float *act_scale;
     int32_t *act_sum;
 } tk_session;

@@ -14,7 +14,7 @@ from array import array
 from pathlib import Path
 from typing import Protocol
 
-from .errors import MemoryLimitError, ThimbleError
+from .errors import MemoryLimitError, OptionError, ThimbleError
 
 ABI_VERSION = 1
 """Of the kernels that this package can call (`TK_ABI_VERSION`)."""
@@ -135,15 +135,35 @@ SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 """How a shared library is called where it is not `.so`."""
 
 
-def library_path() -> Path:
+VARIANTS = {"base": "_kernels", "relaxed": "_kernels_relaxed"}
+"""Compilations of the kernels that give the same bits: for every machine of a target, and with
+WebAssembly's relaxed SIMD."""
+
+
+def library_path(variant: str = "base") -> Path:
     """Where the kernels' shared library stands: beside this file."""
-    return Path(__file__).with_name("_kernels" + SUFFIXES.get(sys.platform, ".so"))
+    return Path(__file__).with_name(VARIANTS[variant] + SUFFIXES.get(sys.platform, ".so"))
+
+
+_variant = "base"
+
+
+def choose_variant(variant: str) -> None:
+    """Take this compilation of the kernels from now on; OptionError where there is none."""
+    global _variant
+    if variant not in VARIANTS:
+        raise OptionError(f"there are no kernels {variant!r}; there are {', '.join(VARIANTS)}")
+    _variant = variant
+
+
+def default_kernel() -> Kernel:
+    """The kernels that everything uses unless told otherwise."""
+    return _open(_variant)
 
 
 @functools.cache
-def default_kernel() -> Kernel:
-    """The kernels that everything uses unless told otherwise."""
-    path = library_path()
+def _open(variant: str) -> Kernel:
+    path = library_path(variant)
     if not path.exists():
         raise ThimbleError(
             f"there are no kernels at {path}: install the package, or run `make setup`"

@@ -13,6 +13,9 @@ import type { TrainEngine } from "./protocol/train";
 /** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
 export const PROTOCOL = 1;
 
+/** Compilations of the kernels: with relaxed SIMD they are faster, and give the same bits. */
+export type Kernels = "base" | "relaxed";
+
 /** Where Pyodide lies, and how large its files are, unpacked, where the build says so. */
 export interface Boot {
   readonly protocol: number;
@@ -28,6 +31,8 @@ export interface Boot {
   /** The whole of Python's standard library, for imports that the engine does not need. */
   readonly library: string;
   readonly pyodideBytes: number;
+  /** Which of the engine's kernels this browser can run. */
+  readonly kernels: Kernels;
   /** What threads are made of, where the page may have them. */
   readonly threads: Threads | null;
   /** Memory of one number: 2 in it interrupts what a visitor's own code does; null without. */
@@ -54,6 +59,8 @@ export interface Threads {
 export interface ModelSource {
   readonly name: string;
   readonly from: string | Blob;
+  /** Whether it is looked for among the kept models, and kept when it has come. */
+  readonly keep: boolean;
   /** Of the whole file; null if nobody knows. */
   readonly bytes: number | null;
   readonly sha256: string | null;

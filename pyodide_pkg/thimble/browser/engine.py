@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import Model, ModelLoader, Piece, Session
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
 from ..generation import prompt_ids
+from ..kernel import choose_variant
 from ..sampling import SamplingParams
 from .interrupts import interruptible
 from .options import sampling
@@ -86,7 +87,8 @@ class Open:
 class Engine:
     """Everything that the worker may ask for, through `call`."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: str = "base") -> None:
+        choose_variant(kernels)
         self._loads: dict[int, Load] = {}
         self.loaded: dict[str, Model] = {}
         """The models in memory, by name."""

@@ -19,6 +19,7 @@ import type { Build } from "./build";
 import { ThimbleError, revive } from "./errors";
 import { SnapshotKeeper } from "./keeper";
 import type { SnapshotState } from "./keeper";
+import { bestKernels } from "./simd";
 import { directives, hasOrigin, vouch } from "./policy";
 import { hadBefore, remember } from "./visit";
 
@@ -57,7 +58,8 @@ const MOST_THREADS = 8;
 function threadsFor(build: Build): Threads | null {
   const count = Math.min(navigator.hardwareConcurrency, MOST_THREADS);
   if (!globalThis.crossOriginIsolated || count < 2) return null;
-  return { kernels: build.asset("kernels.wasm"), script: build.asset("thread.js"), count };
+  const file = { base: "kernels.wasm", relaxed: "kernels_relaxed.wasm" }[bestKernels()];
+  return { kernels: build.asset(file), script: build.asset("thread.js"), count };
 }
 
 /** Why a worker says nothing at all: its script did not come, or the page forbids it. */
@@ -116,7 +118,7 @@ export class EngineHost {
     const boot: Boot = {
       protocol: PROTOCOL, build: build.interpreter, pyodide, pyodideBytes, engine: build.engine,
       stdlib: build.stdlib, lock: build.lock, library: build.library, threads, firstVisit,
-      interrupt: this.#interrupt,
+      interrupt: this.#interrupt, kernels: bestKernels(),
     };
     this.#keeper = new SnapshotKeeper(boot, () => startWorker(build.asset("worker.js")));
     this.call((engine) => engine.boot(boot)).then(

@@ -57,9 +57,11 @@ export class Python {
 
   private constructor(pyodide: PyodideInterface, boot: Boot) {
     this.#pyodide = pyodide;
-    this.#call = pyodide.runPython(
-      "from thimble.browser import Engine\nEngine().call",
+    const start = pyodide.runPython(
+      "from thimble.browser import Engine\nlambda kernels: Engine(kernels).call",
     ) as unknown as PyCallable;
+    this.#call = start(boot.kernels) as PyCallable;
+    start.destroy();
     this.#interrupt = boot.interrupt && new Int32Array(boot.interrupt);
   }
 
