@@ -4,6 +4,7 @@ whatever computes them."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from array import array
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_loss_and_gradients_are_those_of_pytorch(kv_heads: int) -> None:
     # PyTorch's has rows: one for each segment, which are then as long as the longest.
     nats = 0.0
     starts = batch.starts
-    for first, last in zip(starts, starts[1:], strict=False):
+    for first, last in itertools.pairwise(starts):
         ids, targets = (torch.tensor(x[first:last])[None] for x in (batch.ids, batch.targets))
         targets = torch.where(targets < 0, -100, targets).long()
         if not bool((targets >= 0).any()):
@@ -115,6 +116,7 @@ def test_loss_and_gradients_are_those_of_pytorch(kv_heads: int) -> None:
     assert found == pytest.approx(nats, rel=1e-6)
     ours = by_name(recipe, np.array(network.gradients(), np.float64))
     for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
         expected = parameter.grad.numpy()
         error = np.abs(ours[name] - expected).max() / np.abs(expected).max()
         assert error < 2e-5, (name, error)

@@ -137,6 +137,13 @@ TK_EXPORT tk_int tk_train_free(tk_int train) {
     return 0;
 }
 
+#ifndef TK_TRAINING
+#define TK_TRAINING "not built by build_kernels.py, which knows the hash of the sources here"
+#endif
+
+/* Where the SHA-256 of the sources stands that training was compiled from: 64 characters. */
+TK_EXPORT tk_int tk_train_sources(void) { return (tk_int)TK_TRAINING; }
+
 /* Where something is: 0 weights, 1 and 2 the optimizer's averages, 3 gradients, 4 ids, 5 targets,
  * 6 starts, 7 numbers of TK_IO; 8: how many weights there are; 9: the weights as products read
  * them. */

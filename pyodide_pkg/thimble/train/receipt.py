@@ -1,0 +1,238 @@
+"""A receipt: what a training run was, so that anyone can run it again and compare every bit.
+
+    receipt = trainer.receipt(machine="…", seconds=…)     # a JSON object
+    for check in verify(receipt, text):                    # trains again
+        print(check.step, check.agrees)
+
+A receipt promises what the recipe, the text, the tokenizer and the kernels decide: the loss to its
+last bit, and the weights. Machine and times are told, not promised. A run by PyTorch promises no
+bits, and its receipts say so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..errors import FormatError, OptionError
+from ..kernel import Kernel, default_kernel
+from .recipe import Recipe
+from .vocabulary import vocabulary_sha256
+
+if TYPE_CHECKING:
+    from .corpus import Corpus
+
+FORMAT = 1
+"""`receipt` in every receipt: the meaning of its keys."""
+MOST_ENTRIES = 1_000_000
+_HASH = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def kernels_sha256(kernel: Kernel) -> str:
+    """Return the hash of the sources that the kernels' training was compiled from."""
+    return kernel.read(kernel.call("train_sources"), 64).decode("ascii", "replace")
+
+
+def make(
+    recipe: Recipe,
+    *,
+    corpus: Corpus,
+    kernel: Kernel,
+    curve: list[dict[str, Any]],
+    step: int,
+    weights: str,
+    n_weights: int,
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Return the receipt of a run."""
+    heldout = corpus.heldout_sha256
+    return {
+        "receipt": FORMAT,
+        "promise": "bits",
+        "thimble": __version__,
+        "recipe": recipe.to_dict(),
+        "data": {"sha256": corpus.sha256, "bytes": corpus.n_bytes},
+        "heldout": {"sha256": heldout} if heldout else None,
+        "tokenizer": {
+            "sha256": vocabulary_sha256(corpus.metadata),
+            "tokens": recipe.vocab_size,
+        },
+        "kernels": {"sha256": kernels_sha256(kernel)},
+        "steps": step,
+        "tokens": step * recipe.micro_tokens * recipe.micro_batches,
+        "weights": {"sha256": weights, "count": n_weights},
+        "curve": curve,
+        **facts,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A receipt that was read: the parts that can be checked."""
+
+    recipe: Recipe
+    version: str
+    data: str
+    heldout: str | None
+    tokenizer: str
+    kernels: str
+    steps: int
+    weights: str
+    curve: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, receipt: Any) -> Claim:
+        """Check a receipt's shape. Raises `FormatError` for what is none, or of another format,
+        and `OptionError` for its recipe."""
+        if not isinstance(receipt, dict):
+            raise FormatError(f"a receipt is an object, not a {type(receipt).__name__}")
+        if receipt.get("receipt") != FORMAT:
+            raise FormatError(
+                f"the receipt's format is {receipt.get('receipt')!r:.40}; this version reads "
+                f"{FORMAT}"
+            )
+        if receipt.get("promise") != "bits":
+            raise FormatError(
+                "the receipt promises no bits, as runs by PyTorch do not: there is nothing to "
+                "verify"
+            )
+        recipe, curve = receipt.get("recipe"), receipt.get("curve")
+        if not isinstance(recipe, dict) or not isinstance(curve, list):
+            raise FormatError("a receipt has a recipe, an object, and a curve, a list")
+        made = Recipe.from_dict(recipe)
+        heldout = receipt.get("heldout")
+        steps = receipt.get("steps")
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 < steps <= made.steps:
+            raise FormatError(f"steps is {steps!r:.40}; it must be from 1 to {made.steps:,}")
+        return cls(
+            recipe=made,
+            version=str(receipt.get("thimble")),
+            data=_hash(receipt, "data"),
+            heldout=None if heldout is None else _hash(receipt, "heldout"),
+            tokenizer=_hash(receipt, "tokenizer"),
+            kernels=_hash(receipt, "kernels"),
+            steps=steps,
+            weights=_hash(receipt, "weights"),
+            curve=_curve(curve, steps),
+        )
+
+    def differences(self, kernel: Kernel) -> list[str]:
+        """Return what this engine has that the run's had not, in words: none where all is equal.
+
+        Bits may agree all the same; where they do not, this is why.
+        """
+        found = []
+        if self.version != __version__:
+            found.append(f"thimble is {__version__} here, {self.version:.40} in the receipt")
+        here = kernels_sha256(kernel)
+        if self.kernels != here:
+            found.append(f"the training kernels are {here[:12]} here, {self.kernels[:12]} there")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One place of the run at which it was compared."""
+
+    step: int
+    agrees: bool
+    why: str
+    """What differs there; empty where all agrees."""
+
+
+def verify(
+    receipt: Any,
+    text: str,
+    *,
+    heldout: str | None = None,
+    steps: int | None = None,
+    kernel: Kernel | None = None,
+    threads: int | None = None,
+) -> Iterator[Check]:
+    """Train again, for the first `steps` steps or all, and yield a check at each of the receipt's
+    entries; after one that does not agree there is no more.
+
+    A run's held-out text is not needed: it decides no bit. Raises what `Claim.read` and `Trainer`
+    raise, and `OptionError` where `steps` reaches no entry of the receipt.
+    """
+    from .trainer import Trainer
+
+    claim = Claim.read(receipt)
+    kernel = kernel or default_kernel()
+    last = claim.steps if steps is None else steps
+    if not 1 <= last <= claim.steps:
+        raise OptionError(f"steps is {last}; the receipt has 1 to {claim.steps:,}")
+    entries = {entry["step"]: entry for entry in claim.curve}
+    if min(entries, default=last + 1) > last:
+        raise OptionError(
+            f"steps is {last}; the receipt's first entry is of step {min(entries, default=0)}"
+        )
+    trainer = Trainer(
+        claim.recipe,
+        text,
+        heldout=heldout if claim.heldout is None or heldout else "",
+        kernel=kernel,
+        threads=threads,
+    )
+    try:
+        yield from _compare(claim, trainer, entries, last)
+    finally:
+        trainer.close()
+
+
+def _compare(
+    claim: Claim, trainer: Any, entries: dict[int, dict[str, Any]], last: int
+) -> Iterator[Check]:
+    for name, ours, theirs in (
+        ("text", trainer.corpus.sha256, claim.data),
+        ("tokenizer", vocabulary_sha256(trainer.corpus.metadata), claim.tokenizer),
+    ):
+        if ours != theirs:
+            yield Check(0, False, f"the {name} is {ours[:12]} here, {theirs[:12]} in the receipt")
+            return
+    for step in range(1, last + 1):
+        trainer.step()
+        entry = entries.get(step)
+        if entry is None:
+            continue
+        found = trainer.curve[-1]
+        why = [
+            f"{name} is {found.get(name)} here, {entry[name]} in the receipt"
+            for name in ("loss", "grad_norm", "lr", "weights")
+            if name in entry and entry[name] != found.get(name)
+        ]
+        if step == claim.steps and trainer.weights_sha256() != claim.weights:
+            why.append(f"the weights are {trainer.weights_sha256()[:12]}, not {claim.weights[:12]}")
+        yield Check(step, not why, "; ".join(why))
+        if why:
+            return
+
+
+def _hash(receipt: dict[str, Any], part: str) -> str:
+    """Return the hash of a part; raises `FormatError` where it has none."""
+    value = receipt.get(part)
+    found = value.get("sha256") if isinstance(value, dict) else None
+    if not isinstance(found, str) or not _HASH.match(found):
+        raise FormatError(f"the receipt's {part} has the sha256 {found!r:.40}, which is none")
+    return found
+
+
+def _curve(curve: list[Any], steps: int) -> list[dict[str, Any]]:
+    """Check the entries: steps that grow, numbers, hashes."""
+    if len(curve) > MOST_ENTRIES:
+        raise FormatError(f"the receipt's curve has {len(curve):,} entries")
+    last = 0
+    for entry in curve:
+        step = entry.get("step") if isinstance(entry, dict) else None
+        if not isinstance(step, int) or isinstance(step, bool) or not last < step <= steps:
+            raise FormatError(f"the receipt's curve has a step {step!r:.40} after step {last}")
+        for name in ("loss", "grad_norm", "lr"):
+            if not isinstance(entry.get(name), int | float) or isinstance(entry[name], bool):
+                raise FormatError(f"the receipt's step {step} has the {name} {entry.get(name)!r}")
+        if "weights" in entry and not isinstance(entry["weights"], str):
+            raise FormatError(f"the receipt's step {step} has weights {entry['weights']!r:.40}")
+        last = step
+    return curve
