@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+from array import array
 from typing import Any
 
 import pytest
@@ -60,6 +62,21 @@ def write(
     return batches
 
 
+def rows_of(batches: Any) -> list[list[Any]]:
+    """Every token as [text, id, logprob, entropy, [[id, text, logprob], ...]]: unpacked, as the
+    page does it."""
+    texts: dict[str, str] = {}
+    rows = []
+    for batch in batches:
+        texts |= batch["texts"]
+        for *row, _, packed in batch["pieces"]:
+            data = base64.b64decode(packed)
+            half = len(data) // 2
+            best = zip(array("i", data[:half]), array("f", data[half:]), strict=True)
+            rows.append([*row, [[token, texts[str(token)], logprob] for token, logprob in best]])
+    return rows
+
+
 def text_of(batches: Any) -> str:
     return "".join(batch["text"] for batch in batches)
 
@@ -108,13 +125,35 @@ def test_how_long_a_batch_is_changes_nothing(engine: Engine) -> None:
 def test_details_of_every_token(engine: Engine) -> None:
     session = ask(engine, "open", "tiny", "{}")
     batches = write(engine, session, "Once", max_tokens=5, logprobs=True, top_logprobs=3)
-    rows = [row for batch in batches for row in batch["pieces"]]
+    rows = rows_of(batches)
     assert len(rows) == 5
     for text, token, logprob, entropy, top in rows:
         assert isinstance(text, str)
         assert isinstance(token, int)
         assert logprob <= 0 <= entropy
         assert [len(one) for one in top] == [3, 3, 3]
+
+
+def test_the_alternatives_are_the_models_best_and_their_texts_come_once(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    options: dict[str, Any] = {"max_tokens": 12, "seed": 4, "top_logprobs": 5}
+    batches = write(engine, session, "Once", milliseconds=0, logprobs=True, **options)
+    model = engine.loaded["tiny"]
+    pieces = model.session().generate("Once", thimble.SamplingParams(**options))
+    assert [[[token, logprob] for token, _, logprob in row[4]] for row in rows_of(batches)] == [
+        [list(one) for one in piece.top] for piece in pieces
+    ]
+    told = [token for batch in batches for token in batch["texts"]]
+    assert len(told) == len(set(told))
+
+
+def test_every_token_says_when_it_was_there(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    batches = write(engine, session, "Once", max_tokens=9, logprobs=True)
+    times = [row[4] for batch in batches for row in batch["pieces"]]
+    assert len(times) == 9
+    assert times[0] > 0
+    assert times == sorted(times)
 
 
 def test_continue_is_one_longer_run(engine: Engine) -> None:

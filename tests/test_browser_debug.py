@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_browser import ask, fails, load, write
+from tests.test_browser import ask, fails, load, rows_of, write
 from thimble.browser import Engine
 
 PROMPT = "Mia had a little"
@@ -77,7 +77,7 @@ def test_what_was_written_elsewhere_is_there_with_all_that_is_known(page: Page) 
             engine, session, "" if continued else "Sam", logprobs=True, top_logprobs=10,
             max_tokens=5, seed=3, **{"continue": continued},
         )  # fmt: skip
-        fresh = [[*piece, ""] for batch in batches for piece in batch["pieces"]]
+        fresh = [[*piece, ""] for piece in rows_of(batches)]
         page.pieces = (page.pieces if continued else []) + fresh
         before = [piece[1:] for piece in page.pieces]
         view = page("view")
@@ -161,7 +161,10 @@ def test_branches_are_told_and_compared(page: Page) -> None:
     assert page.ids == [*first[:3], other]
     assert page.pieces[3][5] == "forced"
     page.steps(2)
-    assert page.view["branches"] == [[1, "Branch 1", 8, 0, False], [2, "Branch 2", 6, 3, True]]
+    assert page.view["branches"] == [
+        [1, "Branch 1", 8, 0, False, None],
+        [2, "Branch 2", 6, 3, True, 1],
+    ]
     page("rename", 2, "the other way")
     compared = ask(page.engine, "debug.compare", page.session, 1, 2)
     assert compared["common"] == 3

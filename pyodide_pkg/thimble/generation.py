@@ -28,7 +28,7 @@ class Piece(NamedTuple):
     id: int
     logprob: float
     entropy: float
-    top: tuple[tuple[int, float], ...]
+    top: Sequence[tuple[int, float]]
     finish_reason: str | None = None
 
 

@@ -10,9 +10,9 @@ import dataclasses
 import math
 import struct
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from .errors import NumericError, OptionError
 from .kernel import MAX_TOP, Kernel, Scratch
@@ -105,6 +105,53 @@ def _number(name: str, value: object, low: float, high: float) -> None:
         raise OptionError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g}")
 
 
+class Top(Sequence[tuple[int, float]]):
+    """The best tokens and their log-probabilities, the most probable first.
+
+    They stay as the kernel left them until somebody looks: most tokens are never looked at, and
+    taking them apart costs as much as the rest of a small model's token in Python.
+    """
+
+    __slots__ = ("_ids", "_logprobs")
+
+    def __init__(self, ids: bytes = b"", logprobs: bytes = b"") -> None:
+        self._ids = ids
+        self._logprobs = logprobs
+
+    @property
+    def ids(self) -> array[int]:
+        return array("i", self._ids)
+
+    @property
+    def packed(self) -> bytes:
+        """The ids as int32 numbers, then the log-probabilities as float32 ones."""
+        return self._ids + self._logprobs
+
+    def __len__(self) -> int:
+        return len(self._ids) // 4
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        return zip(self.ids, array("f", self._logprobs), strict=True)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[int, float]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[tuple[int, float], ...]: ...
+
+    def __getitem__(self, at: int | slice) -> tuple[int, float] | tuple[tuple[int, float], ...]:
+        return tuple(self)[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (Top, tuple)) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
 class Choice(NamedTuple):
     """One chosen token. `logprob`, `entropy` (nats) and `top` (id, logprob) are of the model's own
     distribution, before anything was done to it."""
@@ -112,7 +159,7 @@ class Choice(NamedTuple):
     id: int
     logprob: float
     entropy: float
-    top: tuple[tuple[int, float], ...]
+    top: Sequence[tuple[int, float]]
 
 
 class Sampler:
@@ -173,9 +220,8 @@ class Sampler:
 def read_choice(kernel: Kernel, address: int) -> Choice:
     """The kernel's `tk_choice` at `address`."""
     token, n_top, logprob, entropy = _CHOICE.unpack(kernel.read(address, _CHOICE.size))
-    top: tuple[tuple[int, float], ...] = ()
-    if n_top:
-        ids = array("i", kernel.read(address + _CHOICE.size, 4 * n_top))
-        at = address + _CHOICE.size + 4 * MAX_TOP
-        top = tuple(zip(ids, array("f", kernel.read(at, 4 * n_top)), strict=True))
-    return Choice(token, logprob, entropy, top)
+    if not n_top:
+        return Choice(token, logprob, entropy, ())
+    ids = kernel.read(address + _CHOICE.size, 4 * n_top)
+    logprobs = kernel.read(address + _CHOICE.size + 4 * MAX_TOP, 4 * n_top)
+    return Choice(token, logprob, entropy, Top(ids, logprobs))

@@ -103,6 +103,20 @@ export type PieceRow = readonly [
   top: readonly (readonly [id: number, text: string, logprob: number])[],
 ];
 
+/**
+ * One token of a generation: text, id, log-probability, entropy, microseconds from the question to
+ * this token, and the alternatives: base64 of their ids, int32, then their log-probabilities,
+ * float32. Few are ever looked at, and so they cost next to nothing.
+ */
+export type PackedRow = readonly [
+  text: string,
+  id: number,
+  logprob: number,
+  entropy: number,
+  microseconds: number,
+  top: string,
+];
+
 export type FinishReason = "stop" | "length";
 
 /** The tokens of about one frame. `text` or `pieces`, as was asked for. */
@@ -112,7 +126,9 @@ export interface Batch {
   readonly context: number;
   readonly finish_reason: FinishReason | null;
   readonly text?: string;
-  readonly pieces?: readonly PieceRow[];
+  readonly pieces?: readonly PackedRow[];
+  /** Texts of the alternatives that this generation has not had before, by id. */
+  readonly texts?: Readonly<Record<number, string>>;
 }
 
 export interface ErrorWords {

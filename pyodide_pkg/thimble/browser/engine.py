@@ -10,6 +10,7 @@ first asked: the method "debug.step" is `step` of the class `Facet` in `debug.py
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import importlib
 import itertools
@@ -25,7 +26,7 @@ from .. import Model, ModelLoader, Piece, Session
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
 from ..generation import prompt_ids
 from ..kernel import choose_variant
-from ..sampling import SamplingParams
+from ..sampling import SamplingParams, Top
 from .interrupts import interruptible
 from .options import sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
@@ -54,9 +55,15 @@ class Run:
     prompt: list[int]
     params: SamplingParams
     detailed: bool
+    began: float
+    """When it was asked for, by `time.perf_counter`."""
     pieces: Iterator[Piece] | None = None
     failure: ThimbleError | None = None
     """What ended it, to be told once the pieces before it have been."""
+    times: list[int] = field(default_factory=list)
+    """Microseconds from the beginning to each token that is not told yet."""
+    told: set[int] = field(default_factory=set)
+    """Alternatives whose texts the page has."""
 
 
 class Written(NamedTuple):
@@ -235,6 +242,7 @@ class Engine:
 
     def start(self, session: int, prompt: str, options: str) -> dict[str, Any]:
         """Begin to generate; `run` does the work."""
+        began = time.perf_counter()
         opened = self.opened(session)
         merged = {**opened.defaults, **json.loads(options)}
         params, detailed = sampling(merged)
@@ -251,7 +259,7 @@ class Engine:
             opened.session.rollback(0)
         if not keep or ids:
             opened.written = []
-        opened.run = Run(ids, params, detailed)
+        opened.run = Run(ids, params, detailed, began)
         return {"prompt_tokens": len(ids), "context": n_kept}
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
@@ -260,9 +268,9 @@ class Engine:
         if opened.run is None:
             raise OptionError(f"session {session} has nothing to run: start it first")
         until = time.perf_counter() + milliseconds / 1000
-        detailed = opened.run.detailed
+        run = opened.run
         try:
-            pieces, reason = self._advance(opened, opened.run, until)
+            pieces, reason = self._advance(opened, run, until)
         except BaseException:
             opened.run = None
             raise
@@ -273,8 +281,10 @@ class Engine:
             "context": len(opened.session),
             "finish_reason": reason,
         }
-        if detailed:
-            batch["pieces"] = [_detail(opened.model, piece) for piece in pieces]
+        if run.detailed:
+            batch["pieces"] = [_row(piece, at) for piece, at in zip(pieces, run.times, strict=True)]
+            batch["texts"] = _texts(opened.model, run.told, pieces)
+            run.times = []
         else:
             batch["text"] = "".join(piece.text for piece in pieces)
         return batch
@@ -294,8 +304,10 @@ class Engine:
         try:
             for piece in run.pieces:
                 pieces.append(piece)
+                now = time.perf_counter()
+                run.times.append(int(1e6 * (now - run.began)))
                 opened.written.append(Written(piece, run.params, opened.sampler is not None))
-                if piece.finish_reason is not None or time.perf_counter() >= until:
+                if piece.finish_reason is not None or now >= until:
                     return pieces, piece.finish_reason
         except ThimbleError as error:
             if not pieces:
@@ -341,10 +353,21 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
     }
 
 
-def _detail(model: Model, piece: Piece) -> list[Any]:
-    """[text, id, logprob, entropy, [[id, text, logprob], ...]]: short, since there are many."""
-    top = [
-        [token, model.tokenizer.token_bytes(token).decode("utf-8", "replace"), logprob]
-        for token, logprob in piece.top
-    ]
-    return [piece.text, piece.id, piece.logprob, piece.entropy, top]
+def _row(piece: Piece, microseconds: int) -> list[Any]:
+    """A `PieceRow` of the protocol; the alternatives packed, because they are many and few look."""
+    top = ""
+    if isinstance(piece.top, Top):
+        top = binascii.b2a_base64(piece.top.packed, newline=False).decode("ascii")
+    return [piece.text, piece.id, piece.logprob, piece.entropy, microseconds, top]
+
+
+def _texts(model: Model, told: set[int], pieces: list[Piece]) -> dict[int, str]:
+    """The texts of the pieces' alternatives that were not told before, by their ids."""
+    fresh: set[int] = set()
+    for piece in pieces:
+        if isinstance(piece.top, Top):
+            fresh.update(piece.top.ids)
+    fresh -= told
+    told |= fresh
+    token_bytes = model.tokenizer.token_bytes
+    return {token: token_bytes(token).decode("utf-8", "replace") for token in fresh}

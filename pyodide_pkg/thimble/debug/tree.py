@@ -6,7 +6,7 @@ branch where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import OptionError
@@ -24,7 +24,7 @@ class Step:
     id: int
     logprob: float
     entropy: float
-    top: tuple[tuple[int, float], ...]
+    top: Sequence[tuple[int, float]]
     params: SamplingParams
     how: str = "drawn"
     """One of HOW."""
@@ -88,6 +88,8 @@ class Branch:
     tip: Node
     since: int = 0
     """Tokens that it had in common with the branch it left."""
+    parent: int | None = None
+    """That branch's number, as long as it is there."""
 
 
 class Tree:
@@ -132,7 +134,8 @@ class Tree:
             self.current.tip = child
         else:
             number = max(self._branches) + 1
-            self.current = Branch(number, f"Branch {number}", child, since=node.depth)
+            left = self.current.number
+            self.current = Branch(number, f"Branch {number}", child, node.depth, left)
             self._branches[number] = self.current
         return child
 
@@ -149,6 +152,9 @@ class Tree:
         if branch is self.current:
             raise OptionError(f"branch {number} is the one that you are on; go to another first")
         del self._branches[number]
+        for one in self:
+            if one.parent == number:
+                one.parent = branch.parent
         node = branch.tip
         while not node.children and node.parent and all(one.tip is not node for one in self):
             node.parent.children.remove(node)

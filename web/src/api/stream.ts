@@ -1,6 +1,6 @@
 /** A generation as a ReadableStream. */
 
-import type { Batch, FinishReason, FromRun, PieceRow } from "../protocol";
+import type { Batch, FinishReason, FromRun, PackedRow } from "../protocol";
 import { abortable } from "./abort";
 import type { EngineHost } from "./engine";
 import { ThimbleError } from "./errors";
@@ -21,20 +21,46 @@ export interface Chunk {
   /** Of the model's distribution at this position, in nats. */
   readonly entropy: number;
   readonly top_logprobs: readonly TopLogprob[];
+  /** Milliseconds from the question until this token was there, by the engine's clock. */
+  readonly milliseconds?: number;
   /** On the last token: "stop" (the text's end, or a stop text) or "length". */
   readonly finish_reason: FinishReason | null;
 }
 
-function toChunk(row: PieceRow, finish_reason: FinishReason | null): Chunk {
-  const [text, id, logprob, entropy, top] = row;
-  const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
-  return { text, id, logprob, entropy, top_logprobs, finish_reason };
+/** Texts of alternatives by their ids: what this generation has been told. */
+type Texts = Map<number, string>;
+
+/** Take the alternatives of a packed row apart. */
+function unpack(top: string, texts: Texts): readonly TopLogprob[] {
+  const bytes = Uint8Array.from(atob(top), (byte) => byte.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  return Array.from({ length: bytes.length / 8 }, (_, at) => {
+    const id = view.getInt32(4 * at, true);
+    const logprob = view.getFloat32(bytes.length / 2 + 4 * at, true);
+    return { id, text: texts.get(id) ?? "", logprob };
+  });
 }
 
-function chunksOf(batch: Batch): (string | Chunk)[] {
+function toChunk(row: PackedRow, texts: Texts, finish_reason: FinishReason | null): Chunk {
+  const [text, id, logprob, entropy, microseconds, top] = row;
+  let alternatives: readonly TopLogprob[] | null = null;
+  return {
+    text, id, logprob, entropy, finish_reason,
+    milliseconds: microseconds / 1000,
+    get top_logprobs() {
+      alternatives ??= unpack(top, texts);
+      return alternatives;
+    },
+  };
+}
+
+function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
   if (!batch.pieces) return batch.text ? [batch.text] : [];
+  for (const [id, text] of Object.entries(batch.texts ?? {})) texts.set(Number(id), text);
   const last = batch.pieces.length - 1;
-  return batch.pieces.map((row, at) => toChunk(row, at === last ? batch.finish_reason : null));
+  return batch.pieces.map((row, at) =>
+    toChunk(row, texts, at === last ? batch.finish_reason : null),
+  );
 }
 
 export interface Generation {
@@ -62,6 +88,7 @@ export function stream(generation: Generation): ReadableStream<string | Chunk> {
   const cancelled = new AbortController();
   const ended = AbortSignal.any([signal, cancelled.signal]);
   const pending: (string | Chunk)[] = [];
+  const texts: Texts = new Map();
   let end: (() => void) | null = null;
 
   function flush(to: ReadableStreamDefaultController<string | Chunk>): void {
@@ -80,7 +107,7 @@ export function stream(generation: Generation): ReadableStream<string | Chunk> {
     const hear = (message: FromRun): void => {
       if (message.type === "batch") {
         usage(message.batch.context);
-        pending.push(...chunksOf(message.batch));
+        pending.push(...chunksOf(message.batch, texts));
       } else {
         over();
         ended.removeEventListener("abort", stop);

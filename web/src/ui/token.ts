@@ -30,9 +30,15 @@ export interface TokenAction {
   run(index: number, token: Token): void;
 }
 
-/** A chunk of the public API's stream as a token. */
-export function tokenOf({ id, text, logprob, entropy, top_logprobs }: Chunk): Token {
-  return { id, text, logprob, entropy, top: top_logprobs };
+/** A chunk of the public API's stream as a token. Its alternatives are unpacked when looked at. */
+export function tokenOf(chunk: Chunk): Token {
+  const { id, text, logprob, entropy } = chunk;
+  return {
+    id, text, logprob, entropy,
+    get top() {
+      return chunk.top_logprobs;
+    },
+  };
 }
 
 /** A token in quotes, its white space shown. */
