@@ -37,7 +37,7 @@ export function optionsOf(element: Element, values: Options): SamplingOptions & 
     if (value === null) continue;
     if (Number.isNaN(value)) {
       const given = element.getAttribute(attribute) ?? "NaN";
-      const wrong = new Error(`${attribute}="${given}" is not a number: write ${EXAMPLES[name]}`);
+      const wrong = new Error(`the attribute ${attribute}="${given}" is not a number: write ${EXAMPLES[name]}`);
       wrong.name = "OptionError";
       throw wrong;
     }
