@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,11 @@ from tools.fingerprint import (
     is_fresh,
     remember,
 )
+
+try:
+    import fcntl
+except ImportError:  # Windows: two builds at once are left to their luck there
+    fcntl = None  # type: ignore[assignment]
 
 SITE = BUILD / "site"
 STAMP = BUILD / "site.inputs"
@@ -111,6 +118,7 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         "library": pyodide.library.relative_to(site).as_posix(),
         "lock": pyodide.lock.relative_to(site).as_posix(),
         "numpy": pyodide.numpy,
+        "extras": offline.extras(site, pyodide.folder),
         "assets": dict(sorted(assets.items())),
         "models": listings,
         # Texts to train on, fetched when one is chosen.
@@ -168,6 +176,16 @@ def _swap_in(fresh: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait for a build that another process is in the middle of."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "site.lock").open("w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
@@ -192,7 +210,8 @@ def main() -> int:
         parser.error(f"--pyodide-mirror: {mirror} is not a folder")
     try:
         keep = not options.no_offline
-        build_site(mirror=mirror, quick=options.quick, force=options.force, keep=keep)
+        with one_at_a_time():
+            build_site(mirror=mirror, quick=options.quick, force=options.force, keep=keep)
     except click.ClickException as error:
         print(f"make site: {error.message}", file=sys.stderr)
         return 1

@@ -22,12 +22,18 @@ PAGE = "<!doctype html><title>bits</title>"
 START = """async () => {
   const build = await (await fetch("/build.json")).json();
   const { loadPyodide } = await import(`/${build.pyodide}pyodide.mjs`);
-  globalThis.python = await loadPyodide({ indexURL: `/${build.pyodide}` });
-  await python.loadPackage("thimble-lm");
+  globalThis.python = await loadPyodide({
+    indexURL: `/${build.pyodide}`,
+    stdLibURL: `/${build.stdlib}`,
+    lockFileURL: `/${build.lock}`,
+  });
+  const wheel = await (await fetch(`/${build.engine}`)).arrayBuffer();
+  python.unpackArchive(wheel, "wheel");
 }"""
-RUN = """async ([source, data]) => {
+RUN = """async ([source, data, variant]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   python.globals.set("data", bytes);
+  python.runPython(`import thimble.kernel\\nthimble.kernel.choose_variant("${variant}")`);
   return python.runPython(source + "\\nfingerprint(data.to_bytes())");
 }"""
 
@@ -48,9 +54,9 @@ def python(chromium: Browser, server: str) -> Iterator[Page]:
     page.close()
 
 
-def in_page(page: Page, data: bytes) -> str:
+def in_page(page: Page, data: bytes, variant: str = "base") -> str:
     source = inspect.getsource(fingerprint)
-    found: str = page.evaluate(RUN, [source, base64.b64encode(data).decode()])
+    found: str = page.evaluate(RUN, [source, base64.b64encode(data).decode(), variant])
     return found
 
 
@@ -58,6 +64,12 @@ def in_page(page: Page, data: bytes) -> str:
 def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
     data = make(SPECS[name])
     assert in_page(python, data) == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("name", ["q8_0", "q4_0", "head48"])
+def test_relaxed_simd_changes_no_bit(python: Page, name: str) -> None:
+    data = make(SPECS[name])
+    assert in_page(python, data, "relaxed") == fingerprint.fingerprint(data)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
