@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import OptionError, ThimbleError
-from . import evaluate, export, generate, info, quantize, serve, tokenize
+from . import evaluate, export, generate, info, quantize, serve, tokenize, train, verify
 from .command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -27,6 +27,8 @@ COMMANDS: tuple[Command, ...] = (
     evaluate.COMMAND,
     quantize.COMMAND,
     info.COMMAND,
+    train.COMMAND,
+    verify.COMMAND,
     serve.COMMAND,
     export.COMMAND,
 )

@@ -37,10 +37,15 @@ def add_threads(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def load_model(path: str, *, threads: int = 1) -> Model:
-    """The model at `path`, with a progress bar. Raises OptionError for too many threads."""
+def check_threads(threads: int) -> None:
+    """Raise OptionError for more or fewer than there can be."""
     if not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"--threads is {threads}; it must be from 1 to {MAX_THREADS}")
+
+
+def load_model(path: str, *, threads: int = 1) -> Model:
+    """The model at `path`, with a progress bar. Raises OptionError for too many threads."""
+    check_threads(threads)
     default_kernel().call("threads", threads)
     with ProgressBar("loading") as bar:
         return load(path, progress=bar)

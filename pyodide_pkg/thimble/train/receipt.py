@@ -11,6 +11,7 @@ bits, and its receipts say so.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """`receipt` in every receipt: the meaning of its keys."""
+ENCODINGS = ("f32", "q8_0", "q4_0")
+"""Of the files that trained weights become."""
 MOST_ENTRIES = 1_000_000
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -82,6 +85,8 @@ class Claim:
     steps: int
     weights: str
     curve: list[dict[str, Any]]
+    model: tuple[str, str] | None
+    """Of the file that came of it, where the receipt tells of one: encoding, and SHA-256."""
 
     @classmethod
     def read(cls, receipt: Any) -> Claim:
@@ -117,6 +122,7 @@ class Claim:
             steps=steps,
             weights=_hash(receipt, "weights"),
             curve=_curve(curve, steps),
+            model=_model(receipt),
         )
 
     def differences(self, kernel: Kernel) -> list[str]:
@@ -204,11 +210,38 @@ def _compare(
             for name in ("loss", "grad_norm", "lr", "weights")
             if name in entry and entry[name] != found.get(name)
         ]
-        if step == claim.steps and trainer.weights_sha256() != claim.weights:
-            why.append(f"the weights are {trainer.weights_sha256()[:12]}, not {claim.weights[:12]}")
+        if step == claim.steps:
+            why += _at_the_end(claim, trainer)
         yield Check(step, not why, "; ".join(why))
         if why:
             return
+
+
+def _at_the_end(claim: Claim, trainer: Any) -> list[str]:
+    """Return in words what differs when all is done: the weights, and the file made of them."""
+    weights = trainer.weights_sha256()
+    if weights != claim.weights:
+        return [f"the weights are {weights[:12]} here, {claim.weights[:12]} in the receipt"]
+    if claim.model is not None:
+        encoding, wanted = claim.model
+        found = hashlib.sha256(trainer.export(encoding)).hexdigest()
+        if found != wanted:
+            return [f"the {encoding} file is {found[:12]} here, {wanted[:12]} in the receipt"]
+    return []
+
+
+def _model(receipt: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the encoding and hash of the receipt's file; None where it tells of none."""
+    model = receipt.get("model")
+    if model is None:
+        return None
+    sha256 = _hash(receipt, "model")
+    if model.get("type") not in ENCODINGS:
+        raise FormatError(
+            f"the receipt's model has the type {model.get('type')!r:.40}; it must be one of "
+            f"{', '.join(ENCODINGS)}"
+        )
+    return model["type"], sha256
 
 
 def _hash(receipt: dict[str, Any], part: str) -> str:

@@ -79,6 +79,8 @@ class Trainer:
         the metadata of one that is not to be trained. Raises `OptionError` for a text that is too
         short, has no variety, or is not the recipe's; `MemoryLimitError`.
         """
+        if heldout == "":
+            recipe = dataclasses.replace(recipe, eval_fraction=0.0)
         self.kernel = kernel or default_kernel()
         if threads is not None:
             self.kernel.call("threads", threads)

@@ -1,0 +1,197 @@
+"""`thimble train`: a model from a recipe and a text, with a receipt. `train/trainer.py` does it.
+
+In the folder: `checkpoint.bin` from time to time, `log.jsonl`, and at the end `model.gguf` and
+`receipt.json`. A run that is stopped (ctrl-C, SIGTERM) writes its checkpoint first, and `--resume`
+goes on from there to the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ..errors import NumericError, OptionError
+from ..kernel import default_kernel
+from ..train.receipt import ENCODINGS
+from ..train.recipe import Recipe
+from ..train.trainer import StepReport, Trainer
+from . import inputs
+from .command import Command
+
+CHECKPOINT, LOG, MODEL, RECEIPT = "checkpoint.bin", "log.jsonl", "model.gguf", "receipt.json"
+STOPPED = 130
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "recipe", metavar="RECIPE.json", help="the run's choices (docs/training.md)"
+    )
+    parser.add_argument("--data", required=True, metavar="TEXT", help="the text to learn from")
+    parser.add_argument("--heldout", metavar="TEXT", help="another, to be measured on")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    parser.add_argument(
+        "--type", default="q8_0", metavar="TYPE",
+        help=f"what matrices become in the file: {', '.join(ENCODINGS)} (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    inputs.add_threads(parser)
+
+
+def run(options: Namespace) -> int:
+    if options.type not in ENCODINGS:
+        raise OptionError(f"--type is {options.type!r}; it must be one of {', '.join(ENCODINGS)}")
+    run = Run(options)
+    try:
+        return run.go()
+    finally:
+        run.trainer.close()
+
+
+class Run:
+    """One run and its folder."""
+
+    def __init__(self, options: Namespace) -> None:
+        recipe = Recipe.read(options.recipe)
+        if recipe.backend != "thimble":
+            raise OptionError(
+                f"the recipe's backend is {recipe.backend}: train it with `python -m "
+                "thimble.train.torch_trainer`"
+            )
+        inputs.check_threads(options.threads)
+        self.folder: Path = options.out
+        self.type: str = options.type
+        self.threads: int = options.threads
+        self.stop = False
+        self.trainer = self._trainer(recipe, options)
+
+    def _trainer(self, recipe: Recipe, options: Namespace) -> Trainer:
+        text = inputs.text_file(options.data)
+        heldout = inputs.text_file(options.heldout) if options.heldout else None
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return Trainer(recipe, text, heldout=heldout, threads=self.threads)
+        if not options.resume:
+            raise OptionError(
+                f"{path} is there: --resume goes on with that run; another one needs another --out"
+            )
+        trainer = Trainer.resume(path.read_bytes(), text, heldout=heldout, threads=self.threads)
+        # The text's hash is there once a run has begun, whether the file has it or not.
+        if trainer.recipe.to_dict() != recipe.to_dict() | {
+            "data_sha256": trainer.recipe.data_sha256
+        }:
+            trainer.close()
+            raise OptionError(f"{path} is of another recipe than {options.recipe}")
+        return trainer
+
+    def go(self) -> int:
+        """Train to the end, or until somebody stops it; return the exit code."""
+        before = [signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            if not self._train():
+                print(f"stopped at step {self.trainer.steps_made:,}; --resume goes on")
+                return STOPPED
+        finally:
+            for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+                signal.signal(number, handler)
+        self._finish()
+        return 0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.stop:  # asked twice: at once
+            raise KeyboardInterrupt
+        self.stop = True
+
+    def _train(self) -> bool:
+        """Make steps; return whether all are made. A checkpoint is there either way."""
+        trainer, saved = self.trainer, time.monotonic()
+        while not trainer.done and not self.stop:
+            try:
+                report = trainer.step()
+            except NumericError:
+                self._save()
+                raise
+            self._tell(report)
+            if time.monotonic() - saved >= trainer.recipe.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+        return trainer.done
+
+    def _tell(self, report: StepReport) -> None:
+        trainer, recipe = self.trainer, self.trainer.recipe
+        entry: dict[str, Any] = {}
+        if report.step % recipe.log_every == 0 or trainer.done:
+            rate = report.step * report.tokens / trainer.seconds
+            entry = {**trainer.curve[-1], "seconds": round(trainer.seconds, 1)}
+            print(
+                f"step {report.step:,} of {recipe.steps:,}: loss {entry['loss']:.4f}, "
+                f"{rate:,.0f} tokens/s, "
+                f"{(recipe.steps - report.step) * report.tokens / rate:,.0f} s left",
+                flush=True,
+            )
+        if report.step % recipe.eval_every == 0 and not trainer.done and trainer.corpus.heldout:
+            entry |= {"step": report.step, "bits_per_byte": trainer.evaluate(recipe.eval_stories)}
+            print(f"step {report.step:,}: {entry['bits_per_byte']:.4f} bits per byte", flush=True)
+        if entry:
+            with (self.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def _save(self) -> None:
+        write(self.folder / CHECKPOINT, self.trainer.checkpoint())
+
+    def _finish(self) -> None:
+        """Measure, and write the model and its receipt."""
+        trainer = self.trainer
+        measured = trainer.evaluate() if trainer.corpus.heldout else None
+        model = trainer.export(self.type)
+        write(self.folder / MODEL, model)
+        receipt = trainer.receipt(
+            model={
+                "type": self.type,
+                "bytes": len(model),
+                "sha256": hashlib.sha256(model).hexdigest(),
+            },
+            heldout_bits_per_byte=measured,
+            machine=machine(self.threads),
+            seconds=round(trainer.seconds, 3),
+            core_seconds=round(trainer.seconds * self.threads, 3),
+        )
+        write(self.folder / RECEIPT, (json.dumps(receipt, indent=1) + "\n").encode())
+        told = "" if measured is None else f", {measured:.4f} bits per byte on held-out text"
+        print(
+            f"{self.folder / MODEL}: {trainer.n_parameters:,} parameters, {len(model):,} bytes"
+            f"{told}\n{self.folder / RECEIPT}: weights {trainer.weights_sha256()}"
+        )
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What a receipt tells of the machine; nothing depends on it."""
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+        "threads": default_kernel().call("threads_alive") or threads,
+    }
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+COMMAND = Command("train", "train a model by a recipe, with a receipt", add_arguments, run)
