@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import struct
 from array import array
 from typing import Any
 
@@ -69,11 +70,15 @@ def rows_of(batches: Any) -> list[list[Any]]:
     rows = []
     for batch in batches:
         texts |= batch["texts"]
-        for *row, _, packed in batch["pieces"]:
-            data = base64.b64decode(packed)
-            half = len(data) // 2
-            best = zip(array("i", data[:half]), array("f", data[half:]), strict=True)
-            rows.append([*row, [[token, texts[str(token)], logprob] for token, logprob in best]])
+        data = base64.b64decode(batch["numbers"])
+        for text in batch["pieces"]:
+            count, token, _, logprob, entropy = struct.unpack_from("<iiiff", data)
+            ids, end = array("i", data[20 : 20 + 4 * count]), 20 + 8 * count
+            best = zip(ids, array("f", data[20 + 4 * count : end]), strict=True)
+            top = [[other, texts[str(other)], probability] for other, probability in best]
+            rows.append([text, token, logprob, entropy, top])
+            data = data[end:]
+        assert not data
     return rows
 
 
@@ -150,10 +155,11 @@ def test_the_alternatives_are_the_models_best_and_their_texts_come_once(engine: 
 def test_every_token_says_when_it_was_there(engine: Engine) -> None:
     session = ask(engine, "open", "tiny", "{}")
     batches = write(engine, session, "Once", max_tokens=9, logprobs=True)
-    times = [row[4] for batch in batches for row in batch["pieces"]]
+    data = b"".join(base64.b64decode(batch["numbers"]) for batch in batches)
+    times = array("i", data)[2::5]
     assert len(times) == 9
     assert times[0] > 0
-    assert times == sorted(times)
+    assert times.tolist() == sorted(times)
 
 
 def test_continue_is_one_longer_run(engine: Engine) -> None:

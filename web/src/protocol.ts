@@ -11,7 +11,7 @@ import type { ReadEngine } from "./protocol/read";
 import type { TrainEngine } from "./protocol/train";
 
 /** Raised when either side would misunderstand the other; a mismatch asks for a reload. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Compilations of the kernels: with relaxed SIMD they are faster, and give the same bits. */
 export type Kernels = "base" | "relaxed";
@@ -103,30 +103,23 @@ export type PieceRow = readonly [
   top: readonly (readonly [id: number, text: string, logprob: number])[],
 ];
 
-/**
- * One token of a generation: text, id, log-probability, entropy, microseconds from the question to
- * this token, and the alternatives: base64 of their ids, int32, then their log-probabilities,
- * float32. Few are ever looked at, and so they cost next to nothing.
- */
-export type PackedRow = readonly [
-  text: string,
-  id: number,
-  logprob: number,
-  entropy: number,
-  microseconds: number,
-  top: string,
-];
-
 export type FinishReason = "stop" | "length";
 
-/** The tokens of about one frame. `text` or `pieces`, as was asked for. */
+/**
+ * The tokens of about one frame: `text`, or `pieces` with their numbers, as was asked for.
+ *
+ * The numbers are a base64 text, since as JSON they would cost a small model a tenth of its speed.
+ * A token's record is: how many alternatives, id, microseconds since the question (int32),
+ * log-probability, entropy (float32), then the alternatives' ids and their log-probabilities.
+ */
 export interface Batch {
   readonly count: number;
   /** Tokens in the session's context now. */
   readonly context: number;
   readonly finish_reason: FinishReason | null;
   readonly text?: string;
-  readonly pieces?: readonly PackedRow[];
+  readonly pieces?: readonly string[];
+  readonly numbers?: string;
   /** Texts of the alternatives that this generation has not had before, by id. */
   readonly texts?: Readonly<Record<number, string>>;
 }

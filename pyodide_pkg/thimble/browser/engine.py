@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import itertools
 import json
+import struct
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -282,7 +283,8 @@ class Engine:
             "finish_reason": reason,
         }
         if run.detailed:
-            batch["pieces"] = [_row(piece, at) for piece, at in zip(pieces, run.times, strict=True)]
+            batch["pieces"] = [piece.text for piece in pieces]
+            batch["numbers"] = _numbers(pieces, run.times)
             batch["texts"] = _texts(opened.model, run.told, pieces)
             run.times = []
         else:
@@ -353,12 +355,19 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
     }
 
 
-def _row(piece: Piece, microseconds: int) -> list[Any]:
-    """A `PieceRow` of the protocol; the alternatives packed, because they are many and few look."""
-    top = ""
-    if isinstance(piece.top, Top):
-        top = binascii.b2a_base64(piece.top.packed, newline=False).decode("ascii")
-    return [piece.text, piece.id, piece.logprob, piece.entropy, microseconds, top]
+_RECORD = struct.Struct("<iiiff")
+
+
+def _numbers(pieces: list[Piece], times: list[int]) -> str:
+    """What is known of each piece, in base64, since as JSON the numbers would cost a small model a
+    tenth of its speed. A record is: how many alternatives, id, microseconds (int32),
+    log-probability, entropy (float32), then the alternatives' ids and their log-probabilities."""
+    records: list[bytes] = []
+    for piece, microseconds in zip(pieces, times, strict=True):
+        top = piece.top.packed if isinstance(piece.top, Top) else b""
+        head = _RECORD.pack(len(top) // 8, piece.id, microseconds, piece.logprob, piece.entropy)
+        records += (head, top)
+    return binascii.b2a_base64(b"".join(records), newline=False).decode("ascii")
 
 
 def _texts(model: Model, told: set[int], pieces: list[Piece]) -> dict[int, str]:

@@ -1,6 +1,6 @@
 /** A generation as a ReadableStream. */
 
-import type { Batch, FinishReason, FromRun, PackedRow } from "../protocol";
+import type { Batch, FinishReason, FromRun } from "../protocol";
 import { abortable } from "./abort";
 import type { EngineHost } from "./engine";
 import { ThimbleError } from "./errors";
@@ -30,37 +30,39 @@ export interface Chunk {
 /** Texts of alternatives by their ids: what this generation has been told. */
 type Texts = Map<number, string>;
 
-/** Take the alternatives of a packed row apart. */
-function unpack(top: string, texts: Texts): readonly TopLogprob[] {
-  const bytes = Uint8Array.from(atob(top), (byte) => byte.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  return Array.from({ length: bytes.length / 8 }, (_, at) => {
-    const id = view.getInt32(4 * at, true);
-    const logprob = view.getFloat32(bytes.length / 2 + 4 * at, true);
-    return { id, text: texts.get(id) ?? "", logprob };
-  });
-}
-
-function toChunk(row: PackedRow, texts: Texts, finish_reason: FinishReason | null): Chunk {
-  const [text, id, logprob, entropy, microseconds, top] = row;
-  let alternatives: readonly TopLogprob[] | null = null;
-  return {
-    text, id, logprob, entropy, finish_reason,
-    milliseconds: microseconds / 1000,
-    get top_logprobs() {
-      alternatives ??= unpack(top, texts);
-      return alternatives;
-    },
-  };
-}
+/** int32 or float32 numbers ahead of a record's alternatives: see `Batch`. */
+const HEAD = 5;
 
 function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
   if (!batch.pieces) return batch.text ? [batch.text] : [];
   for (const [id, text] of Object.entries(batch.texts ?? {})) texts.set(Number(id), text);
+  const bytes = Uint8Array.from(atob(batch.numbers ?? ""), (byte) => byte.charCodeAt(0));
+  const whole = new Int32Array(bytes.buffer);
+  const real = new Float32Array(bytes.buffer);
   const last = batch.pieces.length - 1;
-  return batch.pieces.map((row, at) =>
-    toChunk(row, texts, at === last ? batch.finish_reason : null),
-  );
+  let next = 0;
+  return batch.pieces.map((text, piece) => {
+    const at = next;
+    const count = whole[at] ?? 0;
+    next += HEAD + 2 * count;
+    let alternatives: readonly TopLogprob[] | null = null;
+    return {
+      text,
+      id: whole[at + 1] ?? 0,
+      logprob: real[at + 3] ?? 0,
+      entropy: real[at + 4] ?? 0,
+      finish_reason: piece === last ? batch.finish_reason : null,
+      milliseconds: (whole[at + 2] ?? 0) / 1000,
+      // Few are ever looked at.
+      get top_logprobs() {
+        alternatives ??= Array.from({ length: count }, (_, n) => {
+          const id = whole[at + HEAD + n] ?? 0;
+          return { id, text: texts.get(id) ?? "", logprob: real[at + HEAD + count + n] ?? 0 };
+        });
+        return alternatives;
+      },
+    };
+  });
 }
 
 export interface Generation {
