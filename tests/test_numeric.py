@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,19 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
         data = make(SPECS[name])
         plain, optimised = (fingerprint(data, kernel) for kernel in kernels)
         assert plain == optimised, name
+
+
+@pytest.mark.skipif(
+    not build_kernels.host_target_name().endswith("x86_64"), reason="of x86-64 processors"
+)
+def test_an_older_processor_gives_the_same_bits(tmp_path: Path) -> None:
+    """Without SSSE3, 4-bit products take the other way."""
+    plain = build_kernels.Variant("old", ("-mcpu=x86_64",))
+    old = dataclasses.replace(build_kernels.target("native"), variants=(plain,))
+    kernel = CKernel(build_kernels.build(old, tmp_path)[0])
+    for name in ("q4_0", "q8_0"):
+        data = make(SPECS[name])
+        assert fingerprint(data, kernel) == fingerprint(data), name
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
