@@ -43,13 +43,13 @@ class Console:
         assert "error" not in answer, answer
         return answer["value"]
 
-    def run(self, code: str, *, whole: bool = True) -> Any:
+    def run(self, code: str) -> Any:
         self.shown = []
 
         def hear(kind: str, text: str, words: str) -> None:
             self.shown.append((kind, text, words))
 
-        return self.ask("console.run", self.session, code, whole, hear)
+        return self.ask("console.run", self.session, code, hear)
 
     def text(self, *kinds: str) -> str:
         return "".join(text for kind, text, _ in self.shown if not kinds or kind in kinds)
@@ -179,13 +179,6 @@ def test_lines_are_gathered_once_there_are_many() -> None:
     assert len(shown) == prompt + 1
     output.finish()
     assert "".join(shown) == "".join(f"{i}\n" for i in range(1000)) + "later\n"
-
-
-def test_one_line_that_could_go_on_is_not_run(console: Console) -> None:
-    for code in ("for i in range(3):", "x = (1,", "def f():", "@decorated"):
-        assert console.run(code, whole=False) == {"status": "incomplete"}
-    assert console.run("x = 1", whole=False)["status"] == "done"
-    assert console.run("x = = 1", whole=False)["status"] == "error"
 
 
 def test_completion_knows_the_live_objects_and_runs_nothing(console: Console) -> None:

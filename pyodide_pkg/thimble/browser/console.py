@@ -8,7 +8,6 @@ are the live ones. `thimble.page` is the console's own: the sampler that the pag
 from __future__ import annotations
 
 import ast
-import codeop
 import json
 import keyword
 import linecache
@@ -110,15 +109,12 @@ class Facet:
                 found.add(node.module.partition(".")[0])
         return sorted(found)
 
-    def run(self, session: int, code: str, whole: bool, hear: Hear) -> dict[str, Any]:
+    def run(self, session: int, code: str, hear: Hear) -> dict[str, Any]:
         """Run code; what it shows goes to `hear` as it comes.
 
-        The answer's status is "done", "error", "interrupted", or, where the code is not `whole` and
-        could go on, "incomplete": then nothing was run.
+        The answer's status is "done", "error" or "interrupted".
         """
         opened = self._bind(session)
-        if not whole and _goes_on(code):
-            return {"status": "incomplete"}
         before = opened.session.tokens
         output = self.page._output = Output(hear)
         started = time.perf_counter()
@@ -229,14 +225,6 @@ def sampler_name(sampler: object) -> str | None:
     if sampler is None:
         return None
     return str(getattr(sampler, "__name__", type(sampler).__name__))
-
-
-def _goes_on(code: str) -> bool:
-    """Whether more lines are to come, as Python's own console finds out."""
-    try:
-        return codeop.compile_command(code, PREFIX, "exec") is None
-    except (SyntaxError, ValueError, OverflowError):
-        return False  # the run tells what is wrong
 
 
 def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:

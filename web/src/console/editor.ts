@@ -8,7 +8,7 @@
 
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import type { CompletionContext, CompletionResult } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab, insertNewlineAndIndent } from "@codemirror/commands";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { localCompletionSource, python, pythonLanguage } from "@codemirror/lang-python";
 import {
   bracketMatching, indentOnInput, indentUnit, syntaxHighlighting,
@@ -20,17 +20,28 @@ import { THEME } from "./theme";
 
 /** What the editor asks of the panel. */
 export interface Keys {
-  /** Run all of it; not `whole` where it may turn out that more lines are to come. */
-  run(whole: boolean): void;
+  run(): void;
   /** The code before this one in the history, or after it; null where there is none. */
   recall(step: -1 | 1, shown: string): string | null;
   complete(before: string): Promise<{ start: number; options: readonly { label: string; type: string }[] }>;
 }
 
-/** One line and one cursor at its end: where Enter runs, as in any console. */
-function isOneLine(view: EditorView): boolean {
-  const { doc, selection } = view.state;
-  return doc.lines === 1 && selection.main.empty && selection.main.head === doc.length && doc.length > 0;
+/**
+ * One whole line and the cursor at its end: where Enter runs, as in any console. What the grammar
+ * misses at the end (a block's lines, a bracket) is what may still come.
+ */
+function isOneLine(state: EditorState): boolean {
+  const { doc, selection } = state;
+  const atEnd = selection.main.empty && selection.main.head === doc.length;
+  if (doc.lines !== 1 || doc.length === 0 || !atEnd) return false;
+  const code = doc.toString().trimEnd();
+  let whole = !code.endsWith("\\");
+  pythonLanguage.parser.parse(code).iterate({
+    enter: (node) => {
+      if (node.type.isError && node.to >= code.length) whole = false;
+    },
+  });
+  return whole;
 }
 
 export class Editor {
@@ -46,12 +57,8 @@ export class Editor {
       if (code !== null) this.set(code);
       return code !== null;
     };
-    const run = (): boolean => (keys.run(true), true);
-    const enter = (view: EditorView): boolean => {
-      if (!isOneLine(view)) return false;
-      keys.run(false);
-      return true;
-    };
+    const run = (): boolean => (keys.run(), true);
+    const enter = (view: EditorView): boolean => isOneLine(view.state) && run();
     this.#view = new EditorView({
       root,
       parent: root,
@@ -91,11 +98,6 @@ export class Editor {
       selection: { anchor: code.length },
       scrollIntoView: true,
     });
-  }
-
-  /** Go on in the next line, as deep as the grammar wants. */
-  newLine(): void {
-    insertNewlineAndIndent(this.#view);
   }
 
   focus(): void {

@@ -5,6 +5,8 @@ import { coloured } from "./editor";
 
 /** Runs that stay on the page; the ones before are let go. */
 const MOST = 100;
+/** Lines of code that are shown without being asked for. */
+const LONG = 8;
 /** Only what the engine makes: an image of its own bytes, in which no script runs. */
 const PICTURE = /^data:image\/(svg\+xml|png);base64,[A-Za-z0-9+/=]*$/;
 
@@ -20,8 +22,24 @@ export class Log {
   /** A new run: its code. */
   begin(code: string): void {
     this.#open();
-    this.#add("pre", "code").append(coloured(code));
+    const lines = code.split("\n");
+    if (lines.length <= LONG) this.#add("pre", "code").append(coloured(code));
+    else this.#fold(code, lines);
     this.#follow();
+  }
+
+  /** Long code by its first line: what came of it is what one looks for here. */
+  #fold(code: string, lines: readonly string[]): void {
+    const first = document.createElement("code");
+    first.append(coloured(lines.find((line) => line.trim()) ?? ""));
+    const count = document.createElement("span");
+    count.className = "lines";
+    count.textContent = ` ${lines.length} lines`;
+    const summary = document.createElement("summary");
+    summary.append(first, count);
+    const whole = document.createElement("pre");
+    whole.append(coloured(code));
+    this.#add("details", "code").append(summary, whole);
   }
 
   /** Something that no run brought. */
@@ -72,7 +90,9 @@ export class Log {
     image.alt = words;
     image.src = address;
     image.addEventListener("load", () => this.#follow());
-    this.#add("figure", "picture").append(image);
+    const figure = this.#add("figure", "picture");
+    figure.tabIndex = 0; // it is moved sideways where there is little room
+    figure.append(image);
   }
 
   #add(tag: string, kind: string): HTMLElement {

@@ -39,7 +39,7 @@ class PythonPanel {
   constructor(live: LiveSession) {
     this.#live = live;
     this.#editor = new Editor(element("editor"), "Python code", element("keys").textContent ?? "", {
-      run: (whole) => void this.#start(whole),
+      run: () => void this.#start(),
       recall: (step, shown) => (step < 0 ? this.#history.back(shown) : this.#history.forward()),
       complete: (before) => this.#complete(before),
     });
@@ -54,7 +54,7 @@ class PythonPanel {
   }
 
   #listen(): void {
-    this.#run.addEventListener("click", () => void this.#start(true));
+    this.#run.addEventListener("click", () => void this.#start());
     this.#stop.addEventListener("click", () => this.#interrupt());
     button("clear").addEventListener("click", () => {
       this.#log.clear();
@@ -108,28 +108,22 @@ class PythonPanel {
     this.#outcome.textContent = words;
   }
 
-  /** Run what stands in the editor; not `whole` where more lines may be to come. */
-  async #start(whole: boolean): Promise<void> {
+  /** Run what stands in the editor. */
+  async #start(): Promise<void> {
     const code = this.#editor.text;
     if (this.#running || !code.trim()) return;
     this.#running = true;
     this.#say(this.#live.isOpen ? "Running." : "Waiting for the model.");
+    this.#begin(code);
     this.#show();
-    let begun = false;
-    const begin = (): void => {
-      if (!begun) this.#begin(code);
-      begun = true;
-    };
     try {
-      const answer = await this.#ask(code, whole, (shown) => {
-        begin();
-        this.#log.show(shown);
-      });
-      if (answer.status === "incomplete") this.#editor.newLine();
-      else begin();
-      await this.#ended(answer);
+      await this.#ended(
+        await this.#live.listen(
+          (engine, session, port) => engine.consoleRun(session, code, port),
+          (shown: Shown) => this.#log.show(shown),
+        ),
+      );
     } catch (error) {
-      begin();
       this.#failed(error);
     } finally {
       this.#over();
@@ -145,18 +139,10 @@ class PythonPanel {
     if (!code.includes("\n") && this.#editor.text === code) this.#editor.set("");
   }
 
-  #ask(code: string, whole: boolean, hear: (shown: Shown) => void): Promise<ConsoleAnswer> {
-    return this.#live.listen(
-      (engine, session, port) => engine.consoleRun(session, code, whole, port),
-      hear,
-    );
-  }
-
   async #ended(answer: ConsoleAnswer): Promise<void> {
     const { status, sampler = null, changed, milliseconds: took = 0 } = answer;
-    const ends = { done: "Done", error: "An error", interrupted: "Stopped", incomplete: "" };
-    this.#say(ends[status] && `${ends[status]}, after ${milliseconds(took)}.`);
-    if (status === "incomplete") return;
+    const ends = { done: "Done", error: "An error", interrupted: "Stopped" };
+    this.#say(`${ends[status]}, after ${milliseconds(took)}.`);
     this.#live.sampledBy(sampler);
     if (changed) await showTokens(this.#live);
   }

@@ -2,8 +2,8 @@
 
 import type { PieceRow } from "../protocol";
 
-/** How a run ended; nothing was run where the code is "incomplete". */
-export type ConsoleStatus = "done" | "error" | "interrupted" | "incomplete";
+/** How a run ended. */
+export type ConsoleStatus = "done" | "error" | "interrupted";
 
 export interface ConsoleAnswer {
   readonly status: ConsoleStatus;
@@ -37,16 +37,8 @@ export interface Reread {
 
 export interface ConsoleEngine {
   consoleHello(session: number): { readonly python: string; readonly sampler: string | null };
-  /**
-   * Run code, telling on the port what it shows, and null at the end; where the code is not `whole`
-   * and could go on, say so and run nothing.
-   */
-  consoleRun(
-    session: number,
-    code: string,
-    whole: boolean,
-    port: MessagePort,
-  ): Promise<ConsoleAnswer>;
+  /** Run code, telling on the port what it shows, and null at the end. */
+  consoleRun(session: number, code: string, port: MessagePort): Promise<ConsoleAnswer>;
   consoleComplete(session: number, before: string): Completions;
   consoleResetSampler(session: number): void;
   /** The session's tokens after a prompt, of which the page knows these ids (JSON) already. */

@@ -8,7 +8,6 @@ async function run(
   python: Python,
   session: number,
   code: string,
-  whole: boolean,
   port: MessagePort,
 ): Promise<ConsoleAnswer> {
   const show = (kind: Shown["kind"], text: string, words: string): void =>
@@ -18,7 +17,7 @@ async function run(
     const wanted = python.call<string[]>("console.imports", code);
     await python.loadPackages(wanted, (words) => show("status", words, ""));
     if (python.takeInterrupt()) return { status: "interrupted" };
-    return python.callInterruptibly<ConsoleAnswer>("console.run", session, code, whole, show);
+    return python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
   } finally {
     port.postMessage(null);
   }
@@ -33,8 +32,8 @@ function noting<Answer extends { readonly sampler?: string | null }>(python: Pyt
 export function consoleAnswers(engine: () => Python): ConsoleEngine {
   return {
     consoleHello: (session) => noting(engine(), engine().call("console.hello", session)),
-    consoleRun: async (session, code, whole, port) =>
-      noting(engine(), await run(engine(), session, code, whole, port)),
+    consoleRun: async (session, code, port) =>
+      noting(engine(), await run(engine(), session, code, port)),
     consoleComplete: (session, before) =>
       engine().callInterruptibly("console.complete", session, before),
     consoleResetSampler: (session) => {

@@ -1,4 +1,4 @@
-# A sampler of your own, plugged into this page: it takes turns between the best and second best.
+# A sampler of your own, plugged into this page: the best and second best in turn.
 # Run it, then press Write in the first panel. "Reset the sampler" ends it.
 
 
@@ -12,5 +12,6 @@ thimble.page.sampler = second_thoughts
 
 # The same function works on any session.
 params = thimble.SamplingParams(max_tokens=40)
-for piece in model.session().generate("Once upon a time", params, sampler=second_thoughts):
-    print(piece.text, end="")
+prompt = "Once upon a time"
+pieces = model.session().generate(prompt, params, sampler=second_thoughts)
+print(prompt + "".join(piece.text for piece in pieces))
