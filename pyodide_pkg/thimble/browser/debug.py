@@ -282,7 +282,7 @@ class Facet:
             "forced": debugger.forced,
             "sampler": debugger.sampler is not None,
             "branches": [
-                [one.number, one.name, one.tip.depth, one.since, one is current]
+                [one.number, one.name, one.tip.depth, one.since, one is current, one.parent]
                 for one in debugger.tree
             ],
             "breakpoints": [_breakpoint(debugger, one) for one in debugger.breakpoints.list()],
@@ -351,6 +351,7 @@ def _piece(debugger: Debugger, node: Node) -> list[Any]:
 def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, Any]:
     """A pipeline; bans are null, because JSON has no infinity."""
     edits = debugger.edits if step is None else step.edits
+    entropy = debugger.session.weigh(drawn.id).entropy if step is None else step.entropy
     rows = [
         [
             row.id, _text(debugger, row.id), row.fate, row.logit, _finite(row.biased),
@@ -363,6 +364,7 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
         "rows": rows,
         "id": drawn.id if step is None else step.id,
         "drawn": drawn.id,
+        "entropy": entropy,
         "uniform": drawn.uniform,
         "total": drawn.total,
         "mass": drawn.mass,

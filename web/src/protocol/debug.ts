@@ -36,6 +36,8 @@ export interface Draw {
   /** The token that is taken, and the one that was drawn: not the same where one is forced. */
   readonly id: number;
   readonly drawn: number;
+  /** Of the model's own distribution, in nats. */
+  readonly entropy: number;
   /** The random number, and the kept candidates' weights: the draw fell at uniform × total. */
   readonly uniform: number;
   readonly total: number;
@@ -47,8 +49,10 @@ export interface Draw {
   readonly how: "drawn" | "forced" | "sampler";
 }
 
+/** A branch; `since` is how many tokens it has in common with its parent, the branch it left. */
 export type BranchRow = readonly [
   number: number, name: string, length: number, since: number, current: boolean,
+  parent: number | null,
 ];
 
 export type StopKind = "token" | "text" | "entropy" | "probability" | "position";

@@ -1,0 +1,178 @@
+/** How one token comes about: the draw as a strip, its stages as a table, and what can be changed. */
+
+import type { Draw, DrawRow, Fate } from "../protocol/debug";
+import { byId } from "../ui/dom";
+import { count } from "../ui/format";
+import { percent } from "../ui/scale";
+import { quoted } from "../ui/tokens";
+import { make } from "./elements";
+
+/** What drops a token, in the fewest words. */
+const DROPPED: Record<Fate, string> = {
+  kept: "",
+  top_k: "out: top-k",
+  top_p: "out: top-p",
+  min_p: "out: min-p",
+  greedy: "not the best",
+  no_weight: "no chance",
+};
+
+/** What the visitor may do to a candidate. */
+export interface DrawActions {
+  edit(token: number, logit: number): void;
+  ban(token: number): void;
+  force(token: number): void;
+  clear(token: number | null): void;
+}
+
+export class DrawTable {
+  readonly #strip = byId("debug-strip", HTMLElement);
+  readonly #words = byId("debug-draw-words", HTMLElement);
+  readonly #table = byId("debug-stages", HTMLTableElement);
+  readonly #editor = byId("debug-editor", HTMLFormElement);
+  readonly #who = byId("debug-who", HTMLElement);
+  readonly #logit = byId("debug-logit", HTMLInputElement);
+  readonly #undo = byId("debug-undo", HTMLButtonElement);
+  readonly #undoAll = byId("debug-undo-all", HTMLButtonElement);
+  #draw: Draw | null = null;
+  #editable = false;
+  /** The candidate that the editor is about. */
+  #chosen: number | null = null;
+
+  constructor(actions: DrawActions) {
+    this.#editor.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const value = this.#logit.valueAsNumber;
+      if (this.#chosen !== null && !Number.isNaN(value)) actions.edit(this.#chosen, value);
+    });
+    const press = (id: string, act: (token: number) => void): void =>
+      byId(id, HTMLButtonElement).addEventListener("click", () => {
+        if (this.#chosen !== null) act(this.#chosen);
+      });
+    press("debug-ban", (token) => actions.ban(token));
+    press("debug-force", (token) => actions.force(token));
+    press("debug-undo", (token) => actions.clear(token));
+    this.#undoAll.addEventListener("click", () => actions.clear(null));
+  }
+
+  /** Show a draw; `editable` where it is still to be taken. */
+  show(draw: Draw | null, editable: boolean, forced: number | null): void {
+    this.#draw = draw;
+    this.#editable = editable;
+    const rows = draw?.rows ?? [];
+    if (!rows.some(([id]) => id === this.#chosen)) this.#chosen = draw?.id ?? null;
+    this.#words.textContent = draw ? summary(draw) : "";
+    this.#strip.hidden = !draw || draw.greedy;
+    if (draw && !draw.greedy) this.#strip.replaceChildren(...segments(draw));
+    this.#table.hidden = !draw;
+    if (draw) this.#fill(draw);
+    this.#undoAll.hidden = !editable || (forced === null && rows.every((row) => !row[8]));
+    this.#showEditor(forced);
+  }
+
+  #fill(draw: Draw): void {
+    const biased = draw.rows.some(([, , , logit, biased]) => biased !== logit);
+    const penalized = draw.rows.some(([, , , , biased, penalized]) => penalized !== biased);
+    const heads = ["Token", "Logit"];
+    if (biased) heads.push("Edited");
+    if (penalized) heads.push("Penalty");
+    heads.push(draw.greedy ? "Chosen" : "Temperature", ...(draw.greedy ? [] : ["Draw"]));
+    const head = make("tr", "", ...heads.map((words) => column(words)));
+    this.#table.tHead?.replaceChildren(head);
+    const rows = draw.rows.map((row) => this.#row(draw, row, biased, penalized));
+    this.#table.tBodies[0]?.replaceChildren(...rows);
+  }
+
+  #row(draw: Draw, row: DrawRow, biased: boolean, penalized: boolean): HTMLTableRowElement {
+    const [id, text, fate, logit, afterBias, afterPenalty, weight, , edited] = row;
+    const made = make("tr", fate === "kept" ? "" : "dropped");
+    if (id === draw.id) made.setAttribute("aria-current", "true");
+    if (id === this.#chosen && this.#editable) made.classList.add("chosen");
+    const name = make("th", edited ? "edited" : "");
+    name.scope = "row";
+    name.append(this.#editable ? this.#choice(id, text) : make("span", "", quoted(text)));
+    made.append(name, make("td", "", number(logit)));
+    if (biased) made.append(make("td", afterBias === logit ? "same" : "", number(afterBias)));
+    if (penalized) {
+      made.append(make("td", afterPenalty === afterBias ? "same" : "", number(afterPenalty)));
+    }
+    if (draw.greedy) {
+      made.append(make("td", "", fate === "kept" ? "the best" : DROPPED[fate]));
+      return made;
+    }
+    made.append(make("td", "", percent(weight / draw.mass)));
+    const last = make("td", "in-draw");
+    if (fate === "kept") {
+      const bar = make("span", "bar");
+      bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
+      last.append(bar, make("span", "", percent(weight / draw.total)));
+    } else {
+      last.append(make("span", "fate", edited && afterBias === null ? "banned" : DROPPED[fate]));
+    }
+    made.append(last);
+    return made;
+  }
+
+  #choice(id: number, text: string): HTMLButtonElement {
+    const button = make("button", "choice", quoted(text));
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(id === this.#chosen));
+    button.dataset["token"] = String(id);
+    button.addEventListener("click", () => {
+      this.#chosen = id;
+      if (this.#draw) this.#fill(this.#draw);
+      this.#showEditor(null);
+      this.#table.querySelector<HTMLElement>(`[data-token="${id}"]`)?.focus();
+    });
+    return button;
+  }
+
+  #showEditor(forced: number | null): void {
+    const row = this.#draw?.rows.find(([id]) => id === this.#chosen);
+    this.#editor.hidden = !row || !this.#editable;
+    if (!row) return;
+    const [id, text, , logit, biased, , , , edited] = row;
+    this.#who.textContent = `${quoted(text)}, id ${id}`;
+    this.#logit.value = (edited && biased !== null ? biased : logit).toFixed(2);
+    this.#undo.disabled = !edited && forced !== id;
+  }
+}
+
+function column(words: string): HTMLTableCellElement {
+  const cell = make("th", "", words);
+  cell.scope = "col";
+  return cell;
+}
+
+/** A logit; no number is minus infinity. */
+function number(value: number | null): string {
+  return value === null ? "−∞" : value.toFixed(2).replace("-", "−");
+}
+
+/** The kept candidates in the order in which they are drawn from, and where the number fell. */
+function segments(draw: Draw): HTMLElement[] {
+  const kept = draw.rows.filter(([, , fate]) => fate === "kept");
+  const parts = kept.map(([id, text, , , , , weight, start]) => {
+    const part = make("span", id === draw.drawn ? "part hit" : "part", make("span", "", text.trim()));
+    part.style.insetInlineStart = `${(100 * start) / draw.total}%`;
+    part.style.inlineSize = `${(100 * weight) / draw.total}%`;
+    return part;
+  });
+  const mark = make("span", "mark");
+  mark.style.insetInlineStart = `${100 * draw.uniform}%`;
+  return [...parts, mark];
+}
+
+/** The draw in words: for everybody, and all that a screen reader needs of the strip. */
+function summary(draw: Draw): string {
+  const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
+  const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens stay in the draw.`;
+  const fell = draw.greedy
+    ? `Temperature 0 takes the best, ${text(draw.drawn)}.`
+    : `${among} The random number ${draw.uniform.toFixed(4)} falls on ${text(draw.drawn)}.`;
+  if (draw.how === "forced") {
+    return draw.id === draw.drawn ? `Forced. ${fell}` : `${text(draw.id)} is forced. ${fell}`;
+  }
+  if (draw.how === "sampler") return `Your sampler chose ${text(draw.id)}. ${fell}`;
+  return fell;
+}

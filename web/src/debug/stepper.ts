@@ -1,0 +1,227 @@
+/**
+ * The debugger, seen from the page: it asks the worker, one question at a time, and keeps the live
+ * session's text where the debugger stands. Listeners hear "view" (it stands elsewhere, or the next
+ * token comes about otherwise), "error" and "busy".
+ */
+
+import type { Remote } from "comlink";
+import type { LiveSession, Recipe } from "../live";
+import type { Engine } from "../protocol";
+import type { DebugPiece, DebugView, ReplayView, RunEnd } from "../protocol/debug";
+import type { Chunk, SamplingOptions } from "../thimble";
+
+/** Milliseconds of work between two answers: under a frame, and long against one crossing. */
+const SLICE_MS = 12;
+
+/** A token, and a word about how it came. */
+export type Piece = Chunk & { readonly note: string };
+
+/** What every question needs: whom to ask, and what the page has. */
+export interface Asking {
+  readonly engine: Remote<Engine>;
+  readonly session: number;
+  /** How many tokens the page has. */
+  readonly known: number;
+  /** The settings as JSON. */
+  readonly options: string;
+}
+
+type Question<Answer> = (asking: Asking) => Promise<Answer>;
+
+export function pieceOf([text, id, logprob, entropy, top, note]: DebugPiece): Piece {
+  const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
+  return { text, id, logprob, entropy, top_logprobs, note, finish_reason: null };
+}
+
+export class Stepper extends EventTarget {
+  readonly #live: LiveSession;
+  /** Where the debugger stands; null while nobody has asked, and while somebody else writes. */
+  view: DebugView | null = null;
+  /** What the last question failed with. */
+  error: Error | null = null;
+  /** Whether tokens are being taken one after another. */
+  running = false;
+  /** Milliseconds from the last question to the page that shows its answer. */
+  took: number | null = null;
+  #asking = 0;
+  #ours = false;
+
+  constructor(live: LiveSession) {
+    super();
+    this.#live = live;
+    live.addEventListener("state", () => {
+      if (this.#ours || this.running) return;
+      this.view = null; // somebody else has moved
+      this.#tell("view");
+    });
+  }
+
+  /** Whether an answer is awaited. */
+  get isBusy(): boolean {
+    return this.#asking > 0;
+  }
+
+  /** Whether there is a session that can be asked, and nobody else is at it. */
+  get isReady(): boolean {
+    return this.#live.isOpen && (this.#live.state !== "writing" || this.running);
+  }
+
+  /** Find out where the session stands. */
+  async refresh(): Promise<void> {
+    const ids = JSON.stringify((this.#live.writing?.pieces ?? []).map((piece) => piece.id));
+    await this.move(({ engine, session }) => engine.debugView(session, ids));
+  }
+
+  /** Ask for something that ends in a view. While another answer is awaited, nothing happens. */
+  async move(question: Question<DebugView>): Promise<void> {
+    if (!this.isReady || this.isBusy || this.running) return;
+    await this.#guard(async () => this.#show(await this.#ask(question)));
+  }
+
+  /** Ask for something else; undefined where that failed. */
+  async ask<Answer>(question: Question<Answer>): Promise<Answer | undefined> {
+    let answer: Answer | undefined;
+    await this.#guard(async () => (answer = await this.#ask(question)));
+    return answer;
+  }
+
+  /** A new text from the prompt that the visitor has given. */
+  async begin(): Promise<void> {
+    if (!this.isReady || this.isBusy || this.running) return;
+    await this.#guard(() => this.#begin());
+  }
+
+  /** Take one token; the first begins the text. */
+  async step(): Promise<void> {
+    if (!this.isReady || this.isBusy || this.running) return;
+    const started = performance.now();
+    await this.#guard(async () => {
+      if (!this.#hasText) await this.#begin();
+      const options = this.#options();
+      this.#show(await this.#ask((a) => a.engine.debugStep(a.session, a.known, options)));
+    });
+    this.took = performance.now() - started;
+    this.#tell("view");
+  }
+
+  /** Take tokens until something stops them; why, or null where it was the visitor. */
+  async run(): Promise<RunEnd | null> {
+    let over: RunEnd | null = null;
+    await this.#drive(async (signal) => {
+      if (!this.#hasText) await this.#begin();
+      this.#show(await this.#ask((a) => a.engine.debugStart(a.session, a.known, a.options)));
+      while (!signal.aborted && over === null) {
+        const view = await this.#ask((a) => a.engine.debugRun(a.session, a.known, SLICE_MS));
+        over = view.over;
+        this.#show(view);
+      }
+      if (over === null) await this.#look();
+    });
+    return over;
+  }
+
+  /** Replay a recorded run; its last view, or null where it could not even begin. */
+  async replay(content: string): Promise<ReplayView | null> {
+    let last: ReplayView | null = null;
+    await this.#drive(async (signal) => {
+      let view = await this.#ask((a) => a.engine.debugOpen(a.session, content));
+      const recipe = { ...this.#live.draft(), prompt: view.prompt[1], model: this.#live.model };
+      this.#show(view, recipe);
+      while (!view.replay.over && !signal.aborted) {
+        view = await this.#ask((a) => a.engine.debugReplay(a.session, a.known, SLICE_MS));
+        this.#show(view);
+      }
+      last = view;
+      if (!view.replay.over) await this.#look();
+    });
+    return last;
+  }
+
+  /** Stop what runs. */
+  async pause(): Promise<void> {
+    await this.#live.stop();
+  }
+
+  get #hasText(): boolean {
+    return this.#live.writing !== null && (this.view === null || this.view.context > 0);
+  }
+
+  async #begin(): Promise<void> {
+    const { prompt, settings } = this.#live.draft();
+    const options = encode(settings);
+    const view = await this.#ask((a) => a.engine.debugBegin(a.session, prompt, options));
+    this.#live.select(null);
+    this.#show(view, { prompt, settings, model: this.#live.model });
+  }
+
+  async #look(): Promise<void> {
+    this.#show(await this.#ask((a) => a.engine.debugSettings(a.session, a.known, a.options)));
+  }
+
+  #options(): string {
+    return encode(this.#live.draft().settings);
+  }
+
+  async #ask<Answer>(question: Question<Answer>): Promise<Answer> {
+    this.#asking += 1;
+    this.#tell("busy");
+    try {
+      const known = this.#live.writing?.pieces.length ?? 0;
+      const options = this.#options();
+      return await this.#live.ask((engine, session) =>
+        question({ engine, session, known, options }),
+      );
+    } finally {
+      this.#asking -= 1;
+      this.#tell("busy");
+    }
+  }
+
+  /** Let the page's text be the view's. */
+  #show(view: DebugView, recipe: Recipe | undefined = this.#live.writing?.recipe): void {
+    const live = this.#live;
+    this.view = view;
+    const before = live.writing?.pieces ?? [];
+    const fresh = view.pieces.map(pieceOf);
+    const last = fresh.at(-1);
+    if (last) fresh[fresh.length - 1] = { ...last, finish_reason: view.reason };
+    this.#ours = true;
+    if (recipe && (recipe !== live.writing?.recipe || view.keep < before.length)) {
+      const pieces = [...before.slice(0, view.keep), ...fresh];
+      live.replace({ recipe, pieces, finishReason: view.reason }, view.context);
+    } else if (live.writing && fresh.length > 0) {
+      live.grow(fresh, view.context);
+    }
+    this.#ours = false;
+    this.#tell("view");
+  }
+
+  async #drive(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    if (!this.isReady || this.isBusy || this.running) return;
+    this.running = true;
+    await this.#live.drive((signal) => this.#guard(() => work(signal)));
+    this.running = false;
+    this.#tell("view");
+  }
+
+  async #guard(work: () => Promise<unknown>): Promise<void> {
+    this.error = null;
+    try {
+      await work();
+    } catch (error) {
+      this.error = error instanceof Error ? error : new Error(String(error));
+      // The session is lost with its worker; the live session tells everybody.
+      const { error: lost } = this;
+      if (lost.name === "CrashError") await this.#live.drive(() => Promise.reject(lost));
+      this.#tell("error");
+    }
+  }
+
+  #tell(what: "view" | "error" | "busy"): void {
+    this.dispatchEvent(new Event(what));
+  }
+}
+
+function encode(settings: SamplingOptions): string {
+  return JSON.stringify(settings);
+}

@@ -1,0 +1,297 @@
+/** The panel where the visitor steps: transport, the text as tokens, and how each one is drawn. */
+
+import { Branches } from "../debug/branches";
+import { DrawTable } from "../debug/draw";
+import { readRun, saveText } from "../debug/files";
+import { Mirror } from "../debug/settings";
+import { Stepper } from "../debug/stepper";
+import type { Piece } from "../debug/stepper";
+import { describe, Stops } from "../debug/stops";
+import type { LiveSession } from "../live";
+import type { RunEnd } from "../protocol/debug";
+import type { Chunk } from "../thimble";
+import { byId } from "../ui/dom";
+import { count, milliseconds, plural, sentence } from "../ui/format";
+import { natsToBits } from "../ui/scale";
+import { tellSampler } from "../ui/sampler";
+import { AlternativeEvent, TokenEvent, TokenView, quoted, tokenOf } from "../ui/tokens";
+import type { Token, TokenAction } from "../ui/tokens";
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+const element = (id: string): HTMLElement => byId(id, HTMLElement);
+
+const NONE = "–";
+
+class Debug {
+  readonly #root: HTMLElement;
+  readonly #live: LiveSession;
+  readonly #stepper: Stepper;
+  readonly #mirror: Mirror;
+  readonly #tokens: TokenView;
+  readonly #draw: DrawTable;
+  readonly #stops: Stops;
+  readonly #branches: Branches;
+  readonly #step = button("debug-step");
+  readonly #back = button("debug-back");
+  readonly #run = button("debug-run");
+  readonly #begin = button("debug-begin");
+  readonly #outcome = element("debug-outcome");
+  /** The pieces that the token view shows. */
+  #shown: Chunk[] = [];
+  #looked = 0;
+
+  constructor(root: HTMLElement, live: LiveSession) {
+    this.#root = root;
+    this.#live = live;
+    this.#stepper = new Stepper(live);
+    this.#mirror = new Mirror(root, (name) => this.#changed(name));
+    this.#tokens = new TokenView(element("debug-view"), {
+      label: "The text as tokens", choosable: true, actions: (index) => this.#actions(index),
+    });
+    this.#draw = new DrawTable({
+      edit: (token, logit) =>
+        void this.#stepper.move((a) => a.engine.debugEdit(a.session, a.known, token, logit)),
+      ban: (token) =>
+        void this.#stepper.move((a) => a.engine.debugBan(a.session, a.known, token)),
+      force: (token) =>
+        void this.#stepper.move((a) => a.engine.debugForce(a.session, a.known, token)),
+      clear: (token) =>
+        void this.#stepper.move((a) => a.engine.debugClear(a.session, a.known, token)),
+    });
+    this.#stops = new Stops(this.#stepper);
+    this.#branches = new Branches(this.#stepper);
+    tellSampler(root, live);
+    this.#listen();
+    this.#appear();
+  }
+
+  #listen(): void {
+    this.#step.addEventListener("click", () => void this.#stepOnce());
+    this.#back.addEventListener("click", () => void this.#stepBack());
+    this.#run.addEventListener("click", () => void this.#runOrPause());
+    this.#begin.addEventListener("click", () => void this.#stepper.begin());
+    button("debug-next").addEventListener("click", () => this.#live.select(null));
+    this.#stepper.addEventListener("view", () => this.#show());
+    this.#stepper.addEventListener("error", () => this.#show());
+    this.#live.addEventListener("state", () => this.#appear());
+    this.#live.addEventListener("select", () => void this.#look());
+    this.#tokens.addEventListener("token", (event) =>
+      this.#live.select((event as TokenEvent).index),
+    );
+    this.#tokens.addEventListener("alternative", (event) => {
+      const { index, alternative } = event as AlternativeEvent;
+      void this.#branch(index, alternative.id);
+    });
+    // Another panel may have written in the meantime.
+    new MutationObserver(() => this.#appear()).observe(this.#root, { attributeFilter: ["hidden"] });
+    addEventListener("keydown", (event) => this.#key(event));
+    this.#listenForFiles();
+  }
+
+  #listenForFiles(): void {
+    const input = byId("debug-file", HTMLInputElement);
+    button("debug-save").addEventListener("click", () => void this.#save());
+    button("debug-open").addEventListener("click", () => input.click());
+    input.addEventListener("change", () => {
+      const [file] = input.files ?? [];
+      if (file) void this.#open(file);
+      input.value = ""; // the same file may be chosen again
+    });
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (this.#root.hidden || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (event.key === "F10") void this.#stepOnce();
+    else if (event.key === "F9") void this.#stepBack();
+    else if (event.key === "F8" && !event.repeat) void this.#runOrPause();
+    else return;
+    event.preventDefault();
+  }
+
+  async #stepOnce(): Promise<void> {
+    if (this.#step.disabled) return;
+    this.#outcome.textContent = "";
+    this.#live.select(null);
+    await this.#stepper.step();
+  }
+
+  async #stepBack(): Promise<void> {
+    if (this.#back.disabled) return;
+    this.#outcome.textContent = "";
+    this.#live.select(null);
+    await this.#stepper.move((a) => a.engine.debugBack(a.session, a.known));
+  }
+
+  async #runOrPause(): Promise<void> {
+    if (this.#stepper.running) return this.#stepper.pause();
+    if (this.#run.disabled) return;
+    this.#outcome.textContent = "";
+    this.#live.select(null);
+    const before = this.#live.writing?.pieces.length ?? 0;
+    const over = await this.#stepper.run();
+    if (this.#stepper.error) return;
+    const tokens = plural((this.#live.writing?.pieces.length ?? 0) - before, "token");
+    this.#outcome.textContent = this.#ended(over, tokens);
+  }
+
+  /** Why a run is over, in words. */
+  #ended(over: RunEnd | null, tokens: string): string {
+    if (over === null) return `Paused after ${tokens}.`;
+    if (over === "end") return `The end, after ${tokens}.`;
+    if (over === "context") return `The context is full, after ${tokens}.`;
+    if (over === "limit") return `${tokens}, the length that Write asks for.`;
+    const { view } = this.#stepper;
+    const hit = view?.breakpoints.find(([number]) => number === view.hit);
+    const next = view?.next;
+    const text = quoted(next?.rows.find(([id]) => id === next.id)?.[1] ?? "");
+    return `Stopped before ${text}: ${hit ? describe(hit) : "a breakpoint"}.`;
+  }
+
+  async #branch(index: number, token: number): Promise<void> {
+    this.#outcome.textContent = "";
+    this.#live.select(null);
+    await this.#stepper.move((a) => a.engine.debugBranch(a.session, a.known, index, token));
+  }
+
+  #actions(index: number): TokenAction[] {
+    const before = (): void => {
+      this.#tokens.close();
+      this.#live.select(null);
+      void this.#stepper.move((a) => a.engine.debugGo(a.session, a.known, index));
+    };
+    return [{ label: "Go back to before it", run: before }];
+  }
+
+  /** The visitor has changed the prompt or a setting. */
+  #changed(name: string): void {
+    if (name === "prompt" || !this.#stepper.view?.context) return;
+    void this.#stepper.move((a) => a.engine.debugSettings(a.session, a.known, a.options));
+  }
+
+  async #save(): Promise<void> {
+    const text = await this.#stepper.ask((a) => a.engine.debugSave(a.session));
+    if (text === undefined) return;
+    const { model = "model" } = this.#live;
+    const name = model.replaceAll(/[^\w.-]+/g, "-");
+    saveText(text, `${name}-${this.#shown.length}-tokens.run.json`);
+    this.#outcome.textContent = "The run is exported.";
+  }
+
+  async #open(file: File): Promise<void> {
+    let content: string;
+    try {
+      content = await readRun(file);
+    } catch (error) {
+      this.#tell(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    this.#outcome.textContent = "Replaying.";
+    const view = await this.#stepper.replay(content);
+    this.#outcome.textContent = "";
+    if (!view) return;
+    this.#mirror.write({ prompt: view.prompt[1], ...view.replay.params });
+    const { done, total, mismatch } = view.replay;
+    if (mismatch) {
+      this.#tell(new Error(`the replay differs at step ${mismatch.step}: ${mismatch.words}`));
+    } else if (done < total) {
+      this.#outcome.textContent = `Stopped after ${count(done)} of ${plural(total, "step")}.`;
+    } else {
+      this.#outcome.textContent = `Replayed ${plural(total, "step")}: the same, to the bit.`;
+    }
+  }
+
+  /** The panel is looked at, or something has changed elsewhere: be up to date. */
+  #appear(): void {
+    if (this.#root.hidden) return;
+    this.#mirror.read();
+    this.#show();
+    const { view, isReady, isBusy, running } = this.#stepper;
+    if (view === null && isReady && !isBusy && !running) void this.#stepper.refresh();
+  }
+
+  #show(): void {
+    if (this.#root.hidden) return;
+    const { view, running, isReady, error, took } = this.#stepper;
+    const { writing } = this.#live;
+    this.#showText();
+    const pieces = this.#shown.length;
+    const over = view?.reason != null;
+    this.#step.disabled = !isReady || running || over;
+    this.#back.disabled = !isReady || running || pieces === 0;
+    this.#run.disabled = !isReady || (over && !running);
+    this.#run.textContent = running ? "Pause" : "Run";
+    this.#begin.disabled = !isReady || running;
+    button("debug-save").disabled = running || writing === null || !view?.context;
+    button("debug-open").disabled = !isReady || running;
+    element("debug-tokens").textContent = view?.context ? count(view.context) : NONE;
+    element("debug-took").textContent = took === null ? NONE : milliseconds(took);
+    this.#stops.show(view);
+    this.#branches.show(view);
+    if (this.#live.selected === null) this.#showNext();
+    this.#tell(error);
+    if (!isReady && this.#live.state === "loading") this.#outcome.textContent = "The model is on its way.";
+    else if (this.#outcome.textContent === "The model is on its way.") this.#outcome.textContent = "";
+  }
+
+  #showText(): void {
+    const { writing, selected } = this.#live;
+    const pieces = writing?.pieces ?? [];
+    let same = 0;
+    while (same < this.#shown.length && this.#shown[same] === pieces[same]) same += 1;
+    this.#tokens.truncate(same);
+    this.#tokens.append(pieces.slice(same).map(asToken));
+    this.#shown = [...pieces];
+    this.#tokens.lead = writing?.recipe.prompt ?? "";
+    this.#tokens.current = selected ?? (pieces.length ? pieces.length - 1 : null);
+    element("debug-empty").hidden = writing !== null;
+    element("debug-view").hidden = writing === null;
+  }
+
+  #showNext(): void {
+    const { view, running } = this.#stepper;
+    element("debug-draw-title").textContent = view?.reason === "stop" ? "The text has ended" : "The next token";
+    button("debug-next").hidden = true;
+    if (running) return; // it would only flicker
+    this.#draw.show(view?.next ?? null, true, view?.forced ?? null);
+    this.#showEntropy(view?.next?.entropy);
+  }
+
+  /** Show how the selected token came about. */
+  async #look(): Promise<void> {
+    const { selected } = this.#live;
+    if (this.#root.hidden) return;
+    this.#tokens.current = selected ?? (this.#shown.length ? this.#shown.length - 1 : null);
+    const turn = (this.#looked += 1);
+    if (selected === null) {
+      this.#showNext();
+      return;
+    }
+    if (!this.#stepper.isReady || this.#stepper.running) return;
+    const draw = await this.#stepper.ask((a) => a.engine.debugLook(a.session, selected));
+    if (turn !== this.#looked || !draw) return;
+    const piece = this.#shown[selected];
+    element("debug-draw-title").textContent = `Token ${selected + 1}, ${quoted(piece?.text ?? "")}`;
+    button("debug-next").hidden = false;
+    this.#draw.show(draw, false, null);
+    this.#showEntropy(draw.entropy);
+  }
+
+  #showEntropy(nats: number | undefined): void {
+    const words = nats === undefined ? NONE : `${natsToBits(nats).toFixed(2)} bits`;
+    element("debug-entropy").textContent = words;
+  }
+
+  #tell(error: Error | null): void {
+    element("debug-notice").hidden = error === null;
+    element("debug-notice-words").textContent = error ? sentence(error.message) : "";
+  }
+}
+
+function asToken(chunk: Chunk): Token {
+  const { note } = chunk as Piece;
+  return note ? { ...tokenOf(chunk), note } : tokenOf(chunk);
+}
+
+export function mount(root: HTMLElement, live: LiveSession): void {
+  new Debug(root, live);
+}
