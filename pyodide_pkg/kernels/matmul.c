@@ -95,6 +95,7 @@ TK_INLINE void dot_q4(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int
 #else
     v8u words[4];
     for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+#pragma clang loop unroll(full)
     for (int n = 0; n < 4; n++) {
         const int shift = (n & 1) * 8 + (n >> 1) * 4;
         v8s rows[4];
