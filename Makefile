@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench \
-	corpora pyodide-build lock clean
+	corpora load visits npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,9 +53,12 @@ site: setup  ## build/site: what a browser gets (THIMBLE_PYODIDE_MIRROR= a folde
 site-here: setup
 	@$(RUN) -m tools.build_site --quick
 
-wheel: setup  ## build/wheels: the wheel for Pyodide and the native one
+wheel: site  ## build/wheels: the wheel for Pyodide and the native one, which brings the page along
 	@$(RUN) -m tools.build_wasm_wheel
 	@$(RUN) -c "import backend; print('build/wheels/' + backend.build_wheel('build/wheels'))"
+
+npm: setup  ## build/npm-package: the API and the widget, packed for npm
+	@$(RUN) -m tools.npm_package
 
 lint: setup-test lint-python lint-web lint-kernels  ## ruff, mypy, tsc, the C compiler's warnings
 
@@ -75,6 +78,12 @@ bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (A
 
 corpora: setup  ## build/corpora: the texts that the training panel offers
 	@$(RUN) -m tools.corpora
+
+load: site  ## requests a second on one core, into docs/deploy (ARGS= for tools.load_test)
+	@$(RUN) -m tools.load_test $(ARGS)
+
+visits: setup-test site  ## bytes and requests of a visit, into docs/deploy
+	@$(RUN) -m tools.visit_report $(ARGS)
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt
