@@ -16,7 +16,6 @@ NumPy is not needed.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +33,7 @@ from .recipe import Recipe
 from .rows import Piece, Rows, batch_of
 from .schedule import rate
 
+LN2 = 0.6931471805599453
 PASSES = 1 << 24
 """Micro-batches of one step, at most: their noise has keys of its own."""
 
@@ -218,7 +218,7 @@ class Trainer:
             raise OptionError("nothing is held out to be measured on")
         self._settle()
         nats = sum(self.network.measure(batch) for batch in self._batches(pieces))
-        return nats / math.log(2) / size
+        return nats / LN2 / size
 
     def _batches(self, pieces: list[Piece]) -> list[Batch]:
         """Return pieces in as few batches as they come."""
