@@ -157,20 +157,26 @@ def sums() -> Iterator[str]:
 
 ASKED = "23+45= 7+8= 64+19= 38+57= 90-34= 72-68= 15-9= 81-27= 6*7= 9*12= 4*11= 8*8=".split()
 """A sample of sums: some easy, some with a carry."""
-LINES = {"separator": "\n"}
+
+
+def _recipe(**choices: Any) -> dict[str, Any]:
+    """Every line a text, looked at often."""
+    return {"separator": "\n", **choices, "log_every": 10, "eval_every": 20}
+
 
 CORPORA: Sequence[Corpus] = (
     Corpus(
         "names", "Names of places", "14,000 invented names, five lands with sounds of their own.",
-        names, recipe=LINES, prompts=("",) * 12, tokens=40,
+        names, recipe=_recipe(size=0.1, context=64, steps=400), prompts=("",) * 12, tokens=40,
     ),
     Corpus(
         "sums", "Small arithmetic", "Sums and differences up to 99; no line comes twice.",
-        sums, recipe=LINES, prompts=tuple(ASKED), tokens=6,
+        sums, recipe=_recipe(size=0.2, context=32, steps=800), prompts=tuple(ASKED), tokens=6,
     ),
     Corpus(
         "stories", "Very short stories", "A character, a place, a wish, and how it came true.",
-        lambda: stories(N_STORIES), recipe=LINES, prompts=("",), tokens=500,
+        lambda: stories(N_STORIES), recipe=_recipe(size=0.37, context=512, steps=400),
+        prompts=("",), tokens=500,
     ),
 )  # fmt: skip
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..errors import FormatError, NumericError, OptionError
+from ..kernel import default_kernel
+from ..loader import ModelLoader
+from ..sampling import SamplingParams
+from ..train.receipt import Check, Claim, verify
 from ..train.recipe import Recipe
 from ..train.sizes import SIZES
 from ..train.trainer import StepReport, Trainer
@@ -23,6 +28,7 @@ POINTS = 200
 """Points that a curve of losses has at the end of a run, about; each is a mean."""
 SAMPLES = 12
 """Samples in a run, beside the one before the first step."""
+TEMPERATURE = 0.8
 MEASURED_TEXT = 20_000
 """Characters that a step is measured on; the time does not depend on which."""
 
@@ -70,12 +76,26 @@ class Run:
     """Losses since the last entry of the curve."""
 
 
+@dataclass(slots=True)
+class Verification:
+    """A receipt that is being checked."""
+
+    claim: Claim
+    checks: Iterator[Check]
+    started: float
+    step: int = 0
+    agrees: bool | None = None
+    """None until it is known."""
+    differences: list[str] = field(default_factory=list)
+
+
 class Facet:
     """What the worker may ask as "train.…"."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._run: Run | None = None
+        self._verification: Verification | None = None
 
     # Recipes
 
@@ -193,11 +213,23 @@ class Facet:
         run.history.seconds += time.perf_counter() - started
 
     def _sample(self, run: Run) -> str:
-        prompts = run.sampling.prompts
-        return "\n".join(
-            prompt + run.trainer.sample(prompt, run.sampling.tokens, seed=seed)
-            for seed, prompt in enumerate(prompts)
-        )
+        loader = ModelLoader(kernel=run.trainer.kernel)
+        loader.feed(run.trainer.export())
+        model = loader.finish()
+        session = model.session()
+        try:
+            texts = []
+            for seed, prompt in enumerate(run.sampling.prompts):
+                session.rollback(0)
+                params = SamplingParams(
+                    max_tokens=run.sampling.tokens, temperature=TEMPERATURE, seed=seed
+                )
+                texts.append(prompt + "".join(p.text for p in session.generate(prompt, params)))
+            # The first samples are noise, line ends among it; a list has a text a line.
+            return "\n".join(t.replace("\n", " ") for t in texts) if len(texts) > 1 else texts[0]
+        finally:
+            session.close()
+            model.close()
 
     # What comes out of it
 
@@ -223,7 +255,59 @@ class Facet:
     def receipt(self, facts: str) -> dict[str, Any]:
         """What proves the run so far; `facts` are the machine's, from the page."""
         run = self._running()
-        return run.trainer.receipt(seconds=run.history.seconds, **json.loads(facts))
+        seconds = run.history.seconds
+        return run.trainer.receipt(
+            **json.loads(facts), seconds=round(seconds, 1), core_seconds=round(seconds, 1)
+        )
+
+    # Receipts
+
+    def verify(self, receipt: str, text: str) -> dict[str, Any]:
+        """Get ready to train again what a receipt says; `verify_on` does it."""
+        self.verify_end()
+        try:
+            said = json.loads(receipt)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"this is no receipt: it is no JSON ({error})") from None
+        claim = Claim.read(said)
+        checks = verify(said, text)
+        self._verification = Verification(claim, checks, time.perf_counter())
+        return self._verdict(self._verification)
+
+    def verify_on(self, milliseconds: float) -> dict[str, Any]:
+        """Go on for about so long, up to the receipt's next entry at least."""
+        found = self._verification
+        if found is None:
+            raise OptionError("there is no receipt under way: verify one first")
+        until = time.perf_counter() + milliseconds / 1000
+        while found.agrees is None and time.perf_counter() < until:
+            check = next(found.checks, None)
+            if check is None:
+                found.agrees = True
+                break
+            found.step = check.step
+            if not check.agrees:
+                found.agrees = False
+                found.differences.append(f"it first differs at step {check.step:,}: {check.why}")
+                found.differences += found.claim.differences(default_kernel())
+        return self._verdict(found)
+
+    def verify_end(self) -> None:
+        """Let a check go, and its memory."""
+        found, self._verification = self._verification, None
+        if found is not None and isinstance(found.checks, Generator):
+            found.checks.close()  # now, not when it is collected
+
+    def _verdict(self, found: Verification) -> dict[str, Any]:
+        return {
+            "step": found.step,
+            "steps": found.claim.steps,
+            "seconds": time.perf_counter() - found.started,
+            "agrees": found.agrees,
+            "differences": found.differences,
+        }
+
+    # The end
 
     def end(self) -> None:
         """Let the run go, and its memory."""

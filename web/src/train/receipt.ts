@@ -9,9 +9,9 @@ const NAME = "receipt.json";
 
 /** What people look for in a receipt, in this order, where it is there. */
 const FACTS: readonly (readonly [key: string, title: string])[] = [
-  ["weights_sha256", "Weights, SHA-256"],
-  ["data_sha256", "Text, SHA-256"],
-  ["kernels_sha256", "Kernels, SHA-256"],
+  ["weights", "Weights, SHA-256"],
+  ["data", "Text, SHA-256"],
+  ["kernels", "Kernels, SHA-256"],
   ["steps", "Steps"],
   ["seconds", "Time"],
   ["core_seconds", "Core time"],
@@ -55,5 +55,7 @@ export class ReceiptView {
 }
 
 function valueOf(key: string, value: unknown): string {
-  return key.endsWith("seconds") ? duration(Number(value)) : String(value);
+  if (key.endsWith("seconds")) return duration(Number(value));
+  if (typeof value === "object" && value !== null && "sha256" in value) return String(value.sha256);
+  return String(value);
 }

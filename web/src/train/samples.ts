@@ -6,6 +6,8 @@ import { count } from "../ui/format";
 
 type Samples = TrainHistory["samples"];
 
+/** What an untrained model writes of these would be invisible, or move the page. */
+const CONTROL = /[\0-\x09\x0b-\x1f\x7f-\x9f]/g;
 const SUM = /^(\d+)([-+*])(\d+)=(.*)$/;
 
 export class SampleView {
@@ -37,7 +39,7 @@ export class SampleView {
     this.#back.hidden = this.#samples.length < 2;
     if (!sample) return;
     const [step, text] = sample;
-    const lines = text.split("\n");
+    const lines = text.replace(CONTROL, "·").split("\n");
     this.#lines.classList.toggle("many", lines.length > 6);
     const { right, sums } = this.#mark(lines);
     const judged = sums ? ` · ${right} of ${sums} right` : "";
