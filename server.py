@@ -58,6 +58,17 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+# The one script that may fetch from other hosts: a model that a link names and the visitor agrees
+# to. It knows no prompt and no text (docs/offline.md). Addresses of one's own machine are allowed
+# without encryption, to try it out.
+FETCHING = {
+    "keep-model.js": {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace(
+            "connect-src 'self'",
+            "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",
+        )
+    }
+}
 # Other sites embed these files; none of them carries anything personal.
 EMBED_HEADERS = {
     "Access-Control-Allow-Origin": "*",
@@ -105,7 +116,7 @@ class SiteHolder:
             raise SiteError(f"no built site in {self.folder}: run `make site`") from error
         if self._site is None or stamp != self._stamp:
             headers = {**EMBED_HEADERS, **SECURITY_HEADERS}
-            site = Site(self.folder, headers=headers, own=self._own)
+            site = Site(self.folder, headers=headers, special=FETCHING, own=self._own)
             self._site, self._stamp, self._pages = site, stamp, {}
         return self._site
 

@@ -16,7 +16,7 @@ from tools.fingerprint import ROOT
 TEMPLATES = ROOT / "web" / "templates"
 
 SCRIPTS_AND_LOOKS = (".js", ".mjs", ".css", ".wasm", ".svg", ".png")
-AT_ROOT = ("build.json", "thimble.js", "widget.js")
+AT_ROOT = ("build.json", "keep-model.js", "thimble.js", "widget.js")
 """Files with fixed names that the page or one of its panels asks for."""
 NOT_FOR_THE_PAGE = ("embed.", "frame.")
 """Bundles of pages that other sites show in a frame."""
@@ -39,7 +39,9 @@ def write_service_worker(site: Path, build: dict[str, Any], *, offline: bool = T
         worker.write_bytes((site / precache.WITHDRAWN).read_bytes())
         return
     kept = {name: (site / name).read_bytes() for name in kept_files(site, build)}
-    worker.write_bytes(precache.listing(kept, extras(site, build), build) + worker.read_bytes())
+    later = [extra["file"] for extra in build["extras"]]
+    listing = precache.listing(kept, later, build)
+    worker.write_bytes(listing + worker.read_bytes())
 
 
 def kept_files(site: Path, build: dict[str, Any]) -> list[str]:
@@ -53,10 +55,17 @@ def kept_files(site: Path, build: dict[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def extras(site: Path, build: dict[str, Any]) -> list[str]:
-    """What is kept once somebody has asked for it."""
-    folder = site / build["pyodide"]
-    return [path.relative_to(site).as_posix() for path in folder.glob("*.whl")]
+def extras(site: Path, pyodide: Path) -> list[dict[str, Any]]:
+    """What is kept once somebody has asked for it, by the name that people know it by."""
+    names = {"numpy": "NumPy"}
+    return [
+        {
+            "name": names[path.name.partition("-")[0]],
+            "file": path.relative_to(site).as_posix(),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(pyodide.glob("*.whl"))
+    ]
 
 
 def write_manifest(site: Path, assets: dict[str, str]) -> dict[str, str]:

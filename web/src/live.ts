@@ -8,6 +8,7 @@
 
 import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
+import type { KeptModel } from "./offline/models";
 import type { Engine } from "./protocol";
 import type {
   Chunk,
@@ -16,6 +17,7 @@ import type {
   SamplingOptions,
   Thimble as Session,
 } from "./thimble";
+import type { ModelReference } from "./ui/link";
 
 type ThimbleClass = typeof import("./thimble").Thimble;
 
@@ -95,8 +97,10 @@ export class LiveSession extends EventTarget {
   /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
   sampler: string | null = null;
   #selected: number | null = null;
+  /** The text whose tokens a worker took with it when it was ended. */
+  #lost: Writing | null = null;
   /** Models that are no part of the site, by the names that the panels use. */
-  readonly files = new Map<string, Blob>();
+  readonly files = new Map<string, Blob | KeptModel>();
 
   constructor(thimble: ThimbleClass) {
     super();
@@ -181,14 +185,21 @@ export class LiveSession extends EventTarget {
   /** Start the engine anew, where nothing else can stop it; the text stays and can be gone on with. */
   async restart(): Promise<void> {
     this.#thimble.end();
+    this.#lost = this.writing;
     await this.open(this.model);
-    const { writing } = this;
-    if (!this.isOpen || !writing || writing.pieces.length === 0) return;
-    const known = JSON.stringify(writing.pieces.map((piece) => piece.id));
-    const context = await this.ask((engine, session) =>
-      engine.consolePutBack(session, writing.recipe.prompt, known),
+  }
+
+  /** Let a new session hold the text of the one that was lost with its worker. */
+  async #putBack(session: Session): Promise<Session> {
+    const lost = this.#lost;
+    this.#lost = null;
+    if (!lost || lost !== this.writing || lost.pieces.length === 0) return session;
+    const known = JSON.stringify(lost.pieces.map((piece) => piece.id));
+    const context = await session.ask((engine, id) =>
+      engine.consolePutBack(id, lost.recipe.prompt, known),
     );
-    this.replace(writing, context);
+    session.used(context);
+    return session;
   }
 
   /** Get a model ready, instead of the one that was. */
@@ -201,16 +212,37 @@ export class LiveSession extends EventTarget {
     await this.#load().catch(() => undefined); // the state tells
   }
 
-  /** Get a model of the visitor's own ready; "models" says that there is another one to choose. */
-  async openFile(file: Blob, name: string): Promise<void> {
+  /** Get a model of the visitor's own ready; "models" says that there are others to choose from. */
+  async openFile(file: Blob | KeptModel, name: string): Promise<void> {
     this.files.set(name, file);
     this.dispatchEvent(new Event("models"));
     await this.open(name);
   }
 
+  /** Offer a model of the visitor's own no longer. */
+  forgetFile(name: string): void {
+    this.files.delete(name);
+    this.dispatchEvent(new Event("models"));
+  }
+
+  /** How a link names a model: one that a link has brought goes on by its address and digest. */
+  reference(name: string): ModelReference {
+    const file = this.files.get(name);
+    if (!file || file instanceof Blob || !file.source || !file.sha256) return { model: name };
+    return { model: file.source, sha256: file.sha256 };
+  }
+
+  /** The model that a link means, where it is here already; else what the link says. */
+  meant({ model, sha256 }: ModelReference): string {
+    for (const [name, file] of this.files) {
+      if (!(file instanceof Blob) && sha256 && file.sha256 === sha256) return name;
+    }
+    return model;
+  }
+
   /** Create a session on the chosen model. */
   #load(): Promise<Session> {
-    const opening = this.#create(this.model);
+    const opening = this.#create(this.model).then((session) => this.#putBack(session));
     const isCurrent = (): boolean => this.#opening === opening;
     this.#opening = opening;
     opening

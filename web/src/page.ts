@@ -2,6 +2,7 @@
 
 import { LiveSession } from "./live";
 import { OfflineApp, isOneVersion, offerNewVersion } from "./offline/app";
+import { listLocalModels, offerKept } from "./offline/models";
 import "./panels/index";
 import { showPanels } from "./panels/registry";
 import { byId } from "./ui/dom";
@@ -14,12 +15,17 @@ const address = new URL("../thimble.js", import.meta.url).href;
 try {
   const { Thimble } = (await import(address)) as typeof import("./thimble");
   void Thimble.prepare(); // Python can start while the panels come
+  const kept = listLocalModels();
   const build = await Thimble.site().catch(() => null); // `create` tells why not
   if (!build || isOneVersion(build.hash)) {
     const live = new LiveSession(Thimble);
+    const app = build && new OfflineApp(build);
+    const site = build?.models.map(({ name }) => name) ?? [];
+    offerKept(live.files, await kept, site);
     await showPanels(byId("panels", HTMLElement), live);
-    if (build) {
-      const app = new OfflineApp(build);
+    const { Incoming } = await import("./offline/incoming");
+    new Incoming(live, site);
+    if (app) {
       offerNewVersion(app, byId("new-version", HTMLElement), byId("reload", HTMLButtonElement));
       void app.start(live);
     }

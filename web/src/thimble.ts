@@ -19,8 +19,11 @@ import type { Wanted } from "./api/engine";
 import { ThimbleError } from "./api/errors";
 import { encodeOptions } from "./api/options";
 import type { PromptOptions, SamplingOptions } from "./api/options";
+import { hasSimd } from "./api/simd";
+import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { Chunk } from "./api/stream";
+import type { KeptModel } from "./offline/models";
 import type { Engine, ModelInfo, Stage } from "./protocol";
 
 export { ThimbleError };
@@ -28,8 +31,8 @@ export type { Chunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, St
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
-/** A name out of `Thimble.models()`, or a GGUF file. */
-export type ModelChoice = string | Blob;
+/** A name out of `Thimble.models()`, a GGUF file, or a model that the playground has kept. */
+export type ModelChoice = string | Blob | KeptModel;
 
 export interface CreateOptions extends SamplingOptions {
   /** The site's default model without it. */
@@ -61,29 +64,16 @@ export class DownloadProgressEvent extends Event {
 
 let reading: Promise<Build> | null = null;
 let host: EngineHost | null = null;
+let keepsModels = false;
 let files = 0;
 const fileNames = new WeakMap<Blob, string>();
 
-function readBuild(): Promise<Build> {
-  reading ??= Build.read(import.meta.url).catch((error: unknown) => {
+async function readBuild(): Promise<Build> {
+  reading ??= Build.read(siteAddress()).catch((error: unknown) => {
     reading = null; // the next call may find the network again
     throw error;
   });
   return reading;
-}
-
-/** SIMD is what the kernels are made of: the smallest module that uses it. */
-function hasSimd(): boolean {
-  return (
-    typeof WebAssembly === "object" &&
-    WebAssembly.validate(
-      // (module (func (result v128) (i8x16.splat (i32.const 0))))
-      new Uint8Array([
-        0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0,
-        253, 15, 11,
-      ]),
-    )
-  );
 }
 
 function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
@@ -93,7 +83,11 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
       const given = model instanceof File ? model.name : "model.gguf";
       fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
     }
-    return { name, from: model, bytes: model.size, sha256: null };
+    return { name, from: model, keep: false, bytes: model.size, sha256: null };
+  }
+  if (typeof model === "object") {
+    const { name, from, bytes, sha256 } = model;
+    return { name, from, keep: true, bytes, sha256 };
   }
   const listed = build.model(model);
   if (!listed && model === undefined) {
@@ -103,7 +97,8 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
     const names = build.models.map((one) => one.name).join(", ");
     throw new ThimbleError("OptionError", `there is no model "${String(model)}"; there are ${names}`);
   }
-  return { name: listed.name, from: listed.url, bytes: listed.bytes, sha256: listed.sha256 };
+  const { name, url, bytes, sha256 } = listed;
+  return { name, from: url, keep: keepsModels, bytes, sha256 };
 }
 
 /** A session with a model: a text that grows. */
@@ -121,6 +116,14 @@ export class Thimble {
     this.#id = id;
     this.#model = model;
     this.#usage = usage;
+  }
+
+  /**
+   * Take engine and models from the site at this address: for bundles, which have no place of their
+   * own. It comes before everything else.
+   */
+  static configure({ site }: { site: string | URL }): void {
+    chooseSite(site);
   }
 
   /** The models that this site offers. */
@@ -246,8 +249,12 @@ export class Thimble {
     this.#host.destroy(this.#id, this.#model.name);
   }
 
-  /** @internal Start the engine before anybody has said which model; what fails, `create` tells. */
+  /**
+   * @internal For the playground: keep the models that are loaded, and start the engine before
+   * anybody has said which; what fails, `create` tells.
+   */
   static async prepare(): Promise<void> {
+    keepsModels = true;
     if (!hasSimd() || typeof Worker === "undefined") return;
     const build = await readBuild().catch(() => null);
     if (build && !host?.alive) host = new EngineHost(build);

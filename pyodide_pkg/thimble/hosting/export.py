@@ -136,7 +136,8 @@ def _headers(site: Site, server: ModuleType) -> str:
     rules: dict[str, Mapping[str, str]] = {"/": page, "/index.html": page}
     for name in site.assets:
         if "/" not in name and not name.endswith(".map"):
-            rules[f"/{name}"] = {"Cache-Control": REVALIDATE, **file}
+            special = server.FETCHING.get(name, {})
+            rules[f"/{name}"] = {"Cache-Control": REVALIDATE, **file, **special}
     rules["/assets/*"] = {"Cache-Control": IMMUTABLE, **file}
     rules |= server.static_rules()
     return "".join(

@@ -27,12 +27,20 @@ export interface CorpusListing {
   readonly tokens: number;
 }
 
+/** A file that is fetched, and kept, when somebody asks for it. */
+export interface Extra {
+  readonly name: string;
+  readonly url: string;
+  readonly bytes: number;
+}
+
 interface BuildFile {
   readonly build: string;
   readonly version: string;
   readonly pyodide: string;
   readonly pyodide_bytes?: number;
   readonly offline?: boolean;
+  readonly extras?: readonly (Omit<Extra, "url"> & { readonly file: string })[];
   readonly engine: string;
   readonly stdlib: string;
   readonly library: string;
@@ -78,6 +86,11 @@ export class Build {
   /** Whether browsers may keep the page; false takes back what was allowed before. */
   get offline(): boolean {
     return this.#file.offline ?? false;
+  }
+
+  get extras(): readonly Extra[] {
+    const { extras = [] } = this.#file;
+    return extras.map(({ name, file, bytes }) => ({ name, bytes, url: this.#resolve(file) }));
   }
 
   get version(): string {

@@ -4,16 +4,11 @@
  */
 
 import type { LiveSession } from "../live";
+import type { Build } from "../api/build";
+import { forgetUse, markUsed } from "./kept";
+import { isKept, keepModel } from "./models";
 import { appCache, extrasCache } from "./names";
 import type { ToServiceWorker } from "./names";
-
-/** What of the build has to be known here. */
-export interface Version {
-  /** The hash that the service worker is asked for. */
-  readonly hash: string;
-  /** False where the site's owner has taken offline use back. */
-  readonly offline: boolean;
-}
 
 /** Of the page's own files: whether they are all here. */
 export type Standing =
@@ -31,6 +26,9 @@ const QUIET_MS = 1_500;
 const HOUR_MS = 3_600_000;
 /** A service worker that runs answers in milliseconds. */
 const PATIENCE_MS = 5_000;
+
+/** What the page's own files are called where use is written down. */
+export const APP = "app";
 
 /** The folder that the page lies in; this module is in its assets/. */
 export const SITE = new URL("../", import.meta.url).href;
@@ -52,9 +50,21 @@ function setOff(off: boolean): void {
   }
 }
 
+/** What Chromium's browsers tell; TypeScript's library does not have it. */
+export interface InstallEvent extends Event {
+  prompt(): Promise<{ outcome: "accepted" | "dismissed" }>;
+}
+
+let current: OfflineApp | null = null;
+
+/** The page's one; null where the page has no build, or has not come so far. */
+export function offlineApp(): OfflineApp | null {
+  return current;
+}
+
 /** Tells "change" when `standing` or `newVersion` is another. */
 export class OfflineApp extends EventTarget {
-  readonly #version: Version;
+  readonly build: Build;
   #registration: ServiceWorkerRegistration | null = null;
   #reloading = false;
   standing: Standing = "waiting";
@@ -62,14 +72,22 @@ export class OfflineApp extends EventTarget {
   failure = "";
   /** Another version than this tab's is here, or has taken over. */
   newVersion = false;
+  /** How the page becomes a program among the machine's others, where the browser offers it. */
+  installation: InstallEvent | null = null;
 
-  constructor(version: Version) {
+  constructor(build: Build) {
     super();
-    this.#version = version;
+    this.build = build;
     const container = navigator.serviceWorker as ServiceWorkerContainer | undefined;
     if (!container) this.standing = "unsupported";
-    else if (!version.offline) this.standing = "withdrawn";
+    else if (!build.offline) this.standing = "withdrawn";
     else if (isOff()) this.standing = "off";
+    current = this;
+    addEventListener("beforeinstallprompt", (event) => {
+      event.preventDefault(); // the panel has a button for it
+      this.installation = event as InstallEvent;
+      this.#become(this.standing);
+    });
     container?.addEventListener("controllerchange", () => {
       if (this.#reloading) location.reload();
       else void this.#look();
@@ -79,15 +97,38 @@ export class OfflineApp extends EventTarget {
   /** Keep the page on this machine, once the visitor waits for nothing. */
   async start(live: LiveSession): Promise<void> {
     if (this.standing === "withdrawn") return remove();
+    markUsed(APP);
+    live.addEventListener("state", () => this.#note(live));
+    this.#note(live);
     if (this.standing !== "waiting") return;
+    this.#registration = (await navigator.serviceWorker.getRegistration(SITE)) ?? null;
+    await this.#look();
     await quiet(live);
     await this.keep();
+    await this.#keepDefault().catch(() => undefined); // the panel shows that it is not here
+  }
+
+  /** Where a model of the site lies, or one of the visitor's own. */
+  #note(live: LiveSession): void {
+    if (live.state !== "ready") return;
+    const file = live.files.get(live.model);
+    const from = file instanceof Blob ? null : (file?.from ?? this.build.model(live.model)?.url);
+    if (from) markUsed(from);
+  }
+
+  /** The page opens with this model, also for who came by a link to another one. */
+  async #keepDefault(): Promise<void> {
+    const model = this.build.model();
+    if (!model || (await isKept(model.url))) return;
+    const response = await fetch(model.url);
+    const { name, bytes, sha256 } = model;
+    if (response.body) await keepModel(model.url, response.body, { name, bytes, sha256, source: null });
   }
 
   /** Fetch what is missing now, or look for a new version. */
   async keep(): Promise<void> {
     setOff(false);
-    this.#become("fetching");
+    if (this.standing !== "ready") this.#become("fetching");
     try {
       const options = { updateViaCache: "none" } as const;
       const script = new URL("service-worker.js", SITE);
@@ -101,10 +142,11 @@ export class OfflineApp extends EventTarget {
     }
   }
 
-  /** Forget the page's files, and do not fetch them again. */
+  /** Forget the page's files, and do not fetch them again until the visitor says so. */
   async drop(): Promise<void> {
     setOff(true);
     await remove();
+    forgetUse(APP);
     this.#registration = null;
     this.#become("off");
   }
@@ -140,7 +182,7 @@ export class OfflineApp extends EventTarget {
     const { active, waiting } = this.#registration ?? {};
     if (!active) return;
     const running = await buildOf(active);
-    this.newVersion = Boolean(waiting) || (running !== null && running !== this.#version.hash);
+    this.newVersion = Boolean(waiting) || (running !== null && running !== this.build.hash);
     this.#become(active.state === "activated" ? "ready" : "fetching");
   }
 

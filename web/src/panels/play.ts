@@ -4,7 +4,7 @@ import type { LiveSession, ProgressEvent, TextEvent } from "../live";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { plural, sentence } from "../ui/format";
-import { readLink, writeLink } from "../ui/link";
+import { isAddress, readLink, writeLink } from "../ui/link";
 import { Manuscript } from "../ui/manuscript";
 import { ShadeControls } from "../ui/shade";
 import { tellSampler } from "../ui/sampler";
@@ -16,6 +16,9 @@ const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 
 /** After these the model or its engine is not there, and loading it again may help. */
 const LOST = ["LoadError", "StartError", "FormatError", "CrashError", "MemoryLimitError"];
+
+/** What the list of models has for a model that is not in it. */
+const OPEN_FILE = "open file…";
 
 class Play {
   readonly #root: HTMLElement;
@@ -53,6 +56,7 @@ class Play {
     live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read() });
     new ShadeControls(live, this.#manuscript);
     this.#listen();
+    this.#offerFiles();
     this.#restore();
     void live.open(this.#model.value);
   }
@@ -66,7 +70,7 @@ class Play {
     this.#continue.addEventListener("click", () => void this.#live.continue(this.#settings.read()));
     this.#regenerate.addEventListener("click", () => void this.#live.regenerate());
     this.#again.addEventListener("click", () => void this.#live.open(this.#model.value));
-    this.#model.addEventListener("change", () => void this.#live.open(this.#model.value));
+    this.#model.addEventListener("change", () => this.#choose());
     const settings = button("settings-toggle");
     settings.addEventListener("click", () => {
       const panel = byId("settings", HTMLElement);
@@ -94,10 +98,17 @@ class Play {
 
   /** Offer the visitor's own models beside the site's. */
   #offerFiles(): void {
-    const there = new Set([...this.#model.options].map((option) => option.value));
-    for (const name of this.#live.files.keys()) {
-      if (!there.has(name)) this.#model.add(new Option(name, name));
-    }
+    const own = byId("own-models", HTMLOptGroupElement);
+    own.hidden = this.#live.files.size === 0;
+    own.replaceChildren(...[...this.#live.files.keys()].map((name) => new Option(name, name)));
+    this.#model.value = this.#live.model || this.#model.value;
+  }
+
+  /** Open the chosen model; the last entry of the list asks for a file instead. */
+  #choose(): void {
+    if (this.#model.value !== OPEN_FILE) return void this.#live.open(this.#model.value);
+    this.#model.value = this.#live.model;
+    byId("model-file", HTMLInputElement).click();
   }
 
   /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */
@@ -113,6 +124,7 @@ class Play {
     const live = this.#live;
     const writing = live.state === "writing";
     const focused = document.activeElement;
+    if (live.model) this.#model.value = live.model;
     this.#write.disabled = false;
     this.#model.value = live.model; // another panel may have chosen it
     this.#write.hidden = writing;
@@ -161,8 +173,9 @@ class Play {
 
   #link(): string {
     const { recipe } = this.#live.writing ?? {};
-    if (recipe) return writeLink(recipe.prompt, recipe.model, recipe.settings as Settings);
-    return writeLink(this.#prompt.value, this.#model.value, this.#settings.read());
+    const named = (model: string) => this.#live.reference(model);
+    if (recipe) return writeLink(recipe.prompt, named(recipe.model), recipe.settings as Settings);
+    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read());
   }
 
   async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {
@@ -181,9 +194,10 @@ class Play {
     if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
     const refused = this.#settings.restore(shared.settings);
     if (shared.model !== undefined) {
-      const there = [...this.#model.options].some((option) => option.value === shared.model);
-      if (there) this.#model.value = shared.model;
-      else refused.push(`there is no model "${shared.model}"`);
+      const model = this.#live.meant({ ...shared, model: shared.model });
+      const there = [...this.#model.options].some((option) => option.value === model);
+      if (there) this.#model.value = model;
+      else if (!isAddress(model)) refused.push(`there is no model "${shared.model}"`);
     }
     this.#refused = refused.length ? `Not everything in the link fits: ${refused.join("; ")}.` : "";
     return true;

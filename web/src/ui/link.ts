@@ -5,9 +5,19 @@ const LONGEST = 8000;
 
 export interface Shared {
   readonly prompt?: string;
+  /** A name, or an address together with the digest of what lies there. */
   readonly model?: string;
+  readonly sha256?: string;
   /** Settings by name, as the link spells them. */
   readonly settings: ReadonlyMap<string, string>;
+}
+
+/** How a link names a model: the site's own by its name alone. */
+export type ModelReference = Readonly<Record<"model", string> & Partial<Record<"sha256", string>>>;
+
+/** Whether a link's model is an address and not a name. */
+export function isAddress(model: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(model);
 }
 
 const NAMES = [
@@ -19,6 +29,7 @@ export function readLink(fragment: string): Shared | null {
   const values = new URLSearchParams(fragment.replace(/^#/, ""));
   const prompt = values.get("prompt")?.slice(0, LONGEST);
   const model = values.get("model");
+  const sha256 = values.get("sha256");
   const settings = new Map<string, string>();
   for (const name of NAMES) {
     const value = values.get(name);
@@ -28,6 +39,7 @@ export function readLink(fragment: string): Shared | null {
   return {
     ...(prompt === undefined ? {} : { prompt }),
     ...(model === null ? {} : { model }),
+    ...(sha256 === null ? {} : { sha256 }),
     settings,
   };
 }
@@ -35,10 +47,10 @@ export function readLink(fragment: string): Shared | null {
 /** The address of this page with everything that makes the text again. */
 export function writeLink(
   prompt: string,
-  model: string,
+  model: ModelReference,
   settings: Readonly<Record<string, number | undefined>>,
 ): string {
-  const values = new URLSearchParams({ prompt, model });
+  const values = new URLSearchParams({ prompt, ...model });
   for (const [name, value] of Object.entries(settings)) {
     if (value !== undefined) values.set(name, String(value));
   }

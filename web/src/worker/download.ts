@@ -1,5 +1,6 @@
 /** Bytes on their way in: streamed, counted, never all held at once. */
 
+import { dropModel, findModel, isLocal, keepModel } from "../offline/models";
 import type { ModelSource } from "../protocol";
 import { EngineError } from "./python";
 
@@ -14,6 +15,7 @@ export class Download {
   #done = false;
   #failure: unknown = null;
   #wake: (() => void) | null = null;
+  #keeping: Promise<void> | null = null;
   bytes = 0;
 
   constructor(source: ModelSource, onBytes: () => void) {
@@ -25,6 +27,13 @@ export class Download {
 
   cancel(): void {
     this.#abort.abort();
+  }
+
+  /** What came was no good: it is not kept, nor what was kept before. */
+  async forget(source: ModelSource): Promise<void> {
+    if (!source.keep || typeof source.from !== "string" || isLocal(source.from)) return;
+    await this.#keeping?.catch(() => undefined);
+    await dropModel(source.from).catch(() => undefined);
   }
 
   /** The chunks in order; throws what went wrong on the way. */
@@ -65,6 +74,12 @@ export class Download {
 
   async #open(source: ModelSource): Promise<ReadableStream<Uint8Array>> {
     if (typeof source.from !== "string") return source.from.stream();
+    const kept = source.keep && !source.fresh ? await findModel(source.from) : null;
+    if (kept) return kept;
+    if (isLocal(source.from)) {
+      const words = `model ${source.name} is not kept on this machine any more: open its file again`;
+      throw new EngineError("LoadError", words);
+    }
     const response = await fetch(source.from, {
       signal: this.#abort.signal,
       credentials: "omit",
@@ -76,7 +91,24 @@ export class Download {
       const status = `${response.status} ${response.statusText}`.trim();
       throw new EngineError("LoadError", `the server answered ${status} for model ${source.name}`);
     }
-    return response.body;
+    return source.keep ? this.#keep(source, source.from, response.body) : response.body;
+  }
+
+  /** Keep the bytes for the next time while they pass; without room they only pass. */
+  #keep(
+    source: ModelSource,
+    from: string,
+    body: ReadableStream<Uint8Array>,
+  ): ReadableStream<Uint8Array> {
+    const { name, bytes, sha256 } = source;
+    if (bytes === null) return body;
+    const [taken, kept] = body.tee();
+    this.#keeping = keepModel(from, kept, { name, bytes, sha256, source: null });
+    this.#keeping.catch((error: unknown) => {
+      const words = error instanceof Error ? error.message : String(error);
+      if (!this.#abort.signal.aborted) console.info(`thimble: the model is not kept: ${words}`);
+    });
+    return taken;
   }
 
   #lost(source: ModelSource, error: unknown): unknown {

@@ -65,6 +65,19 @@ async function readHandle(handle: FileHandle): Promise<Uint8Array> {
   }
 }
 
+/** How large the file is, or null where there is none; from the page too. */
+export async function fileSize(): Promise<number | null> {
+  const folder = await privateFolder();
+  try {
+    if (folder) return (await (await folder.getFileHandle(NAME)).getFile()).size;
+    const kept = await (await caches.open(NAME)).match(CACHE_KEY);
+    return kept ? (await kept.blob()).size : null;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
 /** Replace the file; what is half written is removed again. */
 export async function writeFile(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   const folder = await privateFolder();

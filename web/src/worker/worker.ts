@@ -79,6 +79,7 @@ async function load(
     return info;
   } catch (error) {
     download.cancel();
+    if (error instanceof EngineError && error.name === "FormatError") void download.forget(source);
     if (number !== null) ready?.call("cancel_load", number);
     throw error;
   } finally {

@@ -1,0 +1,151 @@
+/**
+ * The models that are kept on this machine: one store, the Cache API, for the site's own models and
+ * for those that the visitor brings. An entry is there whole or not at all, and every load checks
+ * its SHA-256 again. Page and workers use it alike.
+ */
+
+import { MODEL_CACHE } from "./names";
+
+/** Models that are no file of this site have an address by their digest; it is never fetched. */
+const LOCAL = "https://thimble.invalid/model/";
+const ABOUT = "x-thimble-model";
+
+/** What is written down beside a model's bytes. */
+export interface AboutModel {
+  readonly name: string;
+  readonly bytes: number;
+  /** Null where nobody said it. */
+  readonly sha256: string | null;
+  /** Where it was fetched from, if a link named it; null for the site's models and for files. */
+  readonly source: string | null;
+}
+
+export interface KeptModel extends AboutModel {
+  /** Its key in the store: an address of this site, or a local one. */
+  readonly from: string;
+}
+
+export function localAddress(sha256: string): string {
+  return LOCAL + sha256;
+}
+
+export function isLocal(address: string): boolean {
+  return address.startsWith(LOCAL);
+}
+
+function store(): Promise<Cache> {
+  if (!("caches" in globalThis)) throw new Error("this page may not keep anything here");
+  return caches.open(MODEL_CACHE);
+}
+
+/** A model's bytes, or null; where nothing may be kept, nothing is. */
+export async function findModel(address: string): Promise<ReadableStream<Uint8Array> | null> {
+  try {
+    return (await (await store()).match(address))?.body ?? null;
+  } catch {
+    return null;
+  }
+}
+
+export async function isKept(address: string): Promise<boolean> {
+  return (await store()).match(address).then(Boolean);
+}
+
+/**
+ * Keep a model; rejects, with nothing kept, where the bytes do not all come, are not `about.bytes`
+ * many, or have no room.
+ */
+export async function keepModel(
+  address: string,
+  body: ReadableStream<Uint8Array>,
+  about: AboutModel,
+): Promise<void> {
+  try {
+    await refuseWithoutRoom(about);
+    const counted = body.pipeThrough(exactly(about));
+    // Header values are bytes; names may be anything.
+    const headers = { [ABOUT]: encodeURIComponent(JSON.stringify(about)) };
+    await (await store()).put(address, new Response(counted, { headers }));
+  } catch (error) {
+    body.cancel().catch(() => undefined);
+    const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
+    throw isFull ? await noRoom(about) : error;
+  }
+}
+
+export async function dropModel(address: string): Promise<void> {
+  await (await store()).delete(address);
+}
+
+/** All that are kept, by name. */
+export async function listModels(): Promise<KeptModel[]> {
+  const cache = await store();
+  const found: KeptModel[] = [];
+  for (const { url } of await cache.keys()) {
+    const about = (await cache.match(url))?.headers.get(ABOUT);
+    if (about) found.push({ ...(JSON.parse(decodeURIComponent(about)) as AboutModel), from: url });
+  }
+  return found.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** What the visitor has brought, newest file of a name last. */
+export async function listLocalModels(): Promise<KeptModel[]> {
+  return (await listModels().catch(() => [])).filter(({ from }) => isLocal(from));
+}
+
+/** A name that no other model has: the engine and the list tell models apart by it. */
+export function nameFor(model: KeptModel, taken: ReadonlySet<string>): string {
+  if (!taken.has(model.name)) return model.name;
+  return `${model.name} (${(model.sha256 ?? model.from).slice(0, 6)})`;
+}
+
+/** Put the models that were kept on earlier visits into the list. */
+export function offerKept(
+  files: Map<string, Blob | KeptModel>,
+  kept: readonly KeptModel[],
+  site: readonly string[],
+): void {
+  const taken = new Set(site);
+  for (const model of kept) {
+    const name = nameFor(model, taken);
+    taken.add(name);
+    files.set(name, model);
+  }
+}
+
+/** Ends with an error where the bytes are more or fewer than was said. */
+function exactly({ name, bytes }: AboutModel): TransformStream<Uint8Array, Uint8Array> {
+  let seen = 0;
+  const wrong = (): Error => new Error(`${name} has ${seen} bytes, not ${bytes}`);
+  return new TransformStream({
+    transform(chunk, to) {
+      seen += chunk.length;
+      if (seen > bytes) to.error(wrong());
+      else to.enqueue(chunk);
+    },
+    flush(to) {
+      if (seen !== bytes) to.error(wrong());
+    },
+  });
+}
+
+async function free(): Promise<number | null> {
+  const estimate = await (navigator.storage as StorageManager | undefined)?.estimate?.();
+  return estimate?.quota === undefined ? null : estimate.quota - (estimate.usage ?? 0);
+}
+
+async function refuseWithoutRoom(about: AboutModel): Promise<void> {
+  const room = await free();
+  if (room !== null && room < about.bytes) throw await noRoom(about);
+}
+
+/** The same whether it was known before or found out half-way. */
+async function noRoom({ name, bytes }: AboutModel): Promise<Error> {
+  const room = await free();
+  const megabytes = (value: number): string => `${(Math.max(value, 0) / 1e6).toFixed(1)} MB`;
+  const there = room === null ? "" : `, and the browser has ${megabytes(room)} left for this site`;
+  return new Error(
+    `there is no room to keep ${name}: it takes ${megabytes(bytes)}${there}; ` +
+      "something else under “This machine” can be dropped",
+  );
+}
