@@ -18,7 +18,8 @@ from tools.fingerprint import BUILD
 CUSTOM, CODE = 0, 10
 FUNCTION_NAMES = 1
 """The part of the custom section "name" that is about functions."""
-LIBRARY = "_kernels.so"
+LIBRARY = "_kernels_relaxed.so"
+"""The variant that Chromium takes."""
 
 
 class Reader:

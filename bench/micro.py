@@ -25,7 +25,7 @@ def measure_micro(results: Results, browser: Browser, server: Server, runs: int)
     # Not as Thimble, whose pages are not isolated here: these kernels want a shared memory.
     page = RunnerPage(browser, server.address, "wllama")
     try:
-        results.micro += [Micro(where="page", **one) for one in page.products(runs)]
+        results.micro += [Micro(**one) for one in page.products(runs)]
     except Error as error:
         missing = reason(error)
     finally:

@@ -152,8 +152,9 @@ def micro_table(results: Results) -> Table:
 def roof(results: Results, one: Micro) -> float | None:
     """What the machine allows: its multiplications, and for a matrix that no cache holds, reading
     it once for every `tokens` activations."""
-    products = results.limit(one.where, "floats" if one.encoding in FLOATS else "products")
-    read = results.limit(one.where, "read")
+    machine = one.where.partition(",")[0]
+    products = results.limit(machine, "floats" if one.encoding in FLOATS else "products")
+    read = results.limit(machine, "read")
     if products is None or read is None:
         return None
     if one.bytes <= IN_CACHE:

@@ -3,6 +3,9 @@
  * bench/micro.py asks the same of the native library.
  */
 
+import { bestKernels } from "../../web/src/api/simd";
+
+const FILES = { base: "kernels.wasm", relaxed: "kernels_relaxed.wasm" };
 const PAGE = 65_536;
 const MOST = 2 ** 31;
 /** Long enough against the clock and short enough against a change of mind of the machine. */
@@ -12,6 +15,8 @@ type Kernel = (...args: number[]) => number;
 
 /** One product's speed; the fields are bench/results.py's. */
 interface Micro {
+  /** With which kernels. */
+  readonly where: string;
   readonly encoding: string;
   readonly rows: number;
   readonly cols: number;
@@ -44,9 +49,9 @@ class Kernels {
     private readonly exports: Record<string, Kernel>,
   ) {}
 
-  static async load(): Promise<Kernels> {
+  static async load(name: string): Promise<Kernels> {
     const build = (await (await fetch("/build.json")).json()) as { assets: Record<string, string> };
-    const file = build.assets["kernels.wasm"];
+    const file = build.assets[name];
     if (!file) throw new Error("not there yet: the site has no kernels of their own");
     const memory = new WebAssembly.Memory({ initial: 256, maximum: MOST / PAGE, shared: true });
     const loaded = await WebAssembly.instantiateStreaming(fetch(`/${file}`), { env: { memory } });
@@ -88,11 +93,25 @@ function measure(work: () => void, repeats: number): number[] {
   }
 }
 
-/** Every encoding, shape and number of tokens. */
+/** Every encoding, shape and number of tokens, with the kernels that the page would take; and the
+ * one encoding that relaxed SIMD is for without it. */
 export async function products(repeats: number): Promise<Micro[]> {
-  const kernels = await Kernels.load();
+  const best = bestKernels();
+  const found = await measureAll("page", FILES[best], Object.keys(ENCODINGS), repeats);
+  if (best === "base") return found;
+  return [...found, ...(await measureAll("page, plain SIMD", FILES.base, ["Q4_0"], repeats))];
+}
+
+async function measureAll(
+  where: string,
+  file: string,
+  encodings: readonly string[],
+  repeats: number,
+): Promise<Micro[]> {
+  const kernels = await Kernels.load(file);
   const found: Micro[] = [];
-  for (const [encoding, { type, block, columns }] of Object.entries(ENCODINGS)) {
+  for (const encoding of encodings) {
+    const { type, block, columns } = ENCODINGS[encoding]!;
     for (const [rows, cols] of SHAPES) {
       const tensor = kernels.matrix(type, rows, cols, (cols / columns) * block);
       const bytes = kernels.call("tensor_bytes", tensor);
@@ -103,7 +122,7 @@ export async function products(repeats: number): Promise<Micro[]> {
       for (const tokens of TOKENS) {
         const work = (): void => void kernels.call("product", tensor, x, tokens, y);
         const values = measure(work, repeats).map((each) => each * rows * cols * tokens);
-        found.push({ encoding, rows, cols, tokens, bytes, values });
+        found.push({ where, encoding, rows, cols, tokens, bytes, values });
       }
       kernels.call("free", x);
       kernels.call("free", y);
