@@ -21,17 +21,21 @@ const OPTIONS = {
   "max-tokens": "max_tokens", temperature: "temperature", "top-p": "top_p", seed: "seed",
 } as const satisfies Record<string, keyof SamplingOptions>;
 
-/** At most so many tokens where nobody says how many. */
-const LENGTH = 200;
+/** What the element does where an attribute is missing; a seed it draws anew for every text. */
+export const DEFAULTS = { "max-tokens": 200, temperature: 0.8, "top-p": 0.95 } as const;
+
 const SEEDS = 2 ** 32;
 
 /** The attributes' values; null where there is none. */
 export type Options = Readonly<Record<keyof typeof OPTIONS, number | null>>;
 
+type Chosen = Record<(typeof OPTIONS)[keyof typeof OPTIONS], number>;
+
 /** The element's sampling options. Without a seed every text has a new one. */
-export function optionsOf(element: Element, values: Options): SamplingOptions & { seed: number } {
+export function optionsOf(element: Element, values: Options): Chosen {
   const [random = 0] = crypto.getRandomValues(new Uint32Array(1));
-  const options = { max_tokens: LENGTH, temperature: 0.8, top_p: 0.95, seed: random % SEEDS };
+  const { "max-tokens": max_tokens, temperature, "top-p": top_p } = DEFAULTS;
+  const options: Chosen = { max_tokens, temperature, top_p, seed: random % SEEDS };
   for (const [attribute, name] of Object.entries(OPTIONS)) {
     const value = values[attribute as keyof typeof OPTIONS];
     if (value === null) continue;
