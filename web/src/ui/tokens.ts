@@ -69,7 +69,7 @@ export class TokenView extends EventTarget {
   /** The one token that the Tab key reaches. */
   #active = 0;
   #current: number | null = null;
-  #hiding = 0;
+  #hiding: ReturnType<typeof setTimeout> | undefined;
 
   /** Fills `host`, which need not be empty; `destroy` leaves it so. */
   constructor(host: HTMLElement, options: TokenViewOptions) {
