@@ -26,8 +26,10 @@ from .pool import JsBuffer
 
 POINTS = 200
 """Points that a curve of losses has at the end of a run, about; each is a mean."""
-SAMPLES = 12
-"""Samples in a run, beside the one before the first step."""
+SAMPLES = 20
+"""Samples in a run, at most, beside the ones before the first step and after the last."""
+ROUND = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
+"""Steps from one sample to the next, where a run is short enough for one of them."""
 TEMPERATURE = 0.8
 MEASURED_TEXT = 20_000
 """Characters that a step is measured on; the time does not depend on which."""
@@ -208,7 +210,7 @@ class Facet:
         if trainer.done or step % recipe.eval_every == 0:
             stories = None if trainer.done else recipe.eval_stories
             run.history.heldout.append((step, trainer.evaluate(stories)))
-        if trainer.done or step % max(1, recipe.steps // SAMPLES) == 0:
+        if trainer.done or step % sample_every(recipe.steps) == 0:
             run.history.samples.append((step, self._sample(run)))
         run.history.seconds += time.perf_counter() - started
 
@@ -319,6 +321,11 @@ class Facet:
         if self._run is None:
             raise OptionError("there is no training: begin one first")
         return self._run
+
+
+def sample_every(steps: int) -> int:
+    """Steps from one sample to the next, in a run of so many."""
+    return next((every for every in ROUND if steps // every <= SAMPLES), -(-steps // SAMPLES))
 
 
 def read_recipe(text: str) -> Recipe:

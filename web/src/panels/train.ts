@@ -3,7 +3,7 @@
 import type { LiveSession } from "../live";
 import type { TrainOrder } from "../protocol/train";
 import { download } from "../train/files";
-import { TrainingHost, sentence } from "../train/host";
+import { TrainingHost, complaint } from "../train/host";
 import { Plan, duration } from "../train/plan";
 import { ReceiptView } from "../train/receipt";
 import { SampleView } from "../train/samples";
@@ -14,7 +14,7 @@ import { Verifier } from "../train/verify";
 import { lineChart } from "../ui/chart";
 import type { Chart } from "../ui/chart";
 import { byId } from "../ui/dom";
-import { count, rate } from "../ui/format";
+import { count, rate, sentence } from "../ui/format";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const part = (id: string): HTMLElement => byId(id, HTMLElement);
@@ -147,7 +147,7 @@ class Bench {
 
   #showFailure(): void {
     const { state, failure } = this.#run;
-    const words = state === "failed" && failure ? sentence(new Error(failure.message)) : this.#complaint;
+    const words = state === "failed" && failure ? sentence(failure.message) : this.#complaint;
     part("train-notice-words").textContent = words;
     part("train-notice").hidden = !words;
   }
@@ -230,7 +230,7 @@ class Bench {
   }
 
   #complain(error: unknown): void {
-    this.#complaint = sentence(error);
+    this.#complaint = complaint(error);
     this.#showFailure();
   }
 }
@@ -270,7 +270,7 @@ export function mount(_root: HTMLElement, live: LiveSession): void {
   TrainingHost.open().then(
     (host) => new Bench(live, host),
     (error: unknown) => {
-      part("train-size-words").textContent = sentence(error);
+      part("train-size-words").textContent = complaint(error);
     },
   );
 }

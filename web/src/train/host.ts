@@ -4,9 +4,10 @@ import { transfer } from "comlink";
 import type { Remote } from "comlink";
 import { Build } from "../api/build";
 import { EngineHost } from "../api/engine";
-import { ThimbleError, revive } from "../api/errors";
+import { revive } from "../api/errors";
 import type { Engine } from "../protocol";
 import type { FromTraining, ToTraining, TrainOrder } from "../protocol/train";
+import { sentence } from "../ui/format";
 
 export class TrainingHost {
   #host: EngineHost | null = null;
@@ -48,9 +49,7 @@ export class TrainingHost {
   }
 }
 
-/** An error's words as a sentence. */
-export function sentence(error: unknown): string {
-  const message = error instanceof ThimbleError || error instanceof Error ? error.message : String(error);
-  const words = message.charAt(0).toUpperCase() + message.slice(1);
-  return /[.!?]$/.test(words) ? words : `${words}.`;
+/** What went wrong, as a sentence. */
+export function complaint(error: unknown): string {
+  return sentence(error instanceof Error ? error.message : String(error));
 }

@@ -3,7 +3,7 @@
 import type { CheckedRecipe, TrainSize } from "../protocol/train";
 import { byId } from "../ui/dom";
 import { count } from "../ui/format";
-import { sentence } from "./host";
+import { complaint } from "./host";
 import type { TrainingHost } from "./host";
 import type { Lesson } from "./texts";
 
@@ -109,7 +109,7 @@ export class Plan {
       this.#measured.set(keyOf(checked), seconds);
       if (asked === this.#asked) this.#show(checked, seconds);
     } catch (error) {
-      if (asked === this.#asked) this.#words.textContent = sentence(error);
+      if (asked === this.#asked) this.#words.textContent = complaint(error);
     }
   }
 

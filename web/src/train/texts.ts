@@ -3,7 +3,9 @@
 import type { Build, CorpusListing } from "../api/build";
 import { byId } from "../ui/dom";
 import { count } from "../ui/format";
-import { readTextFile, acceptDrops } from "./files";
+import { readTextFile } from "../ui/text-file";
+import { acceptDrops } from "./files";
+import { complaint } from "./host";
 
 /** A text, and how it is best learned and sampled. */
 export interface Lesson {
@@ -84,7 +86,7 @@ export class Texts extends EventTarget {
       this.#title = file.name;
       this.#changed();
     } catch (error) {
-      this.#words.textContent = error instanceof Error ? error.message : String(error);
+      this.#words.textContent = complaint(error);
     }
   }
 

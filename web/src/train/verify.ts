@@ -2,9 +2,10 @@
 
 import type { FromTraining, VerifyNews } from "../protocol/train";
 import { byId } from "../ui/dom";
-import { count } from "../ui/format";
-import { acceptDrops, readTextFile } from "./files";
-import { sentence } from "./host";
+import { count, sentence } from "../ui/format";
+import { readTextFile } from "../ui/text-file";
+import { acceptDrops } from "./files";
+import { complaint } from "./host";
 import type { TrainingHost } from "./host";
 import { duration } from "./plan";
 import type { Texts } from "./texts";
@@ -112,7 +113,7 @@ export class Verifier {
     list.append(
       ...differences.map((difference) => {
         const item = document.createElement("li");
-        item.textContent = sentence(new Error(difference));
+        item.textContent = sentence(difference);
         return item;
       }),
     );
@@ -136,7 +137,7 @@ export class Verifier {
   #fail(error: unknown): void {
     if (this.#running) this.#run(false);
     this.#words.textContent = "";
-    this.#noticeWords.textContent = sentence(error);
+    this.#noticeWords.textContent = complaint(error);
     this.#notice.hidden = false;
   }
 }

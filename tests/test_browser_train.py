@@ -1,0 +1,228 @@
+"""Training as the page's worker asks for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import thimble
+from thimble.browser import Engine
+from thimble.browser.train import sample_every
+
+TEXT = "".join(
+    f"{word} was here, {word} was there\n" for word in "alder birch cedar fir".split() * 40
+)
+RECIPE = {"separator": "\n", "size": 0.05, "context": 32, "micro_tokens": 256, "steps": 12,
+          "eval_every": 4, "log_every": 3, "hash_every": 6}  # fmt: skip
+SAMPLING = {"prompts": ["al", "fir"], "tokens": 12}
+
+
+class Sink:
+    """What the worker gives for answers that are too long."""
+
+    data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data = bytes(data)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+def call(engine: Engine, method: str, *arguments: Any) -> Any:
+    answer = json.loads(engine.call(f"train.{method}", *arguments))
+    assert "error" not in answer, answer
+    return answer["value"]
+
+
+def fail(engine: Engine, method: str, *arguments: Any) -> str:
+    """The words of an error that is one of ours."""
+    kind, message = json.loads(engine.call(f"train.{method}", *arguments))["error"]
+    assert kind != "InternalError", message
+    return str(message)
+
+
+def begin(engine: Engine, **choices: Any) -> Any:
+    recipe, about = json.dumps(RECIPE | choices), json.dumps({"title": "Trees"})
+    return call(engine, "begin", recipe, TEXT, json.dumps(SAMPLING), about)
+
+
+def run_to_the_end(engine: Engine) -> list[Any]:
+    news: list[Any] = []
+    while not news or not news[-1]["done"]:
+        news.append(call(engine, "run", 0))
+    return news
+
+
+def test_a_run_in_slices_tells_all_that_happens_once(engine: Engine) -> None:
+    info = begin(engine)
+    assert (info["step"], info["steps"], info["about"]) == (0, 12, {"title": "Trees"})
+    news = run_to_the_end(engine)
+    assert [one["step"] for one in news] == list(range(1, 13))  # one step a slice, at least
+    losses = [entry for one in news for entry in one["loss"]]
+    assert [step for step, _ in losses] == list(range(1, 13))
+    assert losses[-1][1] < losses[0][1]
+    heldout = [entry for one in news for entry in one["heldout"]]
+    assert [step for step, _ in heldout] == [0, 4, 8, 12]
+    assert heldout[-1][1] < heldout[0][1]
+    samples = [entry for one in news for entry in one["samples"]]
+    assert [step for step, _ in samples] == list(range(13))
+    for _, text in samples:
+        first, second = text.split("\n")
+        assert first.startswith("al")
+        assert second.startswith("fir")
+    assert news[-1]["tokens"] == 12 * 256
+    described = call(engine, "describe")
+    assert described["done"]
+    assert described["history"]["loss"] == losses
+
+
+def test_a_kept_run_goes_on_to_the_same_bits_with_its_history(engine: Engine) -> None:
+    begin(engine)
+    run_to_the_end(engine)
+    whole = call(engine, "receipt", "{}")
+    history = call(engine, "describe")["history"]
+
+    begin(engine)
+    for _ in range(5):
+        call(engine, "run", 0)
+    sink = Sink()
+    assert call(engine, "checkpoint", sink) == 5
+    another = Engine()
+    info = call(another, "resume", sink.data, TEXT)
+    assert info["step"] == 5
+    assert info["about"] == {"title": "Trees"}
+    run_to_the_end(another)
+    resumed = call(another, "receipt", "{}")
+    assert resumed["weights"] == whole["weights"]
+    assert resumed["curve"] == whole["curve"]
+    again = call(another, "describe")["history"]
+    for name in ("loss", "heldout", "samples"):
+        assert again[name] == history[name]
+
+
+def test_the_model_comes_out_as_a_file_that_the_engine_loads(engine: Engine) -> None:
+    begin(engine)
+    run_to_the_end(engine)
+    sizes = []
+    for type in ("q8_0", "f32"):
+        sink = Sink()
+        assert call(engine, "export", type, sink) == len(sink.data)
+        sizes.append(len(sink.data))
+        loader = thimble.ModelLoader()
+        loader.feed(sink.data)
+        model = loader.finish()
+        assert model.n_params == call(engine, "describe")["parameters"]
+        model.close()
+    assert sizes[0] < sizes[1]
+
+
+def test_a_receipt_is_verified_and_a_forged_one_is_not(engine: Engine) -> None:
+    begin(engine)
+    run_to_the_end(engine)
+    receipt = call(engine, "receipt", json.dumps({"machine": "a test's"}))
+    assert receipt["machine"] == "a test's"
+    assert receipt["core_seconds"] == receipt["seconds"]
+
+    def verify(claim: Any) -> Any:
+        news = call(engine, "verify", json.dumps(claim), TEXT)
+        assert (news["step"], news["steps"], news["agrees"]) == (0, 12, None)
+        while news["agrees"] is None:
+            news = call(engine, "verify_on", 1)
+        call(engine, "verify_end")
+        return news
+
+    assert verify(receipt) | {"seconds": 0} == {
+        "step": 12, "steps": 12, "seconds": 0, "agrees": True, "differences": [],
+    }  # fmt: skip
+    forged = json.loads(json.dumps(receipt))
+    entry = next(entry for entry in forged["curve"] if entry["step"] == 6)
+    entry["weights"] = "0" * 64
+    forged["thimble"] = "9.9"
+    news = verify(forged)
+    assert not news["agrees"]
+    assert "step 6" in news["differences"][0]
+    assert "9.9" in news["differences"][1]
+
+
+def test_a_step_is_timed_without_disturbing_a_run(engine: Engine) -> None:
+    begin(engine)
+    call(engine, "run", 0)
+    assert call(engine, "measure", json.dumps(RECIPE), TEXT) > 0
+    assert call(engine, "describe")["step"] == 1
+
+
+def test_recipes_are_filled_in_and_the_dial_grows() -> None:
+    engine = Engine()
+    sizes = call(engine, "sizes")
+    assert [one["size"] for one in sizes] == sorted(one["size"] for one in sizes)
+    assert sizes[0]["parameters"] < 60_000
+    assert sizes[-1]["parameters"] > 3_500_000
+    checked = call(engine, "check", '{"size": 0.1, "steps": 7}')
+    assert checked["recipe"]["steps"] == 7
+    assert checked["recipe"]["dim"] == 64
+    assert checked["parameters"] == sizes[1]["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("junk", "no JSON"),
+        ("[]", "JSON object"),
+        ('{"stepz": 3}', "did you mean 'steps'"),
+        ('{"size": 77}', "size is 77"),
+        ('{"dim": 100}', "dim is 100"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_in_words(
+    engine: Engine, recipe: str, words: str
+) -> None:
+    assert words in fail(engine, "check", recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "empty"), ("a", "again and again"), ("ab", "tokens to learn from"), ("a\0b", "binary")],
+)
+def test_a_text_that_teaches_nothing_is_refused_in_words(
+    engine: Engine, text: str, words: str
+) -> None:
+    arguments = (json.dumps(RECIPE), text, json.dumps(SAMPLING), "{}")
+    assert words in fail(engine, "begin", *arguments)
+
+
+def test_a_run_that_diverges_says_so_and_keeps_what_was_good(engine: Engine) -> None:
+    begin(engine, adam_lr=1e30, muon_lr=1e30, warmup_steps=0, steps=40)
+    news: Any = {"failed": None}
+    while news["failed"] is None:
+        news = call(engine, "run", 1000)
+        assert not news["done"]
+    assert "learning rate" in news["failed"]
+    sink = Sink()
+    assert call(engine, "checkpoint", sink) == news["step"]
+    assert call(Engine(), "resume", sink.data, TEXT)["step"] == news["step"]
+
+
+@pytest.mark.parametrize("receipt", ["junk", "[]", "{}", '{"receipt": 1, "promise": "none"}'])
+def test_a_receipt_that_is_none_is_refused_in_words(engine: Engine, receipt: str) -> None:
+    assert "receipt" in fail(engine, "verify", receipt, TEXT)
+
+
+def test_what_was_never_begun_cannot_go_on(engine: Engine) -> None:
+    assert "begin one first" in fail(engine, "run", 0)
+    assert "verify one first" in fail(engine, "verify_on", 0)
+    assert "no kept training" in fail(engine, "resume", b"nothing of ours", TEXT)
+    begin(engine)
+    sink = Sink()
+    call(engine, "checkpoint", sink)
+    assert fail(engine, "resume", sink.data[:-5], TEXT)
+    assert "SHA-256" in fail(engine, "resume", sink.data, TEXT + "more\n")
+
+
+@pytest.mark.parametrize(("steps", "every"), [(12, 1), (400, 20), (600, 50), (100_000, 5000)])
+def test_samples_come_at_round_steps(steps: int, every: int) -> None:
+    assert sample_every(steps) == every
