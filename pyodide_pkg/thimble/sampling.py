@@ -7,7 +7,6 @@ The choice itself is made by `kernels/sample.c`. To add a sampler: a field here,
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import struct
 from array import array
@@ -23,8 +22,6 @@ RECENT = 64
 NOTHING_LEFT = "the logits hold a NaN, or nothing is left to choose from"
 _SAMPLING = struct.Struct("<Qddddqqqiiiiii")
 _CHOICE = struct.Struct("<iiff")
-_TOP_AT = _CHOICE.size + 4 * MAX_TOP
-_CHOICE_BYTES = _CHOICE.size + 8 * MAX_TOP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,18 +219,9 @@ class Sampler:
 
 def read_choice(kernel: Kernel, address: int) -> Choice:
     """The kernel's `tk_choice` at `address`."""
-    data = kernel.read(address, _CHOICE_BYTES)
-    token, n_top, logprob, entropy = _CHOICE.unpack_from(data)
+    token, n_top, logprob, entropy = _CHOICE.unpack(kernel.read(address, _CHOICE.size))
     if not n_top:
         return Choice(token, logprob, entropy, ())
-    ids, logprobs = _top(n_top)
-    best = zip(
-        ids.unpack_from(data, _CHOICE.size), logprobs.unpack_from(data, _TOP_AT), strict=True
-    )
-    return Choice(token, logprob, entropy, tuple(best))
-
-
-@functools.cache
-def _top(n: int) -> tuple[struct.Struct, struct.Struct]:
-    """How n ids, and n logprobs, lie in memory."""
-    return struct.Struct(f"<{n}i"), struct.Struct(f"<{n}f")
+    ids = kernel.read(address + _CHOICE.size, 4 * n_top)
+    logprobs = kernel.read(address + _CHOICE.size + 4 * MAX_TOP, 4 * n_top)
+    return Choice(token, logprob, entropy, Top(ids, logprobs))
