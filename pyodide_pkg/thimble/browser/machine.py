@@ -36,6 +36,9 @@ class Facet:
         real = call("machine_products", address, 1)
         read = _rate(1, lambda times: call("machine_read", address, times))
         return {
+            "name": model.name,
+            "parameters": model.n_params,
+            "contextWindow": model.config.n_ctx,
             "bytes": nbytes,
             "products": whole,
             "floats": real,

@@ -55,6 +55,12 @@ class Play {
     );
     live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read() });
     new ShadeControls(live, this.#manuscript);
+    const latency = byId("latency", HTMLDetailsElement);
+    const measure = async (): Promise<void> => {
+      const { Latency } = await import("../ui/latency");
+      new Latency(byId("latency-body", HTMLElement), live);
+    };
+    latency.addEventListener("toggle", () => void measure(), { once: true });
     this.#listen();
     this.#offerFiles();
     this.#restore();

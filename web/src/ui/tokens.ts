@@ -226,7 +226,7 @@ export class TokenView extends EventTarget {
   /** The pointer is gone: the card goes too, unless the keyboard or a click holds it. */
   #leave(): void {
     clearTimeout(this.#hiding);
-    this.#hiding = setTimeout(() => {
+    this.#hiding = window.setTimeout(() => {
       const held = this.#card.isPinned || this.#root.contains(document.activeElement);
       if (!held) this.#card.hide();
       else if (!this.#card.isPinned && this.#spans[this.#active] === document.activeElement) {

@@ -27,7 +27,7 @@ export type PythonMethod =
   | `${Facet}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "console" | "read" | "train" | "ensemble" | "lens";
+export type Facet = "debug" | "console" | "read" | "machine" | "train" | "ensemble" | "lens";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
@@ -138,21 +138,28 @@ export class Python {
     return answer.value;
   }
 
-  /** Load the packages that these imports need and this site has; the others are left to Python. */
-  async loadPackages(imports: readonly string[], say: (words: string) => void): Promise<void> {
+  /** What can be imported that the site carries beside the engine, and its package's name. */
+  offered(): ReadonlyMap<string, string> {
     const { packages } = this.#pyodide.lockfile;
-    for (const [name, { imports: offered, file_name }] of Object.entries(packages)) {
-      const wanted = offered.some((one) => imports.includes(one.split(".")[0] ?? one));
-      if (!wanted || name in this.#pyodide.loadedPackages) continue;
-      say(`Loading ${name} …`);
-      try {
-        // Its digest is in the lock file.
-        await this.#pyodide.loadPackage(name, { checkIntegrity: true, messageCallback: () => undefined });
-        say("");
-      } catch (error) {
-        const words = error instanceof Error ? error.message : String(error);
-        say(`${file_name} did not come: ${words.split("\n")[0]}`);
-      }
+    return new Map(
+      Object.entries(packages).flatMap(([name, { imports }]) => imports.map((one) => [one, name])),
+    );
+  }
+
+  /** Load a package that the site carries; null when it is there, else what went wrong. */
+  async loadPackage(name: string): Promise<string | null> {
+    if (name in this.#pyodide.loadedPackages) return null;
+    const errors: string[] = [];
+    try {
+      await this.#pyodide.loadPackage(name, {
+        checkIntegrity: true, // by the digest in the lock file
+        messageCallback: () => undefined,
+        errorCallback: (message) => errors.push(message),
+      });
+    } catch (error) {
+      errors.push(error instanceof Error ? error.message : String(error));
     }
+    if (name in this.#pyodide.loadedPackages) return null;
+    return errors.at(-1)?.split("\n")[0] ?? "nobody knows why";
   }
 }

@@ -13,6 +13,7 @@ import { debugAnswers } from "./debug";
 import { Download } from "./download";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
+import { machineAnswers } from "./machine";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
@@ -128,6 +129,7 @@ const api: Engine = {
     void generate(engine(), session, prompt, options, port),
   ...consoleAnswers(engine),
   ...debugAnswers(engine),
+  ...machineAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started),
   logitsHash: (session, tokens) =>
