@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -203,21 +204,26 @@ trap = Trap()
     assert {"label": "config", "type": "variable"} in answer["options"]
 
 
-def test_imports_are_found_wherever_they_stand(console: Console) -> None:
-    code = (
-        "import os.path, numpy as np\ndef f():\n    from numpy.linalg import norm\nfrom . import x"
-    )
-    assert console.ask("console.imports", code) == ["numpy", "os"]
-    assert console.ask("console.imports", "import (") == []
+def test_imports_of_what_the_site_offers_are_found_wherever_they_stand(console: Console) -> None:
+    code = "import os.path, numpy as np\ndef f():\n    from scipy.fft import x\nfrom . import y"
+    offered = json.dumps(["numpy", "scipy", "y"])
+    assert console.ask("console.imports", code, offered) == ["numpy", "scipy"]
+    assert console.ask("console.imports", code, "[]") == []
+    assert console.ask("console.imports", "import (", offered) == []
 
 
+@pytest.mark.parametrize(
+    ("offered", "words"),
+    [("[]", "NumPy is not part of this site"), ('["numpy"]', "has an import statement for it")],
+)
 def test_a_package_that_is_not_there_is_said_to_be_missing(
-    console: Console, monkeypatch: pytest.MonkeyPatch
+    console: Console, monkeypatch: pytest.MonkeyPatch, offered: str, words: str
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "numpy", None)
-    console.run("import numpy")
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    console.ask("console.imports", "", offered)
+    console.run("__import__('numpy')")
     assert "ModuleNotFoundError" in console.text("trace")
-    assert "NumPy is not part of this site" in console.text("trace")
+    assert words in console.text("trace")
 
 
 def test_pictures_are_shown_as_addresses_with_words(console: Console) -> None:

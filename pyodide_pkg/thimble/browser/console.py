@@ -81,6 +81,7 @@ class Facet:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._count = 0
+        self._offered: frozenset[str] = frozenset()
         self._bound: Open | None = None
         self.page = Page()
         self.names: dict[str, Any] = {"__name__": "__main__", "__doc__": None, "thimble": thimble}
@@ -95,8 +96,12 @@ class Facet:
             "sampler": sampler_name(opened.sampler),
         }
 
-    def imports(self, code: str) -> list[str]:
-        """The packages that a code wants to import, by their first name; none if it is no code."""
+    def imports(self, code: str, offered: str) -> list[str]:
+        """What a code imports, by its first name, of what the site offers (JSON) beside the engine.
+
+        None where it is no code.
+        """
+        self._offered = frozenset(json.loads(offered))
         try:
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -107,7 +112,7 @@ class Facet:
                 found.update(alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
-        return sorted(found)
+        return sorted(found & self._offered)
 
     def run(self, session: int, code: str, hear: Hear) -> dict[str, Any]:
         """Run code; what it shows goes to `hear` as it comes.
@@ -204,7 +209,7 @@ class Facet:
         except SystemExit:
             output.write("note", "There is nothing to leave: the console goes on.")
         except BaseException as error:
-            _report(error, output)
+            _report(error, output, self._offered)
             return "error"
         return "done"
 
@@ -238,13 +243,13 @@ def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
     return compile(tree, name, "exec", dont_inherit=True), value
 
 
-def _report(error: BaseException, output: Output) -> None:
+def _report(error: BaseException, output: Output, offered: frozenset[str]) -> None:
     """The traceback from the visitor's first line on; ours before it are of no use."""
     tb = error.__traceback__
     while tb is not None and not tb.tb_frame.f_code.co_filename.startswith(PREFIX):
         tb = tb.tb_next
     if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-        error.add_note(_missing(EXTRAS[error.name], str(error)))
+        error.add_note(_missing(EXTRAS[error.name], error.name in offered))
     try:
         words = "".join(traceback.format_exception(type(error), error, tb))
     except (Exception, KeyboardInterrupt):  # its own __str__ may fail, or never end
@@ -252,10 +257,10 @@ def _report(error: BaseException, output: Output) -> None:
     output.write("trace", words)
 
 
-def _missing(package: str, words: str) -> str:
-    if "Pyodide distribution" in words:  # Pyodide knows it from the site's lock file
-        return f"{package} comes when the code says `import` in so many words, or it did not come."
-    return f"{package} is not part of this site; everything else works without it."
+def _missing(package: str, offered: bool) -> str:
+    if not offered:
+        return f"{package} is not part of this site; everything else works without it."
+    return f"{package} is loaded before code runs that has an import statement for it."
 
 
 def _last_word(text: str) -> str:

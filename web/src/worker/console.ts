@@ -3,6 +3,22 @@
 import type { ConsoleAnswer, ConsoleEngine, Shown } from "../protocol/console";
 import type { Python } from "./python";
 
+type Show = (kind: Shown["kind"], text: string, words: string) => void;
+
+/** Load what the code imports and the site carries; what it does not is left to Python to say. */
+async function loadImports(python: Python, code: string, show: Show): Promise<void> {
+  const offered = python.offered();
+  const names = JSON.stringify([...offered.keys()]);
+  for (const wanted of python.call<string[]>("console.imports", code, names)) {
+    const name = offered.get(wanted);
+    if (name === undefined) continue;
+    show("status", `Loading ${name} …`, "");
+    const failure = await python.loadPackage(name);
+    show("status", "", "");
+    if (failure !== null) show("note", `${name} did not come: ${failure}`, "");
+  }
+}
+
 /** Run code, telling on `port` what it shows while it runs. */
 async function run(
   python: Python,
@@ -10,12 +26,11 @@ async function run(
   code: string,
   port: MessagePort,
 ): Promise<ConsoleAnswer> {
-  const show = (kind: Shown["kind"], text: string, words: string): void =>
+  const show: Show = (kind, text, words) =>
     port.postMessage({ kind, text, words } satisfies Shown);
   python.takeInterrupt();
   try {
-    const wanted = python.call<string[]>("console.imports", code);
-    await python.loadPackages(wanted, (words) => show("status", words, ""));
+    await loadImports(python, code, show);
     if (python.takeInterrupt()) return { status: "interrupted" };
     return python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
   } finally {
