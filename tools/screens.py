@@ -1,13 +1,16 @@
 """Takes the pictures in `docs/screens/`: the page in every state, phone and desktop, both schemes.
 
 make play &            # or any server of the site
-.venv/bin/python -m tools.screens [http://127.0.0.1:8000]
+.venv/bin/python -m tools.screens [http://127.0.0.1:8000 [PANEL ...]]
+
+A panel is a function that brings its states about, and a line in `PANELS`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -31,18 +34,28 @@ STOP_AFTER = """(length) => {
 }"""
 
 
-def take(browser: Browser, address: str, size: str, scheme: str) -> None:
+Shot = Callable[[str], None]
+
+
+def take(browser: Browser, address: str, size: str, scheme: str, panels: list[str]) -> None:
     """All states of one window."""
     width, height = SIZES[size]
-    page = browser.new_page(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
 
-    def shot(state: str) -> None:
-        page.evaluate("scrollTo(0, 0)")
-        page.screenshot(path=FOLDER / f"{state}-{size}-{scheme}.png", animations="disabled")
+    for panel in panels:
+        page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
 
+        def shot(state: str, page: Page = page) -> None:
+            page.evaluate("scrollTo(0, 0)")
+            page.screenshot(path=FOLDER / f"{state}-{size}-{scheme}.png", animations="disabled")
+
+        PANELS[panel](page, address, shot)
+        page.close()
+
+
+def _write(page: Page, address: str, shot: Shot) -> None:
     page.goto(address)
     expect(page.locator("#progress")).to_be_visible()
     shot("loading")
@@ -61,7 +74,6 @@ def take(browser: Browser, address: str, size: str, scheme: str) -> None:
     shot("stopped")
     _fail(page)
     shot("failed")
-    page.close()
 
 
 def _fail(page: Page) -> None:
@@ -71,7 +83,53 @@ def _fail(page: Page) -> None:
     page.locator("#prompt").fill("Once upon a time")
 
 
-def main(address: str) -> None:
+def _python(page: Page, address: str, shot: Shot) -> None:
+    page.goto(f"{address}/#panel=python")
+    expect(page.locator("#python-version")).to_contain_text("3.14", timeout=120_000)
+    page.get_by_role("button", name="Run").wait_for()
+    shot("python-ready")
+    outcome = page.locator("#python-outcome")
+    editor = page.get_by_role("textbox", name="Python code")
+
+    def run(code: str) -> None:
+        editor.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(code)
+        page.get_by_role("button", name="Run", exact=True).click()
+
+    run("model.config.n_layers, model.config.dim")
+    expect(outcome).to_contain_text("Done")
+    page.locator("[data-example=entropy_plot]").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#python-log img")).to_be_visible()
+    shot("python-plot")
+    page.get_by_role("button", name="Clear").click()
+    run("def mean(values):\n    return sum(values) / len(values)\n\nmean([])")
+    expect(outcome).to_contain_text("An error")
+    page.locator("[data-example=own_sampler]").click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("[data-panel=python] [data-sampler]")).to_be_visible()
+    shot("python-sampler")
+    run("while True:\n    pass")
+    page.get_by_role("button", name="Stop", exact=True).wait_for()
+    shot("python-running")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(outcome).to_contain_text("Stopped")
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("session.")
+    page.keyboard.press("Control+Space")
+    expect(page.get_by_role("option").first).to_be_visible()
+    shot("python-completion")
+
+
+PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
+    "write": _write,
+    "python": _python,
+}
+
+
+def main(address: str, panels: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     flags = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -80,9 +138,12 @@ def main(address: str) -> None:
         browser = playwright.chromium.launch(executable_path=browsers.find(), args=flags)
         for scheme in SCHEMES:
             for size in SIZES:
-                take(browser, address, size, scheme)
+                take(browser, address, size, scheme, panels)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000")
+    main(
+        sys.argv[1].rstrip("/") if len(sys.argv) > 1 else "http://127.0.0.1:8000",
+        sys.argv[2:] or list(PANELS),
+    )

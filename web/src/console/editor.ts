@@ -21,6 +21,8 @@ import { THEME } from "./theme";
 /** What the editor asks of the panel. */
 export interface Keys {
   run(): void;
+  /** Interrupt what runs; false where nothing does. */
+  interrupt(): boolean;
   /** The code before this one in the history, or after it; null where there is none. */
   recall(step: -1 | 1, shown: string): string | null;
   complete(before: string): Promise<{ start: number; options: readonly { label: string; type: string }[] }>;
@@ -65,6 +67,8 @@ export class Editor {
       extensions: [
         Prec.high(keymap.of([
           { key: "Shift-Enter", run }, { key: "Mod-Enter", run },
+          // With something selected it copies, as anywhere.
+          { key: "Ctrl-c", run: ({ state }) => state.selection.main.empty && keys.interrupt() },
           { key: "ArrowUp", run: recall(-1) }, { key: "ArrowDown", run: recall(1) },
         ])),
         keymap.of([...completionKeymap]),

@@ -31,7 +31,10 @@ class PythonPanel {
   readonly #stop = button("stop");
   readonly #outcome = element("outcome");
   readonly #origin = element("origin");
+  #version = "";
   #running = false;
+  /** Whether the visitor has had the worker ended. */
+  #restarting = false;
   /** The failure that the log has already. */
   #told: Error | null = null;
   #late = 0;
@@ -40,6 +43,7 @@ class PythonPanel {
     this.#live = live;
     this.#editor = new Editor(element("editor"), "Python code", element("keys").textContent ?? "", {
       run: () => void this.#start(),
+      interrupt: () => this.#running && (this.#interrupt(), true),
       recall: (step, shown) => (step < 0 ? this.#history.back(shown) : this.#history.forward()),
       complete: (before) => this.#complete(before),
     });
@@ -76,17 +80,24 @@ class PythonPanel {
   }
 
   async #greet(): Promise<void> {
-    const { python, sampler } = await this.#live.ask((engine, session) => engine.consoleHello(session));
-    element("version").textContent = `Python ${python} · ${this.#live.model}`;
-    this.#live.sampledBy(sampler);
+    try {
+      const { python, sampler } = await this.#live.ask((engine, session) => engine.consoleHello(session));
+      this.#version = python;
+      this.#live.sampledBy(sampler);
+      this.#show();
+    } catch {
+      // The state tells, and the first run asks again.
+    }
   }
 
   /** Show what the state allows. */
   #show(): void {
     const hadFocus = document.activeElement;
+    element("version").textContent = `Python ${this.#version} · ${this.#live.model}`;
     this.#run.disabled = false;
     this.#run.hidden = this.#running;
     this.#stop.hidden = !this.#running;
+    this.#stop.disabled = !this.#live.isOpen; // nothing has begun
     if (hadFocus === this.#run && this.#running) this.#stop.focus();
     if (hadFocus === this.#stop && !this.#running) this.#run.focus();
     if (this.#running) return;
@@ -147,26 +158,34 @@ class PythonPanel {
     if (changed) await showTokens(this.#live);
   }
 
+  /** The run was never answered: with its worker gone there is another one to come. */
   #failed(error: unknown): void {
-    const words = error instanceof Error ? error.message : String(error);
-    this.#log.show({ kind: "note", text: `${words} Python’s names are gone; code and text are here.`, words: "" });
-    this.#say("Python had to be started again.");
-    if (!this.#live.isOpen) void this.#live.restart();
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    if (name !== "CrashError") {
+      this.#log.show({ kind: "trace", text: message, words: "" });
+      this.#say("It could not run.");
+      return;
+    }
+    const why = this.#restarting ? "" : `Python died (${message}). `;
+    const text = `${why}Python was started again: its names are gone, code and text are here.`;
+    this.#log.show({ kind: "note", text, words: "" });
+    this.#say("Python was started again.");
+    if (!this.#restarting) void this.#live.restart();
+    this.#restarting = false;
   }
 
   #over(): void {
     clearTimeout(this.#late);
     this.#running = false;
     this.#stop.textContent = "Stop";
-    this.#stop.disabled = false;
     this.#show();
   }
 
   /** Stop the code: by an interrupt where that is possible, else with the worker. */
   #interrupt(): void {
+    if (!this.#live.isOpen) return;
     if (this.#stop.textContent !== "Stop" || !this.#live.interrupt()) {
-      this.#say("Starting Python again.");
-      this.#stop.disabled = true;
+      this.#restarting = true;
       void this.#live.restart();
       return;
     }
