@@ -8,7 +8,7 @@ import type { Chunk } from "../thimble";
 import { byId } from "./dom";
 import type { Shading } from "./scale";
 import { tokenOf } from "./token";
-import type { TokenView } from "./tokens";
+import type { TokenView, TokenViewOptions } from "./tokens";
 
 export class Manuscript {
   readonly #text = byId("text", HTMLElement);
@@ -49,11 +49,16 @@ export class Manuscript {
   }
 
   /** Show the text as tokens from now on, or plain with null. */
-  async shade(shading: Shading | null, prepare: (view: TokenView) => void): Promise<void> {
+  async shade(
+    shading: Shading | null,
+    options: Pick<TokenViewOptions, "actions">,
+    prepare: (view: TokenView) => void,
+  ): Promise<void> {
     if (shading && !this.#view) {
       const { TokenView } = await import("./tokens");
       if (this.#view) return; // it was asked for twice
-      this.#view = new TokenView(this.#host, { label: "The text as tokens", shading });
+      const label = "The text as tokens";
+      this.#view = new TokenView(this.#host, { label, shading, ...options });
       this.#pieces = [];
       prepare(this.#view);
     } else if (shading && this.#view) {

@@ -5,7 +5,7 @@ import { byId } from "./dom";
 import type { Manuscript } from "./manuscript";
 import { legend } from "./scale";
 import type { Shading } from "./scale";
-import type { TokenEvent, TokenView } from "./tokens";
+import type { TokenAction, TokenEvent, TokenView } from "./tokens";
 
 export class ShadeControls {
   readonly #live: LiveSession;
@@ -26,7 +26,16 @@ export class ShadeControls {
     const shading = this.#by.value as Shading;
     byId("shading", HTMLElement).hidden = !on;
     byId("shade-legend", HTMLElement).replaceChildren(legend(shading));
-    await this.#manuscript.shade(on ? shading : null, (view) => this.#prepare(view));
+    const actions = (index: number): TokenAction[] => [
+      { label: "Open in Step", run: () => this.#openInStep(index) },
+    ];
+    await this.#manuscript.shade(on ? shading : null, { actions }, (view) => this.#prepare(view));
+  }
+
+  /** Step looks at the same token, and can go back to it, branch there, and change its draw. */
+  #openInStep(index: number): void {
+    this.#live.select(index);
+    location.hash = "#panel=debug";
   }
 
   /** Choosing a token here is looking at it in every panel. */
