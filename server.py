@@ -163,9 +163,7 @@ def render_frame(
 
 def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str, str]:
     """The pages as files for `thimble export`: what headers say otherwise stands in them."""
-    # What a policy in a page may not say is left out.
-    said = [part for part in CONTENT_SECURITY_POLICY.split("; ") if "frame-ancestors" not in part]
-    policy = "; ".join(said)
+    policy = _within(CONTENT_SECURITY_POLICY)
     texts = environment(templates)
     title, sentence = WORDS[404]
     lost = {"status": 404, "title": title, "words": sentence, "home": base_url}
@@ -176,9 +174,14 @@ def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str,
     }
 
 
+def _within(policy: str) -> str:
+    """A policy as a page itself may say it."""
+    return "; ".join(part for part in policy.split("; ") if "frame-ancestors" not in part)
+
+
 def _static_frames(texts: Environment, site: Site, base_url: str | None) -> dict[str, str]:
     """The embed pages, and what oEmbed says of each where the folder's address is known."""
-    policy = FRAME_HEADERS["Content-Security-Policy"].replace("; frame-ancestors * file:", "")
+    policy = _within(FRAME_HEADERS["Content-Security-Policy"])
     pages: dict[str, str] = {}
     for model in site.build["models"]:
         folder, link = f"embed/{model['name']}/", None

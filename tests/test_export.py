@@ -20,7 +20,7 @@ from tests.command_line import Capture, run_failing, run_json
 from tests.test_server import write_site
 from tests.tiny_models import SPECS, write
 from thimble.cli import main
-from thimble.hosting import export, front_end
+from thimble.hosting import export, front_end, precache
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -70,13 +70,21 @@ def test_the_folder_has_the_site_the_page_and_what_hosts_look_for(
 def test_the_page_is_the_server_s_with_its_policy_inside(source: Path, tmp_path: Path) -> None:
     do(source, tmp_path / "out")
     html = (tmp_path / "out" / "index.html").read_text()
-    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
+    policy = said_policy(html)
     assert "default-src 'none'" in policy and "script-src 'self' 'wasm-unsafe-eval'" in policy
     assert "frame-ancestors" not in policy  # browsers refuse it there
+    frame = said_policy((tmp_path / "out" / "embed" / "story" / "index.html").read_text())
+    assert frame.endswith("form-action 'none'") and "data:" in frame
     assert html.index("http-equiv") < html.index("<link") < html.index("<script")
     assert "writes in your browser" in html
     links = re.findall(r'(?:href|src)="([^"]*)"', html)
     assert links and not [link for link in links if link.startswith(("/", "http"))]
+
+
+def said_policy(html: str) -> str:
+    """The content policy that stands in a page."""
+    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', html)
+    return str(policy)
 
 
 def test_hosts_that_set_headers_are_told_the_server_s(source: Path, tmp_path: Path) -> None:
@@ -166,6 +174,28 @@ def test_one_s_own_models_are_exported_too(source: Path, tmp_path: Path) -> None
     assert models[0]["sha256"] == hashlib.sha256(data).hexdigest()
     assert models[0]["file"].startswith("assets/my-model.")
     assert (out / models[0]["file"]).read_bytes() == data
+
+
+def test_what_works_offline_is_listed_as_it_was_exported(site: Path, tmp_path: Path) -> None:
+    """With models of one's own, so that `build.json` is another than the site's."""
+    (tmp_path / "own").mkdir()
+    write(tmp_path / "own" / "mine.gguf", SPECS["q8_0"])
+    lists = []
+    for name, url in (("one", "https://example.org/"), ("two", "https://example.com/")):
+        do(site, tmp_path / name, "--own-models", str(tmp_path / "own"), "--base-url", url)
+        found = contents(tmp_path / name)
+        listed = precache.read(found[precache.NAME])
+        assert listed["build"] == json.loads(found["build.json"])["build"]
+        for entry in listed["entries"]:
+            data = found["index.html" if entry["url"] == precache.PAGE else entry["url"]]
+            if entry["revision"]:
+                assert entry["revision"] == hashlib.sha256(data).hexdigest()[:16], entry
+            if "integrity" in entry:
+                assert entry["integrity"] == precache.integrity(data), entry
+        lists.append(listed)
+    assert len(lists[0]["entries"]) > 20
+    # The page names its address, so it is another version for whoever keeps it.
+    assert lists[0]["entries"] != lists[1]["entries"]
 
 
 def test_the_report_counts_what_is_there(source: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -291,7 +321,7 @@ def test_a_site_that_is_built_anew_meanwhile_is_not_mixed(
 ) -> None:
     pages = export._pages
 
-    def rebuild(*arguments: object) -> dict[str, str]:
+    def rebuild(*arguments: object) -> dict[str, bytes]:
         listed = json.loads((source / "build.json").read_text())
         (source / "build.json").write_text(json.dumps({**listed, "build": "b" * 64}))
         return pages(*arguments)  # type: ignore[arg-type]

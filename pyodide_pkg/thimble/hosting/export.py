@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import OptionError
+from . import precache
 from .assets import IMMUTABLE, REVALIDATE, SUFFIXES, Site, SiteError
 from .front_end import FrontEnd
 from .models import OwnModel
@@ -109,13 +110,15 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
     """Write the site into a folder that `check_folder` has allowed; returns the size report."""
     site = Site(plan.found.site, own=plan.own, only=plan.only)
     with _whole(folder) as fresh:
-        for name, asset in site.assets.items():
+        pages = _pages(plan, site, server)
+        for name in sorted(site.assets.keys() - pages.keys()):
+            asset = site.assets[name]
             copies = {coding: asset.read(coding) for coding in asset.copies}
             # Weights hardly get smaller; trying it with large ones would take minutes.
             pack = not name.endswith(".gguf") or "br" in copies
             _write(fresh, name, copies.pop("identity"), copies, pack=pack)
-        for name, text in _pages(plan, site, server).items():
-            _write(fresh, name, text.encode(), pack=name.endswith((".html", ".json")))
+        for name, data in pages.items():
+            _write(fresh, name, data, pack=name.endswith((".html", ".js", ".json")))
         if not site.is_current():
             raise SiteError(f"the site in {site.folder} was built anew meanwhile: export again")
         _write_marker(fresh, site)
@@ -123,10 +126,15 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
     return {"folder": str(folder), **report}
 
 
-def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, str]:
-    """What the server renders, and what hosts want to find."""
-    pages: dict[str, str] = server.static_pages(plan.found.templates, site, plan.base_url)
-    return {**pages, ".nojekyll": "", "_headers": _headers(site, server)}
+def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, bytes]:
+    """What the server renders, what hosts want to find, and the list that hangs on the page."""
+    texts: dict[str, str] = server.static_pages(plan.found.templates, site, plan.base_url)
+    texts |= {".nojekyll": "", "_headers": _headers(site, server)}
+    pages = {name: text.encode() for name, text in texts.items()}
+    if precache.NAME in site.assets and site.build.get("offline", True):
+        worker = site.assets[precache.NAME].read()
+        pages[precache.NAME] = precache.for_page(worker, pages["index.html"])
+    return pages
 
 
 def _headers(site: Site, server: ModuleType) -> str:

@@ -59,6 +59,16 @@ def for_build(worker: bytes, build: Mapping[str, Any], build_json: bytes) -> byt
     return _line(value) + rest
 
 
+def for_page(worker: bytes, page: bytes) -> bytes:
+    """The service worker of an export, whose page may change while its build does not."""
+    line, rest = worker.split(_END, 1)
+    value = json.loads(line.removeprefix(_BEGIN))
+    for entry in value["entries"]:
+        if entry["url"] == PAGE:
+            entry["revision"] = hashlib.sha256(page).hexdigest()[:16]
+    return _line(value) + rest
+
+
 def read(worker: bytes) -> dict[str, Any]:
     """The list in a service worker. Raises ValueError where there is none."""
     line, _, _ = worker.partition(_END)
