@@ -16,6 +16,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tools import browsers
 from tools.fingerprint import ROOT
+from tools.screens_embed import take_embed
+
+expect.set_options(timeout=60_000)
 
 FOLDER = ROOT / "docs" / "screens"
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}

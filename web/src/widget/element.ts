@@ -96,7 +96,12 @@ export class ThimbleLm extends LitElement {
     while (this.#abort) await this.stop();
     const abort = (this.#abort = new AbortController());
     const writing = this.#write(this.#prompt, abort.signal);
-    this.#running = writing.catch(() => undefined).then(() => (this.#abort = null));
+    this.#running = writing
+      .catch(() => undefined)
+      .then(() => {
+        this.#abort = null;
+        this.requestUpdate();
+      });
     return writing;
   }
 
@@ -147,6 +152,7 @@ export class ThimbleLm extends LitElement {
   protected override render(): TemplateResult {
     return render({
       state: this.#state,
+      busy: this.#abort !== null,
       prompt: this.#prompt,
       model: this.model,
       readOnly: this.readOnly,

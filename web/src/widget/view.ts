@@ -10,6 +10,8 @@ import { site } from "./place";
 
 export interface View {
   readonly state: State;
+  /** Whether a text is being written, or will be as soon as the model is there. */
+  readonly busy: boolean;
   readonly prompt: string;
   readonly model: string | null;
   readonly readOnly: boolean;
@@ -37,14 +39,10 @@ export function render(view: View): TemplateResult {
 
 /** What a key does inside the element, and nowhere else in its page. */
 function key(event: KeyboardEvent, view: View): void {
-  if (event.key === "Escape" && busy(view)) view.stop();
+  if (event.key === "Escape" && view.busy) view.stop();
   else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) view.write();
   else return;
   event.preventDefault();
-}
-
-function busy({ state }: View): boolean {
-  return state === "writing" || state === "loading";
 }
 
 function poster(view: View): TemplateResult {
@@ -69,7 +67,7 @@ function bar(view: View): TemplateResult {
 
 /** Write and Stop are one button, so that the focus stays where it is. */
 function action(view: View): TemplateResult {
-  const stops = view.state === "writing";
+  const stops = view.busy;
   return html`<button part="button" type="button" class=${stops ? "stop" : "write"}
     @click=${stops ? view.stop : view.write}>${stops ? "Stop" : "Write"}</button>`;
 }
@@ -123,7 +121,7 @@ function text(view: View): TemplateResult {
 }
 
 function foot(view: View): TemplateResult {
-  return html`<p part="foot" class="foot"><span>What you write stays on this machine</span>
+  return html`<p part="foot" class="foot"><span>Nothing leaves this machine</span>
     <a href=${link(view)} target="_blank" rel="noopener">Thimble</a></p>`;
 }
 
