@@ -365,6 +365,7 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
         "id": drawn.id if step is None else step.id,
         "drawn": drawn.id,
         "entropy": entropy,
+        "bits": debugger.logits_hash()[:8] if step is None else None,
         "uniform": drawn.uniform,
         "total": drawn.total,
         "mass": drawn.mass,

@@ -34,7 +34,7 @@ export class Branches {
   #row(row: BranchRow, level: number, longest: number): HTMLElement {
     const [number, name, length, since, current] = row;
     const item = make("li", current ? "current" : "");
-    item.style.setProperty("--level", String(Math.min(level, 6)));
+    item.style.setProperty("--depth", String(Math.min(level, 6)));
     item.style.setProperty("--since", `${(100 * since) / longest}%`);
     item.style.setProperty("--long", `${(100 * (length - since)) / longest}%`);
     const head = make("div", "branch-head");
@@ -42,7 +42,7 @@ export class Branches {
     else head.append(this.#switch(number, name, current));
     const from = since > 0 || level > 0 ? `, from token ${since + 1} on its own` : "";
     head.append(make("span", "branch-words", plural(length, "token") + from));
-    const line = make("span", "branch-line", make("span", "shared"), make("span", "own"));
+    const line = make("span", "branch-line", make("span", "shared"), make("span", "alone"));
     line.setAttribute("aria-hidden", "true");
     item.append(head, line, this.#buttons(row));
     return item;

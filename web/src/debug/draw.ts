@@ -62,6 +62,7 @@ export class DrawTable {
     const rows = draw?.rows ?? [];
     if (!rows.some(([id]) => id === this.#chosen)) this.#chosen = draw?.id ?? null;
     this.#words.textContent = draw ? summary(draw) : "";
+    byId("debug-bits", HTMLElement).textContent = draw?.bits ? `logits ${draw.bits}` : "";
     this.#strip.hidden = !draw || draw.greedy;
     if (draw && !draw.greedy) this.#strip.replaceChildren(...segments(draw));
     this.#table.hidden = !draw;
@@ -76,7 +77,7 @@ export class DrawTable {
     const heads = ["Token", "Logit"];
     if (biased) heads.push("Edited");
     if (penalized) heads.push("Penalty");
-    heads.push(draw.greedy ? "Chosen" : "Temperature", ...(draw.greedy ? [] : ["Draw"]));
+    heads.push(...(draw.greedy ? ["Chosen"] : ["Probability", "In the draw"]));
     const head = make("tr", "", ...heads.map((words) => column(words)));
     this.#table.tHead?.replaceChildren(head);
     const rows = draw.rows.map((row) => this.#row(draw, row, biased, penalized));
@@ -105,7 +106,7 @@ export class DrawTable {
     if (fate === "kept") {
       const bar = make("span", "bar");
       bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
-      last.append(bar, make("span", "", percent(weight / draw.total)));
+      last.append(make("div", "", bar, make("span", "", percent(weight / draw.total))));
     } else {
       last.append(make("span", "fate", edited && afterBias === null ? "banned" : DROPPED[fate]));
     }
@@ -166,7 +167,8 @@ function segments(draw: Draw): HTMLElement[] {
 /** The draw in words: for everybody, and all that a screen reader needs of the strip. */
 function summary(draw: Draw): string {
   const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
-  const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens stay in the draw.`;
+  const stay = draw.kept === 1 ? "stays" : "stay";
+  const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
   const fell = draw.greedy
     ? `Temperature 0 takes the best, ${text(draw.drawn)}.`
     : `${among} The random number ${draw.uniform.toFixed(4)} falls on ${text(draw.drawn)}.`;

@@ -44,6 +44,7 @@ export class Stepper extends EventTarget {
   /** Milliseconds from the last question to the page that shows its answer. */
   took: number | null = null;
   #asking = 0;
+  #turn: Promise<void> = Promise.resolve();
   #ours = false;
 
   constructor(live: LiveSession) {
@@ -72,10 +73,9 @@ export class Stepper extends EventTarget {
     await this.move(({ engine, session }) => engine.debugView(session, ids));
   }
 
-  /** Ask for something that ends in a view. While another answer is awaited, nothing happens. */
+  /** Ask for something that ends in a view; not while tokens are being taken. */
   async move(question: Question<DebugView>): Promise<void> {
-    if (!this.isReady || this.isBusy || this.running) return;
-    await this.#guard(async () => this.#show(await this.#ask(question)));
+    await this.#inTurn(async () => this.#show(await this.#ask(question)));
   }
 
   /** Ask for something else; undefined where that failed. */
@@ -87,15 +87,14 @@ export class Stepper extends EventTarget {
 
   /** A new text from the prompt that the visitor has given. */
   async begin(): Promise<void> {
-    if (!this.isReady || this.isBusy || this.running) return;
-    await this.#guard(() => this.#begin());
+    await this.#inTurn(() => this.#begin());
   }
 
-  /** Take one token; the first begins the text. */
+  /** Take one token; the first begins the text. Not while an answer is awaited: keys repeat. */
   async step(): Promise<void> {
-    if (!this.isReady || this.isBusy || this.running) return;
+    if (this.isBusy) return;
     const started = performance.now();
-    await this.#guard(async () => {
+    await this.#inTurn(async () => {
       if (!this.#hasText) await this.#begin();
       const options = this.#options();
       this.#show(await this.#ask((a) => a.engine.debugStep(a.session, a.known, options)));
@@ -196,8 +195,18 @@ export class Stepper extends EventTarget {
     this.#tell("view");
   }
 
+  /** Work when the questions before this one are answered, and when nothing runs. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(async () => {
+      if (this.isReady && !this.running) await this.#guard(work);
+    });
+    this.#turn = mine;
+    await mine;
+  }
+
   async #drive(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    if (!this.isReady || this.isBusy || this.running) return;
+    await this.#turn;
+    if (!this.isReady || this.running) return;
     this.running = true;
     await this.#live.drive((signal) => this.#guard(() => work(signal)));
     this.running = false;

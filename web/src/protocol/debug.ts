@@ -38,6 +38,8 @@ export interface Draw {
   readonly drawn: number;
   /** Of the model's own distribution, in nats. */
   readonly entropy: number;
+  /** The beginning of the SHA-256 of the logits, where the draw is still to be taken. */
+  readonly bits: string | null;
   /** The random number, and the kept candidates' weights: the draw fell at uniform × total. */
   readonly uniform: number;
   readonly total: number;
