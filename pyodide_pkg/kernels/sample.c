@@ -4,9 +4,7 @@
  * draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors, and only
  * the few candidates that survive are ordered. The random number of a draw depends on the seed and
  * the position alone, so that a text continued, or begun again half-way, draws the same. */
-#include "numeric.h"
-
-enum { CHUNK = 256 }; /* floats added up in lanes before they go into a double */
+#include "distribution.h"
 
 /* Mirrored in thimble/sampling.py. */
 typedef struct {
@@ -27,46 +25,6 @@ typedef struct {
     float weight;
     int32_t id;
 } tk_candidate;
-
-static float max_of(const float *x, int32_t n) {
-    v4f m = splat4(-__builtin_inff()), m1 = m, m2 = m, m3 = m;
-    int32_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        m = max4(load4(x + i), m);
-        m1 = max4(load4(x + i + 4), m1);
-        m2 = max4(load4(x + i + 8), m2);
-        m3 = max4(load4(x + i + 12), m3);
-    }
-    for (; i + 4 <= n; i += 4) m = max4(load4(x + i), m);
-    m = max4(max4(m, m1), max4(m2, m3));
-    float top = m[0];
-    for (int j = 1; j < 4; j++) top = m[j] > top ? m[j] : top;
-    for (; i < n; i++) top = x[i] > top ? x[i] : top;
-    return top;
-}
-
-/* The sum of one chunk, n <= CHUNK values: four lanes, then the lanes. */
-static float chunk_sum(const float *x, int32_t n) {
-    v4f sum = splat4(0.0f);
-    int32_t i = 0;
-    for (; i + 4 <= n; i += 4) sum += load4(x + i);
-    for (; i < n; i++) sum[i & 3] += x[i];
-    return sum4(sum);
-}
-
-static int32_t chunk_size(int32_t n, int32_t at) { return n - at < CHUNK ? n - at : CHUNK; }
-
-static double total_of(const float *x, int32_t n) {
-    double total = 0.0;
-    for (int32_t at = 0; at < n; at += CHUNK) total += (double)chunk_sum(x + at, chunk_size(n, at));
-    return total;
-}
-
-/* w[i] = exp((x[i] - top) * scale); w has room for n rounded up to 4, x is readable that far. */
-static void exponentials(float *w, const float *x, int32_t n, float top, float scale) {
-    for (int32_t i = 0; i < n; i += 4)
-        store4(w + i, exp4((load4(x + i) - splat4(top)) * splat4(scale)));
-}
 
 /* Whether candidate a comes before b: larger weight first, then smaller id. */
 TK_INLINE int before(tk_candidate a, tk_candidate b) {
@@ -113,24 +71,6 @@ static int32_t select_top(tk_candidate *out, const float *x, int32_t n, int32_t 
         }
     }
     return count;
-}
-
-/* The sum of weight times distance from the top; what has no weight is left out. */
-static double moment_of(const float *weights, const float *logits, int32_t n, float top) {
-    double moment = 0.0;
-    for (int32_t at = 0; at < n; at += CHUNK) {
-        int32_t size = chunk_size(n, at), i = 0;
-        const float *w = weights + at, *x = logits + at;
-        v4f sum = splat4(0.0f);
-        for (; i + 4 <= size; i += 4) {
-            v4f product = load4(w + i) * (load4(x + i) - splat4(top));
-            sum += (v4f)((v4i)product & (load4(w + i) > splat4(0.0f)));
-        }
-        for (; i < size; i++)
-            if (w[i] > 0.0f) sum[i & 3] += w[i] * (x[i] - top);
-        moment += (double)sum4(sum);
-    }
-    return moment;
 }
 
 /* The model's own distribution: log-probability of an id, entropy, best alternatives. weights:
@@ -207,7 +147,7 @@ typedef struct {
     int32_t kept, id;
     float *biased, *penalized, *weights; /* [n]: logits, logits, relative to the best */
     int32_t *fates;                      /* [n] */
-    double *starts;                      /* [n]: the sum of the weights drawn from before this one */
+    double *starts; /* [n]: the sum of the weights drawn from before this one */
 } tk_trace;
 
 /* These candidates have passed; of the next stage nothing is known but that it comes. */
@@ -444,8 +384,13 @@ TK_EXPORT tk_int tk_sample_rows(tk_int trace, tk_int logits, tk_int ids, tk_int 
     tk_trace_row *out = (tk_trace_row *)rows;
     for (tk_int i = 0; i < n; i++) {
         int32_t id = ((const int32_t *)ids)[i];
-        out[i] = (tk_trace_row){id, t->fates[id], ((const float *)logits)[id], t->biased[id],
-                                 t->penalized[id], t->weights[id], t->starts[id]};
+        out[i] = (tk_trace_row){id,
+                                t->fates[id],
+                                ((const float *)logits)[id],
+                                t->biased[id],
+                                t->penalized[id],
+                                t->weights[id],
+                                t->starts[id]};
     }
     return 0;
 }

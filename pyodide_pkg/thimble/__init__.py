@@ -8,6 +8,8 @@ for piece in session.generate("Once upon a time", thimble.SamplingParams(tempera
     print(piece.text, end="")
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .errors import (
     ContextError,
     FormatError,
@@ -26,11 +28,23 @@ from .model import Model
 from .sampling import Choice, SamplingParams, params_from
 from .session import Session
 
+if TYPE_CHECKING:
+    from .ensemble import Ensemble, fit_weights
+
 __version__ = "0.1.0"
 
 __all__ = [
-    "Choice", "ContextError", "Evaluation", "FormatError", "MemoryLimitError", "Model",
+    "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "MemoryLimitError", "Model",
     "ModelConfig", "ModelLoader", "NumericError", "OptionError", "Piece", "SamplerError",
-    "SamplingParams", "Session", "ThimbleError", "UnsupportedError", "evaluate_text", "load",
-    "params_from", "split_stories",
+    "SamplingParams", "Session", "ThimbleError", "UnsupportedError", "evaluate_text",
+    "fit_weights", "load", "params_from", "split_stories",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """What few programs need is imported when it is first asked for."""
+    if name in ("Ensemble", "fit_weights"):
+        from . import ensemble
+
+        return getattr(ensemble, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .errors import OptionError
 from .model import Model
+from .sampling import Choice
 
 SEPARATOR = "<|endoftext|>"
 """The line that divides stories in a file."""
@@ -40,6 +41,19 @@ def split_stories(text: str) -> list[str]:
     return [story for part in parts if (story := part.strip())]
 
 
+def story_choices(model: Model, story: str, n_ctx: int | None = None) -> list[Choice]:
+    """How probable the model finds each token of a story but the first."""
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode(story, add_special=False)
+    if tokenizer.bos_id is not None:
+        ids = [tokenizer.bos_id, *ids]
+    session = model.session()
+    try:
+        return session.score(ids[: min(MAX_TOKENS, n_ctx or model.config.n_ctx)])
+    finally:
+        session.close()
+
+
 def evaluate_text(
     model: Model,
     stories: Sequence[str],
@@ -54,16 +68,10 @@ def evaluate_text(
     tokenizer = model.tokenizer
     nats, tokens, size = 0.0, 0, 0
     for done, story in enumerate(stories, 1):
-        ids = tokenizer.encode(story, add_special=False)
-        if tokenizer.bos_id is not None:
-            ids = [tokenizer.bos_id, *ids]
-        ids = ids[: min(MAX_TOKENS, model.config.n_ctx)]
-        session = model.session()
-        for choice in session.score(ids):
+        for choice in story_choices(model, story):
             nats -= choice.logprob
             tokens += 1
-        session.close()
-        size += sum(len(tokenizer.token_bytes(token)) for token in ids[1:])
+            size += len(tokenizer.token_bytes(choice.id))
         if progress:
             progress(done, len(stories))
     if not tokens or size <= 0:

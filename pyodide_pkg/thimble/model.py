@@ -147,15 +147,18 @@ class Model:
 
     def session(self, n_ctx: int | None = None) -> Session:
         """An empty session of at most `n_ctx` tokens (default: what the model was trained for)."""
-        from .session import Session
-
-        if self._closed:
+        if self.closed:
             raise ThimbleError(f"model {self.name!r} is closed")
         limit = self.config.n_ctx
         if n_ctx is None:
             n_ctx = limit
         if not isinstance(n_ctx, int) or isinstance(n_ctx, bool) or not 1 <= n_ctx <= limit:
             raise OptionError(f"n_ctx is {n_ctx!r}; it must be a whole number from 1 to {limit}")
+        return self._session(n_ctx)
+
+    def _session(self, n_ctx: int) -> Session:
+        from .session import Session
+
         return Session(self, n_ctx)
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ class Session:
         del self._tokens[n:]
         if self._computed > n:
             self._computed = n
-            self._kernel.call("session_rollback", self._live(), n)
+            self._forget(n)
         if self._logits_at > n:
             self._logits_at = -1
 
@@ -87,10 +87,10 @@ class Session:
         kept = len(self._tokens) if n is None else n
         if not 0 <= kept <= len(self._tokens):
             raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
-        copy = Session(self.model, self.n_ctx)
+        copy = type(self)(self.model, self.n_ctx)
         computed = min(self._computed, kept)
         copy._grow(computed)
-        self._kernel.call("session_copy", copy._address, self._address, computed)
+        copy._take_over(self, computed)
         copy._tokens = self._tokens[:kept]
         copy._computed = computed
         if self._logits_at == kept:
@@ -112,7 +112,7 @@ class Session:
         try:
             for at in range(0, len(ids), BATCH):
                 part = list(ids[at : at + BATCH])
-                self._run("forward", part, 1, rows.address)
+                self._forward(part, 1, rows.address)
                 self._tokens.extend(part)  # only now: a batch that failed is not in the cache
                 self._computed = len(self._tokens)
                 following = list(ids[at + 1 : at + 1 + len(part)])
@@ -128,11 +128,7 @@ class Session:
         """Choose the next token; it is not appended."""
         self._prepare_logits()
         sampler.prepare(self._tokens)
-        pending = self._tokens[self._computed :]
-        status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
-        if status < 0:
-            raise NumericError(NOTHING_LEFT)
-        self._finite(status)
+        self._draw(self._tokens[self._computed :], sampler)
         self._computed = self._logits_at = len(self._tokens)
         return sampler.choice()
 
@@ -161,9 +157,7 @@ class Session:
 
     def close(self) -> None:
         """Give the memory back."""
-        address, self._address = self._address, 0
-        if address:
-            self._kernel.call("session_free", address)
+        self._free()
         self._logits.close()
         self._ids.close()
 
@@ -214,7 +208,7 @@ class Session:
         last = end == len(self._tokens)
         part = self._tokens[self._computed : end]
         try:
-            self._run("forward", part, 0 if last else -1, self._logits.address)
+            self._forward(part, 0 if last else -1, self._logits.address)
         except NumericError:
             del self._tokens[self._computed :]
             raise
@@ -229,7 +223,7 @@ class Session:
             raise ContextError("there is no token yet: nothing can be asked of an empty session")
         if self._computed == len(self._tokens) != self._logits_at:
             self._computed -= 1
-            self._kernel.call("session_rollback", self._address, self._computed)
+            self._forget(self._computed)
         while len(self._tokens) - self._computed > BATCH:
             self._compute(self._computed + BATCH)
 
@@ -237,6 +231,32 @@ class Session:
         self._prepare_logits()
         if self._computed < len(self._tokens):
             self._compute(len(self._tokens))
+
+    # What an ensemble does with each of its members: see ensemble.py.
+
+    def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
+        """Compute ids at the cache's end; which positions leave logits says `tk_forward`."""
+        self._run("forward", ids, which, logits)
+
+    def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
+        """Compute the pending ids, and let the kernel choose what comes after them."""
+        status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
+        if status < 0:
+            raise NumericError(NOTHING_LEFT)
+        self._finite(status)
+
+    def _forget(self, n: int) -> None:
+        """Keep n positions of the cache."""
+        self._kernel.call("session_rollback", self._live(), n)
+
+    def _take_over(self, other: Session, n: int) -> None:
+        """Copy the first n positions of another session's cache."""
+        self._kernel.call("session_copy", self._address, other._address, n)
+
+    def _free(self) -> None:
+        address, self._address = self._address, 0
+        if address:
+            self._kernel.call("session_free", address)
 
     def _run(self, name: str, ids: Sequence[int], *args: int, checked: bool = True) -> int:
         self._ids.write(array("i", ids).tobytes())

@@ -12,7 +12,7 @@ from .progress import ProgressBar
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    inputs.add_model(parser)
+    inputs.add_models(parser)
     parser.add_argument(
         "--text", required=True, metavar="FILE",
         help=f"stories with a line {SEPARATOR} between them; - reads standard input",
@@ -26,7 +26,7 @@ def run(options: Namespace) -> int:
     if options.stories is not None and options.stories < 1:
         raise OptionError(f"--stories is {options.stories}; it must be 1 or more")
     stories = split_stories(inputs.text_file(options.text))[: options.stories]
-    model = inputs.load_model(options.model, threads=options.threads)
+    model = inputs.load_models(options)
     with ProgressBar("evaluating") as bar:
         found = evaluate_text(model, stories, progress=bar)
     if options.json:

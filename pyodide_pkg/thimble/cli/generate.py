@@ -18,7 +18,7 @@ from .progress import ProgressBar
 
 def add_arguments(parser: ArgumentParser) -> None:
     default = SamplingParams()
-    inputs.add_model(parser)
+    inputs.add_models(parser)
     add = parser.add_argument
     add("--prompt", default="", metavar="TEXT",
         help="what to go on from; - reads standard input, less a last newline "
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
     prompt = inputs.text_from(options.prompt)
     if options.prompt == inputs.STDIN:
         prompt = prompt.removesuffix("\n")  # the one that `echo` puts there
-    model = inputs.load_model(options.model, threads=options.threads)
+    model = inputs.load_models(options)
     ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
     writing = _Writing(len(ids))
     _write(model.session(), ids, params, writing, shown=not options.json)

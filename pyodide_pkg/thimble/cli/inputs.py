@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import FormatError, OptionError
@@ -22,6 +22,20 @@ MAX_THREADS = 16
 def add_model(parser: ArgumentParser) -> None:
     """The first argument of most subcommands."""
     parser.add_argument("model", metavar="MODEL.gguf", help="the model's file")
+
+
+def add_models(parser: ArgumentParser) -> None:
+    """The first arguments where several models can answer as one."""
+    from ..ensemble import METHODS
+
+    parser.add_argument("models", metavar="MODEL.gguf", nargs="+", help="the model's file")
+    parser.add_argument(
+        "--ensemble", choices=tuple(METHODS), metavar="METHOD",
+        help=f"how several models are one: {', '.join(METHODS)} (mixture)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", metavar="W,W,...", help="one number a model, in their order (equal ones)"
+    )
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -49,6 +63,35 @@ def load_model(path: str, *, threads: int = 1) -> Model:
     default_kernel().call("threads", threads)
     with ProgressBar("loading") as bar:
         return load(path, progress=bar)
+
+
+def load_models(options: Namespace) -> Model:
+    """What `add_models` asked for: one model, or several as one.
+
+    Raises OptionError for a file that is named twice and for weights that make no sense.
+    """
+    paths: list[str] = options.models
+    weights = _weights(options.weights)
+    if len(paths) == 1:
+        if options.ensemble or weights:
+            raise OptionError("--ensemble and --weights want two models or more")
+        return load_model(paths[0], threads=options.threads)
+    from ..ensemble import Ensemble
+
+    for index, path in enumerate(paths):
+        if any(Path(path).samefile(other) for other in paths[:index]):
+            raise OptionError(f"{path} is there twice: it would only weigh more")
+    members = [load_model(path, threads=options.threads) for path in paths]
+    return Ensemble(members, method=options.ensemble or "mixture", weights=weights)
+
+
+def _weights(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"--weights is {text!r}; it must be numbers with commas") from None
 
 
 def text_from(argument: str) -> str:

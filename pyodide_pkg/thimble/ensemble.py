@@ -1,0 +1,283 @@
+"""Several models as one: their next-token distributions are combined, and what comes out is a model
+like any other.
+
+    both = thimble.Ensemble([stories, fairy_tales], method="mixture", weights=[0.7, 0.3])
+    for piece in both.session().generate("Once upon a time"): ...
+
+Members keep their own weights and are held once; each has a cache of its own in every session. The
+combination is computed by `kernels/ensemble.c`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from array import array
+from collections.abc import Callable, Sequence
+
+from .errors import NumericError, OptionError
+from .kernel import BATCH, Kernel, Scratch
+from .model import Model
+from .sampling import NOTHING_LEFT, Sampler
+from .session import Session
+
+METHODS = {"mixture": 0, "product": 1, "vote": 2, "confident": 3, "contrastive": 4}
+"""By the kernel's numbers: the average of probabilities; the average of log-probabilities (product
+of experts, Hinton 2002); each member's best token has its vote; the member that is surest of its
+best token speaks alone; log-probabilities with signs, among the tokens that the first member finds
+plausible (contrastive decoding, Li et al. 2023; with three members DExperts, Liu et al. 2021)."""
+MOST_MEMBERS = 8
+PLAUSIBLE = 0.1
+"""Of the first member's best probability: what is below is out of a contrastive choice."""
+
+
+class Ensemble(Model):
+    """Two to eight models with one vocabulary.
+
+    `weights`: one number a member; equal by default, and for the contrastive method 1.5 and -0.5,
+    or 1, 0.5 and -0.5. Those of the other methods are divided by their sum. Raises OptionError for
+    members that do not fit together and for weights that make no sense.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Model],
+        *,
+        method: str = "mixture",
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        if method not in METHODS:
+            raise OptionError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+        _check_members(members)
+        first = members[0]
+        self.members = tuple(members)
+        self.method = method
+        self.config = dataclasses.replace(
+            first.config, n_ctx=min(member.config.n_ctx for member in members)
+        )
+        self.metadata = {}
+        self.tensors = ()
+        self.tokenizer = first.tokenizer
+        self.n_params = sum(member.n_params for member in members)
+        self.name = f"{method} of {', '.join(member.name for member in members)}"
+        self._closed = False
+        self._shares: tuple[float, ...] = ()
+        self.member_weights = _usual_weights(method, len(members)) if weights is None else weights
+
+    @property
+    def member_weights(self) -> tuple[float, ...]:
+        """One number a member; sessions that are open follow a change."""
+        return self._shares
+
+    @member_weights.setter
+    def member_weights(self, weights: Sequence[float]) -> None:
+        self._shares = _checked_weights(self.method, weights, len(self.members))
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.members[0].kernel
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of kernel memory that the members' weights take."""
+        return sum(member.nbytes for member in self.members)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or any(member.closed for member in self.members)
+
+    def _session(self, n_ctx: int) -> Session:
+        return EnsembleSession(self, n_ctx)
+
+    def close(self) -> None:
+        """End it; the members live on."""
+        self._closed = True
+
+
+class EnsembleSession(Session):
+    """One sequence over every member."""
+
+    model: Ensemble
+
+    def __init__(self, model: Ensemble, n_ctx: int) -> None:
+        self.parts = [Session(member, n_ctx) for member in model.members]
+        """The members' sessions: their caches. What is in them is decided here."""
+        count = len(self.parts)
+        row = 4 * ((model.config.n_vocab + 3) & ~3)
+        self._rows = Scratch(model.kernel, BATCH * count * row, "the members' logits")
+        # Addresses of a row of each member, their weights and the bound; a row of scratch.
+        self._table = Scratch(model.kernel, 16 * count + 8 + row, "combining")
+        # How many tokens the members' last rows come after, and which of their rows those are.
+        self._fresh, self._last = -1, 0
+        super().__init__(model, n_ctx)
+
+    def member_logits(self, index: int) -> array[float]:
+        """What one member says of the next token: n_vocab float32 numbers, copied."""
+        self._ready()
+        if self._fresh != self._logits_at:
+            # The row was computed before a rollback or in a copy: once more.
+            self._computed -= 1
+            self._forget(self._computed)
+            self._compute(len(self._tokens))
+        size = self.model.config.n_vocab
+        return array("f", self._kernel.read(self._last_row(index), 4 * size))
+
+    def _last_row(self, index: int) -> int:
+        return self._rows.address + (index * BATCH + self._last) * 4 * self._row
+
+    def _live(self) -> int:
+        for part in self.parts:
+            part._live()
+        return 0
+
+    def _grow(self, wanted: int) -> None:
+        for part in self.parts:
+            part._computed = self._computed  # so much of its cache is copied
+            part._grow(wanted)
+
+    def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
+        before = self._computed
+        try:
+            for index, part in enumerate(self.parts):
+                rows = self._rows.address + index * BATCH * 4 * self._row
+                part._forward(ids, which, rows)
+            if which >= 0:
+                self._combine(len(ids) if which else 1, logits)
+        except NumericError:
+            self._forget(before)
+            raise
+        if which >= 0:
+            self._last = len(ids) - 1 if which else 0
+            self._fresh = before + len(ids)
+
+    def _combine(self, count: int, logits: int) -> None:
+        """From the members' rows to `count` rows at `logits`."""
+        model, members = self.model, len(self.parts)
+        bound = PLAUSIBLE if model.method == "contrastive" else 0.0
+        weights = array("d", (*model.member_weights, bound)).tobytes()
+        scratch = self._table.address + 16 * members + 8
+        for at in range(count):
+            first = self._rows.address + at * 4 * self._row
+            rows = array("q", (first + i * BATCH * 4 * self._row for i in range(members)))
+            self._table.write(rows.tobytes() + weights)
+            status = self._kernel.call(
+                "combine", METHODS[model.method], self._table.address,
+                self._table.address + 8 * members, members, model.config.n_vocab, scratch,
+                logits + at * 4 * self._row,
+            )  # fmt: skip
+            if status < 0:
+                name = model.members[-1 - status].name
+                raise NumericError(f"the logits of member {name!r} hold a NaN")
+
+    def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
+        if pending:
+            self._forward(pending, 0, self._logits.address)
+        count = self.model.config.n_vocab
+        if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
+            raise NumericError(NOTHING_LEFT)
+
+    def _forget(self, n: int) -> None:
+        for part in self.parts:
+            part._forget(n)
+
+    def _take_over(self, other: Session, n: int) -> None:
+        assert isinstance(other, EnsembleSession)
+        for part, source in zip(self.parts, other.parts, strict=True):
+            part._take_over(source, n)
+
+    def _free(self) -> None:
+        for part in self.parts:
+            part.close()
+        self._rows.close()
+        self._table.close()
+
+
+def _check_members(members: Sequence[Model]) -> None:
+    if not 2 <= len(members) <= MOST_MEMBERS:
+        raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(members)}")
+    first = members[0]
+    for index, member in enumerate(members):
+        if member.closed:
+            raise OptionError(f"member {member.name!r} is closed")
+        if any(member is other for other in members[:index]):
+            raise OptionError(f"member {member.name!r} is there twice: it would only weigh more")
+        if not same_vocabulary(first, member):
+            raise OptionError(
+                f"member {member.name!r} has another vocabulary than {first.name!r}: their tokens "
+                "cannot be compared one by one"
+            )
+        if member.kernel is not first.kernel:
+            raise OptionError(
+                f"member {member.name!r} lies in another memory than {first.name!r}: one of them "
+                "is large enough for threads, and the other is not"
+            )
+
+
+def same_vocabulary(a: Model, b: Model) -> bool:
+    """Whether the same id means the same bytes in both."""
+    return a.config.n_vocab == b.config.n_vocab and all(
+        a.tokenizer.token_bytes(token) == b.tokenizer.token_bytes(token)
+        for token in range(a.config.n_vocab)
+    )
+
+
+def _usual_weights(method: str, count: int) -> tuple[float, ...]:
+    if method != "contrastive":
+        return (1.0,) * count
+    if count > 3:
+        raise OptionError(f"say the weights of {count} members: a contrast has two or three")
+    return (1.5, -0.5) if count == 2 else (1.0, 0.5, -0.5)
+
+
+def _checked_weights(method: str, weights: Sequence[float], count: int) -> tuple[float, ...]:
+    found = tuple(float(weight) for weight in weights)
+    if len(found) != count:
+        raise OptionError(f"there are {count} members and {len(found)} weights")
+    signed = method == "contrastive"
+    for weight in found:
+        if not math.isfinite(weight) or abs(weight) > 1e6 or (weight < 0.0 and not signed):
+            least = "-1e6" if signed else "0"
+            raise OptionError(f"a weight is {weight}; it must be from {least} to 1e6")
+    if not any(found):
+        raise OptionError("all weights are 0: nobody would be asked")
+    if signed:
+        return found
+    total = sum(found)
+    return tuple(weight / total for weight in found)
+
+
+def fit_weights(
+    members: Sequence[Model],
+    stories: Sequence[str],
+    *,
+    rounds: int = 50,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[float, ...]:
+    """The weights of the mixture that gives the stories the most probability, by expectation
+    maximisation (Dempster, Laird & Rubin 1977); `progress(done, total)` counts members.
+
+    The likelihood is concave in the weights, so the start does not matter.
+    """
+    from .evaluate import story_choices
+
+    _check_members(members)
+    n_ctx = min(member.config.n_ctx for member in members)
+    columns: list[list[float]] = []
+    for done, member in enumerate(members, 1):
+        found = (choice for story in stories for choice in story_choices(member, story, n_ctx))
+        columns.append([math.exp(choice.logprob) for choice in found])
+        if progress:
+            progress(done, len(members))
+    rows = list(zip(*columns, strict=True))
+    if not rows:
+        raise OptionError("the text has nothing to predict: it needs at least two tokens")
+    weights = [1.0 / len(members)] * len(members)
+    for _ in range(rounds):
+        taken = [0.0] * len(members)
+        for row in rows:
+            shares = [weight * p for weight, p in zip(weights, row, strict=True)]
+            total = sum(shares)
+            for index, share in enumerate(shares):
+                taken[index] += share / total if total > 0.0 else 1.0 / len(members)
+        weights = [share / len(rows) for share in taken]
+    return tuple(weights)
