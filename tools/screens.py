@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tools import browsers
 from tools.fingerprint import ROOT
-from tools.screens_embed import take_embed
+from tools.screens_embed import embed
 
 expect.set_options(timeout=60_000)
 
@@ -129,6 +129,7 @@ def _python(page: Page, address: str, shot: Shot) -> None:
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
     "python": _python,
+    "embed": embed,
 }
 
 

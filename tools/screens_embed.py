@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 Shot = Callable[[str], None]
 
@@ -25,17 +24,8 @@ ARTICLE = """<!doctype html><meta charset="utf-8">
 <p>Press the button again for another story.</p>"""
 
 
-def take_embed(browser: Browser, address: str, folder: Path, size: str, scheme: str) -> None:
+def embed(page: Page, address: str, shot: Shot) -> None:
     """All states of the element and of the panel in one window."""
-    width, height = (360, 740) if size == "phone" else (1440, 900)
-    page = browser.new_page(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-    )
-
-    def shot(state: str) -> None:
-        page.screenshot(path=folder / f"{state}-{size}-{scheme}.png", animations="disabled")
-
     site = address.rstrip("/")
     prompt = 'model="story" prompt="Once upon a time" seed="7"'
     with _somebody(site, f'{prompt} reveal="manual"') as host:
@@ -45,7 +35,6 @@ def take_embed(browser: Browser, address: str, folder: Path, size: str, scheme: 
         expect(page.get_by_role("alert")).to_be_visible()
         shot("widget-failed")
     _panel(page, site, shot)
-    page.close()
 
 
 @contextmanager
