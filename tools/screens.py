@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import Protocol
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -25,6 +26,8 @@ SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
 SCHEMES = ("light", "dark")
 SEED = 7
 
+CONSOLE = "[data-panel=python] .sheet"
+
 # Presses Stop when so much is written that the picture shows a text, and before it ends.
 STOP_AFTER = """(length) => {
   const text = document.getElementById("written");
@@ -37,7 +40,10 @@ STOP_AFTER = """(length) => {
 }"""
 
 
-Shot = Callable[[str], None]
+class Shot(Protocol):
+    """Takes a picture of a state, with this place at the window's top."""
+
+    def __call__(self, state: str, place: str = "body") -> None: ...
 
 
 def take(browser: Browser, address: str, size: str, scheme: str, panels: list[str]) -> None:
@@ -50,8 +56,8 @@ def take(browser: Browser, address: str, size: str, scheme: str, panels: list[st
             color_scheme="dark" if scheme == "dark" else "light",
         )
 
-        def shot(state: str, page: Page = page) -> None:
-            page.evaluate("scrollTo(0, 0)")
+        def shot(state: str, place: str = "body", page: Page = page) -> None:
+            page.evaluate("(place) => document.querySelector(place).scrollIntoView()", place)
             page.screenshot(path=FOLDER / f"{state}-{size}-{scheme}.png", animations="disabled")
 
         PANELS[panel](page, address, shot)
@@ -105,17 +111,17 @@ def _python(page: Page, address: str, shot: Shot) -> None:
     page.locator("[data-example=entropy_plot]").click()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("#python-log img")).to_be_visible()
-    shot("python-plot")
+    shot("python-plot", CONSOLE)
     page.get_by_role("button", name="Clear").click()
     run("def mean(values):\n    return sum(values) / len(values)\n\nmean([])")
     expect(outcome).to_contain_text("An error")
     page.locator("[data-example=own_sampler]").click()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("[data-panel=python] [data-sampler]")).to_be_visible()
-    shot("python-sampler")
+    shot("python-sampler", CONSOLE)
     run("while True:\n    pass")
     page.get_by_role("button", name="Stop", exact=True).wait_for()
-    shot("python-running")
+    shot("python-running", CONSOLE)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(outcome).to_contain_text("Stopped")
     editor.click()
@@ -123,7 +129,7 @@ def _python(page: Page, address: str, shot: Shot) -> None:
     page.keyboard.type("session.")
     page.keyboard.press("Control+Space")
     expect(page.get_by_role("option").first).to_be_visible()
-    shot("python-completion")
+    shot("python-completion", CONSOLE)
 
 
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {

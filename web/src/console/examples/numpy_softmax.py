@@ -1,4 +1,4 @@
-# The same with NumPy, which comes when it is first imported: softmax and top-p by hand.
+# Softmax and top-p by hand, with NumPy: it comes when it is first imported.
 import numpy
 
 copy = model.session()

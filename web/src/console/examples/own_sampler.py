@@ -1,4 +1,4 @@
-# A sampler of your own, plugged into this page: the best and second best in turn.
+# A sampler of your own: the best and second best in turn.
 # Run it, then press Write in the first panel. "Reset the sampler" ends it.
 
 
