@@ -36,28 +36,42 @@ class Log:
         if status >= 400:
             self.failed.append(f"{url}: {status}")
 
+    def strange(self, address: str) -> list[str]:
+        """What was asked for anywhere but below the address."""
+        asked = (url for url in self.addresses if urlsplit(url).scheme in ("http", "https"))
+        return [url for url in asked if not url.startswith(address)]
+
     def _said(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.complaints.append(text)
 
 
-@pytest.fixture(scope="module")
-def below(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+class Host:
     """`python -m http.server` in a folder that holds the export two folders down."""
+
+    def __init__(self, root: Path) -> None:
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}/some/project/"
+        log = root.parent / "pages.log"
+        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                command, cwd=root, stdout=output, stderr=subprocess.STDOUT
+            )
+        wait_for(self.address, self._process, log)
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def host(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     root = tmp_path_factory.mktemp("pages")
     assert main(["export", str(root / "some" / "project"), "--site", str(site)]) == 0
-    port = free_port()
-    address = f"http://127.0.0.1:{port}/some/project/"
-    log = root.parent / "pages.log"
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=root, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_for(address, process, log)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
+    made = Host(root)
+    yield made
+    made.end()
 
 
 @pytest.fixture
@@ -68,38 +82,55 @@ def visitor(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_the_page_writes_from_a_plain_file_server_below_a_sub_path(
-    visitor: Page, below: str
+# The page and its model are kept: from here on no network is needed.
+ALL_KEPT = """async () => {
+  const { active } = await navigator.serviceWorker.ready;
+  while (active.state !== "activated") await new Promise((next) => setTimeout(next, 50));
+  const { models } = await (await fetch("models.json")).json();
+  const model = new URL(models[0].url, location.href);
+  while (!(await caches.match(model))) await new Promise((next) => setTimeout(next, 50));
+}"""
+
+WRITE = """async () => {
+  const element = document.querySelector("thimble-lm");
+  await customElements.whenDefined("thimble-lm");
+  const finished = new Promise((resolve, reject) => {
+    element.addEventListener("finish", ({ detail }) => resolve(detail.text), { once: true });
+    element.addEventListener("error", ({ detail }) => reject(detail.message), { once: true });
+  });
+  await element.prompt("Once upon a time");
+  return finished;
+}"""
+
+
+def test_the_embed_page_writes_from_a_plain_file_server(visitor: Page, host: Host) -> None:
+    log = Log(visitor)
+    visitor.goto(f"{host.address}embed/story/?max-tokens=20")
+    expect(visitor.locator("thimble-lm")).to_be_visible()
+    assert len(visitor.evaluate(WRITE)) > 20
+    assert (log.failed, log.complaints) == ([], [])
+    assert log.strange(host.address) == []
+
+
+def test_the_page_writes_from_a_plain_file_server_and_then_without_it(
+    visitor: Page, host: Host
 ) -> None:
     log = Log(visitor)
-    visitor.goto(below)
-    visitor.get_by_role("button", name="Write").click()
-    expect(visitor.locator("#outcome")).to_contain_text(re.compile("token"), timeout=60_000)
-    assert len(visitor.locator("#written").text_content() or "") > 20
-    assert log.failed == []
-    assert log.complaints == []
-    foreign = [url for url in log.addresses if urlsplit(url).scheme in ("http", "https")
-               and not url.startswith(below)]  # fmt: skip
-    assert foreign == []
-    assert f"{below}build.json" in log.addresses
-
-
-def test_the_embed_page_writes_there_too(visitor: Page, below: str) -> None:
-    log = Log(visitor)
-    visitor.goto(f"{below}embed/story/?prompt=Once%20upon%20a%20time&max-tokens=20")
-    widget = visitor.locator("thimble-lm")
-    expect(widget).to_be_visible()
-    text = visitor.evaluate("""async () => {
-      const element = document.querySelector("thimble-lm");
-      await customElements.whenDefined("thimble-lm");
-      const finished = new Promise((resolve, reject) => {
-        element.addEventListener("finish", resolve, { once: true });
-        element.addEventListener("error", (event) => reject(event.detail?.error), { once: true });
-      });
-      await element.prompt("Once upon a time");
-      await finished;
-      return element.text ?? element.shadowRoot.textContent;
-    }""")
-    assert len(text) > 20
+    visitor.goto(host.address)
+    first = write(visitor)
+    assert len(first) > 20
+    visitor.evaluate(ALL_KEPT)
     assert (log.failed, log.complaints) == ([], [])
-    assert not [url for url in log.addresses if url.startswith("http") and below not in url]
+    assert f"{host.address}build.json" in log.addresses
+    host.end()
+    visitor.reload()
+    assert write(visitor) == first
+    assert log.complaints == []
+    assert log.strange(host.address) == []
+
+
+def write(page: Page) -> str:
+    """What the page writes with the seed that it begins with."""
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(page.locator("#outcome")).to_contain_text(re.compile("token"), timeout=60_000)
+    return page.locator("#written").text_content() or ""
