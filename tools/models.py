@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thimble import gguf
+from thimble.hosting.models import describe
 from tools.fingerprint import ROOT, digest_file
 
 FOLDER = ROOT / "web" / "models"
@@ -27,14 +28,7 @@ def listings() -> list[tuple[Path, dict[str, Any]]]:
 
 def _listing(path: Path) -> dict[str, Any]:
     header = gguf.read_file_header(path)
-    entry: dict[str, Any] = {
-        "name": path.stem,
-        "title": header.metadata.get("general.name", path.stem),
-        "license": header.metadata.get("general.license", "unknown"),
-        "parameters": sum(tensor.n_elements for tensor in header.tensors),
-        "bytes": path.stat().st_size,
-        "sha256": digest_file(path),
-    }
+    entry: dict[str, Any] = {**describe(path, header), "sha256": digest_file(path)}
     said = path.with_suffix(".json")
     if said.is_file():
         entry |= json.loads(said.read_text(encoding="utf-8"))
