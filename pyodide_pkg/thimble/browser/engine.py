@@ -105,7 +105,8 @@ class Engine:
         self._facets: dict[str, Any] = {}
         self._sessions: dict[int, Open] = {}
         self._ids = itertools.count(1)
-        self._pool: PoolKernel | None = None
+        self.pool: PoolKernel | None = None
+        """Kernels with threads, where the page may have them and something asked for them."""
         self._methods: dict[str, Callable[..., Any]] = {
             method.__name__: method
             for method in (
@@ -152,12 +153,12 @@ class Engine:
 
     def use_pool(self, pool: JsPool) -> None:
         """Let large models from now on live in a memory that threads share."""
-        self._pool = PoolKernel(pool)
+        self.pool = PoolKernel(pool)
 
     def begin_load(self, name: str, total_bytes: int | None, sha256: str | None) -> int:
         """Get ready for the bytes of a model."""
         load = next(self._ids)
-        kernel = self._pool if (total_bytes or 0) >= POOL_FROM else None
+        kernel = self.pool if (total_bytes or 0) >= POOL_FROM else None
         self._loads[load] = Load(name, ModelLoader(total_bytes, kernel=kernel), sha256)
         return load
 

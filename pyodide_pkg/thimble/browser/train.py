@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..errors import FormatError, NumericError, OptionError
-from ..kernel import default_kernel
+from ..kernel import Kernel, default_kernel
 from ..loader import ModelLoader
 from ..sampling import SamplingParams
 from ..train.receipt import Check, Claim, verify
@@ -31,6 +31,8 @@ SAMPLES = 20
 ROUND = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
 """Steps from one sample to the next, where a run is short enough for one of them."""
 TEMPERATURE = 0.8
+THREADS_FROM = 200_000
+"""Parameters from which threads gain more than meeting costs them."""
 MEASURED_TEXT = 20_000
 """Characters that a step is measured on; the time does not depend on which."""
 
@@ -114,7 +116,7 @@ class Facet:
     def measure(self, recipe: str, text: str) -> float:
         """Seconds that a step takes on this machine: the second one, when all is warm."""
         choices = read_recipe(recipe).to_dict() | {"data_sha256": ""}
-        trainer = Trainer(Recipe.from_dict(choices), text[:MEASURED_TEXT])
+        trainer = self._trainer(Recipe.from_dict(choices), text[:MEASURED_TEXT])
         try:
             trainer.step()
             return trainer.step().seconds
@@ -126,7 +128,7 @@ class Facet:
     def begin(self, recipe: str, text: str, sampling: str, about: str) -> dict[str, Any]:
         """Get ready to train from nothing; an earlier run is let go of."""
         self.end()
-        trainer = Trainer(read_recipe(recipe), text)
+        trainer = self._trainer(read_recipe(recipe), text)
         chosen = Sampling(**json.loads(sampling))
         self._run = Run(trainer, json.loads(about), chosen)
         return self.describe()
@@ -136,7 +138,8 @@ class Facet:
         self.end()
         data = kept if isinstance(kept, bytes) else kept.to_bytes()
         said, checkpoint = _unpack(data)
-        trainer = Trainer.resume(checkpoint, text)
+        kernel = self._kernel(said["parameters"])
+        trainer = Trainer.resume(checkpoint, text, kernel=kernel)
         history = History(**said["history"])
         self._run = Run(
             trainer, said["about"], Sampling(**said["sampling"]), history, said["window"]
@@ -215,7 +218,7 @@ class Facet:
         run.history.seconds += time.perf_counter() - started
 
     def _sample(self, run: Run) -> str:
-        loader = ModelLoader(kernel=run.trainer.kernel)
+        loader = ModelLoader()  # small models are faster on one thread
         loader.feed(run.trainer.export())
         model = loader.finish()
         session = model.session()
@@ -240,6 +243,7 @@ class Facet:
         run = self._running()
         said = {
             "about": run.about,
+            "parameters": run.trainer.n_parameters,
             "sampling": asdict(run.sampling),
             "history": asdict(run.history),
             "window": run.window,
@@ -258,8 +262,11 @@ class Facet:
         """What proves the run so far; `facts` are the machine's, from the page."""
         run = self._running()
         seconds = run.history.seconds
+        threads = run.trainer.kernel.call("threads_alive")
         return run.trainer.receipt(
-            **json.loads(facts), seconds=round(seconds, 1), core_seconds=round(seconds, 1)
+            **json.loads(facts),
+            seconds=round(seconds, 1),
+            core_seconds=round(seconds * threads, 1),
         )
 
     # Receipts
@@ -272,7 +279,7 @@ class Facet:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"this is no receipt: it is no JSON ({error})") from None
         claim = Claim.read(said)
-        checks = verify(said, text)
+        checks = verify(said, text, kernel=self._kernel(claim.recipe.n_parameters))
         self._verification = Verification(claim, checks, time.perf_counter())
         return self._verdict(self._verification)
 
@@ -316,6 +323,13 @@ class Facet:
         if self._run is not None:
             self._run.trainer.close()
             self._run = None
+
+    def _trainer(self, recipe: Recipe, text: str) -> Trainer:
+        return Trainer(recipe, text, kernel=self._kernel(recipe.n_parameters))
+
+    def _kernel(self, parameters: int) -> Kernel | None:
+        """The threads, for a model that gains from them; the bits are the same."""
+        return self._engine.pool if parameters >= THREADS_FROM else None
 
     def _running(self) -> Run:
         if self._run is None:

@@ -140,6 +140,7 @@ class Bench {
     if (focused === this.#stop && !busy) (this.#continue.hidden ? this.#start : this.#continue).focus();
     part("train-takeaway").hidden = !this.#run.hasModel || this.#run.step === 0;
     if (!busy && this.#run.hasModel && this.#run.step > 0) void this.#fetchReceipt();
+    if (!busy) this.#plan.refresh();
     this.#showFailure();
     this.#news();
     this.#showOutcome();
@@ -241,20 +242,20 @@ function drawCharts(): { loss: Chart; heldout: Chart } {
   return {
     loss: lineChart(part("train-loss"), {
       title: "Loss", x, y: { name: "nats per token", digits: 2 }, series: ["training"],
-      describe: (steps, [values]) => latest(steps, values ?? [], "nats per token"),
+      describe: (_steps, [values]) => latest(values ?? [], "nats per token"),
     }),
     heldout: lineChart(part("train-heldout"), {
       title: "Unseen text", x, y: { name: "bits per byte", digits: 2 }, series: ["held out"],
-      describe: (steps, [values]) => latest(steps, values ?? [], "bits per byte"),
+      describe: (_steps, [values]) => latest(values ?? [], "bits per byte"),
     }),
   };
 }
 
-function latest(steps: readonly number[], values: readonly (number | null)[], unit: string): string {
+function latest(values: readonly (number | null)[], unit: string): string {
   const [first, last] = [values[0], values.at(-1)];
   if (first == null || last == null) return "nothing yet";
-  if (values.length < 2) return `${first.toFixed(2)} ${unit}`;
-  return `from ${first.toFixed(2)} to ${last.toFixed(2)} ${unit} in ${count(steps.at(-1) ?? 0)} steps`;
+  const way = values.length < 2 ? "" : `${first.toFixed(2)} to `;
+  return `${way}${last.toFixed(2)} ${unit}`;
 }
 
 function columns(curve: readonly (readonly [number, number])[]): [number[], number[][]] {

@@ -71,6 +71,7 @@ export class Plan {
   #turned(): void {
     if (!this.#sizes.length) return;
     this.#write({ ...(this.#parsed() ?? this.#lesson.recipe), size: this.#size.size });
+    this.#name.textContent = `${count(this.#size.parameters)} parameters`;
     this.#ask();
   }
 
@@ -87,13 +88,16 @@ export class Plan {
     }
   }
 
-  /** Ask what the recipe comes to; while a run is on, the worker has no time for that. */
+  /** Time a step, if that has been put off because the worker was at work. */
+  refresh(): void {
+    if (this.#sizes.length) this.#ask();
+  }
+
+  /** Ask what the recipe comes to, when the visitor has stopped changing it. */
   #ask(): void {
     const asked = (this.#asked += 1);
     clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => {
-      if (!this.#busy()) void this.#tell(asked);
-    }, QUIET_MS);
+    this.#timer = window.setTimeout(() => void this.#tell(asked), QUIET_MS);
   }
 
   async #tell(asked: number): Promise<void> {
@@ -101,10 +105,11 @@ export class Plan {
     try {
       const checked = await this.#host.ask((engine) => engine.trainCheck(recipe));
       if (asked !== this.#asked) return;
-      this.#show(checked, this.#measured.get(keyOf(checked)) ?? null);
-      if (this.#measured.has(keyOf(checked)) || this.#busy()) return;
+      const known = this.#measured.get(keyOf(checked));
+      this.#show(checked, known);
       const text = await this.#lesson.text();
-      if (asked !== this.#asked || this.#busy()) return;
+      if (known !== undefined || asked !== this.#asked || this.#busy() || !text) return;
+      this.#show(checked, null);
       const seconds = await this.#host.ask((engine) => engine.trainMeasure(recipe, text));
       this.#measured.set(keyOf(checked), seconds);
       if (asked === this.#asked) this.#show(checked, seconds);
@@ -113,12 +118,14 @@ export class Plan {
     }
   }
 
-  #show({ recipe, parameters }: CheckedRecipe, seconds: number | null): void {
+  /** `seconds` of a step; null while that is being found out. */
+  #show({ recipe, parameters }: CheckedRecipe, seconds: number | null | undefined): void {
     this.#name.textContent = `${count(parameters)} parameters`;
     this.#digest.textContent = `${count(recipe.steps)} steps, seed ${String(recipe["seed"])}`;
     const shape = `${String(recipe["n_layers"])} layers, ${String(recipe["dim"])} wide`;
-    const time = seconds === null ? "timing a step …" : `about ${duration(seconds * recipe.steps)} here`;
-    this.#words.textContent = `${shape}; ${count(recipe.steps)} steps, ${time}.`;
+    const time = typeof seconds === "number" ? `, about ${duration(seconds * recipe.steps)} here` : "";
+    const timing = seconds === null ? ", timing one …" : time;
+    this.#words.textContent = `${shape}; ${count(recipe.steps)} steps${timing}`;
     this.#dial.setAttribute("aria-valuetext", `${count(parameters)} parameters`);
   }
 }

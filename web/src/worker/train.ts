@@ -144,13 +144,21 @@ async function verify(
   python.call("train.verify_end");
 }
 
-/** The worker's answers about training; they wait until Python has started. */
-export function trainAnswers(engine: () => Promise<Python>): TrainEngine {
+/** The worker's answers about training; they wait until Python and its threads have started. */
+export function trainAnswers(
+  engine: () => Promise<Python>,
+  startThreads: (engine: Python) => Promise<void>,
+): TrainEngine {
+  const trainer = async (): Promise<Python> => {
+    const python = await engine();
+    await startThreads(python);
+    return python;
+  };
   return {
     trainSizes: async () => (await engine()).call("train.sizes"),
     trainCheck: async (recipe) => (await engine()).call("train.check", recipe),
-    trainMeasure: async (recipe, text) => (await engine()).call("train.measure", recipe, text),
-    train: async (order, port) => follow(await engine(), order, port),
+    trainMeasure: async (recipe, text) => (await trainer()).call("train.measure", recipe, text),
+    train: async (order, port) => follow(await trainer(), order, port),
     trainExport: async (type) => {
       const sink = new Sink();
       (await engine()).call("train.export", type, sink);

@@ -42,13 +42,16 @@ function started(): Promise<Python> {
 /** Smaller models are faster on one thread, beside Python. */
 const POOL_FROM = 8 * 2 ** 20;
 
+/** Threads for training: one core is left for the rest of the page, where there are three. */
+const trainThreads = (engine: Python): Promise<void> => startThreads(engine, Infinity, 1);
+
 /** Starts the threads before the first model that gains from them; one thread does without. */
-async function startThreads(engine: Python, bytes: number): Promise<void> {
+async function startThreads(engine: Python, bytes: number, spare = 0): Promise<void> {
   const wanted = threads;
   if (!wanted || bytes < POOL_FROM) return;
   threads = null;
   try {
-    const pool = await KernelPool.start(wanted.kernels, wanted.script, wanted.count);
+    const pool = await KernelPool.start(wanted.kernels, wanted.script, Math.max(2, wanted.count - spare));
     engine.call("use_pool", pool);
   } catch (error) {
     console.warn("thimble: one thread only:", error);
@@ -131,7 +134,7 @@ const api: Engine = {
   ...debugAnswers(engine),
   ...machineAnswers(engine),
   ...readAnswers(engine),
-  ...trainAnswers(started),
+  ...trainAnswers(started, trainThreads),
   logitsHash: (session, tokens) =>
     engine().call("logits_hash", session, JSON.stringify(tokens)),
 };
