@@ -8,7 +8,7 @@
 #include "train.h"
 
 /* Of the blocks: rows of a, columns of b, and the summed dimension. Multiples of every tile. */
-enum { ROWS = 96, COLS = 256, DEPTH = 256 };
+enum { ROWS = 96, COLS = 768, DEPTH = 256 };
 enum { MAX_TILE = 6 * 16 };
 
 typedef void (*tk_tile)(float *c, ptrdiff_t ldc, const float *a, const float *b, int32_t k,
@@ -83,26 +83,70 @@ static const tk_shape *shape(void) {
 
 size_t tk_gemm_scratch(void) { return (size_t)(ROWS + COLS) * DEPTH + MAX_TILE; }
 
-/* n lines of a view, `along` from one to the next and `step` from element to element, as panels of
- * `width` lines: panel, k, line. The last panel is filled with zeros. */
+/* Four numbers of each of four lines, across: out[k] gets the k-th of every line. */
+TK_INLINE void across(float *out, ptrdiff_t step, const float *p, ptrdiff_t along) {
+    v4f a = load4(p), b = load4(p + along), c = load4(p + 2 * along), d = load4(p + 3 * along);
+    v4f ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5);
+    v4f ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+    v4f bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5);
+    v4f bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+    store4(out, __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5));
+    store4(out + step, __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7));
+    store4(out + 2 * step, __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5));
+    store4(out + 3 * step, __builtin_shufflevector(ac1, bd1, 2, 6, 3, 7));
+}
+
+/* Lines that lie beside each other: each k is one piece of memory. */
+TK_INLINE void pack_beside(float *out, const float *p, ptrdiff_t step, int32_t k, int32_t width) {
+    for (int32_t j = 0; j < k; j++, out += width, p += step)
+        for (int32_t i = 0; i < width; i++) out[i] = p[i];
+}
+
+/* Lines whose own elements lie beside each other: four lines at a time, the others one by one. */
+TK_INLINE void pack_turned(float *out, const float *p, ptrdiff_t along, int32_t k, int32_t width) {
+    int32_t fours = k & ~3;
+    for (int32_t i = 0; i < (width & ~3); i += 4)
+        for (int32_t j = 0; j < fours; j += 4)
+            across(out + j * width + i, width, p + i * along + j, along);
+    for (int32_t i = width & ~3; i < width; i++)
+        for (int32_t j = 0; j < fours; j++) out[j * width + i] = p[i * along + j];
+    for (int32_t j = fours; j < k; j++)
+        for (int32_t i = 0; i < width; i++) out[j * width + i] = p[i * along + j];
+}
+
+/* One panel of a whole width: each width has loops of its own. */
+static void pack_panel(float *out, const float *p, ptrdiff_t along, ptrdiff_t step, int32_t k,
+                       int32_t width) {
+    switch (width * 2 + (along == 1)) {
+    case 8:
+        return pack_turned(out, p, along, k, 4);
+    case 9:
+        return pack_beside(out, p, step, k, 4);
+    case 12:
+        return pack_turned(out, p, along, k, 6);
+    case 13:
+        return pack_beside(out, p, step, k, 6);
+    case 16:
+        return pack_turned(out, p, along, k, 8);
+    case 17:
+        return pack_beside(out, p, step, k, 8);
+    case 32:
+        return pack_turned(out, p, along, k, 16);
+    default:
+        return pack_beside(out, p, step, k, 16);
+    }
+}
+
+/* n lines of a view, `along` from one to the next and `step` from element to element, one of them
+ * 1, as panels of `width` lines: panel, k, line. The last panel is filled with zeros. */
 static void pack(float *out, const float *p, ptrdiff_t along, ptrdiff_t step, int32_t n, int32_t k,
                  int32_t width) {
-    for (int32_t first = 0; first < n; first += width, p += width * along) {
-        int32_t lines = n - first < width ? n - first : width;
-        if (along == 1 && lines == width) {
-            for (int32_t j = 0; j < k; j++, out += width)
-                for (int32_t i = 0; i < width; i++) out[i] = p[j * step + i];
-            continue;
-        }
-        for (int32_t i = 0; i < width; i++) {
-            const float *line = p + i * along;
-            if (i >= lines)
-                for (int32_t j = 0; j < k; j++) out[j * width + i] = 0.0f;
-            else
-                for (int32_t j = 0; j < k; j++) out[j * width + i] = line[j * step];
-        }
-        out += (size_t)k * (size_t)width;
-    }
+    for (; n >= width; n -= width, p += width * along, out += (ptrdiff_t)k * width)
+        pack_panel(out, p, along, step, k, width);
+    if (n <= 0) return;
+    for (int32_t j = 0; j < k; j++)
+        for (int32_t i = 0; i < width; i++)
+            out[j * width + i] = i < n ? p[i * along + j * step] : 0.0f;
 }
 
 /* A tile that sticks out of c, by way of one that does not. */
