@@ -94,12 +94,12 @@ export class Editor {
     return this.#view.state.doc.toString();
   }
 
-  /** Other code in place of this; the cursor goes to its end. */
-  set(code: string): void {
+  /** Other code in place of this, with the cursor at its end or, to be read, at its beginning. */
+  set(code: string, at: "end" | "beginning" = "end"): void {
     const { length } = this.#view.state.doc;
     this.#view.dispatch({
       changes: { from: 0, to: length, insert: code },
-      selection: { anchor: code.length },
+      selection: { anchor: at === "end" ? code.length : 0 },
       scrollIntoView: true,
     });
   }

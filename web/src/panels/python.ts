@@ -203,7 +203,7 @@ class PythonPanel {
 
   /** Put code into the editor; nothing runs until the visitor says so. */
   #bring(code: string, origin = ""): void {
-    this.#editor.set(code.trimEnd());
+    this.#editor.set(code.trimEnd(), "beginning");
     this.#origin.hidden = origin === "";
     this.#origin.textContent = origin;
     this.#editor.focus();
