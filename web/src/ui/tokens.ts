@@ -175,6 +175,7 @@ export class TokenView extends EventTarget {
     span.setAttribute("role", "option");
     if (index > 0) span.tabIndex = -1;
     fill(span, token.text);
+    if (!token.text.trim()) span.setAttribute("aria-label", spoken(token)); // it has no other name
     this.#indices.set(span, index);
     this.#shade(span, token);
     return span;
