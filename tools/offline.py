@@ -1,7 +1,7 @@
 """What the page needs offline: the service worker's list of files, the app's manifest.
 
 The list is made of the files that there are: whatever the page or its panels may ask for is kept by
-an install, but no model (kept when it is used), no source map and nothing for other sites' pages.
+an install, but no model (kept when it is used) and no source map.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ TEMPLATES = ROOT / "web" / "templates"
 SCRIPTS_AND_LOOKS = (".js", ".mjs", ".css", ".wasm", ".svg", ".png")
 AT_ROOT = ("build.json", "keep-model.js", "thimble.js", "widget.js")
 """Files with fixed names that the page or one of its panels asks for."""
-NOT_FOR_THE_PAGE = ("embed.", "frame.")
-"""Bundles of pages that other sites show in a frame."""
-
 MANIFEST = "manifest.webmanifest"
 ICONS = (
     ("icon-192.png", "192x192", "any"),
@@ -50,7 +47,7 @@ def kept_files(site: Path, build: dict[str, Any]) -> list[str]:
     single += [text["file"] for text in build.get("corpora", ())]
     found = {*single, *(name for name in (*AT_ROOT, MANIFEST) if (site / name).is_file())}
     for path in (site / "assets").rglob("*"):
-        if path.suffix in SCRIPTS_AND_LOOKS and not path.name.startswith(NOT_FOR_THE_PAGE):
+        if path.suffix in SCRIPTS_AND_LOOKS:
             found.add(path.relative_to(site).as_posix())
     return sorted(found)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ class Place:
         # Links and no copies: whatever changes a file puts another in its place.
         shutil.copytree(site, folder, copy_function=os.link)
         self.folder = folder
+        self.log = folder.with_suffix(".log")
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,8 +33,8 @@ class Place:
     def start(self) -> Place:
         command = [sys.executable, str(ROOT / "server.py"), "--site", str(self.folder)]
         command += ["--port", str(self.port)]
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             assert self._process.poll() is None, "the server ended"
@@ -49,37 +52,52 @@ class Place:
             self._process.wait(10)
             self._process = None
 
+    def answered(self) -> list[str]:
+        """The paths of all requests that were answered with a whole file, in order."""
+        log = self.log.read_text(encoding="utf-8")
+        return re.findall(r'"GET (\S+) HTTP/[\d.]+" 200', log)
+
     def build(self) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((self.folder / "build.json").read_bytes())
         return read
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file in another's place, without its packed copies."""
-        for path in self.folder.glob(f"{name}*"):
-            if path.name in (Path(name).name, f"{Path(name).name}.br", f"{Path(name).name}.gz"):
-                path.unlink()
+        for suffix in ("", ".br", ".gz"):
+            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
         (self.folder / name).write_bytes(data)
 
-    def release(self, replaced: dict[str, tuple[str, bytes]]) -> dict[str, Any]:
-        """A new version of the site: bundles by their sources' names get other names and contents.
+    def release(self, marker: str, *sources: str) -> dict[str, Any]:
+        """A new version: the page's script and the panels' of these sources say that they are it.
 
-        As in a release, files of the version before are gone.
+        As in a release, their names are others and the files of the version before are gone.
         """
         build = self.build()
-        worker = precache.read((self.folder / precache.NAME).read_bytes())
-        code = (self.folder / precache.NAME).read_bytes().split(b";\n", 1)[1]
-        for source, (name, data) in replaced.items():
+        script, code = self._worker()
+        names = {}
+        for source in (*sources, "page.js"):
             before = build["assets"][source]
-            self.write(name, data)
+            text = (self.folder / before).read_text(encoding="utf-8")
+            text = text[text.startswith("globalThis[") and text.index("\n") + 1 :]
+            for old, new in names.items():
+                text = text.replace(old, new)
+            after = f"assets/{Path(source).stem}.{marker}.js"
+            names[Path(before).name] = Path(after).name
+            # Before the comment that names the source map.
+            self.write(after, f'globalThis["is {source}"] = "{marker}";\n{text}'.encode())
             (self.folder / before).unlink()
-            build["assets"][source] = name
-            for entry in worker["entries"]:
-                if entry["url"] == before:
-                    entry["url"] = name
-        build["build"] = precache.integrity(build["build"].encode()).encode().hex()[:64]
+            build["assets"][source] = after
+            script["entries"] = [
+                {**entry, "url": after} if entry["url"] == before else entry
+                for entry in script["entries"]
+            ]
+        build["build"] = hashlib.sha256(marker.encode()).hexdigest()
         self.write("build.json", json.dumps(build).encode())
-        names = [entry["url"] for entry in worker["entries"] if entry["url"] != precache.PAGE]
-        files = {name: (self.folder / name).read_bytes() for name in names}
-        listing = precache.listing(files, worker["extras"], build)
-        self.write(precache.NAME, listing + code)
+        listed = [entry["url"] for entry in script["entries"] if entry["url"] != precache.PAGE]
+        files = {name: (self.folder / name).read_bytes() for name in listed}
+        self.write(precache.NAME, precache.listing(files, script["extras"], build) + code)
         return build
+
+    def _worker(self) -> tuple[dict[str, Any], bytes]:
+        data = (self.folder / precache.NAME).read_bytes()
+        return precache.read(data), data.split(b";\n", 1)[1]

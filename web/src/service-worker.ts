@@ -115,7 +115,27 @@ function answer(event: FetchEvent): Promise<Response> | null {
   return isAsset ? fromCache(request, url.href) : null;
 }
 
-self.addEventListener("install", (event) => void precache.install(event));
+/** Workbox would end the install with the first try. */
+const aTry = { type: "install", waitUntil: () => undefined } as unknown as ExtendableEvent;
+
+/**
+ * Fetch what is not here. A file that was damaged on its way lies in the browser's own cache, for
+ * ever as its name promises: whatever failed is fetched past that cache, and then tried again.
+ */
+async function install(): Promise<void> {
+  try {
+    await precache.install(aTry);
+  } catch {
+    const cache = await caches.open(APP);
+    for (const { url, integrity } of entries) {
+      if (await cache.match(precache.getCacheKeyForURL(url) ?? url)) continue;
+      await (await fetch(url, { cache: "reload", ...(integrity ? { integrity } : {}) })).arrayBuffer();
+    }
+    await precache.install(aTry);
+  }
+}
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
 
 self.addEventListener("activate", (event) => {
   event.waitUntil(self.clients.claim().then(tidy));
