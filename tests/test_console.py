@@ -68,7 +68,7 @@ class Console:
 @pytest.fixture
 def console() -> Iterator[Console]:
     yield Console(make(SPECS["q8_0"]))
-    del thimble.page  # type: ignore[attr-defined]
+    vars(thimble).pop("page", None)
 
 
 def _interrupt_now() -> None:
@@ -422,7 +422,7 @@ def test_every_example_runs_as_it_stands(story: Console, path: Path) -> None:
 @pytest.fixture(scope="module")
 def story() -> Iterator[Console]:
     yield Console(STORY[0].read_bytes())
-    del thimble.page  # type: ignore[attr-defined]
+    vars(thimble).pop("page", None)
 
 
 def test_every_example_is_listed_in_the_panel() -> None:
