@@ -73,6 +73,7 @@ def read(page: Page, text: str) -> None:
 def read_file(page: Page, path: Path, text: str) -> None:
     """The same from a file: Chromium takes half a minute to type 2,000 lines into a field."""
     page.goto("/#panel=read")
+    expect(page.get_by_role("button", name="Open file")).to_be_enabled()
     path.write_text(text, encoding="utf-8")
     page.locator("#read-file").set_input_files(path)
 
@@ -190,13 +191,14 @@ def test_what_is_no_text_is_refused_by_name(reader: Page, tmp_path: Path) -> Non
     )
 
 
-def test_another_model_in_the_middle_ends_the_reading_in_words(
+def test_an_engine_that_dies_in_the_middle_is_told_and_replaced(
     reader: Page, tmp_path: Path
 ) -> None:
     read_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 3000)
     expect(reader.locator("#read-view .token").first).to_be_visible()
-    reader.evaluate("() => document.getElementById('model').dispatchEvent(new Event('change'))")
-    expect(reader.locator("#read-outcome")).to_contain_text(re.compile("^(Ended|Cancelled) after"))
+    reader.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+    expect(reader.locator("#read-notice")).to_contain_text("engine died")
+    expect(reader.locator("#read-outcome")).to_contain_text(re.compile("^Ended after"))
     read(reader, STORY)
     expect(reader.locator("#read-outcome")).to_contain_text("Read by the model")
 

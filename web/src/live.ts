@@ -151,8 +151,7 @@ export class LiveSession extends EventTarget {
   async ask<Value>(
     question: (engine: Remote<Engine>, session: number) => Promise<Value>,
   ): Promise<Value> {
-    const session = this.#session ?? (await (this.#opening ?? this.#load()));
-    return session.ask(question);
+    return this.#asked((session) => session.ask(question));
   }
 
   /** The same where messages come before the answer, on a port; the last is null. */
@@ -160,8 +159,19 @@ export class LiveSession extends EventTarget {
     question: (engine: Remote<Engine>, session: number, port: MessagePort) => Promise<Value>,
     hear: (message: Message) => void,
   ): Promise<Value> {
+    return this.#asked((session) => session.listen(question, hear));
+  }
+
+  async #asked<Value>(ask: (session: Session) => Promise<Value>): Promise<Value> {
     const session = this.#session ?? (await (this.#opening ?? this.#load()));
-    return session.listen(question, hear);
+    try {
+      return await ask(session);
+    } catch (error) {
+      // The worker is gone and the session with it: the next question gets another one.
+      const died = error instanceof Error && error.name === "CrashError";
+      if (died && session === this.#session && this.state !== "writing") this.#fail(error);
+      throw error;
+    }
   }
 
   /** Told when another sampler chooses the tokens. */

@@ -41,6 +41,8 @@ class Read {
   /** The reading that is shown, and how far it has come. */
   #plan: ReadPlan | null = null;
   #done = 0;
+  /** The model that reads. */
+  #model = "";
   /** The first token that is shown. */
   #from = 0;
   #abort: AbortController | null = null;
@@ -50,11 +52,12 @@ class Read {
     this.#listen(root);
     this.#showShading();
     const follow = (): void => {
+      if (live.model !== this.#model) this.#abort?.abort(); // another one was chosen
       this.#fromLive.disabled = live.writing === null || live.state === "writing";
     };
     live.addEventListener("state", follow);
     follow();
-    this.#go.disabled = false;
+    this.#go.disabled = button("read-open").disabled = false;
   }
 
   #listen(root: HTMLElement): void {
@@ -128,6 +131,7 @@ class Read {
     const abort = new AbortController();
     this.#abort = abort;
     const text = this.#text.value;
+    this.#model = this.#live.model;
     await this.#forget();
     if (abort.signal.aborted) return;
     this.#show(true);
@@ -171,7 +175,7 @@ class Read {
     this.#outcome.textContent =
       done < total
         ? `Cancelled after ${count(done)} of ${plural(total, "token")}.`
-        : `Read by the model “${this.#live.model}”${windows}: ${plural(total, "token")}.`;
+        : `Read by the model “${this.#model}”${windows}: ${plural(total, "token")}.`;
     this.#showPager();
     const parts = await this.#live.ask((engine) => engine.readParts(plan.reading));
     if (this.#plan === plan) this.#showLines(parts.filter(([, , bytes]) => bytes > 0));
