@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import server
@@ -77,6 +77,7 @@ class Counter:
 
     def settle(self) -> None:
         """Wait until nothing has been asked for a while."""
+        self.last = time.monotonic()
         while time.monotonic() - self.last < QUIET:
             time.sleep(0.1)
 
@@ -109,25 +110,26 @@ def serving(counter: Counter) -> Iterator[str]:
     thread.join(timeout=10)
 
 
-def write_a_text(context: BrowserContext, address: str) -> None:
-    """Open the page and let it write; the page stays open."""
+def write_a_text(context: BrowserContext, address: str) -> Page:
+    """Open the page and let it write; it stays open."""
     page = context.new_page()
     page.goto(address)
     page.get_by_role("button", name="Write").click()
     outcome = page.locator("#outcome")
     expect(outcome).to_contain_text(re.compile("token"), timeout=TIMEOUT_MS)
+    return page
 
 
 def visits(browser: Browser, address: str, counter: Counter) -> dict[str, Any]:
     """A visitor's first visit, and the second."""
     context = browser.new_context()
     context.set_default_timeout(TIMEOUT_MS)
-    write_a_text(context, address)
+    page = write_a_text(context, address)
     first = counter.take()
+    page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
     counter.settle()
     later = counter.take()
-    for page in context.pages:
-        page.close()
+    page.close()
     write_a_text(context, address)
     counter.settle()
     again = counter.take()
