@@ -20,6 +20,8 @@ import thimble
 from tests.tiny_models import SPECS, make
 from thimble import plot
 from thimble.browser import Engine
+from thimble.browser import console as console_module
+from thimble.browser.console import Facet
 from thimble.browser.console_output import LARGEST_PICTURE, LONGEST, Output
 from thimble.browser.interrupts import PREFIX, interruptible
 
@@ -43,6 +45,13 @@ class Console:
         answer = json.loads(self.engine.call(method, *arguments))
         assert "error" not in answer, answer
         return answer["value"]
+
+    @property
+    def facet(self) -> Facet:
+        """What the engine asks, once it was asked for something."""
+        self.ask("console.hello", self.session)
+        facet: Facet = self.engine._facets["console"]
+        return facet
 
     def run(self, code: str) -> Any:
         self.shown = []
@@ -75,10 +84,25 @@ def _interrupt_now() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def interrupt_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, _thread.interrupt_main)
-    timer.start()
-    return timer
+class Interrupter(threading.Thread):
+    """Interrupts, so long after the visitor's code has said `begun()`."""
+
+    def __init__(self, console: Console, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.seconds = seconds
+        self.begun = threading.Event()
+        console.facet.names["begun"] = self.begun.set
+
+    def run(self) -> None:
+        if self.begun.wait(30):
+            time.sleep(self.seconds)
+            _thread.interrupt_main()
+
+
+def interrupt_after(console: Console, seconds: float) -> Interrupter:
+    made = Interrupter(console, seconds)
+    made.start()
+    return made
 
 
 def test_the_last_expression_is_shown_and_kept(console: Console) -> None:
@@ -311,19 +335,38 @@ def test_a_sampler_that_fails_is_told_with_its_line(console: Console) -> None:
 
 
 def test_an_endless_loop_is_interrupted(console: Console) -> None:
-    timer = interrupt_after(0.2)
-    answer = console.run("n = 0\nwhile True:\n    n += 1")
+    timer = interrupt_after(console, 0.2)
+    answer = console.run("n = 0\nbegun()\nwhile True:\n    n += 1")
     timer.join()
     assert answer["status"] == "interrupted"
     assert console.text("note") == "Stopped."
     assert int(console.value("n")) > 0
 
 
+def test_an_interrupt_that_comes_before_the_first_line_counts(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = console_module._compiled
+
+    def slow(code: str, name: str) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return compiled(code, name)
+
+    monkeypatch.setattr(console_module, "_compiled", slow)
+    assert console.run("ran = True")["status"] == "interrupted"
+    monkeypatch.undo()
+    assert console.value("'ran' in globals()") == "False"
+
+
 def test_an_endless_sampler_is_interrupted(console: Console) -> None:
-    code = "def endless(logits, context):\n    while True: pass\nthimble.page.sampler = endless"
-    console.run(code)
+    timer = interrupt_after(console, 0.2)
+    console.run("""
+def endless(logits, context):
+    begun()
+    while True: pass
+thimble.page.sampler = endless
+""")
     console.ask("start", console.session, "ab", "{}")
-    timer = interrupt_after(0.2)
     kind, message = json.loads(console.engine.call("run", console.session, 5))["error"]
     timer.join()
     assert kind == "SamplerError"
@@ -341,6 +384,7 @@ def test_an_interrupt_leaves_the_session_whole(console: Console) -> None:
     opened.session.append(prefix)
     right = opened.session.logits()
     code = """
+begun()
 while True:
     session.append([5, 6, 7])
     session.fork().close()
@@ -348,7 +392,7 @@ while True:
     session.rollback(39)
 """
     for i in range(12):
-        timer = interrupt_after(0.01 + 0.003 * i)
+        timer = interrupt_after(console, 0.003 * i)
         assert console.run(code)["status"] == "interrupted"
         timer.join()
         opened.session.rollback(39)

@@ -24,7 +24,7 @@ import thimble
 from ..errors import OptionError
 from .console_output import Hear, Output, picture_of
 from .console_text import put_back, read_again, rows
-from .interrupts import PREFIX, interruptible
+from .interrupts import PREFIX, Asked, interruptible
 
 if TYPE_CHECKING:
     from .engine import Engine, Open
@@ -123,8 +123,8 @@ class Facet:
         before = opened.session.tokens
         output = self.page._output = Output(hear)
         started = time.perf_counter()
-        with interruptible(), output.redirected():
-            status = self._run(code, output)
+        with interruptible() as asked, output.redirected():
+            status = self._run(code, output, asked)
         took = time.perf_counter() - started
         self.page._output = None
         output.finish()
@@ -190,13 +190,15 @@ class Facet:
             }  # fmt: skip
         return opened
 
-    def _run(self, code: str, output: Output) -> str:
+    def _run(self, code: str, output: Output, asked: Asked) -> str:
         self._count += 1
         name = f"{PREFIX} {self._count}>"
         # Where tracebacks look for lines; without a time, it is never looked for on a disk.
         linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
         try:
             statements, value = _compiled(code, name)
+            if asked.early:
+                raise KeyboardInterrupt
             exec(statements, self.names)
             if value is not None:
                 result = eval(value, self.names)

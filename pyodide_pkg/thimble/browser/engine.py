@@ -132,7 +132,7 @@ class Engine:
             words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             return _error("InternalError", words)
 
-    def _visitors_code(self) -> AbstractContextManager[None]:
+    def _visitors_code(self) -> AbstractContextManager[object]:
         """Samplers of a visitor's own can be interrupted, and nothing else."""
         if all(opened.sampler is None for opened in self._sessions.values()):
             return nullcontext()

@@ -24,37 +24,44 @@ OPEN = ("append", "generate")
 """Their functions that may: long loops over steps, each of which is whole."""
 
 
+class Asked:
+    """Whether an interrupt came while none of the visitor's code ran."""
+
+    def __init__(self) -> None:
+        self.early = False
+
+    def interrupt(self, _number: int, frame: FrameType | None) -> None:
+        """The visitor's lines may be deep in other people's code, but never below the engine's."""
+        busy = False
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename.startswith(PREFIX):
+                if not busy:
+                    raise KeyboardInterrupt
+                _interrupt_in(frame)
+                return
+            module = frame.f_globals.get("__name__", "")
+            busy = busy or (module.startswith(GUARDED) and code.co_name not in OPEN)
+            frame = frame.f_back
+        self.early = True  # or late, and then nobody looks
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Asked]:
     """Let SIGINT end the visitor's code that runs inside this, and nothing else."""
+    asked = Asked()
     try:
-        before = signal.signal(signal.SIGINT, _interrupt)
+        before = signal.signal(signal.SIGINT, asked.interrupt)
     except ValueError:  # not the main thread: natively, signals are not for it
-        yield
+        yield asked
         return
     trace = sys.gettrace()
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)
         if sys.gettrace() is not trace:
             sys.settrace(trace)
-
-
-def _interrupt(_number: int, frame: FrameType | None) -> None:
-    """The visitor's lines may be deep in other people's code, but never below the engine's."""
-    busy = False
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename.startswith(PREFIX):
-            if not busy:
-                raise KeyboardInterrupt
-            _interrupt_in(frame)
-            return
-        module = frame.f_globals.get("__name__", "")
-        busy = busy or (module.startswith(GUARDED) and code.co_name not in OPEN)
-        frame = frame.f_back
-    # None of their lines: the code has just ended by itself.
 
 
 def _interrupt_in(frame: FrameType) -> None:
