@@ -14,7 +14,7 @@ from tools.dice import Dice
 
 DIGESTS = {
     "names": "3565e509f2b09962e9f3dcd0172c53ab23da441fe5397999916b6ada49fb9b90",
-    "sums": "01ddff133d1ec3d77a4b5e74ead47a5452d1716fa4b21ce5c312ab348ded8ba6",
+    "sums": "310c36b06d309eb491a0d3e43f87cece59c22571049541e23f63f310bfabfadc",
     "stories": "c1b8d658ede20f187b477d0971a06d76fa8b4880113335f655d8ae02e5fcd855",
 }
 """Receipts of models that were trained on them name these."""
@@ -45,10 +45,10 @@ def test_no_line_comes_twice(texts: dict[str, str]) -> None:
 
 def test_every_sum_is_right(texts: dict[str, str]) -> None:
     for line in texts["sums"].splitlines():
-        match = re.fullmatch(r"(\d+)([-+*])(\d+)=(\d+)", line)
+        match = re.fullmatch(r"(\d+)([-+])(\d+)=(\d+)", line)
         assert match, line
         a, b, answer = int(match[1]), int(match[3]), int(match[4])
-        assert {"+": a + b, "-": a - b, "*": a * b}[match[2]] == answer, line
+        assert {"+": a + b, "-": a - b}[match[2]] == answer, line
 
 
 def test_a_story_stays_with_its_character(texts: dict[str, str]) -> None:

@@ -17,7 +17,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tools import browsers
 from tools.fingerprint import ROOT
+from tools.screens_debug import debug
 from tools.screens_embed import embed
+from tools.screens_read import read, seen
+from tools.screens_train import train
 
 expect.set_options(timeout=60_000)
 
@@ -134,7 +137,11 @@ def _python(page: Page, address: str, shot: Shot) -> None:
 
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
+    "seen": seen,
+    "read": read,
+    "debug": debug,
     "python": _python,
+    "train": train,
     "embed": embed,
 }
 

@@ -8,7 +8,7 @@ type Samples = TrainHistory["samples"];
 
 /** What an untrained model writes of these would be invisible, or move the page. */
 const CONTROL = /[\0-\x09\x0b-\x1f\x7f-\x9f]/g;
-const SUM = /^(\d+)([-+*])(\d+)=(.*)$/;
+const SUM = /^(\d+)([-+])(\d+)=(.*)$/;
 
 export class SampleView {
   readonly #empty = byId("train-empty", HTMLElement);
@@ -74,6 +74,6 @@ export class SampleView {
 
 function isRight([, a, sign, b, answer]: RegExpExecArray): boolean {
   const [x, y] = [Number(a), Number(b)];
-  const result = sign === "+" ? x + y : sign === "-" ? x - y : x * y;
+  const result = sign === "+" ? x + y : x - y;
   return answer === String(result);
 }
