@@ -54,6 +54,7 @@ def test_what_a_visit_cost_is_summed(tmp_path: Path) -> None:
 def row(**changes: Any) -> dict[str, Any]:
     return {
         "seconds": 60.0, "requests_per_second": 5000, "rounds_per_second": 500.0,
+        "requests_per_cpu_second": 6000,
         "megabytes_per_second": 50.0, "p50_ms": 3.1, "p99_ms": 9.5, "errors": 0,
         "memory_first_bytes": 50_000_000, "memory_last_bytes": 50_100_000, "memory_flat": True,
         "others_cores": 0.1, **changes,
@@ -74,7 +75,7 @@ def test_the_table_says_what_was_measured() -> None:
     connections = {"cached_assets": 32, "first_visit": 4}
     rows = {name: row() for name in load_test.NAMES}
     text = load_test.table({**rows, "machine": about, "connections": connections})
-    assert "| 5,000 |  | 50.0 | 3.1 ms | 9.5 ms | 0 | 50.0 → 50.1 MB |" in text
+    assert "| 5,000 | 6,000 |  | 50.0 | 3.1 ms | 9.5 ms | 0 | 50.0 → 50.1 MB |" in text
     assert "a processor" in text and "32 connections" in text
 
 

@@ -15,9 +15,11 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -47,13 +49,13 @@ FLAT = 0.02
 class Server:
     """`thimble serve` in a process of its own, on one core, and how much memory it has."""
 
-    def __init__(self, core: int | None) -> None:
+    def __init__(self, site: Path, core: int | None) -> None:
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self.port: int = probe.getsockname()[1]
         command = [sys.executable, "-m", "thimble", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, "--site", str(SITE)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--site", str(site)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         if core is not None:
             os.sched_setaffinity(self.process.pid, {core})
@@ -128,9 +130,9 @@ class Memory(threading.Thread):
         }
 
 
-def small_files(server: Server) -> list[Ask]:
+def small_files(server: Server, site: Path) -> list[Ask]:
     """The page's own files below assets/ that a server answers from memory."""
-    build = json.loads((SITE / "build.json").read_text(encoding="utf-8"))
+    build = json.loads((site / "build.json").read_text(encoding="utf-8"))
     asks = []
     for name in sorted(build["assets"].values()):
         if name.startswith("assets/"):
@@ -149,9 +151,9 @@ def revisit(server: Server) -> list[Ask]:
     return asks
 
 
-def first_visit(server: Server) -> list[Ask]:
+def first_visit(server: Server, site: Path) -> list[Ask]:
     """All files of a first visit, the page included."""
-    names = [path.relative_to(SITE).as_posix() for path in size_report.first_visit(SITE)]
+    names = [path.relative_to(site).as_posix() for path in size_report.first_visit(site)]
     asks = []
     for path in ["/", *(f"/{name}" for name in names)]:
         _, length = server.get(path)
@@ -187,6 +189,7 @@ def measure(
         "longest_ms": round(1000 * tally.quantile(1.0), 2),
         "errors": sum(tally.errors.values()),
         "error_kinds": dict(tally.errors),
+        "requests_per_cpu_second": round(requests / served) if served else None,
         "server_cores": round(served / tally.seconds, 2),
         "others_cores": round(max(0.0, others) / tally.seconds, 2),
         **memory.end(),
@@ -200,6 +203,13 @@ def _loop_run(work: Coroutine[Any, Any, Tally]) -> Tally:
         return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+@contextmanager
+def copy_of_site() -> Iterator[Path]:
+    """The site as it is now, whatever is built meanwhile: links and no copies."""
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="load.") as scratch:
+        yield Path(shutil.copytree(SITE, Path(scratch) / "site", copy_function=os.link))
 
 
 @contextmanager
@@ -221,17 +231,19 @@ def on_two_cores() -> Iterator[tuple[int | None, int | None]]:
 def run(seconds: float, connections: int) -> dict[str, Any]:
     """All three measurements."""
     load_before = os.getloadavg()[0]
-    with on_two_cores() as (core, _):
-        server = Server(core)
+    with on_two_cores() as (core, _), copy_of_site() as site:
+        server = Server(site, core)
         try:
             short = min(seconds, 15.0)
             few = min(connections, 4)
             return {
                 "cached_assets": measure(
-                    server, small_files(server), seconds=seconds, connections=connections
+                    server, small_files(server, site), seconds=seconds, connections=connections
                 ),
                 "revisit": measure(server, revisit(server), seconds=short, connections=connections),
-                "first_visit": measure(server, first_visit(server), seconds=short, connections=few),
+                "first_visit": measure(
+                    server, first_visit(server, site), seconds=short, connections=few
+                ),
                 "connections": {"cached_assets": connections, "first_visit": few},
                 "machine": machine(),
                 "load_before": round(load_before, 2),
@@ -271,15 +283,17 @@ NAMES = {
 def table(result: dict[str, Any]) -> str:
     """The rows for docs/deploy/README.md."""
     lines = [
-        "| asked for | requests/s | visits/s | MB/s | p50 | p99 | errors | memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| asked for | requests/s | per second of its CPU | visits/s | MB/s | p50 | p99 | errors "
+        "| memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for key, name in NAMES.items():
         row = result[key]
         visits = "" if key == "cached_assets" else f"{row['rounds_per_second']:,}"
         first, last = (row[f"memory_{when}_bytes"] / 1e6 for when in ("first", "last"))
         lines.append(
-            f"| {name} | {row['requests_per_second']:,} | {visits} | "
+            f"| {name} | {row['requests_per_second']:,} | {row['requests_per_cpu_second']:,} | "
+            f"{visits} | "
             f"{row['megabytes_per_second']:,} | {row['p50_ms']} ms | {row['p99_ms']} ms | "
             f"{row['errors']} | {first:.1f} → {last:.1f} MB |"
         )

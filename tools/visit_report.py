@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -29,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import server
 from tools import browsers
 from tools.fingerprint import BUILD, ROOT
+from tools.load_test import copy_of_site
 from tools.marked import put_between
 
 SITE = BUILD / "site"
@@ -151,9 +153,9 @@ KINDS = (
 )
 
 
-def caching(address: str) -> dict[str, str]:
+def caching(address: str, site: Path) -> dict[str, str]:
     """What the server says of caching, for each kind of address that it has."""
-    build = json.loads((SITE / "build.json").read_text(encoding="utf-8"))
+    build = json.loads((site / "build.json").read_text(encoding="utf-8"))
     real = {
         "assets/…": build["assets"]["page.js"],
         "embed/…": f"embed/{build['models'][0]['name']}/",
@@ -207,14 +209,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = browsers.find("chromium")
     if found is None:
         parser.error(browsers.HELP)
-    counter = Counter(server.create_app(SITE))
-    with serving(counter) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--disable-gpu", "--no-sandbox"]
-        )
-        result = visits(browser, address, counter)
-        browser.close()
-        headers = caching(address)
+    with copy_of_site() as site, sync_playwright() as playwright:
+        counter = Counter(server.create_app(site))
+        flags = ["--disable-gpu", "--no-sandbox"]
+        with serving(counter) as address:
+            browser = playwright.chromium.launch(executable_path=found, args=flags)
+            result = visits(browser, address, counter)
+            browser.close()
+            headers = caching(address, site)
     print(visits_table(result), caching_table(headers), sep="\n\n")
     failed = [path for key in NAMES for path in result[key]["failed"]]
     if failed:
