@@ -52,7 +52,7 @@ export class AlternativeEvent extends TokenEvent {
   }
 }
 
-/** Milliseconds that a card waits for the pointer to arrive in it. */
+/** Milliseconds that a card outlasts the pointer: between two lines there is nothing to point at. */
 const LINGER_MS = 200;
 
 export class TokenView extends EventTarget {
@@ -196,9 +196,6 @@ export class TokenView extends EventTarget {
       if (at === null || event.pointerType === "touch" || this.#card.isPinned) return;
       clearTimeout(this.#hiding);
       this.#show(at, false);
-    });
-    this.#root.addEventListener("pointerover", (event) => {
-      if (this.#card.contains(event.target)) clearTimeout(this.#hiding);
     });
     this.#root.addEventListener("pointerleave", () => this.#leave());
     list.addEventListener("click", (event) => {
