@@ -415,3 +415,19 @@ def test_a_page_themes_it_and_nothing_else_of_the_page_reaches_in(
     assert found[:6] == ["rgb(1, 2, 3)", "9px", "40px", "15px", "rgb(4, 5, 6)", "normal"]
     lightness = float(found[6].removeprefix("oklch(").split()[0])
     assert lightness > 0.6  # light ink: the page is dark
+
+
+def test_an_element_of_a_fixed_height_shows_the_end_of_its_text(element: Any) -> None:
+    page = element(style="height: 16rem; width: 20rem", seed=1, max_tokens=100)
+    sizes = page.evaluate("""async () => {
+      const [element] = all();
+      await element.prompt("Once upon a time");
+      await element.updateComplete;
+      const text = element.shadowRoot.querySelector(".text");
+      const foot = element.shadowRoot.querySelector(".foot").getBoundingClientRect();
+      return [text.scrollHeight - text.clientHeight, text.scrollTop,
+        element.getBoundingClientRect().bottom - foot.bottom];
+    }""")
+    assert sizes[0] > 100
+    assert sizes[1] == pytest.approx(sizes[0], abs=2)
+    assert sizes[2] >= 0

@@ -17,6 +17,9 @@ export type State = "idle" | "loading" | "ready" | "writing" | "stopped" | "fini
 /** A text that grows. */
 type Result = { -readonly [Name in keyof FinishDetail]: FinishDetail[Name] };
 
+/** Pixels below what is seen that a growing text is followed over: some lines. */
+const FOLLOWED = 100;
+
 /** Reflected; without its attribute a property has the value that the constructor gives it. */
 const PLAIN: PropertyDeclaration = { reflect: true, useDefault: true };
 
@@ -147,6 +150,15 @@ export class ThimbleLm extends LitElement {
 
   protected override updated(changed: PropertyValues<this>): void {
     if (changed.has("loading") || changed.has("reveal")) this.#arm();
+    if (this.#state === "writing") this.#follow();
+  }
+
+  /** In an element of a fixed height show the end of the text, unless its reader has gone back. */
+  #follow(): void {
+    const text = this.renderRoot.querySelector(".text");
+    if (!text) return;
+    const hidden = text.scrollHeight - text.clientHeight - text.scrollTop;
+    if (hidden > 0 && hidden < FOLLOWED) text.scrollTop = text.scrollHeight;
   }
 
   protected override render(): TemplateResult {
