@@ -589,7 +589,7 @@ def test_another_model_or_too_small_a_context_is_refused(
     ("format", "gguf", '"format" is \'gguf\''), ("version", 2, "reads version 1"),
     ("model", [], "model is a list"), ("model.sha256", 5, "model.sha256 is 5"),
     ("prompt.ids", {}, "prompt.ids is an object"), ("prompt.ids", [-1], "prompt.ids has -1"),
-    ("steps", 7, "steps is 7"), ("steps.0", None, "step 1 is None"),
+    ("steps", 7, "steps is 7"), ("steps.0", None, "step 1 is missing"),
     ("steps.1.id", True, "step 2: id has True"), ("steps.1.logprob", "x", "step 2: logprob"),
     ("steps.1.how", "guess", "step 2: how is 'guess'"), ("steps.2.bans", [1.5], "step 3: bans"),
     ("steps.2.logits", {"a": 1}, "step 3: logits has 'a'"),

@@ -316,24 +316,38 @@ def test_a_run_is_exported_and_replayed_identically_in_a_fresh_profile(
     context.close()
 
 
+def plug_in(page: Page, name: str, code: str) -> None:
+    """Write a sampler in the Python panel, plug it in and come back."""
+    page.goto("/#panel=python")
+    editor = page.locator("#python-editor .cm-content")
+    editor.fill(f"{code}\n\nthimble.page.sampler = {name}")
+    page.locator("#python-run").click()
+    place = page.locator("[data-panel=python] [data-sampler] code")
+    expect(place).to_have_text(name)
+    page.goto("/#panel=debug")
+    expect(page.locator(".debug [data-sampler]")).to_be_visible()
+
+
 def test_the_visitors_sampler_steps_and_its_failure_pauses(panel: Page) -> None:
-    """What the Python panel plugs in; here by the same call."""
-    steps(panel, 2)
-    panel.goto("/#panel=python")
-    editor = panel.locator("#python-editor .cm-content")
-    editor.fill("def tired(logits, context):\n    raise ValueError('too tired')")
-    panel.get_by_role("button", name="Run", exact=True).click()
-    editor.fill("thimble.page.sampler = tired")
-    panel.get_by_role("button", name="Run", exact=True).click()
-    panel.goto("/#panel=debug")
-    expect(panel.locator(".debug [data-sampler]")).to_be_visible()
+    shown = steps(panel, 2)
+    plug_in(panel, "tired", "def tired(logits, context):\n    raise ValueError('too tired')")
     panel.keyboard.press("F10")
     notice = panel.locator("#debug-notice")
     expect(notice).to_contain_text("raised ValueError: too tired (line 2, in tired)")
     expect(notice).to_contain_text("Traceback")
-    assert len(tokens(panel)) == 2  # the text is kept
-    panel.locator(".debug [data-sampler] button").click()
+    assert tokens(panel) == shown  # the text is kept
+
+    plug_in(panel, "endless", "def endless(logits, context):\n    while True:\n        pass")
+    panel.keyboard.press("F10")
+    panel.get_by_role("button", name="Pause").click()
+    expect(panel.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect(panel.locator("#debug-stages .choice").first).to_be_visible()
+    assert tokens(panel) == shown
+
+    if panel.locator(".debug [data-sampler]").is_visible():
+        panel.locator(".debug [data-sampler] button").click()
     expect(panel.locator(".debug [data-sampler]")).to_be_hidden()
+    expect(panel.locator("#debug-step")).to_be_enabled()
     steps(panel, 1)
     expect(notice).to_be_hidden()
 

@@ -362,7 +362,7 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
     params = debugger.params if step is None else step.params
     return {
         "rows": rows,
-        "id": drawn.id if step is None else step.id,
+        "id": step.id if step else drawn.id if debugger.forced is None else debugger.forced,
         "drawn": drawn.id,
         "entropy": entropy,
         "bits": debugger.logits_hash()[:8] if step is None else None,
@@ -372,8 +372,15 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
         "kept": drawn.kept,
         "greedy": params.temperature <= 0,
         "vocabulary": debugger.session.model.config.n_vocab,
-        "how": ("forced" if debugger.forced is not None else "drawn") if step is None else step.how,
+        "how": _how(debugger) if step is None else step.how,
     }
+
+
+def _how(debugger: Debugger) -> str:
+    """Who will name the next token."""
+    if debugger.forced is not None:
+        return "forced"
+    return "drawn" if debugger.sampler is None else "sampler"
 
 
 def _finite(value: float) -> float | None:

@@ -254,6 +254,8 @@ class _Reader:
 
 
 def _show(value: object) -> str:
+    if value is None:
+        return "missing"
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -153,8 +153,9 @@ function column(name: string, side: readonly DebugPiece[], shared: ReadonlySet<n
   const mean = side.length ? Math.exp((-bits * Math.LN2) / side.length) : 0;
   const text = make("p", "compare-text");
   side.forEach(([words, , logprob], at) => {
-    const token = make("span", shared.has(at) ? "token same" : "token", words);
-    token.style.background = colourOf(levelOf(logprob, "surprise"));
+    const alone = !shared.has(at);
+    const token = make("span", alone ? "token" : "token same", words);
+    if (alone) token.style.background = colourOf(levelOf(logprob, "surprise"));
     token.title = percent(Math.exp(logprob));
     text.append(token);
   });

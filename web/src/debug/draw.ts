@@ -61,7 +61,7 @@ export class DrawTable {
     this.#editable = editable;
     const rows = draw?.rows ?? [];
     if (!rows.some(([id]) => id === this.#chosen)) this.#chosen = draw?.id ?? null;
-    this.#words.textContent = draw ? summary(draw) : "";
+    this.#words.textContent = draw ? summary(draw, editable) : "";
     byId("debug-bits", HTMLElement).textContent = draw?.bits ? `logits ${draw.bits}` : "";
     this.#strip.hidden = !draw || draw.greedy;
     if (draw && !draw.greedy) this.#strip.replaceChildren(...segments(draw));
@@ -165,7 +165,7 @@ function segments(draw: Draw): HTMLElement[] {
 }
 
 /** The draw in words: for everybody, and all that a screen reader needs of the strip. */
-function summary(draw: Draw): string {
+function summary(draw: Draw, editable: boolean): string {
   const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
   const stay = draw.kept === 1 ? "stays" : "stay";
   const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
@@ -175,6 +175,7 @@ function summary(draw: Draw): string {
   if (draw.how === "forced") {
     return draw.id === draw.drawn ? `Forced. ${fell}` : `${text(draw.id)} is forced. ${fell}`;
   }
-  if (draw.how === "sampler") return `Your sampler chose ${text(draw.id)}. ${fell}`;
-  return fell;
+  if (draw.how !== "sampler") return fell;
+  const who = editable ? "Your sampler will choose" : `Your sampler chose ${text(draw.id)}`;
+  return `${who}; this is what Thimble's own would do. ${fell}`;
 }

@@ -94,11 +94,13 @@ export class Stepper extends EventTarget {
   async step(): Promise<void> {
     if (this.isBusy) return;
     const started = performance.now();
-    await this.#inTurn(async () => {
+    const work = async (): Promise<void> => {
       if (!this.#hasText) await this.#begin();
-      const options = this.#options();
-      this.#show(await this.#ask((a) => a.engine.debugStep(a.session, a.known, options)));
-    });
+      this.#show(await this.#ask((a) => a.engine.debugStep(a.session, a.known, a.options)));
+    };
+    // A sampler of the visitor's own may never answer: then there must be a way to stop it.
+    if (this.#live.sampler === null) await this.#inTurn(work);
+    else await this.#drive(work);
     this.took = performance.now() - started;
     this.#tell("view");
   }
@@ -157,16 +159,12 @@ export class Stepper extends EventTarget {
     this.#show(await this.#ask((a) => a.engine.debugSettings(a.session, a.known, a.options)));
   }
 
-  #options(): string {
-    return encode(this.#live.draft().settings);
-  }
-
   async #ask<Answer>(question: Question<Answer>): Promise<Answer> {
     this.#asking += 1;
     this.#tell("busy");
     try {
       const known = this.#live.writing?.pieces.length ?? 0;
-      const options = this.#options();
+      const options = encode(this.#live.draft().settings);
       return await this.#live.ask((engine, session) =>
         question({ engine, session, known, options }),
       );
@@ -210,6 +208,7 @@ export class Stepper extends EventTarget {
     this.running = true;
     await this.#live.drive((signal) => this.#guard(() => work(signal)));
     this.running = false;
+    if (this.#live.state === "failed") this.view = null;
     this.#tell("view");
   }
 
@@ -221,7 +220,10 @@ export class Stepper extends EventTarget {
       this.error = error instanceof Error ? error : new Error(String(error));
       // The session is lost with its worker; the live session tells everybody.
       const { error: lost } = this;
-      if (lost.name === "CrashError") await this.#live.drive(() => Promise.reject(lost));
+      if (lost.name === "CrashError") {
+        if (this.running) throw lost;
+        await this.#live.drive(() => Promise.reject(lost));
+      }
       this.#tell("error");
     }
   }

@@ -15,12 +15,14 @@ import { count, milliseconds, plural, sentence } from "../ui/format";
 import { natsToBits } from "../ui/scale";
 import { tellSampler } from "../ui/sampler";
 import { AlternativeEvent, TokenEvent, TokenView, quoted, tokenOf } from "../ui/tokens";
+import { spoken } from "../ui/token";
 import type { Token, TokenAction } from "../ui/tokens";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const element = (id: string): HTMLElement => byId(id, HTMLElement);
 
 const NONE = "–";
+const LOADING = "The model is on its way.";
 
 class Debug {
   readonly #root: HTMLElement;
@@ -112,7 +114,11 @@ class Debug {
     if (this.#step.disabled) return;
     this.#outcome.textContent = "";
     this.#live.select(null);
+    const before = this.#shown.length;
     await this.#stepper.step();
+    const last = this.#shown.at(-1);
+    if (!last || this.#shown.length === before) return;
+    element("debug-announce").textContent = spoken(tokenOf(last));
   }
 
   async #stepBack(): Promise<void> {
@@ -213,12 +219,15 @@ class Debug {
     if (this.#root.hidden) return;
     const { view, running, isReady, error, took } = this.#stepper;
     const { writing } = this.#live;
+    const focused = document.activeElement;
     this.#showText();
     const pieces = this.#shown.length;
     const over = view?.reason != null;
     this.#step.disabled = !isReady || running || over;
     this.#back.disabled = !isReady || running || pieces === 0;
     this.#run.disabled = !isReady || (over && !running);
+    if (focused === this.#step && over) this.#back.focus();
+    if (focused === this.#back && pieces === 0) this.#step.focus();
     this.#run.textContent = running ? "Pause" : "Run";
     this.#begin.disabled = !isReady || running;
     button("debug-save").disabled = running || writing === null || !view?.context;
@@ -229,8 +238,14 @@ class Debug {
     this.#branches.show(view);
     if (this.#live.selected === null) this.#showNext();
     this.#tell(error);
-    if (!isReady && this.#live.state === "loading") this.#outcome.textContent = "The model is on its way.";
-    else if (this.#outcome.textContent === "The model is on its way.") this.#outcome.textContent = "";
+    this.#showLoading();
+  }
+
+  /** While there is no model, that is all there is to say. */
+  #showLoading(): void {
+    const loading = this.#live.state === "loading";
+    if (loading) this.#outcome.textContent = LOADING;
+    else if (this.#outcome.textContent === LOADING) this.#outcome.textContent = "";
   }
 
   #showText(): void {
