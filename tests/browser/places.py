@@ -74,7 +74,7 @@ class Place:
         """
         build = self.build()
         script, code = self._worker()
-        names = {}
+        names: dict[str, str] = {}
         for source in (*sources, "page.js"):
             before = build["assets"][source]
             text = (self.folder / before).read_text(encoding="utf-8")

@@ -101,7 +101,8 @@ export class OfflineApp extends EventTarget {
     live.addEventListener("state", () => this.#note(live));
     this.#note(live);
     if (this.standing !== "waiting") return;
-    this.#registration = (await navigator.serviceWorker.getRegistration(SITE)) ?? null;
+    const before = navigator.serviceWorker.getRegistration(SITE).catch(() => undefined);
+    this.#registration = (await before) ?? null;
     await this.#look();
     await quiet(live);
     await this.keep();
@@ -214,6 +215,7 @@ function buildOf(worker: ServiceWorker): Promise<string | null> {
 }
 
 async function remove(): Promise<void> {
+  // Two sites may lie one in the other; only this one's is taken away.
   const registration = await navigator.serviceWorker.getRegistration(SITE);
   if (registration?.scope === SITE) await registration.unregister();
   await caches.delete(appCache(SITE));

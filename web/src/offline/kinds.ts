@@ -48,7 +48,7 @@ registerKept({
       ...(here ? { drop: () => app.drop() } : {}),
       ...(canKeep ? { keep: () => app.keep() } : {}),
     };
-    return [page, ...(await extras())];
+    return [page, ...(await extras().catch(() => []))]; // where nothing may be kept, neither may they
   },
 });
 

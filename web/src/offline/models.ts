@@ -60,16 +60,17 @@ export async function keepModel(
   body: ReadableStream<Uint8Array>,
   about: AboutModel,
 ): Promise<void> {
+  let failure: unknown = null;
   try {
     await refuseWithoutRoom(about);
-    const counted = body.pipeThrough(exactly(about));
+    const counted = exactly(body, about, (error) => (failure = error));
     // Header values are bytes; names may be anything.
     const headers = { [ABOUT]: encodeURIComponent(JSON.stringify(about)) };
     await (await store()).put(address, new Response(counted, { headers }));
   } catch (error) {
     body.cancel().catch(() => undefined);
     const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
-    throw isFull ? await noRoom(about) : error;
+    throw isFull ? await noRoom(about) : (failure ?? error);
   }
 }
 
@@ -113,19 +114,34 @@ export function offerKept(
   }
 }
 
-/** Ends with an error where the bytes are more or fewer than was said. */
-function exactly({ name, bytes }: AboutModel): TransformStream<Uint8Array, Uint8Array> {
+/**
+ * The bytes as they come, ending with an error where they are more or fewer than was said. The
+ * store tells of any error that it was one of the network: `failed` hears what it really was.
+ */
+function exactly(
+  body: ReadableStream<Uint8Array>,
+  { name, bytes }: AboutModel,
+  failed: (error: unknown) => void,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
   let seen = 0;
-  const wrong = (): Error => new Error(`${name} has ${seen} bytes, not ${bytes}`);
-  return new TransformStream({
-    transform(chunk, to) {
-      seen += chunk.length;
-      if (seen > bytes) to.error(wrong());
-      else to.enqueue(chunk);
+  return new ReadableStream<Uint8Array>({
+    async pull(to) {
+      try {
+        const { done, value } = await reader.read();
+        seen += value?.length ?? 0;
+        if (done ? seen !== bytes : seen > bytes) {
+          throw new Error(`${name} has ${seen} bytes, not ${bytes}`);
+        }
+        if (done) to.close();
+        else to.enqueue(value);
+      } catch (error) {
+        failed(error);
+        to.error(error);
+        reader.cancel(error).catch(() => undefined);
+      }
     },
-    flush(to) {
-      if (seen !== bytes) to.error(wrong());
-    },
+    cancel: (reason) => reader.cancel(reason),
   });
 }
 
