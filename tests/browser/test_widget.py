@@ -318,7 +318,7 @@ def test_a_visitor_writes_with_the_keyboard(element: Any) -> None:
         ({"max_tokens": ""}, "OptionError", 'max-tokens=""'),
         ({"max_tokens": "-3"}, "OptionError", "-3"),
         ({"top_p": "7"}, "OptionError", "7"),
-        ({"model": "nobody"}, "OptionError", 'there is no model "nobody"; there are story'),
+        ({"model": "nobody"}, "OptionError", 'there is no model "nobody"; this site has story'),
         ({"prompt": "a word and another " * 1500}, "ContextError", "tokens"),
     ],
 )

@@ -95,7 +95,7 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
   }
   if (!listed) {
     const names = build.models.map((one) => one.name).join(", ");
-    throw new ThimbleError("OptionError", `there is no model "${String(model)}"; there are ${names}`);
+    throw new ThimbleError("OptionError", `there is no model "${String(model)}"; this site has ${names}`);
   }
   const { name, url, bytes, sha256 } = listed;
   return { name, from: url, keep: keepsModels, bytes, sha256 };

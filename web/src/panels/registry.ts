@@ -61,6 +61,9 @@ export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<
       if (id === panel.id) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    // On a narrow screen the tabs are a strip that slides; the chosen one stands in its middle.
+    const link = links.get(panel.id);
+    if (link) tabs.scrollLeft = link.offsetLeft - (tabs.clientWidth - link.offsetWidth) / 2;
   };
   addEventListener("hashchange", () => void show());
   await show();
