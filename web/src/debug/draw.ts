@@ -77,7 +77,7 @@ export class DrawTable {
     const heads = ["Token", "Logit"];
     if (biased) heads.push("Edited");
     if (penalized) heads.push("Penalty");
-    heads.push(...(draw.greedy ? ["Chosen"] : ["Probability", "In the draw"]));
+    heads.push(...(draw.greedy ? ["Chosen"] : ["Probability", "Draw"]));
     const head = make("tr", "", ...heads.map((words) => column(words)));
     this.#table.tHead?.replaceChildren(head);
     const rows = draw.rows.map((row) => this.#row(draw, row, biased, penalized));
