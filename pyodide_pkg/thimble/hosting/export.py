@@ -114,9 +114,10 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
         for name in sorted(site.assets.keys() - pages.keys()):
             asset = site.assets[name]
             copies = {coding: asset.read(coding) for coding in asset.copies}
-            # Weights hardly get smaller; trying it with large ones would take minutes.
-            pack = not name.endswith(".gguf") or "br" in copies
-            _write(fresh, name, copies.pop("identity"), copies, pack=pack)
+            data = copies.pop("identity")
+            # What has no packed copy at all is not worth one, or is a large model of one's own,
+            # with which trying it would take minutes.
+            _write(fresh, name, data, copies, pack=bool(copies))
         for name, data in pages.items():
             _write(fresh, name, data, pack=name.endswith((".html", ".js", ".json")))
         if not site.is_current():
