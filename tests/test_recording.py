@@ -1,0 +1,158 @@
+"""Recorded runs: written, read again, replayed to the bit, and refused where they are none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import thimble
+from tests.fuzz.fuzz_recording import check, mutated, seed
+from tests.tiny_models import SPECS, make
+from thimble.debug import Debugger, Recording
+
+PARAMS = thimble.SamplingParams(temperature=0.9, top_k=30, top_p=0.9, min_p=0.02, seed=7)
+PROMPT = "Mia had a little"
+
+
+@pytest.fixture(scope="module")
+def model() -> thimble.Model:
+    loader = thimble.ModelLoader()
+    loader.feed(make(SPECS["q8_0"]))
+    return loader.finish()
+
+
+def steps(debugger: Debugger, n: int) -> None:
+    for _ in range(n):
+        debugger.step()
+
+
+@pytest.fixture
+def recording(model: thimble.Model) -> Recording:
+    """A run with one of everything."""
+    debugger = Debugger(model.session(), PARAMS)
+    debugger.begin(PROMPT)
+    steps(debugger, 4)
+    debugger.ban(debugger.peek().id)
+    debugger.step()
+    debugger.edit(20, 9.5)
+    debugger.step()
+    debugger.params = thimble.SamplingParams(temperature=1.2, logit_bias={8: -math.inf, 9: 1.5})
+    steps(debugger, 3)
+    debugger.force(33)
+    debugger.step()
+    debugger.sampler = lambda logits, context: 44
+    debugger.step()
+    debugger.sampler = None
+    steps(debugger, 3)
+    return debugger.record(sha256="ab" * 32)
+
+
+def test_a_recorded_run_replays_exactly(model: thimble.Model, recording: Recording) -> None:
+    read = Recording.from_json(recording.to_json())
+    assert read == recording
+    other = Debugger(model.session(), thimble.SamplingParams(temperature=0))
+    replay = other.replay(read, sha256="ab" * 32)
+    while not replay.over:
+        assert other.replay_step(replay)
+    assert replay.mismatch is None
+    assert replay.done == len(recording.steps) == 14
+    assert other.record(sha256="ab" * 32) == recording
+    assert {step.how for step in recording.steps} == {"drawn", "forced", "sampler"}
+
+
+def test_a_file_is_what_its_description_says(recording: Recording) -> None:
+    whole = json.loads(recording.to_json())
+    assert (whole["format"], whole["version"]) == ("thimble-run", 1)
+    assert whole["model"]["sha256"] == "ab" * 32
+    assert whole["prompt"]["text"] == PROMPT
+    assert whole["steps"][0]["params"] == {
+        "temperature": 0.9, "top_k": 30, "top_p": 0.9, "min_p": 0.02, "seed": 7,
+    }  # fmt: skip
+    assert set(whole["steps"][1]) == {"id", "logprob"}
+    assert whole["steps"][4]["bans"]
+    assert whole["steps"][5]["logits"] == {"20": 9.5}
+    assert whole["steps"][6]["params"]["logit_bias"] == {"8": None, "9": 1.5}
+    assert whole["steps"][9]["how"] == "forced"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda step: step.update(id=step["id"] ^ 1), "came and not"),
+        (lambda step: step.update(logprob=step["logprob"] + 2**-20), "has the log-probability"),
+    ],
+)
+def test_a_mismatch_says_at_which_step(
+    model: thimble.Model, recording: Recording, spoil: Callable[[Any], None], words: str
+) -> None:
+    whole = json.loads(recording.to_json())
+    spoil(whole["steps"][2])
+    other = Debugger(model.session())
+    replay = other.replay(Recording.from_json(json.dumps(whole)))
+    while not replay.over:
+        other.replay_step(replay)
+    assert replay.mismatch and replay.mismatch.step == 3
+    assert words in replay.mismatch.words
+    assert other.node.depth == 2  # what was right stays
+    other.step()
+
+
+def test_another_model_or_too_small_a_context_is_refused(
+    model: thimble.Model, recording: Recording
+) -> None:
+    other = Debugger(model.session(n_ctx=8))
+    with pytest.raises(thimble.OptionError, match=r"made with .* SHA-256 abab"):
+        other.replay(recording, sha256="cd" * 32)
+    with pytest.raises(thimble.ContextError, match="context holds 8"):
+        other.replay(recording)
+    foreign = Recording("x", None, (10**6,), ())
+    with pytest.raises(thimble.OptionError, match="not in the vocabulary"):
+        other.replay(foreign)
+
+
+@pytest.mark.parametrize(("path", "value", "words"), [
+    ("format", "gguf", '"format" is \'gguf\''), ("version", 2, "reads version 1"),
+    ("model", [], "model is a list"), ("model.sha256", 5, "model.sha256 is 5"),
+    ("prompt.ids", {}, "prompt.ids is an object"), ("prompt.ids", [-1], "prompt.ids has -1"),
+    ("steps", 7, "steps is 7"), ("steps.0", None, "step 1 is missing"),
+    ("steps.1.id", True, "step 2: id has True"), ("steps.1.logprob", "x", "step 2: logprob"),
+    ("steps.1.how", "guess", "step 2: how is 'guess'"), ("steps.2.bans", [1.5], "step 3: bans"),
+    ("steps.2.logits", {"a": 1}, "step 3: logits has 'a'"),
+    ("steps.2.logits", {"1": 1e300}, "up to a billion"),
+    ("steps.3.params", {"top_p": 7}, "step 4: top_p is 7"),
+    ("steps.3.params", {"moon": 7}, "step 4: there is no parameter 'moon'"),
+    ("steps.3.params", {"logit_bias": {"1": "x"}}, "step 4: logit_bias has 'x'"),
+    ("text", 3, "text is 3"),
+])  # fmt: skip
+def test_a_bad_file_is_refused_by_name(
+    recording: Recording, path: str, value: Any, words: str
+) -> None:
+    whole = json.loads(recording.to_json())
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = whole
+    for part in way:
+        place = place[part]
+    place[last] = value
+    with pytest.raises(thimble.FormatError) as caught:
+        Recording.from_json(json.dumps(whole))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[]", b"\xff\xfe\x00", b"[" * 100_000, b'{"format": NaN}', b"1" * 10_000,
+])  # fmt: skip
+def test_what_is_no_file_at_all_is_refused(data: bytes) -> None:
+    with pytest.raises(thimble.FormatError):
+        Recording.from_json(data)
+
+
+def test_mutated_files_are_read_or_refused() -> None:
+    outcomes = [check(mutated(number)) for number in range(1500)]
+    assert 0.05 < outcomes.count("read") / len(outcomes) < 0.95
+    assert set(outcomes) == {"read", "FormatError"}
+    assert check(seed()) == "read"
+    assert [mutated(n) for n in range(20)] == [mutated(n) for n in range(20)]
