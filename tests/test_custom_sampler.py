@@ -167,7 +167,7 @@ def test_the_traceback_begins_in_the_callers_code(model: thimble.Model) -> None:
 
 
 def test_the_pages_generation_obeys_and_pauses_with_the_text_kept() -> None:
-    from tests.test_browser import Uint8Array, ask, fails
+    from tests.test_browser import Uint8Array, ask, fails, rows_of
 
     engine = Engine()
     data = make(SPECS["q8_0"])
@@ -185,10 +185,10 @@ def test_the_pages_generation_obeys_and_pauses_with_the_text_kept() -> None:
     said: list[int] = []
     engine.opened(session).sampler = fifth
     ask(engine, "start", session, "Mia", json.dumps({"logprobs": True, "max_tokens": 9}))
-    pieces: list[Any] = []
-    while len(pieces) < 5:
-        pieces += ask(engine, "run", session, 1000)["pieces"]
-    assert [piece[1] for piece in pieces] == said  # all that came before the failure
+    batches: list[Any] = []
+    while sum(batch["count"] for batch in batches) < 5:
+        batches.append(ask(engine, "run", session, 1000))
+    assert [row[1] for row in rows_of(batches)] == said  # all that came before the failure
     kind, message = fails(engine, "run", session, 1000)
     assert kind == "SamplerError"
     assert "raised RuntimeError: enough" in message
