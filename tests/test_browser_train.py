@@ -191,8 +191,10 @@ def test_a_recipe_that_cannot_be_is_refused_in_words(
 def test_a_text_that_teaches_nothing_is_refused_in_words(
     engine: Engine, text: str, words: str
 ) -> None:
+    begin(engine)
     arguments = (json.dumps(RECIPE), text, json.dumps(SAMPLING), "{}")
     assert words in fail(engine, "begin", *arguments)
+    assert call(engine, "describe")["about"] == {"title": "Trees"}  # the earlier run is still there
 
 
 def test_a_run_that_diverges_says_so_and_keeps_what_was_good(engine: Engine) -> None:

@@ -41,4 +41,4 @@ def train(page: Page, address: str, shot: Shot) -> None:
     page.locator("#train-form input[value=own]").check()
     start.click()
     expect(page.locator("#train-notice")).to_be_visible()
-    shot("train-failed")
+    shot("train-failed", "#train-own")

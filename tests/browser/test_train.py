@@ -78,6 +78,7 @@ def rows(chart: Locator) -> list[list[float]]:
     """The numbers of a chart, from the table beside its picture."""
     if not chart.locator("table").is_visible():
         chart.get_by_text("As a table").click()
+        expect(chart.locator("tbody tr").first).to_be_visible()
     return [
         [float(cell.replace(",", "")) for cell in row.locator("td").all_inner_texts()]
         for row in chart.locator("tbody tr").all()
@@ -188,6 +189,37 @@ def test_a_step_is_timed_for_the_dial(bench: Page) -> None:
     expect(bench.locator("#train-size-words")).to_have_text(
         re.compile(r"^3 layers, 32 wide; 800 steps, about \d+ (s|min) here$")
     )
+
+
+def test_a_tab_that_closed_while_it_wrote_loses_the_last_copy_only(trained: Page) -> None:
+    words = trained.evaluate("""async () => {
+      const folder = await (await navigator.storage.getDirectory())
+        .getDirectoryHandle("thimble-training");
+      const sizes = [];
+      for (const name of ["state-0", "state-1"]) {
+        const handle = await folder.getFileHandle(name);
+        const file = await handle.getFile();
+        const head = new DataView(await file.slice(0, 16).arrayBuffer());
+        const said = JSON.parse(await file.slice(16, 16 + head.getUint32(8, true)).text());
+        sizes.push([said.step, handle, file.size]);
+      }
+      sizes.sort((a, b) => a[0] - b[0]);
+      const [, newest, size] = sizes[1];
+      const writer = await newest.createWritable({ keepExistingData: true });
+      await writer.truncate(size - 1);
+      await writer.close();
+      return sizes.map(([step]) => step);
+    }""")
+    assert words[1] == STEPS
+    page = trained.context.new_page()  # another visit
+    page.goto("/#panel=train")
+    expect(page.locator("#train-kept-words")).to_contain_text(f"step {words[0]} of {STEPS}")
+    page.get_by_role("button", name="Forget it").click()
+    expect(page.locator("#train-kept")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#train-size-words")).to_contain_text("steps")  # it has looked by now
+    expect(page.locator("#train-kept")).to_be_hidden()
+    page.close()
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -126,10 +126,10 @@ class Facet:
     # A run
 
     def begin(self, recipe: str, text: str, sampling: str, about: str) -> dict[str, Any]:
-        """Get ready to train from nothing; an earlier run is let go of."""
-        self.end()
+        """Get ready to train from nothing; an earlier run is let go of, if this one can be."""
         trainer = self._trainer(read_recipe(recipe), text)
         chosen = Sampling(**json.loads(sampling))
+        self.end()
         self._run = Run(trainer, json.loads(about), chosen)
         return self.describe()
 

@@ -22,6 +22,8 @@ const NOTHING: TrainHistory = { loss: [], heldout: [], samples: [], seconds: 0, 
 export class Training extends EventTarget {
   readonly #host: TrainingHost;
   #stop: () => void = () => undefined;
+  /** It would go wrong again at the same step: its bits are settled. */
+  #diverged = false;
   /** Where this run was when it began or went on: speed is of what came since. */
   #since = { step: 0, seconds: 0, tokens: 0 };
   state: TrainState = "idle";
@@ -48,7 +50,8 @@ export class Training extends EventTarget {
   }
 
   get canContinue(): boolean {
-    return this.state === "stopped" && this.step < (this.info?.steps ?? 0);
+    const { info, busy, step } = this;
+    return info !== null && !busy && step < info.steps && !this.#diverged;
   }
 
   /** Tokens a second since it began or went on. */
@@ -66,12 +69,6 @@ export class Training extends EventTarget {
 
   begin(order: Exclude<TrainOrder, { kind: "verify" }>): void {
     if (this.busy) return;
-    if (order.kind === "begin") {
-      this.info = null;
-      this.history = NOTHING;
-      this.step = 0;
-    }
-    this.gradNorm = null;
     this.failure = null;
     this.unkept = null;
     this.#become("starting");
@@ -91,6 +88,8 @@ export class Training extends EventTarget {
         this.info = message.info;
         this.history = message.info.history;
         this.step = message.info.step;
+        this.gradNorm = null;
+        this.#diverged = false;
         this.#since = {
           step: this.step, seconds: this.history.seconds, tokens: this.history.tokens,
         };
@@ -123,6 +122,7 @@ export class Training extends EventTarget {
       seconds: news.seconds,
       tokens: news.tokens,
     };
+    this.#diverged = news.failed !== null;
     this.dispatchEvent(new Event("news"));
   }
 

@@ -83,7 +83,6 @@ async function begin(
   say: Say,
 ): Promise<TrainInfo> {
   if (order.kind === "begin") {
-    info = null;
     const { recipe, text, sampling, about } = order;
     const begun = python.call<TrainInfo>(
       "train.begin", recipe, text, sampling, JSON.stringify(about),
