@@ -52,7 +52,7 @@ export class AlternativeEvent extends TokenEvent {
   }
 }
 
-/** Milliseconds that a card outlasts the pointer: between two lines there is nothing to point at. */
+/** Milliseconds that a card outlasts the pointer. */
 const LINGER_MS = 200;
 
 export class TokenView extends EventTarget {
