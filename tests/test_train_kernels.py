@@ -300,3 +300,20 @@ def test_a_batch_that_cannot_be_is_refused(batch: Batch) -> None:
     with pytest.raises(OptionError):
         network.learn(batch, 1.0, 0)
     network.close()
+
+
+def test_fewer_threads_are_fine_and_more_are_refused() -> None:
+    kernel = default_kernel()
+    try:
+        kernel.call("threads", 2)
+        network = made(SMALL)
+        batch = batch_of(SMALL, LENGTHS)
+        nats = network.measure(batch)
+        kernel.call("threads", 1)
+        assert network.measure(batch) == nats
+        kernel.call("threads", 3)
+        with pytest.raises(OptionError, match="3 threads now, and were 2"):
+            network.measure(batch)
+        network.close()
+    finally:
+        kernel.call("threads", 1)

@@ -17,7 +17,7 @@ from ..tokenizer.base import check_text
 from .counter import key, shuffle
 from .recipe import Recipe
 from .rows import Piece, cut
-from .vocabulary import END_ID, train_vocabulary
+from .vocabulary import train_vocabulary
 
 FEW = 20
 """Stories, fewer than which are held out not by the story, but as the end of the text."""
@@ -31,7 +31,8 @@ class Corpus:
     """The tokenizer's, for GGUF."""
     tokenizer: Tokenizer
     ids: array[int]
-    """Of all stories, the end token between them and at both ends."""
+    """Of all stories, each with the token that begins a text before it and the one that ends it
+    behind it."""
     pieces: list[Piece]
     """What is learned from."""
     heldout: list[Piece]
@@ -76,7 +77,7 @@ def read_corpus(
     if metadata is None:
         metadata = train_vocabulary(learned, recipe.vocab_size)
     tokenizer = tokenizer_from_metadata(metadata)
-    ids = array("i", [END_ID])
+    ids = array("i")
     pieces: list[Piece] = []
     for story in learned:
         pieces += cut(*_append(ids, tokenizer, story), recipe.context)
@@ -144,9 +145,11 @@ def _divide(recipe: Recipe, text: str, heldout: str | None) -> tuple[list[str], 
 
 
 def _append(ids: array[int], tokenizer: Tokenizer, story: str) -> tuple[int, int]:
-    """Add a story and the end behind it; return where it begins, at the end token before it, and
-    how many tokens it predicts."""
-    first = len(ids) - 1
+    """Add a story; return where the token that begins it stands, and how many it predicts."""
+    if tokenizer.bos_id is None or tokenizer.eos_id is None:
+        raise OptionError("the tokenizer has no tokens that begin and end a text")
+    first = len(ids)
+    ids.append(tokenizer.bos_id)
     ids.extend(tokenizer.encode(story, add_special=False))
-    ids.append(END_ID)
+    ids.append(tokenizer.eos_id)
     return first, len(ids) - 1 - first

@@ -202,8 +202,13 @@ class Network:
 
     def _call(self, name: str, *arguments: int) -> int:
         """Run `tk_train_NAME`; ThimbleError where a thread died in it and left things half done."""
+        threads = self.kernel.call("threads_alive")
+        if threads > self._threads:
+            raise OptionError(
+                f"there are {threads} threads now, and were {self._threads} when this run began"
+            )
         result = self.kernel.call("train_" + name, self._address, *arguments)
-        if self.kernel.call("threads_alive") < self._threads:
+        if self.kernel.call("threads_alive") < threads:
             raise ThimbleError("a thread died while it trained: resume from the last checkpoint")
         return result
 
