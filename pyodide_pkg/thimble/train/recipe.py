@@ -8,7 +8,6 @@ part of it. Both trainers read the same file: our kernels' (`trainer.py`) and Py
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -183,6 +182,8 @@ class Recipe:
 
 def _unknown(name: str, known: list[str]) -> str:
     """Words for a choice that there is not, with the one that was perhaps meant."""
+    import difflib  # in the page a megabyte comes with it, so only for whom it helps
+
     near = difflib.get_close_matches(name, known, 1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     return f"a recipe has no {name!r}{meant} (it has {', '.join(known)})"
