@@ -135,6 +135,21 @@ def _python(page: Page, address: str, shot: Shot) -> None:
     shot("python-completion", CONSOLE)
 
 
+def _storage(page: Page, address: str, shot: Shot) -> None:
+    page.goto(address)
+    expect(page.locator("#metrics")).to_be_visible(timeout=120_000)
+    page.goto(f"{address}/#panel=storage")
+    page_itself = page.locator("#kinds li").first
+    expect(page_itself).to_contain_text("works without a network", timeout=120_000)
+    shot("storage")
+    page.get_by_role("button", name="Clear all…").click()
+    shot("storage-sure", "#sure")
+    page.get_by_role("button", name="Keep it", exact=True).click()
+    page.goto(f"{address}/#model=https://example.org/models/tiny.gguf&sha256={'5eed' * 16}")
+    expect(page.locator("#incoming-title")).to_be_visible()
+    shot("incoming-link")
+
+
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
     "seen": seen,
@@ -143,6 +158,7 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "python": _python,
     "train": train,
     "embed": embed,
+    "storage": _storage,
 }
 
 
