@@ -217,8 +217,13 @@ def test_a_tab_that_closed_while_it_wrote_loses_the_last_copy_only(trained: Page
     page.get_by_role("button", name="Forget it").click()
     expect(page.locator("#train-kept")).to_be_hidden()
     page.reload()
-    expect(page.locator("#train-size-words")).to_contain_text("steps")  # it has looked by now
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
     expect(page.locator("#train-kept")).to_be_hidden()
+    # One tab keeps its training; another one is told.
+    fill_recipe(page, RECIPE | {"steps": 2})
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.locator("#train-outcome")).to_contain_text("Trained: 2 steps")
+    expect(page.locator("#train-outcome")).to_contain_text("another tab is kept already")
     page.close()
 
 

@@ -80,8 +80,7 @@ class Bench {
       this.#order({ kind: "continue" });
     });
     button("train-kept-forget").addEventListener("click", () => {
-      part("train-kept").hidden = true;
-      void forgetTraining();
+      void forgetTraining().then(() => (part("train-kept").hidden = true));
     });
   }
 
