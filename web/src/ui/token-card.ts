@@ -111,7 +111,8 @@ export class TokenCard {
     };
   }
 
-  /** Below the token, or above where below there is no room; never past the sides. */
+  /** Below the token, or above where only there is room: where nowhere is, the page can be moved on
+   * but not back beyond its top. Never past the sides. */
   #place(beside: HTMLElement): void {
     const lines = beside.getClientRects();
     const line = lines[0];
@@ -120,7 +121,7 @@ export class TokenCard {
     const { offsetWidth: width, offsetHeight: height } = this.element;
     const left = Math.min(line.left - root.left, root.width - width);
     const room = innerHeight - line.bottom;
-    const above = room < height && line.top > room;
+    const above = room < height && line.top >= height;
     const top = above ? line.top - root.top - height : line.bottom - root.top;
     this.element.style.left = `${Math.max(0, left)}px`;
     this.element.style.top = `${top}px`;
