@@ -114,7 +114,7 @@ export class Texts extends EventTarget {
     return {
       name: "own",
       title: this.#title,
-      recipe: { separator },
+      recipe: { separator, log_every: 10, eval_every: 20 },
       prompts: new Array<string>(many ? MANY : 1).fill(""),
       tokens: many ? 60 : 300,
       text: () => Promise.resolve(text),
