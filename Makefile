@@ -29,7 +29,7 @@ help:  ## what there is
 play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
 	@$(RUN) -m uvicorn server:app --host $(HOST) --port $(PORT) --no-server-header
 
-test: lint site-here  ## set everything up and run every test (ARGS= for pytest)
+test: lint  ## set everything up and run every test (ARGS= for pytest)
 	@$(RUN) -m pytest $(ARGS)
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels

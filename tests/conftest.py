@@ -40,6 +40,11 @@ BROWSER_TIMEOUT_MS = 120_000
 """Generous: starting Python in a browser takes seconds, and machines of CI are small and busy."""
 
 
+if (SHARED / "pyodide").is_dir():
+    # Every build of a test takes NumPy's wheel from here, so that all of them are the same.
+    os.environ.setdefault("THIMBLE_PYODIDE_MIRROR", str(SHARED / "pyodide"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives a browser, and run it last: the quick tests tell first."""
     for item in items:
@@ -60,10 +65,7 @@ def shared() -> Path:
 def site() -> Path:
     """The built site; nothing is built when it is up to date."""
     command = [sys.executable, "-m", "tools.build_site", "--quick"]
-    mirror = SHARED / "pyodide"
-    given = {"THIMBLE_PYODIDE_MIRROR": str(mirror)} if mirror.is_dir() else {}
-    env = {**given, **os.environ}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ROOT / "build" / "site"
 

@@ -75,7 +75,7 @@ def test_both_wheels_hold_the_same_files_but_the_kernels_and_bytecode(
         return {
             name: data
             for name, data in contents(wheel).items()
-            if "_kernels." not in name
+            if "_kernels" not in name
             and not name.endswith((".pyc", "/WHEEL", "/RECORD"))
         }  # fmt: skip
 

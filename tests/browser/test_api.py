@@ -441,10 +441,10 @@ def test_a_site_that_is_gone_is_told(page: Page, elsewhere: str, server: str) ->
 
 def test_python_that_does_not_start_is_told(page: Page, elsewhere: str, server: str) -> None:
     page.goto(elsewhere)
-    page.route("**/python_stdlib.zip", lambda route: route.fulfill(status=404))
+    page.route("**/python_stdlib.*.zip", lambda route: route.fulfill(status=404))
     error = Api(page, server)("return failure(Thimble.create());")
     assert error["name"] in ("StartError", "CrashError")
-    page.unroute("**/python_stdlib.zip")
+    page.unroute("**/python_stdlib.*.zip")
     text = Api(page, server)("return (await Thimble.create()).prompt('Hi', { max_tokens: 2 });")
     assert text
 

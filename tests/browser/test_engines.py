@@ -25,15 +25,20 @@ const found = {};
 try {
   const build = await (await fetch("build.json")).json();
   const { loadPyodide } = await import(`./${build.pyodide}pyodide.mjs`);
-  const python = await loadPyodide({ indexURL: build.pyodide });
-  await python.loadPackage("thimble-lm");
+  const at = (file) => new URL(file, location.href).href;
+  const python = await loadPyodide({
+    indexURL: at(build.pyodide),
+    stdLibURL: at(build.stdlib),
+    lockFileURL: at(build.lock),
+  });
+  python.unpackArchive(await (await fetch(build.engine)).arrayBuffer(), "wheel");
   python.runPython(await (await fetch("fingerprint.py")).text());
   for (const [name, data] of Object.entries(await (await fetch("models.json")).json())) {
     python.globals.set("data", Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
     found[name] = python.runPython("fingerprint(data.to_bytes())");
   }
 } catch (error) {
-  found.error = String(error);
+  found.error = error.message ?? JSON.stringify(error);
 }
 await fetch("found", { method: "POST", body: JSON.stringify(found) });
 </script>"""

@@ -194,7 +194,7 @@ def test_what_is_no_text_is_refused_by_name(reader: Page, tmp_path: Path) -> Non
 def test_an_engine_that_dies_in_the_middle_is_told_and_replaced(
     reader: Page, tmp_path: Path
 ) -> None:
-    read_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 3000)
+    read_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 25_000)
     expect(reader.locator("#read-view .token").first).to_be_visible()
     reader.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
     expect(reader.locator("#read-notice")).to_contain_text("engine died")
