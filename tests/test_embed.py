@@ -18,7 +18,7 @@ from thimble.hosting.assets import Site
 from .test_server import write_site
 
 BASE = "http://testserver/"
-FRAMED = ("frame.css", "embed.js")
+FRAMED = ("frame.css", "frame.js")
 
 
 def write_embeddable(folder: Path) -> Path:

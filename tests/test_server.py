@@ -45,7 +45,7 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
             "icon.svg": "assets/icon.1a2b3c4d.svg",
             "icon-192.png": "assets/icon-192.1a2b3c4d.png",
             "frame.css": "assets/frame.0badcafe.css",
-            "embed.js": "assets/embed.0badcafe.js",
+            "frame.js": "assets/frame.0badcafe.js",
         },
         "models": [
             {

@@ -14,7 +14,7 @@ const out = resolve(process.argv[2]);
 
 // Entries in assets/, named by content. A new bundle is a line here; one whose source does not
 // exist is skipped.
-const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/embed.ts"];
+const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/frame.ts"];
 
 // Entries that other sites name, at the root.
 const STABLE = ["src/thimble.ts", "src/widget.ts"];

@@ -153,12 +153,32 @@ def test_without_a_server_every_panel_opens(alone: tuple[BrowserContext, Place, 
 
 
 def test_without_a_server_panels_do_their_work(alone: tuple[BrowserContext, Place, str]) -> None:
-    """Reading, code that asks for the rest of the library, and texts to train on."""
+    """Reading, stepping, code that asks for the rest of the library, and training."""
     context, _, _ = alone
     tab = Tab(context)
     page = tab.open("/#panel=read")
     page.locator("#read-go").click()
     expect(page.locator("#read-bpb")).to_contain_text(re.compile(r"\d"))
+
+    page.evaluate("() => { location.hash = 'panel=debug'; }")
+    page.locator("#debug-step").click()
+    expect(page.locator("#debug-view .token")).to_have_count(1)
+
+    page.evaluate("() => { location.hash = 'panel=python'; }")
+    expect(page.locator("#python-version")).to_contain_text("Python 3.14")
+    page.get_by_role("textbox", name="Python code").click()
+    page.keyboard.insert_text("import calendar; calendar.isleap(2024)")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("log").locator(".run").last).to_contain_text("True")
+
+    page.evaluate("() => { location.hash = 'panel=train'; }")
+    train = page.get_by_role("button", name="Train", exact=True)
+    expect(train).to_be_enabled()
+    train.click()
+    expect(page.locator("#train-at-words")).to_contain_text("steps")  # a sample of what it learned
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator("#train-outcome")).to_contain_text("Stopped")
+
     # The fetches of panels that have not come yet to this page, by what the site says of them.
     fetched = page.evaluate("""async () => {
       const build = await (await fetch("build.json")).json();
