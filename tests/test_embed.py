@@ -75,7 +75,7 @@ def test_an_embed_page_may_stand_in_any_frame_and_asks_nothing_of_it(
     assert headers["cache-control"] == "no-cache"
     assert '<thimble-lm model="story">' in response.text
     assert "Stories &lt;b&gt;&amp; more&lt;/b&gt;, a small language model" in response.text
-    assert f'src="{root}assets/embed.1a2b3c4d.js"' in response.text
+    assert f'src="{root}assets/frame.1a2b3c4d.js"' in response.text
     # One page for all prompts: the address is read in the browser.
     assert response.content == client.get(path).content
 
@@ -209,7 +209,7 @@ def test_the_export_holds_the_embed_pages(folder: Path, base: str | None) -> Non
     site = Site(folder)
     pages = server.static_pages(server.TEMPLATES, site, base)
     page = pages["embed/story/index.html"]
-    assert 'src="../../assets/embed.1a2b3c4d.js"' in page
+    assert 'src="../../assets/frame.1a2b3c4d.js"' in page
     assert "worker-src 'self' data:" in page
     assert "frame-ancestors" not in page  # which a policy in a page may not say
     rules = server.static_rules()["/embed/*"]
