@@ -12,7 +12,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -22,30 +21,15 @@ from ..gguf_writer import GGUFWriter
 from ..quantize import quantize_file
 from ..tensor_types import F32
 from . import bpe, checkpoint
+from .model_file import model_keys
 from .recipe import Recipe
 
 
 def to_gguf(recipe: Recipe, weights: dict[str, Tensor], tokenizer: Tokenizer) -> GGUFWriter:
     """Return a file of float32 tensors. Names are the parameters' own, and there is no
     `output.weight`: the token embedding takes its place."""
-    r = recipe
     writer = GGUFWriter()
-    keys: dict[str, Any] = {
-        "general.architecture": "llama",
-        "general.name": r.title,
-        "general.license": r.license,
-        "llama.context_length": r.context,
-        "llama.embedding_length": r.dim,
-        "llama.block_count": r.n_layers,
-        "llama.feed_forward_length": r.hidden,
-        "llama.attention.head_count": r.n_heads,
-        "llama.attention.head_count_kv": r.n_kv_heads,
-        "llama.attention.layer_norm_rms_epsilon": float(r.norm_eps),
-        "llama.rope.dimension_count": r.head_dim,
-        "llama.rope.freq_base": float(r.rope_theta),
-        "llama.vocab_size": r.vocab_size,
-    }
-    for key, value in keys.items():
+    for key, value in model_keys(recipe).items():
         writer.add(key, value)
     bpe.add_to_gguf(writer, tokenizer)
     for name, tensor in weights.items():
