@@ -3,10 +3,8 @@
  * y[token][row] is summed over columns (floats) or over blocks of 32 columns (quantized, whose
  * integer sums are exact in any order) from first to last, one accumulator per output. Tiles of
  * several quads and tokens only change what stays in registers, never an order. */
+#include "packed.h"
 #include "simd.h"
-
-enum { SCALES = 4 * sizeof(float) };
-enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
 
 /* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
 static void quantize_block(const float *x, int16_t *q, int8_t *narrow, float *scale, int32_t *sum) {
@@ -49,14 +47,14 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
                        const float *xs, int32_t blocks, const int NQ, const int NT) {
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
-    for (int32_t b = 0; b < blocks; b++, w += 4 * Q8_BLOCK) {
+    for (int32_t b = 0; b < blocks; b++, w += TK_Q8_BLOCK) {
         v4i dot[16];
         for (int i = 0; i < NQ * NT; i++) dot[i] = splat4i(0);
 #pragma clang loop unroll_count(4)
         for (int p = 0; p < TK_QK / 2; p++) {
             v8s rows[8];
             for (int q = 0; q < NQ; q++)
-                rows[q] = widen8((const int8_t *)w + q * Q8_BLOCK + SCALES + 8 * p);
+                rows[q] = widen8((const int8_t *)w + q * TK_QUAD + tk_q8_pair(p));
             for (int t = 0; t < NT; t++) {
                 v8s pair = splat_pair(x + ((size_t)t * (size_t)blocks + (size_t)b) * TK_QK + 2 * p);
                 for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
@@ -64,7 +62,7 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
         }
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + q * Q8_BLOCK)) *
+                v4f scale = load4((const float *)(w + q * TK_QUAD)) *
                             splat4(xs[(size_t)t * (size_t)blocks + (size_t)b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
@@ -80,7 +78,7 @@ TK_INLINE void dot_q4(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int
 #if TK_FOURS
     v16uc low[4], high[4];
     for (int q = 0; q < NQ; q++) {
-        v8u words = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+        v8u words = *(const v8u *)(w + q * TK_QUAD + tk_q4_vector(v));
         low[q] = (v16uc)words & 15;
         high[q] = (v16uc)(words >> 4) & 15;
     }
@@ -94,7 +92,7 @@ TK_INLINE void dot_q4(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int
     }
 #else
     v8u words[4];
-    for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * Q4_BLOCK + SCALES + 16 * v);
+    for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * TK_QUAD + tk_q4_vector(v));
 #pragma clang loop unroll(full)
     for (int n = 0; n < 4; n++) {
         const int shift = (n & 1) * 8 + (n >> 1) * 4;
@@ -114,7 +112,7 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act 
     size_t blocks = (size_t)(a->cols / TK_QK), first = (size_t)token * blocks;
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
-    for (size_t b = first; b < first + blocks; b++, w += 4 * Q4_BLOCK) {
+    for (size_t b = first; b < first + blocks; b++, w += TK_Q4_BLOCK) {
         v4i dot[16];
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++)
@@ -123,7 +121,7 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act 
         for (int v = 0; v < 4; v++) dot_q4(dot, w, a, b * TK_QK, v, NQ, NT);
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + q * Q4_BLOCK)) *
+                v4f scale = load4((const float *)(w + q * TK_QUAD)) *
                             splat4(a->scale[(size_t)t * blocks + b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
@@ -148,7 +146,7 @@ TK_INLINE void tile_float(float *y, size_t ystride, const uint8_t *w, const floa
     for (int32_t c = 0; c < cols; c++) {
         v4f rows[8];
         for (int q = 0; q < NQ; q++)
-            rows[q] = weights4(type, w + q * (type == TK_F32 ? 16 : 8), (size_t)c);
+            rows[q] = weights4(type, w + q * (type == TK_F32 ? TK_QUAD : TK_QUAD / 2), (size_t)c);
         for (int t = 0; t < NT; t++) {
             v4f xc = splat4(x[(size_t)t * (size_t)cols + (size_t)c]);
             for (int q = 0; q < NQ; q++) acc[q * NT + t] += rows[q] * xc;

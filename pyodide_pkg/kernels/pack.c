@@ -1,25 +1,14 @@
 /* From the rows of a GGUF tensor to the order that the products read, and single rows back.
  *
  * Rows are packed in quads of four, so that a vector lane is a row: no sum crosses lanes, and each
- * output is summed in one order. What a quad has of one column (or of one block of 32 columns) is a
- * unit:
+ * output is summed in one order. Four quads lie side by side in a group, so that sixteen rows are
+ * read as one stream. Of one column, a quad has 4 floats (F32) or 4 16-bit numbers (F16, BF16);
+ * quantized matrices lie by blocks of 32 columns, which packed.h describes. Their scales are widened
+ * to single precision, which costs 2 bytes a block and saves the kernel the conversion.
  *
- *   F32         4 floats
- *   F16, BF16   4 16-bit numbers
- *   Q8_0        4 float scales; [16 pairs of columns][4 rows][2] bytes
- *   Q4_0        4 float scales; [4 vectors][4 rows][4] bytes: byte j of vector v holds the weights
- *               (plus 8) of columns 8 v + order[j] and, in its high nibble, four columns further
- *
- * That order, 0 2 1 3, lets both ways of multiplying read the same bytes: four columns at a time in
- * 8 bits, and pairs of neighbours in 16 bits (bytes 0 and 2, bytes 1 and 3).
- *
- * The units of four quads lie side by side, so that sixteen rows are read as one stream. Scales are
- * widened to single precision, which costs 2 bytes a block and saves the kernel the conversion. To
- * add an encoding: the switches here and one kernel in matmul.c. */
+ * To add an encoding: the switches here and one kernel in matmul.c. */
+#include "packed.h"
 #include "simd.h"
-
-enum { SCALES = 4 * sizeof(float) };
-enum { Q8_BLOCK = SCALES + 4 * TK_QK, Q4_BLOCK = SCALES + 4 * TK_QK / 2 };
 
 static uint16_t u16_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
@@ -30,20 +19,17 @@ static float half_to_float(uint16_t h) {
 
 static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 
-/* Bytes of a unit, or 0 where the encoding is unknown or the columns do not fit it. */
-static size_t unit_size(tk_int type, tk_int cols) {
+/* Bytes of a group's sixteen rows, or 0 where the encoding is unknown or the columns do not fit. */
+static size_t group_size(tk_int type, tk_int cols) {
+    size_t n = (size_t)cols;
     switch (type) {
-    case TK_F32: return 16;
+    case TK_F32: return n * 64;
     case TK_F16:
-    case TK_BF16: return 8;
-    case TK_Q8_0: return cols % TK_QK ? 0 : Q8_BLOCK;
-    case TK_Q4_0: return cols % TK_QK ? 0 : Q4_BLOCK;
+    case TK_BF16: return n * 32;
+    case TK_Q8_0: return cols % TK_QK ? 0 : n / TK_QK * TK_Q8_BLOCK;
+    case TK_Q4_0: return cols % TK_QK ? 0 : n / TK_QK * TK_Q4_BLOCK;
     default: return 0;
     }
-}
-
-static size_t columns_of_unit(tk_int type) {
-    return type == TK_Q8_0 || type == TK_Q4_0 ? TK_QK : 1;
 }
 
 /* Bytes of `cols` values in the file's own layout. */
@@ -61,15 +47,15 @@ static size_t source_size(tk_int type, tk_int cols) {
 
 /* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
-    size_t unit = unit_size(type, cols);
-    if (!unit || rows <= 0 || cols <= 0) return 0;
-    size_t groups = ((size_t)rows + 15) / 16,
-           group = (size_t)cols / columns_of_unit(type) * 4 * unit;
+    if (rows <= 0 || cols <= 0) return 0;
+    size_t groups = ((size_t)rows + 15) / 16, group = group_size(type, cols);
+    if (!group) return 0;
     if (groups > PTRDIFF_MAX / group) return 0;
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
+    size_t step = type == TK_F16 || type == TK_BF16 ? TK_QUAD / 2 : TK_QUAD;
     *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4),
-                     unit,          group,         NULL};
+                     step,          group,         NULL};
     t->data = tk_new(group * groups);
     if (t->data) return (tk_int)t;
     tk_delete(t);
@@ -113,11 +99,11 @@ static int32_t pack_16(uint8_t *quad, int r, const uint8_t *src, int32_t cols, u
 }
 
 static int32_t pack_q8(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
-    for (int32_t b = 0; b < cols / TK_QK; b++, src += 34, quad += 4 * Q8_BLOCK) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 34, quad += TK_Q8_BLOCK) {
         uint16_t scale = u16_at(src);
         if (!half_is_finite(scale)) return b * TK_QK;
         ((float *)quad)[r] = half_to_float(scale);
-        for (int c = 0; c < TK_QK; c++) quad[SCALES + (c / 2) * 8 + r * 2 + (c & 1)] = src[2 + c];
+        for (int c = 0; c < TK_QK; c++) quad[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))] = src[2 + c];
     }
     return -1;
 }
@@ -131,13 +117,13 @@ static uint32_t q4_of_block(const uint8_t *nibbles, int c) {
 }
 
 static int32_t pack_q4(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
-    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += 4 * Q4_BLOCK) {
+    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += TK_Q4_BLOCK) {
         uint16_t scale = u16_at(src);
         if (!half_is_finite(scale)) return b * TK_QK;
         ((float *)quad)[r] = half_to_float(scale);
         for (int i = 0; i < TK_QK / 2; i++) {
             int c = q4_column(i);
-            quad[SCALES + i / 4 * 16 + r * 4 + (i & 3)] =
+            quad[tk_q4_vector(i / 4) + (size_t)(r * 4 + (i & 3))] =
                 (uint8_t)(q4_of_block(src + 2, c) | q4_of_block(src + 2, c + 4) << 4);
         }
     }
@@ -212,15 +198,15 @@ void tk_row(const tk_tensor *t, int32_t row, float *out) {
             break;
         }
         case TK_Q8_0:
-            block = quad + (size_t)(c / TK_QK) * 4 * Q8_BLOCK;
+            block = quad + (size_t)(c / TK_QK) * TK_Q8_BLOCK;
             out[c] = ((const float *)block)[r] *
-                     (float)(int8_t)block[SCALES + (c % TK_QK / 2) * 8 + r * 2 + (c & 1)];
+                     (float)(int8_t)block[tk_q8_pair(c % TK_QK / 2) + (size_t)(r * 2 + (c & 1))];
             break;
         case TK_Q4_0: {
-            block = quad + (size_t)(c / TK_QK) * 4 * Q4_BLOCK;
-            int j = c & 3, byte = c % TK_QK / 8 * 16 + r * 4 + ((j & 1) << 1 | j >> 1);
-            out[c] =
-                ((const float *)block)[r] * (float)((block[SCALES + byte] >> (c & 4) & 15) - 8);
+            block = quad + (size_t)(c / TK_QK) * TK_Q4_BLOCK;
+            int j = c & 3, byte = r * 4 + ((j & 1) << 1 | j >> 1);
+            uint8_t both = block[tk_q4_vector(c % TK_QK / 8) + (size_t)byte];
+            out[c] = ((const float *)block)[r] * (float)((both >> (c & 4) & 15) - 8);
             break;
         }
         }

@@ -29,17 +29,17 @@ enum { TK_MAX_THREADS = 16 };
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
 
-/* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c):
- * block b of quad q lies at data + (q / 4) group_bytes + (4 b + q % 4) unit. Rows are padded to
- * groups with zeros; products write whole quads. */
+/* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c): quad q
+ * begins at data + (q / 4) group_bytes + (q % 4) step. Rows are padded to groups with zeros; products
+ * write whole quads. */
 typedef struct {
     int32_t type, rows, cols, quads;
-    size_t unit, group_bytes;
+    size_t step, group_bytes;
     uint8_t *data;
 } tk_tensor;
 
 TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
-    return t->data + (size_t)(quad / 4) * t->group_bytes + (size_t)(quad & 3) * t->unit;
+    return t->data + (size_t)(quad / 4) * t->group_bytes + (size_t)(quad & 3) * t->step;
 }
 
 /* Which tensor is which; the order is mirrored in thimble/kernel.py. */
