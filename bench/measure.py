@@ -6,6 +6,7 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -330,7 +331,19 @@ def measure_limits(results: Results, browser: Browser, server: Server, runs: int
         return Limit("native", name, _repeat(runs, work, lambda: call(name, PROBE_ROUNDS)))
 
     read = _repeat(runs, PROBE_BYTES, lambda: call("read", data.ctypes.data, data.nbytes))
-    results.limits += [Limit("native", "read", read), rounds("products"), rounds("floats")]
+    pair = data.reshape(2, -1)
+    with ThreadPoolExecutor(2) as threads:  # ctypes lets go of Python's lock
+
+        def both() -> list[int]:
+            return list(threads.map(lambda half: call("read", half.ctypes.data, half.nbytes), pair))
+
+        halves = _repeat(runs, PROBE_BYTES, both)
+    results.limits += [
+        Limit("native", "read", read),
+        Limit("native", "read by two", halves),
+        rounds("products"),
+        rounds("floats"),
+    ]
 
 
 def _repeat(runs: int, work: int, do: Callable[[], object]) -> list[float]:

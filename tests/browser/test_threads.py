@@ -16,7 +16,7 @@ from tests.tiny_models import TinySpec, make
 
 # Large enough to be given to the threads, which `POOL_FROM` decides.
 SPEC = TinySpec(
-    tensor_type="Q8_0", dim=256, n_layers=8, n_heads=8, n_kv_heads=4, head_dim=32, hidden_dim=1056
+    tensor_type="Q8_0", dim=256, n_layers=20, n_heads=8, n_kv_heads=4, head_dim=32, hidden_dim=1056
 )
 IDS = [(i * 7919 + 13) % 300 for i in range(80)]
 HASH = """async ([data, ids]) => {

@@ -7,7 +7,7 @@ from typing import Protocol
 from ..errors import MemoryLimitError, ThimbleError
 from ..kernel import ABI_VERSION
 
-POOL_FROM = 8 << 20
+POOL_FROM = 20 << 20
 """Bytes of a model file from which threads gain more than crossing into their memory costs."""
 
 

@@ -40,7 +40,7 @@ function started(): Promise<Python> {
 }
 
 /** Smaller models are faster on one thread, beside Python. */
-const POOL_FROM = 8 * 2 ** 20;
+const POOL_FROM = 20 * 2 ** 20;
 
 /** Threads for training: one core is left for the rest of the page, where there are three. */
 const trainThreads = (engine: Python): Promise<void> => startThreads(engine, Infinity, 1);
