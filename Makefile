@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench \
-	corpora load visits npm pyodide-build lock clean
+	corpora models load visits npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -78,6 +78,9 @@ bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (A
 
 corpora: setup  ## build/corpora: the texts that the training panel offers
 	@$(RUN) -m tools.corpora
+
+models: setup  ## the shipped models, trained again from the texts in DATA (ARGS= for tools.train_models)
+	@$(RUN) -m tools.train_models --data $(or $(DATA),../shared/data) $(ARGS)
 
 load: site  ## requests a second on one core, into docs/deploy (ARGS= for tools.load_test)
 	@$(RUN) -m tools.load_test $(ARGS)

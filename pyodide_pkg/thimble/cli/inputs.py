@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from ..errors import FormatError, OptionError
 from ..kernel import default_kernel
@@ -49,6 +50,23 @@ def add_threads(parser: ArgumentParser) -> None:
         "--threads", type=int, default=1, metavar="N",
         help="threads to compute with; the result is the same to the bit (%(default)s)",
     )  # fmt: skip
+
+
+def add_tokenizer(parser: ArgumentParser) -> None:
+    """The switch of what trains, for models that are to share a tokenizer."""
+    parser.add_argument(
+        "--tokenizer", metavar="MODEL.gguf",
+        help="take over this model's tokenizer, which Thimble trained, and train none",
+    )  # fmt: skip
+
+
+def tokenizer(options: Namespace) -> dict[str, Any] | None:
+    """The metadata that `--tokenizer` asked for."""
+    if not options.tokenizer:
+        return None
+    from ..train.vocabulary import vocabulary_of
+
+    return vocabulary_of(options.tokenizer)
 
 
 def check_threads(threads: int) -> None:

@@ -42,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"what matrices become in the file: {', '.join(ENCODINGS)} (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    inputs.add_tokenizer(parser)
     inputs.add_threads(parser)
 
 
@@ -78,7 +79,13 @@ class Run:
         path = self.folder / CHECKPOINT
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            return Trainer(recipe, text, heldout=heldout, threads=self.threads)
+            return Trainer(
+                recipe,
+                text,
+                heldout=heldout,
+                threads=self.threads,
+                tokenizer=inputs.tokenizer(options),
+            )
         if not options.resume:
             raise OptionError(
                 f"{path} is there: --resume goes on with that run; another one needs another --out"

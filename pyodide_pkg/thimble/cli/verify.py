@@ -29,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, metavar="N", help="train the first N steps only (default: all)"
     )
+    inputs.add_tokenizer(parser)
     inputs.add_threads(parser)
     inputs.add_json(parser)
 
@@ -43,7 +44,11 @@ def run(options: Namespace) -> int:
     check = Check(0, True, "")
     with ProgressBar("training again") as bar:
         for check in verify(
-            receipt, inputs.text_file(options.data), steps=last, threads=options.threads
+            receipt,
+            inputs.text_file(options.data),
+            steps=last,
+            threads=options.threads,
+            tokenizer=inputs.tokenizer(options),
         ):
             bar(check.step, last)
     if options.json:

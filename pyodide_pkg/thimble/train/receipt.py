@@ -157,11 +157,13 @@ def verify(
     steps: int | None = None,
     kernel: Kernel | None = None,
     threads: int | None = None,
+    tokenizer: dict[str, Any] | None = None,
 ) -> Iterator[Check]:
     """Train again, for the first `steps` steps or all, and yield a check at each of the receipt's
     entries; after one that does not agree there is no more.
 
-    A run's held-out text is not needed: it decides no bit. Raises what `Claim.read` and `Trainer`
+    A run's held-out text is not needed: it decides no bit. `tokenizer` is the metadata of one that
+    the run took over and did not train. Raises what `Claim.read` and `Trainer`
     raise, and `OptionError` where `steps` reaches no entry of the receipt.
     """
     from .trainer import Trainer
@@ -182,6 +184,7 @@ def verify(
         heldout=heldout if claim.heldout is None or heldout else "",
         kernel=kernel,
         threads=threads,
+        tokenizer=tokenizer,
     )
     try:
         yield from _compare(claim, trainer, entries, last)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import FormatError, OptionError
+from ..gguf import read_file_header
 from ..tokenizer.bpe import ALPHABET
 from ..tokenizer.pretokenizers import PRETOKENIZERS
 from .recipe import BYTES
@@ -27,6 +29,13 @@ END_ID = 0
 PRE = "gpt-2"
 NORMAL, CONTROL = 1, 3
 """Token types, by llama.cpp's numbers."""
+
+KEYS = (
+    "tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
+    "tokenizer.ggml.token_type", "tokenizer.ggml.merges", "tokenizer.ggml.bos_token_id",
+    "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token",
+)  # fmt: skip
+"""What a file says of a tokenizer of ours."""
 
 Pair = tuple[int, int]
 
@@ -54,6 +63,18 @@ def train_vocabulary(stories: Iterable[str], vocab_size: int) -> dict[str, Any]:
         "tokenizer.ggml.eos_token_id": END_ID,
         "tokenizer.ggml.add_bos_token": True,
     }
+
+
+def vocabulary_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the metadata of the tokenizer in a GGUF file that `train_vocabulary` once made.
+
+    Raises `FormatError` where the file's tokenizer is of another kind.
+    """
+    found = read_file_header(path).metadata
+    known = {key: found[key] for key in KEYS if key in found}
+    if len(known) < len(KEYS) or known["tokenizer.ggml.pre"] != PRE:
+        raise FormatError(f"{os.fspath(path)} has a tokenizer that was not trained by Thimble")
+    return known
 
 
 def vocabulary_sha256(metadata: dict[str, Any]) -> str:
