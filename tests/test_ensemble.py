@@ -140,10 +140,62 @@ def test_weights_move_while_a_session_is_open(members: list[thimble.Model]) -> N
     before = session.logits()
     both.member_weights = (0.0, 0.0, 5.0)
     assert both.member_weights == (0.0, 0.0, 1.0)
+    moved = session.logits()
+    assert moved != before
+    # As if it had been so from the beginning, and in copies, rolled back or not.
+    fresh = both.session()
+    fresh.append(PROMPT)
+    assert fresh.logits() == moved
     session.append([3])
+    both.combine_by("contrastive")
+    copy = session.fork(len(PROMPT))
     session.rollback(len(PROMPT))
-    assert session.logits() != before
+    fresh.rollback(0)
+    fresh.append(PROMPT)
+    assert session.logits() == copy.logits() == fresh.logits() != moved
+    both.combine_by("mixture", (1, 1, 1))
+    assert copy.fork().logits() == before
+    with pytest.raises(thimble.OptionError, match="no method 'sum'"):
+        both.combine_by("sum")
+    with pytest.raises(thimble.OptionError, match="3 members and 1 weights"):
+        both.combine_by("vote", (1,))
+    assert (both.method, copy.logits()) == ("mixture", before)
+    for one in (session, copy, fresh):
+        one.close()
+
+
+def test_changed_weights_compute_no_member_again(
+    members: list[thimble.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Ensemble(members)
+    session = both.session()
+    assert isinstance(session, EnsembleSession)
+    session.append(PROMPT)
+    alone = session.weigh_each(7)
+    monkeypatch.setattr(EnsembleSession, "_forward", None)
+    seen = set()
+    for method in METHODS:
+        both.combine_by(method, (0.2, 0.5, 0.3))
+        seen.add(session.logits().tobytes())
+        assert session.weigh_each(7) == alone
+    assert len(seen) == len(METHODS)
     session.close()
+
+
+def test_all_members_score_in_one_pass_what_they_score_alone(members: list[thimble.Model]) -> None:
+    ids = [1 + i % 40 for i in range(70)]
+    both = Ensemble(members, method="product")
+    for given in (0, 3):
+        session = both.session()
+        assert isinstance(session, EnsembleSession)
+        session.append(PROMPT[:given])
+        found = session.score_each(ids)
+        for model, choices in zip((both, *members), found, strict=True):
+            alone = model.session()
+            alone.append(PROMPT[:given])
+            assert choices == alone.score(ids)
+            alone.close()
+        session.close()
 
 
 def test_fitted_weights_find_the_better_member(members: list[thimble.Model]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from .errors import NumericError, OptionError
 from .kernel import BATCH, Kernel, Scratch
 from .model import Model
-from .sampling import NOTHING_LEFT, Sampler
+from .sampling import NOTHING_LEFT, Choice, Sampler
 from .session import Session
 
 METHODS = {"mixture": 0, "product": 1, "vote": 2, "confident": 3, "contrastive": 4}
@@ -46,8 +46,7 @@ class Ensemble(Model):
         method: str = "mixture",
         weights: Sequence[float] | None = None,
     ) -> None:
-        if method not in METHODS:
-            raise OptionError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+        _known(method)
         _check_members(members)
         first = members[0]
         self.members = tuple(members)
@@ -72,6 +71,13 @@ class Ensemble(Model):
     @member_weights.setter
     def member_weights(self, weights: Sequence[float]) -> None:
         self._shares = _checked_weights(self.method, weights, len(self.members))
+
+    def combine_by(self, method: str, weights: Sequence[float] | None = None) -> None:
+        """Combine by this method from now on, with its usual weights or these; open sessions follow
+        without computing anything again."""
+        shares = _usual_weights(_known(method), len(self.members)) if weights is None else weights
+        self._shares = _checked_weights(method, shares, len(self.members))
+        self.method = method
 
     @property
     def kernel(self) -> Kernel:
@@ -109,18 +115,58 @@ class EnsembleSession(Session):
         self._table = Scratch(model.kernel, 16 * count + 8 + row, "combining")
         # How many tokens the members' last rows come after, and which of their rows those are.
         self._fresh, self._last = -1, 0
+        # How the logits that are there were combined.
+        self._rule: tuple[str, tuple[float, ...]] | None = None
         super().__init__(model, n_ctx)
 
     def member_logits(self, index: int) -> array[float]:
         """What one member says of the next token: n_vocab float32 numbers, copied."""
+        self._rows_ready()
+        size = self.model.config.n_vocab
+        return array("f", self._kernel.read(self._last_row(index), 4 * size))
+
+    def weigh_each(self, token: int, *, top: int = 0) -> list[Choice]:
+        """What `weigh` says, of each member."""
+        self._check([token], append=False)
+        self._rows_ready()
+        members = range(len(self.parts))
+        return [self._describe(self._last_row(i), [token], top)[0] for i in members]
+
+    def score_each(self, ids: Sequence[int]) -> list[list[Choice]]:
+        """What `score` says, of the ensemble and then of each member; computed once."""
+        self._check(ids)
+        members = range(len(self.parts))
+        found: list[list[Choice]] = [[] for _ in range(1 + len(members))]
+        for at in range(0, len(ids), BATCH):
+            part = list(ids[at : at + BATCH])
+            first = self.weigh_each(part[0]) if self._tokens else []
+            found[0] += self.score(part)
+            for i in members:
+                # The rows of the whole batch are still there.
+                rows = self._rows.address + i * BATCH * 4 * self._row
+                found[1 + i] += first[i : i + 1] + self._describe(rows, part[1:], 0)
+        return found
+
+    def _rows_ready(self) -> None:
+        """See to it that the members' last rows are those of the next token."""
         self._ready()
         if self._fresh != self._logits_at:
             # The row was computed before a rollback or in a copy: once more.
             self._computed -= 1
             self._forget(self._computed)
             self._compute(len(self._tokens))
-        size = self.model.config.n_vocab
-        return array("f", self._kernel.read(self._last_row(index), 4 * size))
+
+    def _prepare_logits(self) -> None:
+        if self._logits_at == len(self._tokens) and self._rule != self._rule_now:
+            if self._fresh == self._logits_at:
+                self._combine(self._last, 1, self._logits.address)
+            else:
+                self._logits_at = -1  # those rows are of another place: the last token once more
+        super()._prepare_logits()
+
+    @property
+    def _rule_now(self) -> tuple[str, tuple[float, ...]]:
+        return self.model.method, self.model.member_weights
 
     def _last_row(self, index: int) -> int:
         return self._rows.address + (index * BATCH + self._last) * 4 * self._row
@@ -142,7 +188,7 @@ class EnsembleSession(Session):
                 rows = self._rows.address + index * BATCH * 4 * self._row
                 part._forward(ids, which, rows)
             if which >= 0:
-                self._combine(len(ids) if which else 1, logits)
+                self._combine(0, len(ids) if which else 1, logits)
         except NumericError:
             self._forget(before)
             raise
@@ -150,14 +196,14 @@ class EnsembleSession(Session):
             self._last = len(ids) - 1 if which else 0
             self._fresh = before + len(ids)
 
-    def _combine(self, count: int, logits: int) -> None:
-        """From the members' rows to `count` rows at `logits`."""
+    def _combine(self, start: int, count: int, logits: int) -> None:
+        """From the members' rows, `start` and the following, to `count` rows at `logits`."""
         model, members = self.model, len(self.parts)
         bound = PLAUSIBLE if model.method == "contrastive" else 0.0
         weights = array("d", (*model.member_weights, bound)).tobytes()
         scratch = self._table.address + 16 * members + 8
         for at in range(count):
-            first = self._rows.address + at * 4 * self._row
+            first = self._rows.address + (start + at) * 4 * self._row
             rows = array("q", (first + i * BATCH * 4 * self._row for i in range(members)))
             self._table.write(rows.tobytes() + weights)
             status = self._kernel.call(
@@ -168,6 +214,7 @@ class EnsembleSession(Session):
             if status < 0:
                 name = model.members[-1 - status].name
                 raise NumericError(f"the logits of member {name!r} hold a NaN")
+        self._rule = self._rule_now
 
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
         if pending:
@@ -182,6 +229,7 @@ class EnsembleSession(Session):
 
     def _take_over(self, other: Session, n: int) -> None:
         assert isinstance(other, EnsembleSession)
+        self._rule = other._rule
         for part, source in zip(self.parts, other.parts, strict=True):
             part._take_over(source, n)
 
@@ -190,6 +238,12 @@ class EnsembleSession(Session):
             part.close()
         self._rows.close()
         self._table.close()
+
+
+def _known(method: str) -> str:
+    if method not in METHODS:
+        raise OptionError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+    return method
 
 
 def _check_members(members: Sequence[Model]) -> None:
@@ -273,11 +327,16 @@ def fit_weights(
         raise OptionError("the text has nothing to predict: it needs at least two tokens")
     weights = [1.0 / len(members)] * len(members)
     for _ in range(rounds):
-        taken = [0.0] * len(members)
-        for row in rows:
-            shares = [weight * p for weight, p in zip(weights, row, strict=True)]
-            total = sum(shares)
-            for index, share in enumerate(shares):
-                taken[index] += share / total if total > 0.0 else 1.0 / len(members)
-        weights = [share / len(rows) for share in taken]
+        weights = better_weights(weights, rows)
     return tuple(weights)
+
+
+def better_weights(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> list[float]:
+    """One round of `fit_weights`: each row has what the members gave to one token."""
+    taken = [0.0] * len(weights)
+    for row in rows:
+        shares = [weight * p for weight, p in zip(weights, row, strict=True)]
+        total = sum(shares)
+        for index, share in enumerate(shares):
+            taken[index] += share / total if total > 0.0 else 1.0 / len(weights)
+    return [share / len(rows) for share in taken]
