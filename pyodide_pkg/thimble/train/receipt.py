@@ -54,7 +54,7 @@ def make(
     heldout = corpus.heldout_sha256
     return {
         "receipt": FORMAT,
-        "promise": "bits",
+        "promise": "bits" if recipe.backend == "thimble" else "none",
         "thimble": __version__,
         "recipe": recipe.to_dict(),
         "data": {"sha256": corpus.sha256, "bytes": corpus.n_bytes},

@@ -88,7 +88,7 @@ class Trainer:
         if len(self.corpus.metadata["tokenizer.ggml.tokens"]) != recipe.vocab_size:
             raise OptionError(f"the tokenizer has not the recipe's {recipe.vocab_size} tokens")
         self.recipe = dataclasses.replace(recipe, data_sha256=self.corpus.sha256)
-        self.network = Network(recipe, self.kernel)
+        self.network = self._network()
         self.network.start(key(recipe.seed, 2), recipe.embedding_std)
         self.seconds = 0.0
         """What all steps took, on all machines."""
@@ -158,6 +158,10 @@ class Trainer:
         self._note(report, nats)
         return report
 
+    def _network(self) -> Network:
+        """Make what computes; `torch_trainer.py` has another."""
+        return Network(self.recipe, self.kernel)
+
     def _move(self, share: float) -> tuple[float, float]:
         """Make the step; return its nats and its gradients' norm."""
         r = self.recipe
@@ -217,8 +221,11 @@ class Trainer:
         if not size:
             raise OptionError("nothing is held out to be measured on")
         self._settle()
-        nats = sum(self.network.measure(batch) for batch in self._batches(pieces))
-        return nats / LN2 / size
+        return self._measure(self._batches(pieces)) / LN2 / size
+
+    def _measure(self, batches: list[Batch]) -> float:
+        """Return the sum of the batches' nats."""
+        return sum(self.network.measure(batch) for batch in batches)
 
     def _batches(self, pieces: list[Piece]) -> list[Batch]:
         """Return pieces in as few batches as they come."""
