@@ -138,6 +138,33 @@ def test_a_run_stops_for_each_reason(page: Page) -> None:
     assert page.view["reason"] is None
 
 
+def test_a_stop_string_ends_the_text_and_says_so(page: Page) -> None:
+    page.steps(10)
+    texts = [piece[0] for piece in page.pieces]
+    whole = "".join(texts)
+    stop = (texts[5] + texts[6] + texts[7])[1:-1]
+    assert whole.count(stop) == 1
+    wanted = json.dumps({**json.loads(SETTINGS), "stop": stop})
+    page("begin", PROMPT, wanted)
+    page("start", wanted)
+    while page("run", 0)["over"] is None:
+        assert (page.view["stopped"] is None) == (page.view["reason"] is None)
+    assert (page.view["over"], page.view["reason"]) == ("end", "stop")
+    assert page.view["stopped"] == stop
+    assert page.view["next"] is None
+    assert "".join(piece[0] for piece in page.pieces) == whole[: whole.index(stop)]
+    assert page("back")["stopped"] is None
+    assert [piece[0] for piece in page.pieces] == texts[: len(page.pieces)]
+
+
+def test_the_prompts_tokens_are_told(page: Page) -> None:
+    rows = ask(page.engine, "debug.given", page.session)
+    assert [row[1] for row in rows] == list(page.engine.opened(page.session).session.tokens)
+    assert "".join(row[0] for row in rows) == PROMPT
+    assert rows[0][2:5] == [None, None, []]
+    assert all(row[2] < 0 and row[3] > 0 and len(row[4]) == 10 for row in rows[1:])
+
+
 def test_breakpoints_are_listed_switched_and_removed(page: Page) -> None:
     page("stop_at", "token", json.dumps(" the"))
     page("stop_at", "entropy", "2.5")

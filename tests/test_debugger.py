@@ -100,6 +100,57 @@ def test_a_step_back_and_forward_comes_to_the_same_bits(debugger: Debugger) -> N
     assert [branch.number for branch in debugger.tree] == [1]
 
 
+@pytest.mark.parametrize("length", [1, 3, 6])
+def test_a_text_ends_at_a_stop_string_as_when_it_is_generated(
+    debugger: Debugger, model: thimble.Model, length: int
+) -> None:
+    """Strings within a token and over several, which the text comes to after some tokens."""
+    steps(debugger, 20)
+    whole = debugger.text
+    stop = whole[12 : 12 + length]
+    options = {**as_options(PARAMS), "stop": ("never this", stop), "max_tokens": 40}
+    pieces = list(model.session().generate(PROMPT, thimble.SamplingParams(**options)))
+    assert pieces[-1].finish_reason == "stop"
+    debugger.begin(PROMPT)
+    debugger.params = thimble.SamplingParams(**options)
+    while not debugger.ended:
+        assert debugger.run()
+    assert ids(debugger) == [piece.id for piece in pieces]
+    assert debugger.text == "".join(piece.text for piece in pieces) == whole[: whole.index(stop)]
+    assert debugger.node.stopped and debugger.node.stopped.string == stop
+    with pytest.raises(thimble.OptionError, match="ended"):
+        debugger.step()
+    # One back it has not ended, and without the string it goes on.
+    debugger.back()
+    assert not debugger.ended
+    debugger.params = PARAMS
+    assert steps(debugger, 1) == [piece.id for piece in pieces]
+    assert not debugger.ended
+
+
+def test_the_prompts_tokens_are_weighed_while_it_is_read(
+    model: thimble.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, twin = model.session(), model.session()
+    count = Count(session, monkeypatch)
+    debugger = Debugger(session, PARAMS)
+    debugger.begin(PROMPT)
+    assert count.tokens == len(debugger.tree.prompt)
+    first, *rest = debugger.given()
+    assert first is None
+    twin.append(debugger.tree.prompt[:1])
+    for token, choice in zip(debugger.tree.prompt[1:], rest, strict=True):
+        assert choice == twin.weigh(token, top=10)
+        twin.append([token])
+    assert session.logits() == twin.logits()
+    assert count.tokens == len(debugger.tree.prompt)
+    # What another has read is read once more when somebody asks, in a copy.
+    other = Debugger(twin)
+    assert list(other.given()) == [first, *rest]
+    assert list(other.given()) == [first, *rest]
+    assert twin.tokens == debugger.tree.prompt
+
+
 def test_a_step_taken_back_has_its_edits_again(debugger: Debugger) -> None:
     steps(debugger, 3)
     drawn = debugger.peek().id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..debug import Breakpoint, Debugger, Node, Pipeline, Recording, Replay, Step
 from ..errors import OptionError
+from ..tokenizer import StreamDecoder
 from .options import sampling
 
 if TYPE_CHECKING:
+    from ..sampling import Choice
     from .engine import Engine, Open
 
 ROWS = 12
@@ -35,6 +38,8 @@ class Desk:
     replay: Replay | None = None
     limit: int = 0
     """Tokens that the run under way may still take."""
+    cut: int = sys.maxsize
+    """The first token whose text the page has only in part, because of a stop string."""
 
 
 class Facet:
@@ -49,6 +54,11 @@ class Facet:
         """Where the session is now, for a page that has these ids (JSON) after the prompt."""
         ids = json.loads(known)
         return self._view(self._desk(session, known=ids), len(ids))
+
+    def given(self, session: int) -> list[list[Any]]:
+        """The prompt's tokens: as a piece each, null for what nobody knows of the first."""
+        debugger = self._desk(session).debugger
+        return _given(debugger)
 
     def begin(self, session: int, prompt: str, options: str) -> dict[str, Any]:
         """A new text from a prompt; none of it is written yet."""
@@ -264,17 +274,24 @@ class Facet:
         debugger, node = desk.debugger, desk.debugger.node
         of_this_text = desk.shown.root() is debugger.tree.root
         keep = min(known, desk.shown.meets(node).depth) if of_this_text else 0
-        desk.shown = node
+        path = node.path()
+        texts, cut = _texts(path)
+        keep = min(keep, desk.cut, cut)  # what is shown in part now, or was before
+        desk.shown, desk.cut = node, cut
         over = debugger.ended or debugger.full
         empty = not len(debugger.session)
         current = debugger.tree.current
         return {
             "keep": keep,
-            "pieces": [_piece(debugger, one) for one in node.path()[keep:]],
+            "pieces": [
+                _piece(debugger, one, text)
+                for one, text in zip(path[keep:], texts[keep:], strict=True)
+            ],
             "ahead": current.tip.depth - node.depth,
             "context": len(debugger.session),
             "prompt": _prompt(debugger),
             "reason": "stop" if debugger.ended else "length" if debugger.full else None,
+            "stopped": node.stopped and node.stopped.string,
             "hit": debugger.hit and debugger.hit.number,
             "next": _draw(debugger, debugger.peek(best=ROWS), None)
             if ready and not over and not empty
@@ -337,15 +354,43 @@ def _prompt(debugger: Debugger) -> list[Any]:
     return [len(prompt), tokenizer.decode(prompt, skip_special=True)]
 
 
-def _piece(debugger: Debugger, node: Node) -> list[Any]:
+def _given(debugger: Debugger) -> list[list[Any]]:
+    decoder, rows = StreamDecoder(debugger.session.model.tokenizer, at_start=True), []
+    for token, choice in zip(debugger.tree.prompt, debugger.given(), strict=True):
+        known = [None, None, []] if choice is None else _known(debugger, choice)
+        rows.append([decoder.push(token), token, *known, ""])
+    return rows
+
+
+def _known(debugger: Debugger, choice: Choice | Step) -> list[Any]:
+    """[logprob, entropy, [[id, text, logprob], ...]]."""
+    top = [[token, _text(debugger, token), logprob] for token, logprob in choice.top]
+    return [choice.logprob, choice.entropy, top]
+
+
+def _texts(path: Sequence[Node]) -> tuple[list[str], int]:
+    """What each token shows, and the first that shows less than its text.
+
+    From a stop string on nothing is shown, as when the text is generated.
+    """
+    texts, cut = [node.text for node in path], sys.maxsize
+    surplus = path[-1].stopped.surplus if path and path[-1].stopped else 0
+    while surplus > 0:
+        cut = min(cut, len(path)) - 1
+        kept = max(0, len(texts[cut]) - surplus)
+        surplus -= len(texts[cut]) - kept
+        texts[cut] = texts[cut][:kept]
+    return texts, cut
+
+
+def _piece(debugger: Debugger, node: Node, text: str | None = None) -> list[Any]:
     """[text, id, logprob, entropy, [[id, text, logprob], ...], note]."""
     step = node.step
     assert step is not None
-    top = [[token, _text(debugger, token), logprob] for token, logprob in step.top]
     note = {"drawn": "", "forced": "forced", "sampler": "your sampler"}[step.how]
     if step.edits and step.how == "drawn":
         note = "after edits"
-    return [node.text, step.id, step.logprob, step.entropy, top, note]
+    return [node.text if text is None else text, step.id, *_known(debugger, step), note]
 
 
 def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, Any]:

@@ -68,8 +68,9 @@ class Debugger:
                 f"the prompt has {len(ids):,} tokens; the context holds {self.session.n_ctx:,}"
             )
         self.session.rollback(0)
-        self.session.append(ids)
+        choices = self.session.score(ids, top=ALTERNATIVES)
         self._plant(tuple(ids))
+        self.tree.given = _from_the_end(choices, len(ids))
 
     def adopt(self, steps: Iterable[Step] = ()) -> None:
         """Take up what else the session has been made to write: its last tokens are `steps`.
@@ -104,8 +105,9 @@ class Debugger:
 
     @property
     def ended(self) -> bool:
-        """Whether the text has come to its end-of-text token."""
-        return self.node.step is not None and self.node.step.id in self._eog
+        """Whether the text has come to an end-of-text token or a stop string (`node.stopped`)."""
+        step = self.node.step
+        return step is not None and (step.id in self._eog or self.node.stopped is not None)
 
     @property
     def full(self) -> bool:
@@ -115,6 +117,29 @@ class Debugger:
     def logits_hash(self) -> str:
         """SHA-256 of the logits here: the bits that everything after depends on."""
         return hashlib.sha256(self.session.logits().tobytes()).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """What was written, as generation tells it: up to a stop string, without that."""
+        whole = "".join(node.text for node in self.node.path())
+        stopped = self.node.stopped
+        return whole if stopped is None else whole[: len(whole) - stopped.surplus]
+
+    def given(self) -> Sequence[Choice | None]:
+        """What the model thought of each of the prompt's tokens; None of the first.
+
+        `begin` finds it out while it reads. A prompt that was read elsewhere is read once more, in
+        a copy, when this is first asked.
+        """
+        tree = self.tree
+        if len(tree.given) < len(tree.prompt):
+            twin = self.session.fork(0)
+            try:
+                choices = twin.score(tree.prompt, top=ALTERNATIVES)
+            finally:
+                twin.close()
+            tree.given = _from_the_end(choices, len(tree.prompt))
+        return tree.given
 
     # Moving
 
@@ -194,7 +219,7 @@ class Debugger:
 
     @property
     def params(self) -> SamplingParams:
-        """How the next token is drawn; `stop` is not looked at here."""
+        """How the next token is drawn, and the strings at which the text ends."""
         return self._params
 
     @params.setter
@@ -240,7 +265,7 @@ class Debugger:
                 for step in steps
             ),
             prompt_text=tokenizer.decode(self.tree.prompt, skip_special=True),
-            text="".join(node.text for node in self.node.path()),
+            text=self.text,
         )
 
     def replay(self, recording: Recording, *, sha256: str | None = None) -> Replay:
@@ -358,6 +383,11 @@ class Debugger:
         n_vocab = self.session.model.config.n_vocab
         if not isinstance(token, int) or not 0 <= token < n_vocab:
             raise OptionError(f"token id {token!r} is not in the vocabulary of {n_vocab}")
+
+
+def _from_the_end(choices: list[Choice], count: int) -> list[Choice | None]:
+    """The first token of all has none: nothing came before it."""
+    return [*([None] * (count - len(choices))), *choices]
 
 
 def _reporting(params: SamplingParams) -> SamplingParams:

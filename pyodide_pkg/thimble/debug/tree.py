@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import OptionError
-from ..sampling import SamplingParams
+from ..sampling import Choice, SamplingParams
 from ..tokenizer import StreamDecoder, Tokenizer
 
 HOW = ("drawn", "forced", "sampler")
@@ -32,16 +33,26 @@ class Step:
     """Logits that were set by hand; minus infinity bans."""
 
 
+class Stopped(NamedTuple):
+    """A stop string that a text has come to."""
+
+    string: str
+    surplus: int
+    """Characters at the text's end, from the stop string on, that generation would not show."""
+
+
 class Node:
     """A token in the tree; the root is the prompt."""
 
-    __slots__ = ("children", "depth", "parent", "step", "text")
+    __slots__ = ("children", "depth", "parent", "step", "stopped", "text")
 
     def __init__(self, parent: Node | None, step: Step | None, text: str) -> None:
         self.parent = parent
         self.step = step
         self.text = text
         """What the token adds to what can be shown."""
+        self.stopped: Stopped | None = None
+        """Where the text ends with this token, because of a stop string."""
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.children: list[Node] = []
 
@@ -60,6 +71,20 @@ class Node:
         while node.parent is not None:
             node = node.parent
         return node
+
+    def comes_to(self, stops: Sequence[str]) -> Stopped | None:
+        """The stop string that this token completes; of several the one that begins first."""
+        tail, node = self.text, self.parent
+        room = max(map(len, stops), default=1) - 1 + len(tail)
+        while node is not None and len(tail) < room:
+            tail, node = node.text + tail, node.parent
+        before = len(tail) - len(self.text)
+        places = [(tail.find(stop, max(0, before - len(stop) + 1)), stop) for stop in stops]
+        found = [place for place in places if place[0] >= 0]
+        if not found:
+            return None
+        at, stop = min(found)
+        return Stopped(stop, len(tail) - at)
 
     def child(self, token: int) -> Node | None:
         """The continuation with this token, if it was tried."""
@@ -97,6 +122,8 @@ class Tree:
 
     def __init__(self, tokenizer: Tokenizer, prompt: tuple[int, ...]) -> None:
         self.prompt = prompt
+        self.given: Sequence[Choice | None] = ()
+        """What the model thought of the prompt's tokens, where it was asked; None of the first."""
         self.root = Node(None, None, "")
         self.current = Branch(1, "Branch 1", self.root)
         self._branches = {1: self.current}
@@ -123,9 +150,11 @@ class Tree:
         child = node.child(step.id)
         if child is not None:
             child.step = step  # the same token by what was said last
+            child.stopped = child.comes_to(step.params.stop)
             self._follow(child)
             return child
         child = Node(node, step, self._text(node, step.id))
+        child.stopped = child.comes_to(step.params.stop)
         self._decoded = child
         node.children.append(child)
         at_tip = [one for one in self if one.tip is node]
