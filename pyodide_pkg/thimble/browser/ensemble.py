@@ -1,0 +1,380 @@
+"""Several of the page's models as one: written with, looked at and measured.
+
+Members are named by sessions of the page, which hold their models in memory. What takes long is
+done a little at a time, so that the worker can hear "stop" in between.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..ensemble import MOST_MEMBERS, Ensemble, EnsembleSession, same_vocabulary
+from ..errors import ContextError, MemoryLimitError, OptionError
+from ..generation import prompt_ids
+from .ensemble_measure import Job, fit, measure
+from .options import sampling
+
+if TYPE_CHECKING:
+    from ..generation import Piece
+    from ..model import Model
+    from ..sampling import Choice, Sampler
+    from ..session import Session
+    from .engine import Engine
+
+TOP = 6
+"""Tokens that are shown of a distribution."""
+PROMPT_STEP = 32
+"""Prompt tokens between two looks at the clock."""
+FEWEST = 2
+
+
+class Panel(Ensemble):
+    """An ensemble whose sessions keep what each member thought of the last draw."""
+
+    def _session(self, n_ctx: int) -> Session:
+        return Watched(self, n_ctx)
+
+
+class Watched(EnsembleSession):
+    """A session of one."""
+
+    def __init__(self, model: Ensemble, n_ctx: int) -> None:
+        super().__init__(model, n_ctx)
+        self.heard: list[Choice] = []
+        """Of each member, about the token that was drawn last."""
+
+    def sample(self, sampler: Sampler) -> Choice:
+        choice = super().sample(sampler)
+        self.heard = self.weigh_each(choice.id, top=TOP)
+        return choice
+
+
+@dataclass(slots=True)
+class Group:
+    """An ensemble of the page's, and the text that it writes."""
+
+    ensemble: Panel
+    session: Watched
+    names: list[str]
+    prompt: list[int] = field(default_factory=list)
+    """Of the text that is being written: what is not read yet."""
+    given: int = 0
+    """Tokens of the prompt."""
+    params: Any = None
+    pieces: Iterator[Piece] | None = None
+    looked: EnsembleSession | None = None
+    """A copy that ends where the visitor looks; None for the text's own end."""
+
+
+class Facet:
+    """What the worker asks as "ensemble.METHOD"."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._groups: dict[int, Group] = {}
+        self._jobs: dict[int, Job] = {}
+        self._numbers = itertools.count(1)
+
+    # Members
+
+    def make(self, sessions: str, method: str) -> dict[str, Any]:
+        """One model of those of these sessions (a JSON list) that fit together.
+
+        "refused" has [place in the list, reason] of the others; "ensemble" is None where fewer than
+        two are left.
+        """
+        models = [self._engine.opened(number).model for number in json.loads(sessions)]
+        if len(models) > MOST_MEMBERS:
+            raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(models)}")
+        kept, refused = self._fitting(models)
+        group = None
+        while group is None and len(kept) >= FEWEST:
+            try:
+                ensemble = Panel([models[at] for at in kept], method=method)
+                session = ensemble.session()
+                assert isinstance(session, Watched)
+                group = Group(ensemble, session, [self._name(models[at]) for at in kept])
+            except MemoryLimitError as error:
+                # Each member needs a cache and rows of its own: one fewer may do.
+                refused.append(
+                    (kept.pop(), f"there is no memory for it beside the others: {error}")
+                )
+        made: dict[str, Any] = {"ensemble": None, "members": kept, "refused": sorted(refused)}
+        if group is None:
+            return made
+        number = next(self._numbers)
+        self._groups[number] = group
+        window = group.ensemble.config.n_ctx
+        return made | {
+            "ensemble": number,
+            "weights": list(group.ensemble.member_weights),
+            "contextWindow": window,
+            "parameters": group.ensemble.n_params,
+            "note": _shortened(group, window),
+        }
+
+    def _fitting(self, models: Sequence[Model]) -> tuple[list[int], list[tuple[int, str]]]:
+        """Places of the models that go together with the first one, and why the others do not."""
+        kept: list[int] = []
+        refused: list[tuple[int, str]] = []
+        for at, model in enumerate(models):
+            reason = self._misfit([models[other] for other in kept], model)
+            if reason is None:
+                kept.append(at)
+            else:
+                refused.append((at, reason))
+        return kept, refused
+
+    def _misfit(self, kept: Sequence[Model], model: Model) -> str | None:
+        """Why a model cannot be beside those that are there."""
+        if model.closed:
+            return "it is no longer in memory: load it again"
+        digest = self._engine.digests.get(self._name(model))
+        for other in kept:
+            same = digest is not None and digest == self._engine.digests.get(self._name(other))
+            if model is other or same:
+                return (
+                    f"it is the same file as {self._name(other)!r}: twice it would only weigh more"
+                )
+        if not kept:
+            return None
+        first = kept[0]
+        if not same_vocabulary(first, model):
+            sizes = f"{model.config.n_vocab:,} tokens, where {self._name(first)!r} has"
+            return (
+                f"it cuts text into other tokens ({sizes} {first.config.n_vocab:,}), so the two "
+                "cannot be compared token by token"
+            )
+        if model.kernel is not first.kernel:
+            return (
+                f"it lies in another memory than {self._name(first)!r}: one of them is large "
+                "enough for threads, and the other is not"
+            )
+        return None
+
+    def _name(self, model: Model) -> str:
+        """What the page calls a model."""
+        return next((k for k, one in self._engine.loaded.items() if one is model), model.name)
+
+    def close(self, number: int) -> None:
+        """Forget an ensemble; its members live on."""
+        group = self._groups.pop(number, None)
+        if group is not None:
+            self._leave(group)
+            group.pieces = None
+            group.session.close()
+
+    # Distributions
+
+    def combine(self, number: int, method: str, weights: str) -> dict[str, Any]:
+        """Another method, or other weights (JSON; null for the method's own), at once."""
+        group = self._group(number)
+        group.ensemble.combine_by(method, json.loads(weights))
+        return self.view(number)
+
+    def view(self, number: int) -> dict[str, Any]:
+        """What each member expects next and what all do together, where the visitor looks."""
+        group = self._group(number)
+        view: dict[str, Any] = {"weights": list(group.ensemble.member_weights), "position": None}
+        session = group.looked or group.session
+        if not len(session):
+            return view
+        together = session.weigh(0, top=TOP)  # of which token, does not matter here
+        return view | _view(group, len(session), together, session.weigh_each(0, top=TOP))
+
+    def look(self, number: int, at: int | None) -> dict[str, Any]:
+        """Look at what was expected in the place of the text's token `at`; None for the end."""
+        group = self._group(number)
+        self._leave(group)
+        if at is not None:
+            place = group.given + at
+            if not 0 < place <= len(group.session):
+                raise OptionError(f"the text has no token {at}: it has {len(group.session)} in all")
+            copy = group.session.fork(place)
+            assert isinstance(copy, EnsembleSession)
+            group.looked = copy
+        return self.view(number)
+
+    def _leave(self, group: Group) -> None:
+        looked, group.looked = group.looked, None
+        if looked is not None:
+            looked.close()
+
+    # Writing
+
+    def begin(self, number: int, prompt: str, options: str) -> dict[str, Any]:
+        """Begin a text, or go on with the one that is there; `run` does the work."""
+        group = self._group(number)
+        chosen = json.loads(options)
+        goes_on = bool(chosen.pop("continue", False))
+        params, _ = sampling({**chosen, "top_logprobs": TOP})
+        session = group.session
+        self._leave(group)
+        group.pieces = None
+        if not goes_on:
+            ids = prompt_ids(group.ensemble, prompt, first=True)
+            if len(ids) >= session.n_ctx:
+                raise ContextError(
+                    f"the text has {len(ids):,} tokens and the ensemble's context holds "
+                    f"{session.n_ctx:,}, what it writes included: shorten it"
+                )
+            session.rollback(0)
+            group.prompt, group.given = ids, len(ids)
+        elif len(session) >= session.n_ctx:
+            raise ContextError(f"the context of {session.n_ctx:,} tokens is full")
+        group.params = params
+        return {"context": len(session)}
+
+    def run(self, number: int, milliseconds: float) -> dict[str, Any]:
+        """Work for about so long, for one token at least once the prompt is read."""
+        group = self._group(number)
+        until = time.perf_counter() + milliseconds / 1000
+        rows: list[list[Any]] = []
+        view: dict[str, Any] | None = None
+        reason = None
+        if self._read(group, until):
+            session = group.session
+            if group.pieces is None:
+                group.pieces = session.generate(group.prompt, group.params)
+                group.prompt = []
+            reason = "length"  # where nothing was asked for
+            for piece in group.pieces:
+                rows.append(_row(group, piece))
+                reason = piece.finish_reason
+                if reason is not None or time.perf_counter() >= until:
+                    break
+            if rows:
+                drawn = len(session) - (piece.id not in group.ensemble.tokenizer.eog_ids)
+                together = type(session.heard[0])(piece.id, piece.logprob, piece.entropy, piece.top)
+                view = _view(group, drawn, together, session.heard)
+        if reason is not None:
+            group.pieces = None
+        return {"rows": rows, "context": len(group.session), "finish_reason": reason, "view": view}
+
+    def _read(self, group: Group, until: float) -> bool:
+        """Read the prompt up to its last step; whether it is done."""
+        while len(group.prompt) > PROMPT_STEP:
+            group.session.append(group.prompt[:PROMPT_STEP])
+            del group.prompt[:PROMPT_STEP]
+            if time.perf_counter() >= until:
+                return False
+        return True
+
+    def stop(self, number: int) -> None:
+        """End a text; the tokens so far stay."""
+        self._group(number).pieces = None
+
+    # Measuring
+
+    def measure(self, number: int, text: str, rival: int | None) -> dict[str, Any]:
+        """Get ready to measure members, ensemble and the model of a session; `work` does it."""
+        group = self._group(number)
+        other = None if rival is None else self._engine.opened(rival).model
+        name = "" if other is None else self._name(other)
+        return self._begin(measure(group.ensemble, group.names, text, other, name))
+
+    def fit(self, number: int, text: str) -> dict[str, Any]:
+        """Get ready to find the mixture's best weights for a text; `work` does it."""
+        return self._begin(fit(self._group(number).ensemble, text))
+
+    def _begin(self, job: Job) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._jobs[number] = job
+        return {"job": number, "total": job.total}
+
+    def work(self, number: int, milliseconds: float) -> dict[str, Any]:
+        """Go on for about so long; "result" is None until it is done."""
+        job = self._jobs.get(number)
+        if job is None:
+            raise OptionError(f"there is no measurement {number}; it was ended or never begun")
+        until = time.perf_counter() + milliseconds / 1000
+        try:
+            while next(job.steps, None) is not None and time.perf_counter() < until:
+                pass
+        except BaseException:
+            self.end(number)
+            raise
+        if job.result is not None:
+            self.end(number)
+        return {"done": job.done, "total": job.total, "result": job.result}
+
+    def end(self, number: int) -> None:
+        """End a measurement, done or not."""
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            job.close()
+
+    def _group(self, number: int) -> Group:
+        if number not in self._groups:
+            raise OptionError(f"there is no ensemble {number}; it was closed or never made")
+        return self._groups[number]
+
+
+def source(method: str, weights: Sequence[float], choice: float, heard: Sequence[Choice]) -> int:
+    """The member that a token came from, of which the ensemble's log-probability is `choice`.
+
+    In a mixture the one that most probably drew it, weight times probability (the responsibility of
+    expectation maximisation); in a vote the heaviest of its voters; by confidence the one that
+    spoke; in products and contrasts the one that raised it most above what came out, in nats times
+    weight.
+    """
+    if method in ("mixture", "vote", "confident"):
+        shares = [weight * _claim(method, one) for weight, one in zip(weights, heard, strict=True)]
+    else:
+        shares = [
+            weight * (one.logprob - choice) for weight, one in zip(weights, heard, strict=True)
+        ]
+    return max(range(len(shares)), key=shares.__getitem__)
+
+
+def _claim(method: str, one: Choice) -> float:
+    best, most = one.top[0]
+    if method == "vote":
+        return float(best == one.id)
+    return math.exp(one.logprob if method == "mixture" else most)
+
+
+def _row(group: Group, piece: Piece) -> list[Any]:
+    """[text, id, logprob, entropy, [[id, text, logprob], ...], source, each member's logprob]."""
+    ensemble, heard = group.ensemble, group.session.heard
+    came = source(ensemble.method, ensemble.member_weights, piece.logprob, heard)
+    best = _best(ensemble, piece.top)
+    said = [one.logprob for one in heard]
+    return [piece.text, piece.id, piece.logprob, piece.entropy, best, came, said]
+
+
+def _view(group: Group, position: int, together: Choice, each: Sequence[Choice]) -> dict[str, Any]:
+    def outlook(one: Choice) -> list[Any]:
+        return [one.entropy, _best(group.ensemble, one.top)]
+
+    return {
+        "weights": list(group.ensemble.member_weights),
+        "position": position,
+        "together": outlook(together),
+        "members": [outlook(one) for one in each],
+    }
+
+
+def _best(ensemble: Ensemble, top: Sequence[tuple[int, float]]) -> list[list[Any]]:
+    """[id, text, logprob] of those that have any chance: a vote leaves most tokens none."""
+    token_bytes = ensemble.tokenizer.token_bytes
+    return [
+        [token, token_bytes(token).decode("utf-8", "replace"), logprob]
+        for token, logprob in top
+        if logprob > -math.inf
+    ]
+
+
+def _shortened(group: Group, window: int) -> str | None:
+    """What to say where members' contexts are of several lengths."""
+    lengths = [member.config.n_ctx for member in group.ensemble.members]
+    if len(set(lengths)) == 1:
+        return None
+    shortest = group.names[lengths.index(window)]
+    return f"Together they hold {window:,} tokens, as {shortest!r} does; others hold more."
