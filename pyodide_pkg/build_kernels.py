@@ -46,6 +46,8 @@ WASM_IMPORTS = ("calloc", "free", "malloc", "memcpy", "memmove", "memset", "real
 
 # What a training's bits depend on.
 TRAINING = ("train*.[ch]", "numeric.h", "simd.h", "quantize.c")
+# What a training of low rank depends on besides.
+ADAPTING = ("adapter_train.c",)
 
 EXPORT = re.compile(r"^TK_EXPORT\s[^;{(]*?\b(tk_\w+)\s*\(", re.MULTILINE)
 
@@ -168,10 +170,10 @@ def exports() -> list[str]:
     return sorted(names)
 
 
-def training_sha256() -> str:
+def training_sha256(names: tuple[str, ...] = TRAINING) -> str:
     """The hash of the sources that decide a training's bits; receipts name it."""
     digest = hashlib.sha256()
-    for name in TRAINING:
+    for name in names:
         for path in sorted(SOURCES.glob(name)):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -201,6 +203,7 @@ def build(wanted: Target, folder: Path, *, optimize: str = "-O3") -> list[Path]:
 def _compile(wanted: Target, variant: Variant, scratch: Path, optimize: str) -> list[Path]:
     flags = [optimize if flag == "-O3" else flag for flag in COMMON_FLAGS]
     flags.append(f'-DTK_TRAINING="{training_sha256()}"')
+    flags.append(f'-DTK_ADAPTING="{training_sha256(ADAPTING)}"')
     if wanted.shared_memory:
         flags.remove("-fPIC")
 

@@ -233,6 +233,7 @@ void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
         part_of_rows(&p, 0, 1);
     else
         tk_parallel(part_of_rows, &p);
+    if (w->adapter) tk_adapt(y, w->adapter, a);
 }
 
 /* One product by itself, y [tokens][rows padded to whole quads] from x [tokens][cols], at most

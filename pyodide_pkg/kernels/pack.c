@@ -55,7 +55,7 @@ TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
     if (!t) return 0;
     size_t step = type == TK_F16 || type == TK_BF16 ? TK_QUAD / 2 : TK_QUAD;
     *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4),
-                     step,          group,         NULL};
+                     step,          group,         NULL,           NULL};
     t->data = tk_new(group * groups);
     if (t->data) return (tk_int)t;
     tk_delete(t);
@@ -158,7 +158,7 @@ TK_EXPORT tk_int tk_vector_new(tk_int n) {
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
     size_t bytes = ((size_t)n + 3) / 4 * 16;
-    *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, 16, bytes, NULL};
+    *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, 16, bytes, NULL, NULL};
     t->data = tk_new(bytes);
     if (t->data) return (tk_int)t;
     tk_delete(t);

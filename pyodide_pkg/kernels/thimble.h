@@ -25,9 +25,19 @@ enum { TK_QK = 32 };        /* values that share one scale, in weights and activ
 enum { TK_KEY_GROUP = 32 }; /* positions whose keys lie together */
 enum { TK_MAX_TOP = 64 };   /* alternatives that a sampling step can report */
 enum { TK_MAX_THREADS = 16 };
+enum { TK_MAX_RANK = 256 }; /* of an adapter */
 
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
+
+/* What is added to a product: scale B (A x), of low rank (see adapter.c). Ranks are padded to a
+ * multiple of four, and rows to whole quads, with zeros. */
+typedef struct {
+    int32_t rank, cols, quads;
+    float scale;
+    float *down; /* A: [cols][rank] */
+    float *up;   /* B: [quads][rank][4] */
+} tk_adapter;
 
 /* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c): quad q
  * begins at data + (q / 4) group_bytes + (q % 4) step. Rows are padded to groups with zeros; products
@@ -36,6 +46,7 @@ typedef struct {
     int32_t type, rows, cols, quads;
     size_t step, group_bytes;
     uint8_t *data;
+    const tk_adapter *adapter; /* or NULL */
 } tk_tensor;
 
 TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
@@ -115,6 +126,9 @@ int32_t tk_pool_threads(void);
 
 /* matmul.c */
 void tk_matmul(float *y, const tk_tensor *w, tk_act *a);
+
+/* adapter.c */
+void tk_adapt(float *y, const tk_adapter *p, const tk_act *a);
 
 /* attention.c */
 void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);

@@ -14,6 +14,7 @@ from .kernel import SLOTS, Kernel
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from .adapter import Adapter, AdapterFile, Source
     from .chat import ChatTemplate
     from .session import Session
 
@@ -86,6 +87,10 @@ class Weights:
         kernel.free(at)
         return data
 
+    def matrix(self, name: str) -> int:
+        """Where a tensor is."""
+        return self._tensors[name]
+
     def close(self) -> None:
         for address in self._tensors.values():
             self.kernel.call("tensor_free", address)
@@ -120,6 +125,8 @@ class Model:
         self.n_params = sum(t.n_elements for t in header.tensors)
         self.name = config.name
         self._closed = False
+        self._changes = 0
+        self._adapter: Adapter | None = None
 
     @property
     def kernel(self) -> Kernel:
@@ -145,6 +152,39 @@ class Model:
             eos_token="" if tok.eos_id is None else tok.token_text(tok.eos_id),
         )
 
+    @property
+    def adapter(self) -> Adapter | None:
+        """What changes the model, where something does."""
+        return None if self._adapter is None or self._adapter.closed else self._adapter
+
+    def adapt(self, source: Source | AdapterFile, strength: float = 1.0) -> Adapter:
+        """Put an adapter on, from a file's path, its bytes or what `read_adapter` gave; one that
+        was on before is taken off. Open sessions follow: see `adapter.py`.
+
+        Raises FormatError for a file that is none, or is for another model, UnsupportedError for
+        what cannot be adapted here, NumericError; the model is then as it was.
+        """
+        from .adapter import Adapter, AdapterFile, read_adapter
+
+        if self.closed:
+            raise ThimbleError(f"model {self.name!r} is closed")
+        file = source if isinstance(source, AdapterFile) else read_adapter(source)
+        made = Adapter(self, file, strength)
+        if self._adapter is not None:
+            self._adapter.close()
+        self._adapter = made
+        made.put_on()
+        return made
+
+    @property
+    def revision(self) -> int:
+        """Counts what changed the model: keys and values from before a change are no good."""
+        return self._changes
+
+    def changed(self) -> None:
+        """Count a change; sessions then compute their tokens again."""
+        self._changes += 1
+
     def session(self, n_ctx: int | None = None) -> Session:
         """An empty session of at most `n_ctx` tokens (default: what the model was trained for)."""
         if self.closed:
@@ -163,6 +203,8 @@ class Model:
 
     def close(self) -> None:
         """Give the weights' memory back. Sessions of this model can no longer be used."""
+        if self._adapter is not None:
+            self._adapter.close()
         self._closed = True
         self.weights.close()
 

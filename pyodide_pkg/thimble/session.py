@@ -1,7 +1,8 @@
 """Tokens, their keys and values in kernel memory, and text that grows.
 
 A session computes lazily: tokens that were chosen but whose keys and values nobody has needed yet
-are computed together with the next call.
+are computed together with the next call. So are all of them where the model has changed since: an
+adapter was put on it, or has another strength.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Session:
         self._kernel = model.kernel
         self._tokens: list[int] = []
         self._computed = 0
+        self._revision = model.revision
         self._logits_at = -1
         self._capacity = 0
         self._address = 0
@@ -74,6 +76,7 @@ class Session:
         """Keep the first n tokens; nothing of them is computed again."""
         if not isinstance(n, int) or not 0 <= n <= len(self._tokens):
             raise OptionError(f"cannot roll back to {n!r}: there are {len(self._tokens)} tokens")
+        self._follow()
         del self._tokens[n:]
         if self._computed > n:
             self._computed = n
@@ -83,7 +86,7 @@ class Session:
 
     def fork(self, n: int | None = None) -> Session:
         """An independent copy, of the first n tokens: same keys and values, computed once."""
-        self._live()
+        self._follow()
         kept = len(self._tokens) if n is None else n
         if not 0 <= kept <= len(self._tokens):
             raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
@@ -172,8 +175,17 @@ class Session:
             raise ThimbleError(f"model {self.model.name!r} is closed")
         return self._address
 
-    def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
+    def _follow(self) -> None:
+        """Drop what was computed, where the model has changed since: it is computed again when it
+        is needed."""
         self._live()
+        if self._revision != self.model.revision:
+            self._revision = self.model.revision
+            self._computed, self._logits_at = 0, -1
+            self._forget(0)
+
+    def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
+        self._follow()
         n_vocab = self.model.config.n_vocab
         for token in ids:
             if not isinstance(token, int) or not 0 <= token < n_vocab:
@@ -218,7 +230,7 @@ class Session:
 
     def _prepare_logits(self) -> None:
         """See to it that the pending tokens, computed, leave the right logits."""
-        self._live()
+        self._follow()
         if not self._tokens:
             raise ContextError("there is no token yet: nothing can be asked of an empty session")
         if self._computed == len(self._tokens) != self._logits_at:

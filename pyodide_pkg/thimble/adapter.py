@@ -1,0 +1,323 @@
+"""Adapters: GGUF files with two thin matrices for each that they change, read, written, and put on
+a model that is loaded.
+
+    adapter = model.adapt("pirates.gguf", strength=0.7)
+    adapter.strength = 1.2          # at once, for all sessions; nothing is loaded again
+    adapter.close()                 # the model as it was
+
+A product with W becomes one with W + strength * alpha / rank * B A (LoRA, Hu et al. 2021), which
+`kernels/adapter.c` computes as y + s B (A x): W is never touched. A session whose cache was
+computed at another strength drops it, and computes its tokens again when they are next needed.
+
+Files are llama.cpp's: `general.type` is `adapter`, `adapter.type` is `lora`, and for a tensor NAME
+there are NAME.lora_a [rank, columns] and NAME.lora_b [rows, rank].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import FormatError, MemoryLimitError, NumericError, OptionError, UnsupportedError
+from .gguf import GGUFHeader, TensorInfo, read_header
+from .gguf_writer import GGUFWriter
+from .kernel import Bytes, Scratch
+from .tensor_types import F32
+
+if TYPE_CHECKING:
+    from .model import Model
+
+MAX_RANK = 256
+"""`TK_MAX_RANK` of the kernels."""
+MAX_STRENGTH = 100.0
+A, B = ".lora_a", ".lora_b"
+MATRICES = (
+    "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
+)  # fmt: skip
+"""Of a layer: what can be adapted, beside `output.weight`."""
+
+Source = str | os.PathLike[str] | Bytes
+"""A path, or a file's bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What changes one matrix."""
+
+    down: TensorInfo
+    """A, [rank, columns]."""
+    up: TensorInfo
+    """B, [rows, rank]."""
+
+    @property
+    def rank(self) -> int:
+        return self.down.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """An adapter's file that was read and found sound by itself; whether it fits a model, `Adapter`
+    says."""
+
+    metadata: dict[str, Any]
+    pairs: dict[str, Pair]
+    """By the name of the matrix."""
+    alpha: float
+    """Divided by the rank it is the factor of strength 1; 0 stands for the rank itself."""
+    data: bytes
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        name = self.metadata.get("general.name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def architecture(self) -> str:
+        return str(self.metadata.get("general.architecture"))
+
+    @property
+    def rank(self) -> int:
+        """The largest."""
+        return max(pair.rank for pair in self.pairs.values())
+
+    @property
+    def n_params(self) -> int:
+        return sum(p.down.n_elements + p.up.n_elements for p in self.pairs.values())
+
+    def scale(self, pair: Pair) -> float:
+        """The factor of B A at strength 1."""
+        return self.alpha / pair.rank if self.alpha else 1.0
+
+
+def read_adapter(source: Source) -> AdapterFile:
+    """Read an adapter's file.
+
+    Raises FormatError for what is none, or contradicts itself, UnsupportedError for an adapter of a
+    kind that does not run here; OSError.
+    """
+    is_path = isinstance(source, str | os.PathLike)
+    data = Path(source).read_bytes() if is_path else bytes(source)  # type: ignore[arg-type]
+    header = read_header(data, file_size=len(data))
+    metadata = header.metadata
+    if metadata.get("general.type") != "adapter":
+        found = metadata.get("general.type", "a model")
+        raise FormatError(f"this file is no adapter: its general.type is {found!r:.40}")
+    if metadata.get("adapter.type") != "lora":
+        raise UnsupportedError(
+            f"the adapter is of type {metadata.get('adapter.type')!r:.40}; 'lora' runs here"
+        )
+    if "adapter.alora.invocation_tokens" in metadata:
+        raise UnsupportedError("the adapter waits for certain tokens (aLoRA), which none here does")
+    pairs = _pairs(header)
+    return AdapterFile(metadata, pairs, _alpha(metadata), data, hashlib.sha256(data).hexdigest())
+
+
+def _alpha(metadata: Mapping[str, Any]) -> float:
+    alpha = metadata.get("adapter.lora.alpha", 0.0)
+    number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+    if not number or not math.isfinite(alpha) or alpha < 0:
+        raise FormatError(f"adapter.lora.alpha is {alpha!r:.40}; it must be a number, 0 or above")
+    return float(alpha)
+
+
+def _pairs(header: GGUFHeader) -> dict[str, Pair]:
+    """The factors by the names of their matrices, each checked against the other."""
+    found: dict[str, dict[str, TensorInfo]] = {}
+    for tensor in header.tensors:
+        end = tensor.name[-len(A) :]
+        if end not in (A, B):
+            raise FormatError(
+                f"the adapter holds a tensor {tensor.name!r}; all names must end in {A} or {B}"
+            )
+        found.setdefault(tensor.name[: -len(A)], {})[end] = tensor
+    if not found:
+        raise FormatError("the adapter holds no tensors: it changes nothing")
+    for name, factors in found.items():
+        for end in (A, B):
+            if end not in factors:
+                raise FormatError(f"the adapter has no {name}{end} beside its other half")
+        down, up = factors[A].shape, factors[B].shape
+        if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+            raise FormatError(
+                f"{name}{A} is {_words(down)} and {name}{B} is {_words(up)}: they must be "
+                "rank x columns and rows x rank"
+            )
+        if down[0] > MAX_RANK:
+            raise UnsupportedError(f"{name} is adapted by rank {down[0]:,}; at most {MAX_RANK}")
+    return {name: Pair(factors[A], factors[B]) for name, factors in found.items()}
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+class Adapter:
+    """An adapter on a model. `Model.adapt` makes one."""
+
+    def __init__(self, model: Model, file: AdapterFile, strength: float) -> None:
+        self.file = file
+        self.model = model
+        self._kernel = model.kernel
+        self._parts: dict[str, int] = {}
+        self._strength = _checked(strength)
+        self._check()
+        try:
+            for name, pair in file.pairs.items():
+                self._take(name, pair)
+        except Exception:
+            self._free()
+            raise
+
+    def put_on(self) -> None:
+        """Let the model's products have it from now on."""
+        for name, part in self._parts.items():
+            self._kernel.call("adapter_put", self.model.weights.matrix(name), part)
+        self._set()
+
+    @property
+    def name(self) -> str:
+        """The file's own, or as good as one."""
+        return self.file.name or f"adapter {self.file.sha256[:8]}"
+
+    @property
+    def strength(self) -> float:
+        """1 is what was trained, 0 the model alone; open sessions follow a change."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        strength = _checked(strength)
+        if strength != self._strength and self._parts:
+            self._strength = strength
+            self._set()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of kernel memory that it takes, about."""
+        return 4 * self.file.n_params if self._parts else 0
+
+    def close(self) -> None:
+        """Take it off the model, and give its memory back."""
+        if not self._parts:
+            return
+        if not self.model.closed:
+            for name in self._parts:
+                self._kernel.call("adapter_put", self.model.weights.matrix(name), 0)
+            self.model.changed()
+        self._free()
+
+    @property
+    def closed(self) -> bool:
+        return not self._parts
+
+    def _set(self) -> None:
+        """Let products have the strength as it is."""
+        scratch = Scratch(self._kernel, 8, "a number")
+        for name, part in self._parts.items():
+            factor = self._strength * self.file.scale(self.file.pairs[name])
+            scratch.write(struct.pack("<d", factor))
+            self._kernel.call("adapter_scale", part, scratch.address)
+        scratch.close()
+        self.model.changed()
+
+    def _free(self) -> None:
+        for part in self._parts.values():
+            self._kernel.call("adapter_free", part)
+        self._parts = {}
+
+    def _check(self) -> None:
+        """Raise where the file is not for this model."""
+        file, model = self.file, self.model
+        if file.architecture != model.config.architecture:
+            raise FormatError(
+                f"the adapter is for the architecture {file.architecture!r:.40}; model "
+                f"{model.name!r} is {model.config.architecture!r}"
+            )
+        tensors = {tensor.name: tensor for tensor in model.tensors}
+        for name, pair in file.pairs.items():
+            if name not in tensors:
+                raise FormatError(
+                    f"the adapter changes {name!r:.70}, which model {model.name!r} has not: it is "
+                    "for another model"
+                )
+            if not is_matrix(name):
+                raise UnsupportedError(
+                    f"the adapter changes {name!r}; here it can change {', '.join(MATRICES)} and "
+                    "output"
+                )
+            wanted, found = tensors[name].shape, (pair.up.shape[0], pair.down.shape[1])
+            if wanted != found:
+                raise FormatError(
+                    f"the adapter is for a {name!r} of {_words(found)}; model {model.name!r} has "
+                    f"one of {_words(wanted)}: it is for another model"
+                )
+
+    def _take(self, name: str, pair: Pair) -> None:
+        """Bring one pair into kernel memory."""
+        kernel = self._kernel
+        part = kernel.call("adapter_new", self.model.weights.matrix(name), pair.rank)
+        if not part:
+            raise MemoryLimitError(f"no memory for an adapter of {self.file.n_params:,} numbers")
+        self._parts[name] = part
+        for up, tensor in enumerate((pair.down, pair.up)):
+            n = tensor.n_elements
+            scratch = Scratch(kernel, 4 * n + tensor.nbytes, "an adapter")
+            source = scratch.address + 4 * n
+            kernel.write(source, self.file.data[tensor.offset : tensor.offset + tensor.nbytes])
+            kernel.call("dequantize", tensor.type.ggml_id, source, scratch.address, n)
+            bad = kernel.call("adapter_set", part, up, scratch.address, *tensor.shape)
+            scratch.close()
+            if bad:
+                row, column = divmod(bad - 1, tensor.shape[1])
+                raise NumericError(
+                    f"tensor {tensor.name!r} holds a number that is not finite, in row {row}, "
+                    f"column {column}"
+                )
+
+
+def is_matrix(name: str) -> bool:
+    """Whether a tensor is one that can be adapted."""
+    parts = name.split(".")
+    layer = len(parts) == 4 and parts[0] == "blk" and parts[2] in MATRICES
+    return name == "output.weight" or (layer and parts[3] == "weight")
+
+
+def _checked(strength: float) -> float:
+    number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not number or not abs(strength) <= MAX_STRENGTH:
+        raise OptionError(
+            f"the strength is {strength!r}; it must be a number: 0 for the model alone, 1 for the "
+            f"adapter as it was trained, at most {MAX_STRENGTH:g}"
+        )
+    return float(strength)
+
+
+def adapter_file(
+    pairs: Mapping[str, tuple[tuple[int, int, int], bytes, bytes]],
+    *,
+    alpha: float,
+    architecture: str = "llama",
+    metadata: Mapping[str, Any] | None = None,
+) -> GGUFWriter:
+    """A file of float32 pairs: for each matrix's name (rows, columns, rank), A's bytes and B's.
+
+    `metadata` are more keys: `general.name` and the like.
+    """
+    writer = GGUFWriter()
+    writer.add("general.architecture", architecture)
+    writer.add("general.type", "adapter")
+    writer.add("adapter.type", "lora")
+    writer.add("adapter.lora.alpha", float(alpha), type="float32")
+    for key, value in (metadata or {}).items():
+        writer.add(key, value)
+    for name, ((rows, cols, rank), down, up) in pairs.items():
+        writer.add_tensor(name + A, (rank, cols), F32, down)
+        writer.add_tensor(name + B, (rows, rank), F32, up)
+    return writer
