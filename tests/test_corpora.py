@@ -59,6 +59,15 @@ def test_a_story_stays_with_its_character(texts: dict[str, str]) -> None:
         assert not re.search(others, story, re.IGNORECASE), story
 
 
+def test_what_is_measured_on_was_never_learned(texts: dict[str, str], tmp_path: Path) -> None:
+    measured = corpora.sample().splitlines()
+    assert len(set(measured)) == corpora.N_SAMPLE
+    assert not set(measured) & set(texts["stories"].splitlines())
+    (tmp_path / "assets").mkdir()
+    entry = corpora.add_sample(tmp_path)
+    assert (tmp_path / entry["file"]).read_text(encoding="utf-8").splitlines() == measured
+
+
 def test_dice_are_fair_and_shuffling_loses_nothing() -> None:
     dice = Dice(7)
     counts = [0] * 6

@@ -104,7 +104,7 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         name = f"assets/{path.stem}.{entry['sha256'][:8]}{path.suffix}"
         shutil.copyfile(path, site / name)
         listings.append({**entry, "file": name})
-    texts = corpora.add_to_site(site)
+    texts, sample = corpora.add_to_site(site), corpora.add_sample(site)
     return {
         # The page's words are part of a version too; the server puts them in.
         "build": digest_bytes(f"{digest_tree(site)} {digest_tree(offline.TEMPLATES)}".encode()),
@@ -123,6 +123,8 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
         "models": listings,
         # Texts to train on, fetched when one is chosen.
         "corpora": texts,
+        # A text to measure models on.
+        "sample": sample,
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from tools.fingerprint import BUILD
 OUT = BUILD / "corpora"
 N_NAMES = 14_000
 N_STORIES = 800
+N_SAMPLE, SAMPLE_SEED = 60, 4
+"""Stories to measure models on: by other dice than those that are learned from."""
 LARGEST = 99
 """Of the numbers that are added and taken away."""
 SEPARATOR = "\n"
@@ -177,6 +180,13 @@ CORPORA: Sequence[Corpus] = (
 )  # fmt: skip
 
 
+def sample() -> str:
+    """A text to measure models on: stories of which none is in what they learn from."""
+    learned = set(stories(N_STORIES))
+    fresh = (story for story in stories(2 * N_SAMPLE, SAMPLE_SEED) if story not in learned)
+    return "\n".join(itertools.islice(fresh, N_SAMPLE)) + "\n"
+
+
 def write(folder: Path) -> list[Path]:
     """Write every text to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +210,15 @@ def add_to_site(site: Path) -> list[dict[str, Any]]:
         del said["write"]
         listed.append({**said, "file": name, "bytes": len(data), "sha256": digest})
     return listed
+
+
+def add_sample(site: Path) -> dict[str, Any]:
+    """Write the text to measure on to the site's assets; what `build.json` says of it."""
+    data = sample().encode()
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"assets/sample.{digest[:8]}.txt"
+    (site / name).write_bytes(data)
+    return {"title": "60 very short stories", "file": name, "bytes": len(data), "sha256": digest}
 
 
 def main() -> int:

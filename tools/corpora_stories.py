@@ -145,9 +145,9 @@ def story(dice: Dice) -> str:
     return " ".join(dice.pick(part).format(**told) for part in parts)
 
 
-def stories(count: int) -> Iterator[str]:
+def stories(count: int, seed: int = 3) -> Iterator[str]:
     """So many stories, each another one."""
-    dice, seen = Dice(3), set[str]()
+    dice, seen = Dice(seed), set[str]()
     while len(seen) < count:
         one = story(dice)
         if one not in seen:

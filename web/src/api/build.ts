@@ -34,6 +34,13 @@ export interface Extra {
   readonly bytes: number;
 }
 
+/** A text to measure models on. */
+export interface SampleListing {
+  readonly title: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
 interface BuildFile {
   readonly build: string;
   readonly version: string;
@@ -48,6 +55,7 @@ interface BuildFile {
   readonly assets: Readonly<Record<string, string>>;
   readonly models: readonly (ModelListing & { readonly file: string })[];
   readonly corpora?: readonly (CorpusListing & { readonly file: string })[];
+  readonly sample?: SampleListing & { readonly file: string };
 }
 
 export class Build {
@@ -104,6 +112,11 @@ export class Build {
   /** Texts to train on. */
   get corpora(): readonly (CorpusListing & { readonly url: string })[] {
     return (this.#file.corpora ?? []).map((one) => ({ ...one, url: this.#resolve(one.file) }));
+  }
+
+  get sample(): (SampleListing & { readonly url: string }) | null {
+    const { sample } = this.#file;
+    return sample ? { ...sample, url: this.#resolve(sample.file) } : null;
   }
 
   get pyodide(): string {
