@@ -11,6 +11,7 @@ import { PROTOCOL } from "../protocol";
 import { consoleAnswers } from "./console";
 import { debugAnswers } from "./debug";
 import { Download } from "./download";
+import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
 import { machineAnswers } from "./machine";
@@ -132,6 +133,7 @@ const api: Engine = {
     void generate(engine(), session, prompt, options, port),
   ...consoleAnswers(engine),
   ...debugAnswers(engine),
+  ...ensembleAnswers(engine),
   ...machineAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),
