@@ -9,14 +9,16 @@ import { now } from "./start";
 
 async function start(): Promise<Start> {
   const stages: Record<string, number> = { script: now() };
-  let path = "/assets/bench/pyodide/";
+  const from = (path: string): string => new URL(path, location.origin).href;
+  const options: Parameters<typeof loadPyodide>[0] = { indexURL: from("/assets/bench/pyodide/") };
   if (new URLSearchParams(location.search).has("own")) {
-    const build = (await (await fetch("/build.json")).json()) as { pyodide: string };
-    path = `/${build.pyodide}`;
+    const build = (await (await fetch("/build.json")).json()) as Record<"pyodide" | "stdlib" | "lock", string>;
+    options.indexURL = from(build.pyodide);
+    options.stdLibURL = from(build.stdlib);
+    options.lockFileURL = from(build.lock);
   }
-  const folder = new URL(path, location.href).href;
-  const module = (await import(`${folder}pyodide.mjs`)) as { loadPyodide: typeof loadPyodide };
-  await module.loadPyodide({ indexURL: folder });
+  const module = (await import(`${options.indexURL}pyodide.mjs`)) as { loadPyodide: typeof loadPyodide };
+  await module.loadPyodide(options);
   return { firstToken: now(), stages };
 }
 

@@ -4,8 +4,9 @@ import { dropModel, findModel, isLocal, keepModel } from "../offline/models";
 import type { ModelSource } from "../protocol";
 import { EngineError } from "./python";
 
-/** How far the download may run ahead of whoever takes the bytes. */
-const AHEAD = 32 * 1024 * 1024;
+/** How far the download may run ahead of whoever takes the bytes: as far as a small model is long,
+ * which comes while Python starts; more would count against a large one's memory. */
+const AHEAD = 4 * 1024 * 1024;
 
 /** A model's bytes, read from now on, whether somebody takes them already or not. */
 export class Download {
