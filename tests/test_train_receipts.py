@@ -368,7 +368,6 @@ def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path) -> None:
     [
         ({"recipe.json": "{"}, [], 2, "is no JSON"),
         ({"recipe.json": '{"stepz": 5}'}, [], 2, "did you mean 'steps'?"),
-        ({"recipe.json": '{"backend": "torch"}'}, [], 2, "torch_trainer"),
         ({"text.txt": ""}, [], 2, "the text is empty"),
         ({}, ["--type", "q2_k"], 2, "--type is 'q2_k'"),
         ({}, ["--threads", "0"], 2, "--threads is 0"),
@@ -386,6 +385,16 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_recipe_for_pytorch_says_what_it_needs(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "thimble.cli.train_torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    (folder / "recipe.json").write_text(json.dumps(CHOICES | {"backend": "torch"}))
+    assert cli.main(command(folder)) == 2
+    assert "finds no torch: install thimble-lm with its extra `train`" in capsys.readouterr().err
 
 
 def test_the_same_bits_from_unoptimised_kernels(tmp_path: Path) -> None:

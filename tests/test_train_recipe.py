@@ -1,4 +1,4 @@
-"""A training run before PyTorch comes in: the recipe, the schedule, and rows of text."""
+"""The recipe of a training run: what one is, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from thimble.errors import OptionError
-from thimble.train import schedule
-from thimble.train.data import cut_story, epoch, fill_rows
 from thimble.train.recipe import Recipe
 
 SHIPPED = Path(__file__).parent.parent / "web" / "models" / "story.recipe.json"
@@ -30,39 +27,6 @@ def test_what_is_no_recipe_is_refused_by_name(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(OptionError, match=message):
             Recipe.read(path)
-
-
-def test_a_plan_is_the_recipe_unless_a_file_says_otherwise(tmp_path: Path) -> None:
-    recipe = Recipe(steps=100, decay_steps=30)
-    assert schedule.Plan.read(recipe, tmp_path) == schedule.Plan(100, 70)
-    (tmp_path / "plan.json").write_text('{"steps": 80}')
-    assert schedule.Plan.read(recipe, tmp_path) == schedule.Plan(80, 50)
-    (tmp_path / "plan.json").write_text('{"stop": 80}')
-    with pytest.raises(OptionError, match="no 'stop'"):
-        schedule.Plan.read(recipe, tmp_path)
-
-
-def test_the_rate_falls_in_a_straight_line_and_its_end_can_be_moved() -> None:
-    plan = schedule.Plan(steps=10, decay_start=6)
-    level, levels = 1.0, []
-    for step in range(10):
-        level = schedule.lower(level, step, plan)
-        levels.append(level)
-    assert levels == pytest.approx([1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0.125])
-    moved = schedule.lower(0.5, 8, schedule.Plan(steps=13, decay_start=6))
-    assert moved == pytest.approx(0.4)
-
-
-def test_rows_are_full_and_hold_every_story_token_once() -> None:
-    pieces = [p for n in range(3, 90) for p in cut_story(range(1, n), 0, 32)]
-    rows = fill_rows(pieces, 32)
-    assert all(sum(len(piece) - 1 for piece in row) == 32 for row in rows)
-    predicted = sum(len(piece) - 1 for piece in pieces)
-    assert 0 <= predicted - 32 * len(rows) < 32
-    first, again = (epoch(pieces, context=32, micro_tokens=64, seed=1, number=n) for n in (0, 0))
-    other = epoch(pieces, context=32, micro_tokens=64, seed=1, number=1)
-    assert all(np.array_equal(a.inputs, b.inputs) for a, b in zip(first, again, strict=True))
-    assert not all(np.array_equal(a.inputs, b.inputs) for a, b in zip(first, other, strict=False))
 
 
 @pytest.mark.parametrize(

@@ -49,23 +49,35 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     if options.type not in ENCODINGS:
         raise OptionError(f"--type is {options.type!r}; it must be one of {', '.join(ENCODINGS)}")
-    run = Run(options)
+    recipe = Recipe.read(options.recipe)
+    if recipe.backend == "torch":
+        return _run_torch(recipe, options)
+    run = Run(recipe, options)
     try:
         return run.go()
     finally:
         run.trainer.close()
 
 
+def _run_torch(recipe: Recipe, options: Namespace) -> int:
+    try:
+        from .train_torch import run_torch
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"the recipe's backend is torch, and Python finds no {error.name}: install thimble-lm "
+            "with its extra `train`, or make the backend 'thimble'"
+        ) from None
+    return run_torch(recipe, options)
+
+
 class Run:
     """One run and its folder."""
 
-    def __init__(self, options: Namespace) -> None:
-        recipe = Recipe.read(options.recipe)
-        if recipe.backend != "thimble":
-            raise OptionError(
-                f"the recipe's backend is {recipe.backend}: train it with `python -m "
-                "thimble.train.torch_trainer`"
-            )
+    trains: type[Trainer] = Trainer
+    writes = True
+    """Whether this process prints, and writes the folder: of several, one does."""
+
+    def __init__(self, recipe: Recipe, options: Namespace) -> None:
         inputs.check_threads(options.threads)
         self.folder: Path = options.out
         self.type: str = options.type
@@ -76,10 +88,10 @@ class Run:
     def _trainer(self, recipe: Recipe, options: Namespace) -> Trainer:
         text = inputs.text_file(options.data)
         heldout = inputs.text_file(options.heldout) if options.heldout else None
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        path, kept = self.folder / CHECKPOINT, self._kept()
+        if kept is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return Trainer(
+            return self.trains(
                 recipe,
                 text,
                 heldout=heldout,
@@ -90,7 +102,7 @@ class Run:
             raise OptionError(
                 f"{path} is there: --resume goes on with that run; another one needs another --out"
             )
-        trainer = Trainer.resume(path.read_bytes(), text, heldout=heldout, threads=self.threads)
+        trainer = self.trains.resume(kept, text, heldout=heldout, threads=self.threads)
         # The text's hash is there once a run has begun, whether the file has it or not.
         if trainer.recipe.to_dict() != recipe.to_dict() | {
             "data_sha256": trainer.recipe.data_sha256
@@ -99,12 +111,17 @@ class Run:
             raise OptionError(f"{path} is of another recipe than {options.recipe}")
         return trainer
 
+    def _kept(self) -> bytes | None:
+        """Return the folder's checkpoint; None where there is none."""
+        path = self.folder / CHECKPOINT
+        return path.read_bytes() if path.exists() else None
+
     def go(self) -> int:
         """Train to the end, or until somebody stops it; return the exit code."""
         before = [signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)]
         try:
             if not self._train():
-                print(f"stopped at step {self.trainer.steps_made:,}; --resume goes on")
+                self._say(f"stopped at step {self.trainer.steps_made:,}; --resume goes on")
                 return STOPPED
         finally:
             for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
@@ -117,10 +134,17 @@ class Run:
             raise KeyboardInterrupt
         self.stop = True
 
+    def _stopping(self) -> bool:
+        return self.stop
+
+    def _say(self, words: str) -> None:
+        if self.writes:
+            print(words, flush=True)
+
     def _train(self) -> bool:
         """Make steps; return whether all are made. A checkpoint is there either way."""
         trainer, saved = self.trainer, time.monotonic()
-        while not trainer.done and not self.stop:
+        while not trainer.done and not self._stopping():
             try:
                 report = trainer.step()
             except NumericError:
@@ -139,26 +163,28 @@ class Run:
         if report.step % recipe.log_every == 0 or trainer.done:
             rate = report.step * report.tokens / trainer.seconds
             entry = {**trainer.curve[-1], "seconds": round(trainer.seconds, 1)}
-            print(
+            self._say(
                 f"step {report.step:,} of {recipe.steps:,}: loss {entry['loss']:.4f}, "
                 f"{rate:,.0f} tokens/s, "
-                f"{(recipe.steps - report.step) * report.tokens / rate:,.0f} s left",
-                flush=True,
+                f"{(recipe.steps - report.step) * report.tokens / rate:,.0f} s left"
             )
         if report.step % recipe.eval_every == 0 and not trainer.done and trainer.corpus.heldout:
             entry |= {"step": report.step, "bits_per_byte": trainer.evaluate(recipe.eval_stories)}
-            print(f"step {report.step:,}: {entry['bits_per_byte']:.4f} bits per byte", flush=True)
-        if entry:
+            self._say(f"step {report.step:,}: {entry['bits_per_byte']:.4f} bits per byte")
+        if entry and self.writes:
             with (self.folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
 
     def _save(self) -> None:
-        write(self.folder / CHECKPOINT, self.trainer.checkpoint())
+        if self.writes:
+            write(self.folder / CHECKPOINT, self.trainer.checkpoint())
 
     def _finish(self) -> None:
         """Measure, and write the model and its receipt."""
         trainer = self.trainer
         measured = trainer.evaluate() if trainer.corpus.heldout else None
+        if not self.writes:
+            return
         model = trainer.export(self.type)
         write(self.folder / MODEL, model)
         receipt = trainer.receipt(
@@ -168,26 +194,28 @@ class Run:
                 "sha256": hashlib.sha256(model).hexdigest(),
             },
             heldout_bits_per_byte=measured,
-            machine=machine(self.threads),
+            machine=self._machine(),
             seconds=round(trainer.seconds, 3),
-            core_seconds=round(trainer.seconds * self.threads, 3),
+            core_seconds=round(trainer.seconds * self._cores(), 3),
         )
         write(self.folder / RECEIPT, (json.dumps(receipt, indent=1) + "\n").encode())
         told = "" if measured is None else f", {measured:.4f} bits per byte on held-out text"
-        print(
+        self._say(
             f"{self.folder / MODEL}: {trainer.n_parameters:,} parameters, {len(model):,} bytes"
             f"{told}\n{self.folder / RECEIPT}: weights {trainer.weights_sha256()}"
         )
 
+    def _cores(self) -> int:
+        return self.threads
 
-def machine(threads: int) -> dict[str, Any]:
-    """What a receipt tells of the machine; nothing depends on it."""
-    return {
-        "system": platform.system(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-        "threads": default_kernel().call("threads_alive") or threads,
-    }
+    def _machine(self) -> dict[str, Any]:
+        """What a receipt tells of the machine; nothing depends on it."""
+        return {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+            "threads": default_kernel().call("threads_alive") or self.threads,
+        }
 
 
 def write(path: Path, data: bytes) -> None:

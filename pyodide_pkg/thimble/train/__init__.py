@@ -1,4 +1,4 @@
-"""How a model is trained from text. One recipe file, two trainers.
+"""How a model is trained from text. One recipe file, one trainer, two that compute.
 
 With our own kernels, to the same bits everywhere, natively and in the page:
 
@@ -17,21 +17,16 @@ With our own kernels, to the same bits everywhere, natively and in the page:
 
     thimble train RECIPE.json --data TEXT --out run/
 
-With PyTorch, for GPUs and many machines; the extra `train` brings what it needs:
+With PyTorch, for GPUs and for many machines; a recipe asks for it, and the extra `train` brings it:
 
-    data.py           stories to rows of token ids
-    bpe.py            the tokenizer
+    torch_trainer.py  what differs in a step, in one process or many
+    torch_network.py  the weights, their gradients and optimizers
     torch_model.py    the network
     optim.py          Muon
-    evaluate.py       bits per byte while it trains
-    checkpoint.py     what is kept of a run, so that it goes on after a stop
-    torch_trainer.py  the loop, for one process or many
+    rounding.py       matrices as an encoding rounds them
     processes.py      the processes
-    export.py         a checkpoint to GGUF
 
-    python -m thimble.train.torch_trainer web/models/story.recipe.json \\
-        --data train.txt --heldout heldout.txt --out run/ [--resume]
-    python -m thimble.train.export run/final.pt --out story.gguf
+    torchrun --nproc-per-node 2 -m thimble train RECIPE.json --data TEXT --out run/
 
 Nothing here is imported by the engine, and importing this package needs neither PyTorch nor NumPy.
 """

@@ -19,15 +19,15 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
-def orthogonalize(g: Tensor) -> Tensor:
+def orthogonalize(g: Tensor, dtype: torch.dtype) -> Tensor:
     """Return matrices (n, rows, cols) with g's singular vectors and singular values near 1.
 
-    Newton-Schulz iteration, in bfloat16: its errors are smaller than what the iteration leaves.
+    Newton-Schulz iteration, in `dtype`: bfloat16's errors are smaller than what it leaves.
     """
     a, b, c = COEFFICIENTS
     tall = g.shape[1] > g.shape[2]
     x = (g.transpose(1, 2) if tall else g).contiguous()
-    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     for _ in range(ROUNDS):
         y = x @ x.transpose(1, 2)
         x = a * x + (b * y + c * (y @ y)) @ x
@@ -42,9 +42,20 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], *, lr: float, momentum: float, weight_decay: float
+        self,
+        params: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        dtype: torch.dtype,
     ) -> None:
+        """`dtype` is that of the products. All that is remembered is there at once, as zeros."""
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p] = {"momentum": torch.zeros_like(p)}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -61,15 +72,12 @@ class Muon(torch.optim.Optimizer):
         beta, lr = group["momentum"], group["lr"]
         ahead = []
         for p in params:
-            state = self.state[p]
-            if "momentum" not in state:
-                state["momentum"] = torch.zeros_like(p)
             assert p.grad is not None
-            momentum: Tensor = state["momentum"]
+            momentum: Tensor = self.state[p]["momentum"]
             momentum.lerp_(p.grad, 1 - beta)
             ahead.append(p.grad.lerp(momentum, beta))  # Nesterov: one step further
         rows, cols = params[0].shape
         grown = max(1.0, rows / cols) ** 0.5
-        for p, direction in zip(params, orthogonalize(torch.stack(ahead)), strict=True):
+        for p, direction in zip(params, orthogonalize(torch.stack(ahead), self.dtype), strict=True):
             p.mul_(1 - lr * group["weight_decay"])
             p.add_(direction, alpha=-lr * grown)

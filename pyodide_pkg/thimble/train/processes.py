@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
+from ..errors import OptionError
+
 
 @dataclass(frozen=True, slots=True)
 class Processes:
@@ -45,32 +47,46 @@ class Processes:
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
+    def agree(self, what: str, value: str) -> None:
+        """Raise `OptionError` where the first process has another value."""
+        first = self.from_first(value)
+        (others,) = self.sum(float(value != first))
+        if others:
+            raise OptionError(
+                f"{what} differs between processes: {value} in process {self.rank}, {first} in 0"
+            )
+
+
+def here() -> Processes:
+    """Return the processes that have met, or the only one."""
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
+    if not dist.is_initialized():
+        return Processes(0, 1, device)
+    return Processes(dist.get_rank(), dist.get_world_size(), device)
+
 
 @contextlib.contextmanager
 def start() -> Iterator[Processes]:
     """Meet the other processes, and part from them at the end."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available()
-    device = torch.device("cpu")
     if cuda:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    if size == 1:
-        yield Processes(0, 1, device)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield here()
         return
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Processes(dist.get_rank(), size, device)
+        yield here()
         dist.barrier()
     finally:
         dist.destroy_process_group()
 
 
 def leave(code: int) -> NoReturn:
-    """End the program. One of several processes goes without clean-up: threads of Gloo may still
-    run then, and the C++ library ends a program that forgets a running thread with an abort."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    raise SystemExit(code)
+    """End a process of several without clean-up: threads of Gloo may still run, and the C++
+    library ends a program that forgets a running thread with an abort."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,7 +1,7 @@
 """The llama network in PyTorch, small enough to be read in one sitting.
 
 Attributes have GGUF's names, so a parameter's name is the name of its tensor in the file. This file
-knows how a network computes and how it starts; it does not know how it is trained, or what a token
+knows how a network computes; it does not know how it starts, how it is trained, or what a token
 means.
 
 Sources: Touvron et al. 2023 (LLaMA), https://arxiv.org/abs/2302.13971; RMSNorm, Zhang & Sennrich
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from .data import NO_TARGET
 from .recipe import Recipe
 
+NO_TARGET = -100
+"""A place where nothing is predicted; PyTorch's own number for it."""
 QUERY_BLOCK = 256
 """Queries that attend at once: no query of a block sees keys behind it, so these are left out."""
+WORD = 0xFFFFFFFF
 
 
 def rotary_tables(r: Recipe) -> tuple[Tensor, Tensor]:
@@ -71,6 +73,31 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
+class Dropout(nn.Module):
+    """Leaves out the places that our kernels leave out (`tk_drop_rows`): an element's fate depends
+    on a key and on its place, so it is the same in however many processes."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        single = torch.tensor(rate, dtype=torch.float32)
+        self.limit = int(single * (1 << 24))
+        self.grow = float(1 / (1 - single))
+
+    def forward(self, x: Tensor, key: Tensor | None) -> Tensor:
+        """`key` has the two halves of 64 bits; without one, nothing is left out."""
+        if key is None:
+            return x
+        # MurmurHash3's mixing of 32 bits (Appleby 2011), twice keyed. Its constants are written
+        # less 2^32, so that no product leaves 64 bits.
+        h = (torch.arange(x.numel(), device=x.device) * -0x61C8864F + key[0]) & WORD
+        h = ((h ^ h >> 16) * -0x7A143595) & WORD
+        h = ((h ^ h >> 13) * -0x3D4D51CB) & WORD
+        h = (((h ^ h >> 16) ^ key[1]) * -0x7A143595) & WORD
+        h = ((h ^ h >> 13) * -0x3D4D51CB) & WORD
+        kept = (h ^ h >> 16) >> 8 >= self.limit
+        return x * self.grow * kept.view(x.shape)
+
+
 class Block(nn.Module):
     """One layer: attention, then a gated feed-forward, each added to what came in."""
 
@@ -87,8 +114,11 @@ class Block(nn.Module):
         self.ffn_gate = nn.Linear(r.dim, r.hidden, bias=False)
         self.ffn_up = nn.Linear(r.dim, r.hidden, bias=False)
         self.ffn_down = nn.Linear(r.hidden, r.dim, bias=False)
+        self.dropout = Dropout(r.dropout)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, visible: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, visible: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         B, T, dim = x.shape
         h = self.attn_norm(x)
         q = rotate(self.attn_q(h).view(B, T, self.n_heads, self.head_dim), cos, sin)
@@ -96,14 +126,17 @@ class Block(nn.Module):
         v = self.attn_v(h).view(B, T, self.n_kv_heads, self.head_dim).transpose(1, 2)
         q, k = q.to(v.dtype).transpose(1, 2), k.to(v.dtype).transpose(1, 2)
         y = attend(q, k, v, visible).transpose(1, 2).reshape(B, T, dim)
-        x = x + self.attn_output(y)
+        keys = (None, None) if noise is None else (noise[0], noise[1])
+        x = x + self.dropout(self.attn_output(y), keys[0])
         h = self.ffn_norm(x)
-        out: Tensor = x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        h = self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        out: Tensor = x + self.dropout(h, keys[1])
         return out
 
 
 class Llama(nn.Module):
-    """The whole network; the token embedding is the output matrix as well."""
+    """The whole network; the token embedding is the output matrix as well. Its parameters, in
+    order, are `network.tensors`."""
 
     cos: Tensor
     sin: Tensor
@@ -115,34 +148,24 @@ class Llama(nn.Module):
         self.output_norm = RMSNorm(r.dim, r.norm_eps)
         for name, table in zip(("cos", "sin"), rotary_tables(r), strict=True):
             self.register_buffer(name, table, persistent=False)
-        self._start(r)
 
-    @torch.no_grad()
-    def _start(self, r: Recipe) -> None:
-        """Draw the first weights. What ends a branch is zero: at first each layer adds nothing."""
-        random = torch.Generator().manual_seed(r.seed)
-        for name, p in self.named_parameters():
-            if p.ndim == 1:
-                continue
-            if name.endswith(("attn_output.weight", "ffn_down.weight")):
-                p.zero_()
-            else:
-                std = r.embedding_std if name == "token_embd.weight" else p.shape[1] ** -0.5
-                p.normal_(0, std, generator=random)
-
-    def logits(self, inputs: Tensor, documents: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor, documents: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return (B, T, vocab) for inputs and documents (B, T): a place sees its own story only.
 
         Positions count from the row's beginning, not the story's: RoPE knows only differences.
+        `noise` (n_layers, 2, 2) has the keys of the layers' dropouts.
         """
         T = inputs.shape[1]
         visible = (documents[:, None, :, None] == documents[:, None, None, :]).tril()
         x = self.token_embd(inputs)
-        for block in self.blk:
-            x = block(x, self.cos[:T], self.sin[:T], visible)
+        for layer, block in enumerate(self.blk):
+            key = None if noise is None else noise[layer]
+            x = block(x, self.cos[:T], self.sin[:T], visible, key)
         return F.linear(self.output_norm(x), self.token_embd.weight).float()
 
-    def forward(self, inputs: Tensor, targets: Tensor, documents: Tensor) -> Tensor:
+    def forward(
+        self, inputs: Tensor, targets: Tensor, documents: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
         """Return the sum, not the mean, of the targets' negative log-likelihoods, in nats."""
-        logits = self.logits(inputs, documents).flatten(0, 1)
+        logits = self.logits(inputs, documents, noise).flatten(0, 1)
         return F.cross_entropy(logits, targets.flatten(), ignore_index=NO_TARGET, reduction="sum")
