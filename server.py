@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thimble.hosting import oembed
+from thimble.hosting import oembed, precache
 from thimble.hosting.assets import MEDIA_TYPES, REVALIDATE, Asset, Site, SiteError, packed
 from thimble.hosting.models import OwnModel
 
@@ -35,20 +35,28 @@ TEMPLATES = ROOT / "web" / "templates"
 
 # What the page may do. Pyodide needs WebAssembly compilation and nothing else of `eval`'s kind; a
 # worker obeys the policy that its own script came with, so assets carry this one too.
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self' 'wasm-unsafe-eval'",
-        "worker-src 'self'",
-        "connect-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self' 'wasm-unsafe-eval'",
+    "worker-src": "'self'",
+    "connect-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "manifest-src": "'self'",
+    "frame-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+
+
+def policy(**other: str) -> str:
+    """The policy as a header says it, with other values; names are written with underscores."""
+    values = {**POLICY, **{name.replace("_", "-"): value for name, value in other.items()}}
+    return "; ".join(f"{name} {value}" for name, value in values.items())
+
+
+CONTENT_SECURITY_POLICY = policy()
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     # The page gets a memory that threads may share; everything it needs is of its own origin.
@@ -58,16 +66,19 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-# The one script that may fetch from other hosts: a model that a link names and the visitor agrees
-# to. It knows no prompt and no text (docs/offline.md). Addresses of one's own machine are allowed
-# without encryption, to try it out.
-FETCHING = {
-    "keep-model.js": {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace(
-            "connect-src 'self'",
-            "connect-src 'self' https: http://localhost:* http://127.0.0.1:*",
-        )
-    }
+# The one page that may fetch from other hosts: a model that a link names and the visitor agrees to.
+# It is a page, in a frame, because code in a worker, like the console's, can make workers and no
+# frames. It knows no prompt and no text (docs/offline.md). Addresses of one's own machine are
+# allowed without encryption, to try it out.
+FETCHING_HEADERS = {
+    **SECURITY_HEADERS,
+    "Content-Security-Policy": policy(
+        script_src="'self'",
+        worker_src="'none'",
+        connect_src="'self' https: http://localhost:* http://127.0.0.1:*",
+        frame_src="'none'",
+        frame_ancestors="'self'",
+    ),
 }
 # Other sites embed these files; none of them carries anything personal.
 EMBED_HEADERS = {
@@ -76,17 +87,24 @@ EMBED_HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Timing-Allow-Origin": "*",
 }
-# The page inside an iframe asks nothing of the page around it, and any page may be around it. In a
-# sandbox it has no origin, so that its worker starts from a line of data.
+# The page inside an iframe asks nothing of the page around it, and any page may be around it: also
+# one that is isolated, like ours, which takes no frame without this embedder policy. In a sandbox
+# it has no origin, so that its worker starts from a line of data.
 FRAME_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace(
-        "worker-src 'self'", "worker-src 'self' data:"
-    ).replace("frame-ancestors 'none'", "frame-ancestors * file:"),
+    "Content-Security-Policy": policy(
+        worker_src="'self' data:", frame_src="'none'", frame_ancestors="* file:"
+    ),
     "Cross-Origin-Resource-Policy": "cross-origin",
     **{name: SECURITY_HEADERS[name] for name in (
-        "X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy",
+        "Cross-Origin-Embedder-Policy", "X-Content-Type-Options", "Referrer-Policy",
+        "Permissions-Policy",
     )},
 }  # fmt: skip
+# What is rendered beside the embed pages, by its address without the first slash.
+PAGES = {
+    "": ("page.html", SECURITY_HEADERS),
+    precache.FETCHING: ("keep-model.html", FETCHING_HEADERS),
+}
 
 
 def environment(templates: Path) -> Environment:
@@ -116,18 +134,19 @@ class SiteHolder:
             raise SiteError(f"no built site in {self.folder}: run `make site`") from error
         if self._site is None or stamp != self._stamp:
             headers = {**EMBED_HEADERS, **SECURITY_HEADERS}
-            site = Site(self.folder, headers=headers, special=FETCHING, own=self._own)
+            site = Site(self.folder, headers=headers, own=self._own)
             self._site, self._stamp, self._pages = site, stamp, {}
         return self._site
 
-    def page(self, name: str) -> Asset:
-        """A template rendered with what the build says; rendered once per build."""
+    def page(self, path: str) -> Asset:
+        """One of `PAGES`, rendered with what the build says; rendered once per build."""
         site = self.get()
-        if name not in self._pages:
+        if path not in self._pages:
+            name, headers = PAGES[path]
             html = render(self.templates, site, name).encode()
-            headers = {"Cache-Control": REVALIDATE, **SECURITY_HEADERS}
-            self._pages[name] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
-        return self._pages[name]
+            headers = {"Cache-Control": REVALIDATE, **headers}
+            self._pages[path] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
+        return self._pages[path]
 
     def frame(self, path: str) -> Asset | None:
         """The embed page at "embed/MODEL", with or without a slash at its end."""
@@ -145,7 +164,7 @@ class SiteHolder:
         """What lies at a path without its first slash: a page or a file of the site."""
         if path.startswith("embed/"):
             return self.frame(path)
-        return self.page("page.html") if path == "" else self.get().assets.get(path)
+        return self.page(path) if path in PAGES else self.get().assets.get(path)
 
 
 def render(templates: Environment, site: Site, name: str, **words: object) -> str:
@@ -163,25 +182,29 @@ def render_frame(
 
 def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str, str]:
     """The pages as files for `thimble export`: what headers say otherwise stands in them."""
-    policy = _within(CONTENT_SECURITY_POLICY)
+    policy = _within(SECURITY_HEADERS)
     texts = environment(templates)
     title, sentence = WORDS[404]
     lost = {"status": 404, "title": title, "words": sentence, "home": base_url}
     return {
         "index.html": render(texts, site, "page.html", policy=policy, base_url=base_url),
         "404.html": render(texts, site, "error.html", policy=policy, **lost),
+        precache.file_of(precache.FETCHING): render(
+            texts, site, "keep-model.html", policy=_within(FETCHING_HEADERS)
+        ),
         **_static_frames(texts, site, base_url),
     }
 
 
-def _within(policy: str) -> str:
-    """A policy as a page itself may say it."""
-    return "; ".join(part for part in policy.split("; ") if "frame-ancestors" not in part)
+def _within(headers: Mapping[str, str]) -> str:
+    """The policy of these headers as a page itself may say it."""
+    parts = headers["Content-Security-Policy"].split("; ")
+    return "; ".join(part for part in parts if "frame-ancestors" not in part)
 
 
 def _static_frames(texts: Environment, site: Site, base_url: str | None) -> dict[str, str]:
     """The embed pages, and what oEmbed says of each where the folder's address is known."""
-    policy = _within(FRAME_HEADERS["Content-Security-Policy"])
+    policy = _within(FRAME_HEADERS)
     pages: dict[str, str] = {}
     for model in site.build["models"]:
         folder, link = f"embed/{model['name']}/", None
@@ -196,7 +219,10 @@ def _static_frames(texts: Environment, site: Site, base_url: str | None) -> dict
 
 def static_rules() -> dict[str, dict[str, str]]:
     """Headers of further exported pages, by path, for hosts that read a file `_headers`."""
-    return {"/embed/*": {"Cache-Control": REVALIDATE, **FRAME_HEADERS}}
+    return {
+        "/embed/*": {"Cache-Control": REVALIDATE, **FRAME_HEADERS},
+        f"/{precache.FETCHING}*": {"Cache-Control": REVALIDATE, **FETCHING_HEADERS},
+    }
 
 
 class Files:
@@ -369,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--site", type=Path, default=SITE, help="the folder that `make site` made")
     options = parser.parse_args(arguments)
     try:
-        SiteHolder(options.site, TEMPLATES).page("page.html")
+        SiteHolder(options.site, TEMPLATES).page("")
     except SiteError as error:
         sys.exit(f"thimble: {error}")
     uvicorn.run(create_app(options.site), host=options.host, port=options.port, server_header=False)

@@ -69,7 +69,7 @@ def test_an_embed_page_may_stand_in_any_frame_and_asks_nothing_of_it(
     assert "worker-src 'self' data:" in policy
     assert "'unsafe-inline'" not in policy
     assert "cross-origin-opener-policy" not in headers
-    assert "cross-origin-embedder-policy" not in headers
+    assert headers["cross-origin-embedder-policy"] == "require-corp"  # so that our page may
     assert headers["cross-origin-resource-policy"] == "cross-origin"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-cache"
@@ -214,7 +214,7 @@ def test_the_export_holds_the_embed_pages(folder: Path, base: str | None) -> Non
     assert "frame-ancestors" not in page  # which a policy in a page may not say
     rules = server.static_rules()["/embed/*"]
     assert "frame-ancestors *" in rules["Content-Security-Policy"]
-    assert "Cross-Origin-Embedder-Policy" not in rules
+    assert rules["Cross-Origin-Embedder-Policy"] == "require-corp"
     links = re.findall(r'json\+oembed" href="([^"]*)"', page + pages["index.html"])
     if base is None:
         assert not links

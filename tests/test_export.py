@@ -187,7 +187,8 @@ def test_what_works_offline_is_listed_as_it_was_exported(site: Path, tmp_path: P
         listed = precache.read(found[precache.NAME])
         assert listed["build"] == json.loads(found["build.json"])["build"]
         for entry in listed["entries"]:
-            data = found["index.html" if entry["url"] == precache.PAGE else entry["url"]]
+            url = entry["url"]
+            data = found[precache.file_of(url) if url.endswith("/") else url]
             if entry["revision"]:
                 assert entry["revision"] == hashlib.sha256(data).hexdigest()[:16], entry
             if "integrity" in entry:

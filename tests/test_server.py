@@ -46,6 +46,7 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
             "icon-192.png": "assets/icon-192.1a2b3c4d.png",
             "frame.css": "assets/frame.0badcafe.css",
             "frame.js": "assets/frame.0badcafe.js",
+            "keep-model.js": "assets/keep-model.0badcafe.js",
         },
         "models": [
             {

@@ -16,7 +16,7 @@ from tools.fingerprint import ROOT
 TEMPLATES = ROOT / "web" / "templates"
 
 SCRIPTS_AND_LOOKS = (".js", ".mjs", ".css", ".wasm", ".svg", ".png")
-AT_ROOT = ("build.json", "keep-model.js", "thimble.js", "widget.js")
+AT_ROOT = ("build.json", "thimble.js", "widget.js")
 """Files with fixed names that the page or one of its panels asks for."""
 MANIFEST = "manifest.webmanifest"
 ICONS = (
@@ -42,9 +42,9 @@ def write_service_worker(site: Path, build: dict[str, Any], *, offline: bool = T
 
 
 def kept_files(site: Path, build: dict[str, Any]) -> list[str]:
-    """What an install fetches besides the page itself."""
+    """What an install fetches besides the pages."""
     single = [build[name] for name in ("engine", "stdlib", "library", "lock")]
-    single += [text["file"] for text in build.get("corpora", ())]
+    single += [text["file"] for text in (*build.get("corpora", ()), build.get("sample")) if text]
     found = {*single, *(name for name in (*AT_ROOT, MANIFEST) if (site / name).is_file())}
     for path in (site / "assets").rglob("*"):
         if path.suffix in SCRIPTS_AND_LOOKS:

@@ -14,13 +14,12 @@ const out = resolve(process.argv[2]);
 
 // Entries in assets/, named by content. A new bundle is a line here; one whose source does not
 // exist is skipped.
-const HASHED = ["src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/frame.ts"];
+const HASHED = [
+  "src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/frame.ts", "src/keep-model.ts",
+];
 
 // Entries that other sites name, at the root.
 const STABLE = ["src/thimble.ts", "src/widget.ts"];
-
-// The script that may reach other hosts: the server knows it by its name, and gives it the policy.
-const FETCHING = ["src/keep-model.ts"];
 
 // The service worker, and what stands in its place when offline use is withdrawn. They have to lie at
 // the root, and are scripts of the old kind, which every browser takes for a service worker.
@@ -80,7 +79,6 @@ try {
     splitting: true,
   });
   const stable = await modules(STABLE, { outdir: out, entryNames: "[name]", plugins: [styleText] });
-  await modules(FETCHING, { outdir: out, entryNames: "[name]" });
   const entryPoints = Object.entries(SERVICE_WORKERS).map(([out, source]) => ({ in: source, out }));
   await esbuild.build({ ...common, entryPoints, outdir: out, format: "iife", sourcemap: false });
   console.log(JSON.stringify({ ...hashed, ...stable, ...(await styles()) }));

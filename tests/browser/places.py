@@ -93,7 +93,7 @@ class Place:
             ]
         build["build"] = hashlib.sha256(marker.encode()).hexdigest()
         self.write("build.json", json.dumps(build).encode())
-        listed = [entry["url"] for entry in script["entries"] if entry["url"] != precache.PAGE]
+        listed = [entry["url"] for entry in script["entries"] if not entry["url"].endswith("/")]
         files = {name: (self.folder / name).read_bytes() for name in listed}
         self.write(precache.NAME, precache.listing(files, script["extras"], build) + code)
         return build

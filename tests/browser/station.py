@@ -93,19 +93,37 @@ def running(command: Sequence[str], **environment: str) -> Iterator[None]:
             os.killpg(process.pid, 9)
 
 
-@contextmanager
-def firefox_at(address: str, home: Path) -> Iterator[None]:
-    """Firefox without a window and with a profile of its own."""
-    binary = firefox()
-    assert binary is not None
+def write_preferences(home: Path) -> None:
+    """Let a Firefox with this profile do nothing but what it is told."""
     (home / "user.js").write_text(
         'user_pref("browser.shell.checkDefaultBrowser", false);\n'
         'user_pref("datareporting.policy.dataSubmissionEnabled", false);\n'
         'user_pref("app.normandy.enabled", false);\n'
     )
+
+
+@contextmanager
+def firefox_at(address: str, home: Path) -> Iterator[None]:
+    """Firefox without a window and with a profile of its own."""
+    binary = firefox()
+    assert binary is not None
+    write_preferences(home)
     command = [binary, "--headless", "--no-remote", "--profile", str(home), address]
     with running(command, HOME=str(home), MOZ_CRASHREPORTER_DISABLE="1"):
         yield
+
+
+@contextmanager
+def hidden_screen(home: Path) -> Iterator[dict[str, str]]:
+    """A screen that nobody sees; the environment for a WebKitGTK on it."""
+    display = f":{90 + os.getpid() % 400}"
+    environment = {
+        "DISPLAY": display, "HOME": str(home), "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
+        # Its sandbox needs rights that a container's root has not.
+        "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
+    }  # fmt: skip
+    with running(["Xvfb", display, "-screen", "0", "1024x768x24"]):
+        yield environment
 
 
 @contextmanager
@@ -113,14 +131,5 @@ def webkit_at(address: str, home: Path) -> Iterator[None]:
     """WebKitGTK on a screen that nobody sees."""
     binary = webkit()
     assert binary is not None
-    display = f":{90 + os.getpid() % 400}"
-    environment = {
-        "DISPLAY": display, "HOME": str(home), "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
-        # Its sandbox needs rights that a container's root has not.
-        "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
-    }  # fmt: skip
-    with (
-        running(["Xvfb", display, "-screen", "0", "1024x768x24"]),
-        running([binary, address], **environment),
-    ):
+    with hidden_screen(home) as environment, running([binary, address], **environment):
         yield

@@ -275,7 +275,7 @@ def test_without_room_a_model_is_used_and_not_kept(
 ) -> None:
     page = context.new_page()
     if half_way:
-        page.route("**/keep-model.js", lambda route: route.fulfill(
+        page.route("**/keep-model.*.js", lambda route: route.fulfill(
             response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
         ))  # fmt: skip
     page.goto("/")

@@ -1,8 +1,8 @@
 /**
- * A worker that brings models in from outside: a file that the visitor has opened, or an address
- * that a link names and the visitor has agreed to. It reads, checks and keeps; it knows no prompt,
- * no text and no engine. It is the only script that may reach other hosts, by a policy of its own
- * (docs/offline.md): what it sends is the question for the file.
+ * Brings models in from outside: a file that the visitor has opened, or an address that a link names
+ * and the visitor has agreed to. It reads, checks and keeps; it knows no prompt, no text and no
+ * engine. It runs in a page of its own, the only one that may reach other hosts (docs/offline.md):
+ * what that sends is the question for the file. The page around it asks, by a port that it hands over.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -190,4 +190,14 @@ async function keepAddress(
   return { ...about, from };
 }
 
-expose({ keepFile, sizeOf, keepAddress } satisfies ModelKeeper);
+/** Only the playground puts this page into a frame, and only it can talk to its frame. */
+function takePort({ source, origin, ports: [port] }: MessageEvent<unknown>): void {
+  if (source !== window.parent || origin !== location.origin || !port) return;
+  removeEventListener("message", takePort);
+  expose({ keepFile, sizeOf, keepAddress } satisfies ModelKeeper, port);
+}
+
+if (window.parent !== window) {
+  addEventListener("message", takePort);
+  document.documentElement.dataset["keeper"] = "ready";
+}

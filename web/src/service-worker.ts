@@ -1,8 +1,8 @@
 /**
  * The service worker: after one visit the page works without a network, version by version.
  *
- * An install fetches every file of a version and checks it against its digest; unless all are right
- * nothing of it is ever used. What a tab has begun with it goes on with: its page, its scripts and
+ * An install fetches every file of a version and checks it against its digest, and every page that it
+ * is of this build; unless all are right nothing of it is ever used. What a tab has begun with it goes on with: its page, its scripts and
  * its build.json are of one version, whatever has been installed since. Models are not its business.
  */
 
@@ -19,10 +19,26 @@ const ASSETS = new URL("assets/", SITE).href;
 const EXTRAS = new Set(extras.map((url) => new URL(url, SITE).href));
 const APP = appCache(SITE);
 
-/** A server that has moved on sends a page of another version; it must not be kept as this one's. */
+/** What a path says, however it was written. */
+function plain(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path; // and no page of ours is called like that
+  }
+}
+
+/** From the paths of what the server renders, the page and those in frames, to their addresses. */
+const PAGES = new Map(
+  entries.map(({ url }) => new URL(url, SITE))
+    .filter(({ pathname }) => pathname.endsWith("/"))
+    .map(({ pathname, href }) => [plain(pathname), href]),
+);
+
+/** A server that has moved on sends pages of another version; they must not be kept as this one's. */
 const ofThisBuild = {
   async fetchDidSucceed({ request, response }: { request: Request; response: Response }) {
-    if (request.url !== SITE) return response;
+    if (!PAGES.has(plain(new URL(request.url).pathname))) return response;
     if ((await response.clone().text()).includes(build)) return response;
     throw new Error("the server has another version by now; it will be found at the next check");
   },
@@ -84,9 +100,21 @@ async function fromCache(request: Request, key: string): Promise<Response> {
   return kept ?? fetch(request); // a browser that is short of room may have dropped it
 }
 
-function page(event: FetchEvent): Promise<Response> {
+function page(event: FetchEvent, address: string): Promise<Response> {
   event.waitUntil(rememberTab(event.resultingClientId).catch(() => undefined));
-  return fromCache(event.request, precache.getCacheKeyForURL(SITE) ?? SITE);
+  return fromCache(event.request, precache.getCacheKeyForURL(address) ?? address);
+}
+
+/** The answer for a tab or a frame that is to show an address of this site. */
+function navigation(event: FetchEvent, url: URL): Promise<Response> | null {
+  if (!["document", "iframe"].includes(event.request.destination)) return null;
+  const path = plain(url.pathname).replace(/\/index\.html$/, "/");
+  const address = PAGES.get(path);
+  if (address !== undefined) return page(event, address);
+  if (!PAGES.has(`${path}/`)) return null;
+  // The addresses in it are relative to the one with the slash.
+  url.pathname += "/";
+  return Promise.resolve(Response.redirect(url.href));
 }
 
 /** A file with a fixed name, of the version that the tab has begun with. */
@@ -103,10 +131,7 @@ function answer(event: FetchEvent): Promise<Response> | null {
   if (request.method !== "GET" || !url.href.startsWith(SITE) || request.headers.has("range")) {
     return null;
   }
-  if (request.mode === "navigate") {
-    const isPage = [SITE, `${SITE}index.html`].includes(url.origin + url.pathname);
-    return isPage && request.destination === "document" ? page(event) : null;
-  }
+  if (request.mode === "navigate") return navigation(event, url);
   const key = precache.getCacheKeyForURL(url.href);
   if (key !== undefined && key !== url.href) return ofTab(event, url.href);
   if (EXTRAS.has(url.href)) return extra.handle({ event, request });

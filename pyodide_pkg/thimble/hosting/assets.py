@@ -216,16 +216,13 @@ class Site:
         folder: Path,
         *,
         headers: Mapping[str, str] | None = None,
-        special: Mapping[str, Mapping[str, str]] | None = None,
         own: Sequence[OwnModel] = (),
         only: Sequence[str] | None = None,
     ) -> None:
-        """`headers` go on every answer, and those of `special` on the files it names; `own` models
-        are offered beside the built ones; `only` names those that are offered at all, the default
-        one first."""
+        """`headers` go on every answer; `own` models are offered beside the built ones; `only`
+        names those that are offered at all, the default one first."""
         self.folder = folder
         self.headers = dict(headers or {})
-        self._special = special or {}
         try:
             self._listed = (folder / "build.json").read_bytes()
             listed: dict[str, Any] = json.loads(self._listed)
@@ -250,7 +247,7 @@ class Site:
     def _asset(self, name: str, contents: Mapping[str, Path | bytes]) -> Asset:
         media_type = MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
         caching = IMMUTABLE if name.startswith("assets/") else REVALIDATE
-        headers = {"Cache-Control": caching, **self.headers, **self._special.get(name, {})}
+        headers = {"Cache-Control": caching, **self.headers}
         return Asset(contents, media_type, headers)
 
     def _add_json(self, name: str, value: dict[str, Any]) -> None:

@@ -134,7 +134,7 @@ def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, bytes]:
     pages = {name: text.encode() for name, text in texts.items()}
     if precache.NAME in site.assets and site.build.get("offline", True):
         worker = site.assets[precache.NAME].read()
-        pages[precache.NAME] = precache.for_page(worker, pages["index.html"])
+        pages[precache.NAME] = precache.for_export(worker, pages)
     return pages
 
 
@@ -145,8 +145,7 @@ def _headers(site: Site, server: ModuleType) -> str:
     rules: dict[str, Mapping[str, str]] = {"/": page, "/index.html": page}
     for name in site.assets:
         if "/" not in name and not name.endswith(".map"):
-            special = server.FETCHING.get(name, {})
-            rules[f"/{name}"] = {"Cache-Control": REVALIDATE, **file, **special}
+            rules[f"/{name}"] = {"Cache-Control": REVALIDATE, **file}
     rules["/assets/*"] = {"Cache-Control": IMMUTABLE, **file}
     rules |= server.static_rules()
     return "".join(

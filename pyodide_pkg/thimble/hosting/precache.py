@@ -12,16 +12,33 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, unquote
 
 NAME = "service-worker.js"
 WITHDRAWN = "service-worker.withdrawn.js"
 """To be put in its place where offline use is taken back; see docs/offline.md."""
 
 PAGE = "./"
+FETCHING = "keep-model/"
+"""The page that may reach other hosts (docs/offline.md)."""
 BUILD = "build.json"
 
 _BEGIN = b"self.THIMBLE_PRECACHE="
 _END = b";\n"
+
+
+def pages(build: Mapping[str, Any]) -> list[str]:
+    """The addresses of what the server renders: the page, and those that stand in frames.
+
+    They end with a slash, as no file does.
+    """
+    frames = [f"embed/{quote(model['name'], safe='')}/" for model in build["models"]]
+    return [PAGE, FETCHING, *frames]
+
+
+def file_of(page: str) -> str:
+    """Where a page lies that is a file of an export."""
+    return unquote(page).removeprefix(PAGE) + "index.html"
 
 
 def integrity(data: bytes) -> str:
@@ -33,10 +50,10 @@ def listing(files: Mapping[str, bytes], extras: list[str], build: Mapping[str, A
     """The list as the first line of the service worker.
 
     `files` are kept by an install, `extras` when something asks for them. Files below assets/ are
-    named by their content; others get a revision, and so does the page, which the server renders.
+    named by their content; others get a revision, and so do the pages, which the server renders.
     """
     hash_ = str(build["build"])
-    entries: list[dict[str, Any]] = [{"url": PAGE, "revision": hash_[:16]}]
+    entries = _pages(build)
     for name, data in sorted(files.items()):
         digest = integrity(data)
         named = name.startswith("assets/")
@@ -50,21 +67,22 @@ def for_build(worker: bytes, build: Mapping[str, Any], build_json: bytes) -> byt
     line, rest = worker.split(_END, 1)
     value = json.loads(line.removeprefix(_BEGIN))
     value["build"] = str(build["build"])
-    for entry in value["entries"]:
-        if entry["url"] == PAGE:
-            entry["revision"] = value["build"][:16]
-        elif entry["url"] == BUILD:
+    files = [entry for entry in value["entries"] if not entry["url"].endswith("/")]
+    value["entries"] = _pages(build) + files
+    for entry in files:
+        if entry["url"] == BUILD:
             entry["revision"] = hashlib.sha256(build_json).hexdigest()[:16]
             entry["integrity"] = integrity(build_json)
     return _line(value) + rest
 
 
-def for_page(worker: bytes, page: bytes) -> bytes:
-    """The service worker of an export, whose page may change while its build does not."""
+def for_export(worker: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The service worker of an export, whose pages may change while its build does not."""
     line, rest = worker.split(_END, 1)
     value = json.loads(line.removeprefix(_BEGIN))
     for entry in value["entries"]:
-        if entry["url"] == PAGE:
+        if entry["url"].endswith("/"):
+            page = files[file_of(entry["url"])]
             entry["revision"] = hashlib.sha256(page).hexdigest()[:16]
     return _line(value) + rest
 
@@ -76,6 +94,10 @@ def read(worker: bytes) -> dict[str, Any]:
         raise ValueError(f"{NAME} begins with {line[:40]!r}, not with its list of files")
     value: dict[str, Any] = json.loads(line.removeprefix(_BEGIN))
     return value
+
+
+def _pages(build: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"url": url, "revision": str(build["build"])[:16]} for url in pages(build)]
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

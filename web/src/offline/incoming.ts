@@ -4,13 +4,13 @@
  * leaves nothing behind.
  */
 
-import { proxy, wrap } from "comlink";
+import { proxy } from "comlink";
 import type { Arrival, ModelKeeper } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
 import { megabytes, sentence } from "../ui/format";
 import { isAddress, readLink } from "../ui/link";
-import { SITE } from "./app";
+import { openKeeper } from "./keeper";
 import { dropModel, nameFor } from "./models";
 import type { KeptModel } from "./models";
 
@@ -35,7 +35,8 @@ export class Incoming {
   readonly #bar = byId("incoming-progress", HTMLProgressElement);
   readonly #go = button("incoming-go");
   readonly #close = button("incoming-close");
-  #worker: Worker | null = null;
+  /** Ends the job that is being done. */
+  #end: () => void = () => undefined;
   #answers: { go: Answer | null; close: Answer } = {
     go: null,
     close: { label: "Close", run: () => this.#hide() },
@@ -160,39 +161,43 @@ export class Incoming {
     this.ask(url, sha256.toLowerCase());
   }
 
-  /** Let the worker do something; its end is the job's. */
+  /** Have something done in the frame that may do it, one job at a time. */
   async #work<Value>(
     job: (keeper: ModelKeeper, report: (arrival: Arrival) => void) => Promise<Value>,
   ): Promise<Value> {
-    this.#worker?.terminate();
-    const worker = (this.#worker = new Worker(new URL("keep-model.js", SITE), { type: "module" }));
-    const died = new Promise<never>((_resolve, reject) =>
-      worker.addEventListener("error", (event) => {
-        event.preventDefault();
-        reject(new Error(event.message || "the script that keeps models did not come"));
-      }),
-    );
+    this.#end();
+    let ended = false;
+    this.#end = () => (ended = true);
+    const { keeper, close } = await openKeeper();
+    const end = (): void => {
+      ended = true;
+      close();
+    };
+    if (ended) {
+      close();
+      return new Promise(() => undefined); // nobody waits for it any more
+    }
+    this.#end = end;
     const report = proxy(({ bytes, total }: Arrival) => {
-      if (worker !== this.#worker) return;
+      if (ended) return;
       this.#bar.hidden = false;
       this.#bar.value = total ? bytes / total : 0;
       this.#words.textContent =
         `${megabytes(bytes)} ${total ? `of ${megabytes(total)} ` : ""}MB`;
     });
     try {
-      return await Promise.race([job(wrap<ModelKeeper>(worker) as unknown as ModelKeeper, report), died]);
+      return await job(keeper, report);
     } finally {
-      worker.terminate();
+      end();
     }
   }
 
-  /** An answer that ends the job: what a worker has not finished writing is not there. */
+  /** An answer that ends the job: what has not been written whole is not there. */
   #cancel(): Answer {
     return {
       label: "Cancel",
       run: () => {
-        this.#worker?.terminate();
-        this.#worker = null;
+        this.#end();
         this.#hide();
       },
     };

@@ -4,11 +4,14 @@ import { directives } from "../api/policy";
 import type { LiveSession } from "../live";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
-import { attributesOf, frameSnippet, tagSnippet } from "../widget/snippet";
+import { attributesOf, frameAddress, frameSnippet, tagSnippet } from "../widget/snippet";
 import type { Choices } from "../widget/snippet";
 
 /** The page is at the site's root. */
 const SITE = new URL("./", location.href.replace(/[?#].*/s, ""));
+
+/** Milliseconds without a change after which a frame is worth loading again. */
+const PAUSE_MS = 400;
 
 /** Names under which no other machine finds this one. */
 const LOCAL = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/;
@@ -22,7 +25,10 @@ class Builder {
   readonly #code = byId("embed-code", HTMLElement);
   readonly #note = byId("embed-note", HTMLElement);
   readonly #copy = byId("embed-copy", HTMLButtonElement);
-  readonly #preview = document.createElement("thimble-lm");
+  readonly #shown = byId("embed-preview", HTMLElement);
+  readonly #element = document.createElement("thimble-lm");
+  #frame = document.createElement("iframe");
+  #late: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     byId("embed-policy", HTMLElement).textContent = directives(SITE.origin);
@@ -31,7 +37,6 @@ class Builder {
     this.#form.addEventListener("submit", (event) => event.preventDefault());
     this.#copy.addEventListener("click", () => void this.#copySnippet());
     this.#show();
-    byId("embed-preview", HTMLElement).append(this.#preview);
   }
 
   #show(): void {
@@ -42,14 +47,32 @@ class Builder {
       ? frameSnippet(SITE, choices, title)
       : tagSnippet(SITE, choices);
     this.#note.textContent = wrong.length ? `${wrong.join("; ")}.` : local();
-    // The preview waits to be asked: else it would begin anew with every letter of the prompt.
-    const attributes = new Map([...attributesOf(choices), ["reveal", "manual"]]);
-    for (const name of this.#preview.getAttributeNames()) {
-      if (!attributes.has(name)) this.#preview.removeAttribute(name);
+    // What is shown waits to be asked: else it would begin anew with every letter of the prompt.
+    const waiting: Choices = { ...choices, reveal: "manual" };
+    clearTimeout(this.#late);
+    if (!this.#isFrame) this.#showElement(waiting);
+    else if (this.#frame.isConnected) {
+      this.#late = setTimeout(() => this.#showFrame(waiting, title), PAUSE_MS);
+    } else this.#showFrame(waiting, title);
+  }
+
+  #showElement(choices: Choices): void {
+    const attributes = attributesOf(choices);
+    for (const name of this.#element.getAttributeNames()) {
+      if (!attributes.has(name)) this.#element.removeAttribute(name);
     }
     for (const [name, value] of attributes) {
-      if (this.#preview.getAttribute(name) !== value) this.#preview.setAttribute(name, value);
+      if (this.#element.getAttribute(name) !== value) this.#element.setAttribute(name, value);
     }
+    if (!this.#element.isConnected) this.#shown.replaceChildren(this.#element);
+  }
+
+  #showFrame(choices: Choices, title: string): void {
+    const { href } = frameAddress(SITE, choices);
+    if (this.#frame.isConnected && this.#frame.src === href) return;
+    // Another one each time: a frame that goes elsewhere is a step back in the tab's history.
+    this.#frame = Object.assign(document.createElement("iframe"), { src: href, title });
+    this.#shown.replaceChildren(this.#frame);
   }
 
   get #isFrame(): boolean {

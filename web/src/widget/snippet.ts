@@ -40,8 +40,8 @@ export function tagSnippet(site: URL, choices: Choices): string {
   );
 }
 
-/** A frame with the element, for pages that run no script of others. */
-export function frameSnippet(site: URL, choices: Choices, title: string): string {
+/** The address of the page in a frame. */
+export function frameAddress(site: URL, choices: Choices): URL {
   const query = [...attributesOf(choices)]
     .filter(([name]) => name !== "model")
     .map(([name, value]) => `${name}=${encodeURIComponent(value || "true")}`)
@@ -49,6 +49,12 @@ export function frameSnippet(site: URL, choices: Choices, title: string): string
   // The slash at its end serves a folder of plain files as well as a server.
   const page = new URL(`embed/${encodeURIComponent(choices.model)}/`, site);
   page.search = query;
+  return page;
+}
+
+/** A frame with the element, for pages that run no script of others. */
+export function frameSnippet(site: URL, choices: Choices, title: string): string {
+  const page = frameAddress(site, choices);
   return (
     `<iframe src="${escape(page.href)}"\n  title="${escape(title)}" width="640" height="420" ` +
     `style="border: 0; max-width: 100%" loading="lazy"></iframe>`
