@@ -275,12 +275,23 @@ export class LiveSession extends EventTarget {
   }
 
   #create(model: string): Promise<Session> {
+    const hear = (progress: DownloadProgressEvent) => this.dispatchEvent(new ProgressEvent(progress));
+    return this.beside(model, hear);
+  }
+
+  /** A session beside the live one, on a model by the name that the panels use. */
+  beside(
+    model: string,
+    progress: (progress: DownloadProgressEvent) => void,
+    signal?: AbortSignal,
+  ): Promise<Session> {
     return this.#thimble.create({
       model: this.files.get(model) ?? model,
       monitor: (monitor) =>
         monitor.addEventListener("downloadprogress", (event) =>
-          this.dispatchEvent(new ProgressEvent(event as DownloadProgressEvent)),
+          progress(event as DownloadProgressEvent),
         ),
+      ...(signal ? { signal } : {}),
     });
   }
 
