@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import (
     ContextError,
     FormatError,
+    HookError,
     MemoryLimitError,
     NumericError,
     OptionError,
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "MemoryLimitError", "Model",
-    "ModelConfig", "ModelLoader", "NumericError", "OptionError", "Piece", "SamplerError",
-    "SamplingParams", "Session", "ThimbleError", "UnsupportedError", "evaluate_text",
-    "fit_weights", "load", "params_from", "split_stories",
+    "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
+    "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError", "OptionError",
+    "Piece", "SamplerError", "SamplingParams", "Session", "ThimbleError", "UnsupportedError",
+    "evaluate_text", "fit_weights", "load", "params_from", "split_stories",
 ]  # fmt: skip
 
 

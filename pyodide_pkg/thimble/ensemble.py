@@ -89,6 +89,11 @@ class Ensemble(Model):
         return sum(member.nbytes for member in self.members)
 
     @property
+    def revision(self) -> int:
+        """The members' together: adapters are put on them, not on the ensemble."""
+        return sum(member.revision for member in self.members)
+
+    @property
     def closed(self) -> bool:
         return self._closed or any(member.closed for member in self.members)
 
@@ -106,7 +111,7 @@ class EnsembleSession(Session):
     model: Ensemble
 
     def __init__(self, model: Ensemble, n_ctx: int) -> None:
-        self.parts = [Session(member, n_ctx) for member in model.members]
+        self.parts = [member._session(n_ctx) for member in model.members]
         """The members' sessions: their caches. What is in them is decided here."""
         count = len(self.parts)
         row = 4 * ((model.config.n_vocab + 3) & ~3)

@@ -43,3 +43,14 @@ class SamplerError(ThimbleError):
         """Of the caller's code, where it failed."""
         self.trace = trace
         """The traceback, from the sampler's own first line on."""
+
+
+class HookError(ThimbleError):
+    """A hook of the caller's own failed, or what it left is no value for its place."""
+
+    def __init__(self, message: str, *, line: int | None = None, trace: str = "") -> None:
+        super().__init__(f"{message}\n{trace}" if trace else message)
+        self.line = line
+        """Of the caller's code, where it failed."""
+        self.trace = trace
+        """The traceback, with the caller's own lines."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import MemoryLimitError, OptionError, ThimbleError
@@ -16,6 +17,10 @@ from .tokenizer import Tokenizer
 if TYPE_CHECKING:
     from .adapter import Adapter, AdapterFile, Source
     from .chat import ChatTemplate
+    from .lens.cache import Cache
+    from .lens.hooked import HookedModel
+    from .lens.hooks import FwdHooks
+    from .lens.sites import Names
     from .session import Session
 
 
@@ -200,6 +205,28 @@ class Model:
         from .session import Session
 
         return Session(self, n_ctx)
+
+    def run_with_cache(
+        self, tokens: str | Sequence[int], names: Names = None, **options: Any
+    ) -> tuple[Any, Cache]:
+        """Logits [pos, d_vocab] and every value inside of a pass: see `lens/run.py`."""
+        from .lens.run import run_with_cache
+
+        return run_with_cache(self, tokens, names, **options)
+
+    def run_with_hooks(
+        self, tokens: str | Sequence[int], fwd_hooks: FwdHooks = (), **options: Any
+    ) -> Any:
+        """Logits [pos, d_vocab] of a pass that functions change on its way: see `lens/run.py`."""
+        from .lens.run import run_with_hooks
+
+        return run_with_hooks(self, tokens, fwd_hooks, **options)
+
+    def hooked(self, fwd_hooks: FwdHooks) -> HookedModel:
+        """The same weights with hooks that stand: see `lens/hooked.py`."""
+        from .lens.hooked import HookedModel
+
+        return HookedModel(self, fwd_hooks)
 
     def close(self) -> None:
         """Give the weights' memory back. Sessions of this model can no longer be used."""
