@@ -1,0 +1,57 @@
+/** Bits per byte of several models as dots on one line each: a chart that need not begin at zero. */
+
+export interface Dot {
+  readonly label: string;
+  readonly value: number;
+  /** The one that the chart is about. */
+  readonly strong: boolean;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+const ROW = 26;
+const FOOT = 34;
+const WIDTH = 640;
+const LABELS = 230;
+const EDGE = 56;
+
+/** The chart; `words` say the same to those who do not see it. */
+export function dotChart(dots: readonly Dot[], unit: string, words: string): SVGSVGElement {
+  const values = dots.map(({ value }) => value);
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const margin = (most - least || most || 1) * 0.12;
+  const [low, high] = [least - margin, most + margin];
+  const x = (value: number): number => LABELS + ((value - low) / (high - low)) * (WIDTH - LABELS - EDGE);
+  const height = dots.length * ROW + FOOT;
+  const root = make("svg", { viewBox: `0 0 ${WIDTH} ${height}`, class: "dots-chart", role: "img", "aria-label": words });
+  const best = x(least);
+  root.append(make("line", { x1: best, x2: best, y1: 0, y2: dots.length * ROW, class: "dots-best" }));
+  dots.forEach((dot, at) => {
+    const y = at * ROW + ROW / 2;
+    root.append(
+      write(dot.label, { x: 0, y, class: dot.strong ? "strong" : "" }),
+      make("line", { x1: LABELS, x2: WIDTH - EDGE, y1: y, y2: y, class: "dots-line" }),
+      make("circle", { cx: x(dot.value), cy: y, r: 5.5, class: dot.strong ? "strong" : "" }),
+      write(dot.value.toFixed(3), { x: WIDTH, y, class: `number${dot.strong ? " strong" : ""}` }),
+    );
+  });
+  const y = dots.length * ROW + FOOT / 2;
+  root.append(write(`fewer ${unit}, better`, { x: LABELS, y, class: "dots-unit" }));
+  return root;
+}
+
+function write(text: string, attributes: Attributes): SVGElement {
+  const made = make("text", { ...attributes, "dominant-baseline": "central" });
+  made.textContent = text;
+  return made;
+}
+
+type Attributes = Readonly<Record<string, string | number>>;
+
+function make<Name extends keyof SVGElementTagNameMap>(
+  name: Name,
+  attributes: Attributes,
+): SVGElementTagNameMap[Name] {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  return made;
+}

@@ -1,0 +1,232 @@
+/** Choosing members and bringing them into memory, one after the other. */
+
+import type { LiveSession } from "../live";
+import type { Thimble as Session } from "../thimble";
+import { byId } from "../ui/dom";
+import { plural } from "../ui/format";
+
+/** A model in memory, held there by a session of its own. */
+export interface Member {
+  /** What the panels call the model. */
+  readonly name: string;
+  /** What people call it. */
+  readonly title: string;
+  readonly session: Session;
+}
+
+const FEWEST = 2;
+const MOST = 8;
+
+/** What a member's line says. */
+type Standing = "out" | "waiting" | "loading" | "in" | "failed";
+
+/** "change": the members that are there are others now. */
+export class Members extends EventTarget {
+  readonly #live: LiveSession;
+  readonly #form = byId("ensemble-choice", HTMLFormElement);
+  readonly #fields = byId("ensemble-members", HTMLFieldSetElement);
+  readonly #list = byId("ensemble-picks", HTMLElement);
+  readonly #load = byId("ensemble-load", HTMLButtonElement);
+  readonly #cancel = byId("ensemble-cancel", HTMLButtonElement);
+  readonly #words = byId("ensemble-loaded", HTMLElement);
+  readonly #there = new Map<string, Member>();
+  /** Those that the ensemble was made of last. */
+  #used: readonly string[] = [];
+  #abort: AbortController | null = null;
+
+  constructor(live: LiveSession) {
+    super();
+    this.#live = live;
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (!this.#load.disabled) void this.#bring();
+    });
+    this.#cancel.addEventListener("click", () => this.#abort?.abort());
+    this.#list.addEventListener("change", () => this.#show());
+    live.addEventListener("models", () => this.#offerFiles());
+    this.#offerFiles();
+    this.#chooseSome();
+    this.#show();
+  }
+
+  /** Every model that the page has, by name and title. */
+  get offered(): readonly (readonly [name: string, title: string])[] {
+    return this.#lines().map((line) => [nameOf(line), titleOf(line)]);
+  }
+
+  /** Say why some of the members that came take no part. */
+  refuse(refused: readonly (readonly [name: string, reason: string])[]): void {
+    for (const [name, reason] of refused) this.#stand(name, "failed", reason);
+    this.#tell(refused.map(([name, reason]) => `“${this.#title(name)}” takes no part: ${reason}.`));
+  }
+
+  /** Their worker is gone, and they with it. */
+  forget(): void {
+    for (const name of this.#there.keys()) this.#stand(name, "out");
+    this.#there.clear();
+    this.#used = [];
+    this.#show();
+  }
+
+  /** Where the site has none that are meant for it, the first two. */
+  #chooseSome(): void {
+    const boxes = this.#boxes();
+    if (boxes.some((box) => box.checked)) return;
+    for (const box of boxes.slice(0, FEWEST)) box.checked = true;
+  }
+
+  /** Offer the visitor's own models below the site's. */
+  #offerFiles(): void {
+    const template = byId("ensemble-pick", HTMLTemplateElement);
+    const listed = this.#lines().map(nameOf);
+    for (const name of this.#live.files.keys()) {
+      if (listed.includes(name)) continue;
+      const line = template.content.firstElementChild?.cloneNode(true) as HTMLElement;
+      line.dataset["model"] = name;
+      line.dataset["own"] = "";
+      (line.querySelector("input") as HTMLInputElement).value = name;
+      (line.querySelector("strong") as HTMLElement).textContent = name;
+      line.querySelector("progress")?.setAttribute("aria-label", `Loading ${name}`);
+      this.#list.append(line);
+    }
+    for (const line of this.#lines()) {
+      const gone = "own" in line.dataset && !this.#live.files.has(nameOf(line));
+      if (gone && !this.#there.has(nameOf(line))) line.remove();
+    }
+    this.#show();
+  }
+
+  get #chosen(): string[] {
+    return this.#boxes().filter((box) => box.checked).map((box) => box.value);
+  }
+
+  /** Load what is chosen and not there, let go of what is there and not chosen. */
+  async #bring(): Promise<void> {
+    const abort = new AbortController();
+    this.#abort = abort;
+    const chosen = this.#chosen;
+    const failed: string[] = [];
+    this.#tell([]);
+    this.#show();
+    for (const name of chosen) if (!this.#there.has(name)) this.#stand(name, "waiting");
+    for (const name of chosen) {
+      if (abort.signal.aborted) break;
+      const failure = this.#there.has(name) ? null : await this.#bringOne(name, abort.signal);
+      if (failure !== null) failed.push(`“${this.#title(name)}” did not load: ${failure}.`);
+    }
+    for (const name of chosen) if (!this.#there.has(name)) this.#standOut(name);
+    this.#abort = null;
+    this.#tell(failed);
+    this.#release(chosen);
+    this.#show();
+  }
+
+  /** Load one; the reason where it does not come. */
+  async #bringOne(name: string, signal: AbortSignal): Promise<string | null> {
+    const bar = this.#line(name)?.querySelector("progress");
+    this.#stand(name, "loading");
+    try {
+      const hear = ({ loaded }: { loaded: number }): void => {
+        if (bar) bar.value = loaded;
+      };
+      const session = await this.#live.beside(name, hear, signal);
+      this.#there.set(name, { name, title: this.#title(name), session });
+      this.#stand(name, "in");
+      return null;
+    } catch (error) {
+      if (signal.aborted) return null;
+      const words = (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
+      this.#stand(name, "failed", words);
+      return words;
+    }
+  }
+
+  /** Those that wait no longer. */
+  #standOut(name: string): void {
+    if (this.#line(name)?.dataset["standing"] !== "failed") this.#stand(name, "out");
+  }
+
+  /** Make the ensemble of those that are there; the others' memory is given back after that. */
+  #release(chosen: readonly string[]): void {
+    const members = chosen.flatMap((name) => this.#there.get(name) ?? []);
+    const others = [...this.#there.values()].filter(({ name }) => !chosen.includes(name));
+    this.#used = members.map(({ name }) => name);
+    this.dispatchEvent(new MembersEvent(members));
+    for (const { name, session } of others) {
+      session.destroy();
+      this.#there.delete(name);
+      this.#stand(name, "out");
+    }
+  }
+
+  #show(): void {
+    const loading = this.#abort !== null;
+    const focused = document.activeElement;
+    const chosen = this.#chosen;
+    const missing = chosen.filter((name) => !this.#there.has(name)).length;
+    const same = missing === 0 && chosen.join("\n") === this.#used.join("\n");
+    this.#fields.disabled = loading;
+    this.#load.hidden = loading;
+    this.#cancel.hidden = !loading;
+    if (focused === this.#load && loading) this.#cancel.focus();
+    if (focused === this.#cancel && !loading) this.#load.focus();
+    this.#load.disabled = same || chosen.length < FEWEST || chosen.length > MOST;
+    this.#load.textContent = missing === 0 ? "Use these" : `Load ${plural(missing, "model")}`;
+    this.#words.textContent = loading ? "Loading." : sayChoice(chosen.length, same);
+  }
+
+  #stand(name: string, standing: Standing, reason = ""): void {
+    const line = this.#line(name);
+    const [bar, words] = [line?.querySelector("progress"), line?.querySelector<HTMLElement>(".pick-state")];
+    if (!line || !bar || !words) return;
+    line.dataset["standing"] = standing;
+    bar.hidden = standing !== "loading";
+    if (standing === "waiting") bar.value = 0;
+    const said = { out: "", waiting: "Waiting.", loading: "", in: "In memory.", failed: `Not here: ${reason}.` };
+    words.textContent = said[standing];
+    words.hidden = !said[standing];
+  }
+
+  #tell(words: readonly string[]): void {
+    byId("ensemble-refused", HTMLElement).hidden = words.length === 0;
+    const rest = words.length ? " The others work." : "";
+    byId("ensemble-refused-words", HTMLElement).textContent = words.join("\n") + rest;
+  }
+
+  #lines(): HTMLElement[] {
+    return [...this.#list.querySelectorAll<HTMLElement>(":scope > .pick")];
+  }
+
+  #line(name: string): HTMLElement | undefined {
+    return this.#lines().find((line) => nameOf(line) === name);
+  }
+
+  #boxes(): HTMLInputElement[] {
+    return [...this.#list.querySelectorAll<HTMLInputElement>(":scope > .pick input")];
+  }
+
+  #title(name: string): string {
+    const line = this.#line(name);
+    return line ? titleOf(line) : name;
+  }
+}
+
+export class MembersEvent extends Event {
+  constructor(readonly members: readonly Member[]) {
+    super("change");
+  }
+}
+
+function nameOf(line: HTMLElement): string {
+  return line.dataset["model"] ?? "";
+}
+
+function titleOf(line: HTMLElement): string {
+  return line.querySelector("strong")?.textContent ?? nameOf(line);
+}
+
+function sayChoice(chosen: number, same: boolean): string {
+  if (chosen < FEWEST) return "Choose at least two.";
+  if (chosen > MOST) return `Choose at most ${MOST}.`;
+  return same ? `${chosen} members.` : `${chosen} chosen.`;
+}
