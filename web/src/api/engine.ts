@@ -54,10 +54,15 @@ function startWorker(url: string): Worker {
 /** More threads than this meet too often to gain. */
 const MOST_THREADS = 8;
 
-/** Threads need a memory to share, which only a cross-origin isolated page gets. */
+/** Only a cross-origin isolated page gets a memory to share, and in some WebKits not even that one. */
+function mayShareMemory(): boolean {
+  return globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function";
+}
+
+/** Threads need a memory to share. */
 function threadsFor(build: Build): Threads | null {
   const count = Math.min(navigator.hardwareConcurrency, MOST_THREADS);
-  if (!globalThis.crossOriginIsolated || count < 2) return null;
+  if (!mayShareMemory() || count < 2) return null;
   const file = { base: "kernels.wasm", relaxed: "kernels_relaxed.wasm" }[bestKernels()];
   return { kernels: build.asset(file), script: build.asset("thread.js"), count };
 }
@@ -78,7 +83,7 @@ const SIGINT = 2;
 export class EngineHost {
   readonly #worker: Worker;
   /** Shared with the worker, which hears no message while Python runs. */
-  readonly #interrupt = globalThis.crossOriginIsolated ? new SharedArrayBuffer(4) : null;
+  readonly #interrupt = mayShareMemory() ? new SharedArrayBuffer(4) : null;
   readonly #remote: Remote<Engine>;
   readonly #crashed: Promise<never>;
   readonly #loads = new Map<string, Load>();
