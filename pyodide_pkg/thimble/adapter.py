@@ -300,7 +300,7 @@ def _checked(strength: float) -> float:
 
 
 def adapter_file(
-    pairs: Mapping[str, tuple[tuple[int, int, int], bytes, bytes]],
+    pairs: Mapping[str, tuple[tuple[int, int, int], Bytes, Bytes]],
     *,
     alpha: float,
     architecture: str = "llama",

@@ -22,13 +22,19 @@ Read = Callable[[int, int], bytes]
 
 
 def model_file(
-    recipe: Recipe, tokenizer: dict[str, Any], read: Read, type: str, kernel: Kernel
+    recipe: Recipe,
+    tokenizer: dict[str, Any],
+    read: Read,
+    type: str,
+    kernel: Kernel,
+    keys: dict[str, Any] | None = None,
 ) -> GGUFWriter:
     """Return a file of the weights that `read` finds, in the order of `tensors`, its matrices
-    as `type`. There is no `output.weight`: the token embedding takes its place."""
+    as `type`. There is no `output.weight`: the token embedding takes its place. `keys` are what the
+    file says of its network, where that is not the recipe's."""
     encoding = type_named(type)
     writer = GGUFWriter()
-    for key, value in model_keys(recipe).items():
+    for key, value in (model_keys(recipe) if keys is None else keys).items():
         writer.add(key, value)
     writer.add("general.file_type", FILE_TYPES[encoding])
     if encoding.block > 1:

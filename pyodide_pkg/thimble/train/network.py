@@ -125,7 +125,7 @@ class Network:
         """Draw the first weights."""
         scratch = Scratch(self.kernel, 8, "a number")
         scratch.write(struct.pack("<d", embedding_std))
-        self._call("init", *_halves(seed), scratch.address)
+        self._call("init", *halves(seed), scratch.address)
         scratch.close()
 
     def settle(self, *, exact: bool) -> None:
@@ -193,7 +193,7 @@ class Network:
             kernel.write(self._part(which), numbers.tobytes())
         kernel.write(self._part(_STARTS), batch.starts.tobytes())
         segments = len(batch.starts) - 1
-        bad = self._call("micro", n, segments, int(learning), *_halves(noise))
+        bad = self._call("micro", n, segments, int(learning), *halves(noise))
         if bad < 0:
             raise OptionError("the batch holds tokens or segments that the network cannot take")
         if bad:
@@ -201,13 +201,17 @@ class Network:
         return self._read_io(NATS)
 
     def _call(self, name: str, *arguments: int) -> int:
-        """Run `tk_train_NAME`; ThimbleError where a thread died in it and left things half done."""
+        """Run `tk_train_NAME`."""
+        return self._compute("train_" + name, self._address, *arguments)
+
+    def _compute(self, function: str, *arguments: int) -> int:
+        """Run a kernel; ThimbleError where a thread died in it and left things half done."""
         threads = self.kernel.call("threads_alive")
         if threads > self._threads:
             raise OptionError(
                 f"there are {threads} threads now, and were {self._threads} when this run began"
             )
-        result = self.kernel.call("train_" + name, self._address, *arguments)
+        result = self.kernel.call(function, *arguments)
         if self.kernel.call("threads_alive") < threads:
             raise ThimbleError("a thread died while it trained: resume from the last checkpoint")
         return result
@@ -223,7 +227,7 @@ class Network:
         return float(value)
 
 
-def _halves(number: int) -> tuple[int, int]:
+def halves(number: int) -> tuple[int, int]:
     """Return the two 32-bit halves of a 64-bit number, as the kernel takes them everywhere."""
     halves: tuple[int, int] = struct.unpack("<2i", struct.pack("<Q", number & (1 << 64) - 1))
     return halves

@@ -25,6 +25,7 @@ from .vocabulary import vocabulary_sha256
 
 if TYPE_CHECKING:
     from .corpus import Corpus
+    from .finetune import Base
 
 FORMAT = 1
 """`receipt` in every receipt: the meaning of its keys."""
@@ -72,6 +73,11 @@ def make(
     }
 
 
+def low_rank_sha256(kernel: Kernel) -> str:
+    """Return the hash of what training of low rank needs besides."""
+    return kernel.read(kernel.call("lora_sources"), 64).decode("ascii", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A receipt that was read: the parts that can be checked."""
@@ -85,6 +91,8 @@ class Claim:
     steps: int
     weights: str
     curve: list[dict[str, Any]]
+    low_rank: str | None
+    """Of the sources that a run of low rank needs besides."""
     model: tuple[str, str] | None
     """Of the file that came of it, where the receipt tells of one: encoding, and SHA-256."""
 
@@ -119,6 +127,7 @@ class Claim:
             heldout=None if heldout is None else _hash(receipt, "heldout"),
             tokenizer=_hash(receipt, "tokenizer"),
             kernels=_hash(receipt, "kernels"),
+            low_rank=_hash(receipt, "kernels", "low_rank") if made.lora_rank else None,
             steps=steps,
             weights=_hash(receipt, "weights"),
             curve=_curve(curve, steps),
@@ -136,6 +145,9 @@ class Claim:
         here = kernels_sha256(kernel)
         if self.kernels != here:
             found.append(f"the training kernels are {here[:12]} here, {self.kernels[:12]} there")
+        here = low_rank_sha256(kernel)
+        if self.low_rank not in (None, here):
+            found.append(f"the low-rank kernels are {here[:12]} here, {self.low_rank:.12} there")
         return found
 
 
@@ -158,15 +170,17 @@ def verify(
     kernel: Kernel | None = None,
     threads: int | None = None,
     tokenizer: dict[str, Any] | None = None,
+    base: Base | None = None,
 ) -> Iterator[Check]:
     """Train again, for the first `steps` steps or all, and yield a check at each of the receipt's
     entries; after one that does not agree there is no more.
 
     A run's held-out text is not needed: it decides no bit. `tokenizer` is the metadata of one that
-    the run took over and did not train. Raises what `Claim.read` and `Trainer`
-    raise, and `OptionError` where `steps` reaches no entry of the receipt.
+    the run took over and did not train, `base` the model that it began from. Raises what
+    `Claim.read` and `Trainer` raise, and `OptionError` where `steps` reaches no entry of the
+    receipt.
     """
-    from .trainer import Trainer
+    from .finetune import trainer_for
 
     claim = Claim.read(receipt)
     kernel = kernel or default_kernel()
@@ -178,9 +192,10 @@ def verify(
         raise OptionError(
             f"steps is {last}; the receipt's first entry is of step {min(entries, default=0)}"
         )
-    trainer = Trainer(
+    trainer = trainer_for(
         claim.recipe,
         text,
+        base=base,
         heldout=heldout if claim.heldout is None or heldout else "",
         kernel=kernel,
         threads=threads,
@@ -247,12 +262,12 @@ def _model(receipt: dict[str, Any]) -> tuple[str, str] | None:
     return model["type"], sha256
 
 
-def _hash(receipt: dict[str, Any], part: str) -> str:
+def _hash(receipt: dict[str, Any], part: str, name: str = "sha256") -> str:
     """Return the hash of a part; raises `FormatError` where it has none."""
     value = receipt.get(part)
-    found = value.get("sha256") if isinstance(value, dict) else None
+    found = value.get(name) if isinstance(value, dict) else None
     if not isinstance(found, str) or not _HASH.match(found):
-        raise FormatError(f"the receipt's {part} has the sha256 {found!r:.40}, which is none")
+        raise FormatError(f"the receipt's {part} has the {name} {found!r:.40}, which is none")
     return found
 
 

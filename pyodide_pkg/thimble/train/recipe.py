@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from ..adapter import MATRICES, MAX_RANK
 from ..errors import OptionError
 from .sizes import Shape, shape_of
 
@@ -35,6 +36,8 @@ CHOICES = {
     "dtype": ("float32", "bfloat16"),
 }
 """What the words among the choices may be."""
+TUNING = ("base_sha256", "lora_rank", "lora_alpha", "lora_matrices")
+"""Choices of a run that begins from a model; others are written down without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,17 @@ class Recipe:
     quantize_start: int = 0
     """The step from which they are."""
 
+    base_sha256: str = ""
+    """Of the GGUF file that the run begins from (`finetune.py`); empty for first weights by
+    chance."""
+    lora_rank: int = 0
+    """Of the two thin matrices that are learned beside each one that is adapted, all else staying
+    as it is; 0 for all weights."""
+    lora_alpha: float = 0.0
+    """Divided by the rank it is the factor of their product; 0 stands for the rank."""
+    lora_matrices: str = " ".join(MATRICES)
+    """Those of every layer that are adapted."""
+
     dtype: str = "float32"
     """What PyTorch multiplies matrices in; weights and optimizers are always float32."""
     compile: bool = False
@@ -129,6 +143,11 @@ class Recipe:
         layer = attention + 3 * self.dim * self.hidden + 2 * self.dim
         return self.vocab_size * self.dim + self.n_layers * layer + self.dim
 
+    @property
+    def tunes(self) -> bool:
+        """Whether the run begins from a model."""
+        return bool(self.base_sha256 or self.lora_rank)
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_value(field.name, getattr(self, field.name), str(field.type))
@@ -140,6 +159,7 @@ class Recipe:
         _check_dial(self)
         _check_shape(self)
         _check_run(self)
+        _check_tuning(self)
 
     @classmethod
     def from_dict(cls, choices: dict[str, Any]) -> Recipe:
@@ -166,18 +186,27 @@ class Recipe:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Recipe:
         """Read a JSON file; raises `OptionError` where it is no recipe."""
-        with open(path, encoding="utf-8") as file:
-            try:
-                choices = json.load(file)
-            except (ValueError, RecursionError) as error:
-                raise OptionError(f"{os.fspath(path)} is no JSON: {error}") from None
-        if not isinstance(choices, dict):
-            raise OptionError(f"{os.fspath(path)} holds a {type(choices).__name__}, not an object")
-        return cls.from_dict(choices)
+        return cls.from_dict(read_choices(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Return every choice; `from_dict` makes the same recipe of it."""
-        return dataclasses.asdict(self)
+        choices = dataclasses.asdict(self)
+        if not self.tunes:
+            for name in TUNING:
+                del choices[name]
+        return choices
+
+
+def read_choices(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a recipe's file; raises `OptionError` where there is none."""
+    with open(path, encoding="utf-8") as file:
+        try:
+            choices = json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise OptionError(f"{os.fspath(path)} is no JSON: {error}") from None
+    if not isinstance(choices, dict):
+        raise OptionError(f"{os.fspath(path)} holds a {type(choices).__name__}, not an object")
+    return choices
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -253,3 +282,26 @@ def _check_run(r: Recipe) -> None:
     for name in ("muon_momentum", "adam_beta1", "adam_beta2", "dropout", "eval_fraction"):
         if getattr(r, name) >= 1:
             raise OptionError(f"{name} is {getattr(r, name)}; it must be below 1")
+
+
+def _check_tuning(r: Recipe) -> None:
+    """Refuse what cannot be learned beside a model."""
+    if r.tunes and r.backend != "thimble":
+        raise OptionError(
+            f"backend is {r.backend!r}; only 'thimble' begins from a model (base_sha256, lora_rank)"
+        )
+    if not r.lora_rank:
+        return
+    if r.lora_rank > MAX_RANK:
+        raise OptionError(f"lora_rank is {r.lora_rank}; it must be at most {MAX_RANK}")
+    for name, only in (("optimizer", "adamw"), ("quantize", "none")):
+        if getattr(r, name) != only:
+            raise OptionError(f"{name} is {getattr(r, name)!r}; with lora_rank it must be {only!r}")
+    names = r.lora_matrices.split()
+    for name in names:
+        if name not in MATRICES or names.count(name) > 1:
+            raise OptionError(
+                f"lora_matrices has {name!r:.40}; it must be some of {' '.join(MATRICES)}"
+            )
+    if not names:
+        raise OptionError(f"lora_matrices is empty; it must be some of {' '.join(MATRICES)}")

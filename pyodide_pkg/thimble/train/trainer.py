@@ -100,7 +100,7 @@ class Trainer:
 
     @property
     def n_parameters(self) -> int:
-        """Weights in all."""
+        """Weights that are trained."""
         return self.network.n_weights
 
     @property
@@ -159,7 +159,11 @@ class Trainer:
         return report
 
     def _network(self) -> Network:
-        """Make what computes; `torch_trainer.py` has another."""
+        """Make what computes; `torch_trainer.py` has another, and `finetune.py` two."""
+        if self.recipe.tunes:
+            raise OptionError(
+                "the recipe begins from a model (base_sha256, lora_rank): give the base model"
+            )
         return Network(self.recipe, self.kernel)
 
     def _move(self, share: float) -> tuple[float, float]:
@@ -242,7 +246,7 @@ class Trainer:
     def sample(self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0) -> str:
         """Return what the model now writes after `prompt`, at most `n` tokens."""
         loader = ModelLoader(kernel=self.kernel)
-        loader.feed(self.export())
+        loader.feed(self.whole())
         model = loader.finish()
         session = model.session()
         try:
@@ -253,7 +257,11 @@ class Trainer:
             model.close()
 
     def export(self, type: str = "f32") -> bytes:
-        """Return a GGUF file, its matrices as `f32`, `q8_0` or `q4_0`."""
+        """Return what was trained as a GGUF file, its matrices as `f32`, `q8_0` or `q4_0`."""
+        return self.whole(type)
+
+    def whole(self, type: str = "f32") -> bytes:
+        """Return the model that writes as this one does now, as a GGUF file."""
 
         def read(first: int, count: int) -> bytes:
             return self.network.read(WEIGHTS, first, count)
@@ -293,8 +301,10 @@ class Trainer:
         heldout: str | None = None,
         kernel: Kernel | None = None,
         threads: int | None = None,
+        **more: Any,
     ) -> Trainer:
-        """Return the trainer whose `checkpoint` this is; it goes on to the same bits.
+        """Return the trainer whose `checkpoint` this is; it goes on to the same bits. `more` is
+        what a class of one's own wants besides.
 
         Raises `FormatError` for bytes that are no checkpoint, or a damaged one; `OptionError` for
         another text.
@@ -306,8 +316,9 @@ class Trainer:
             if (sha256(heldout) if heldout else None) != header["heldout_sha256"]:
                 raise OptionError("the checkpoint has another held-out text")
             trainer = cls(
-                recipe, text, heldout=heldout, kernel=kernel, threads=threads, tokenizer=metadata
-            )
+                recipe, text, heldout=heldout, kernel=kernel, threads=threads, tokenizer=metadata,
+                **more,
+            )  # fmt: skip
             trainer._restore(header, floats)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, OptionError):

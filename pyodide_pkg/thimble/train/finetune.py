@@ -1,0 +1,278 @@
+"""Fine-tuning: a run that begins from a model, with all its weights or adapters of low rank.
+
+    base = Base(Path("story.gguf").read_bytes())
+    trainer = FineTuner(base.recipe({"lora_rank": 8}), text, base=base)
+    while not trainer.done:
+        trainer.step()
+    adapter = trainer.export()          # a GGUF file, for `model.adapt` and for llama.cpp
+
+It is the trainer of `trainer.py` with other first weights, the model's tokenizer and, with
+`lora_rank`, another network (`low_rank.py`); so recipe, text and base decide every bit. The weights
+of a quantized base are those that its file says, as float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from ..adapter import adapter_file
+from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
+from ..families import ModelConfig, config_from_header
+from ..gguf import TensorInfo, read_header
+from ..kernel import Kernel
+from .low_rank import LowRankNetwork, adapted
+from .model_file import model_file
+from .network import WEIGHTS, Network, tensors
+from .receipt import low_rank_sha256
+from .recipe import BLOCK, BYTES, Recipe
+from .trainer import Trainer
+
+ROWS = 8
+"""Rows of a micro-step, unless a recipe says otherwise."""
+MOST_CONTEXT = 256
+"""The same for tokens in a row, where the base was trained for more."""
+USUAL: dict[str, Any] = {
+    "optimizer": "adamw", "adam_lr": 0.0005, "adam_weight_decay": 0.0, "steps": 60,
+    "warmup_steps": 4, "log_every": 5, "eval_every": 20, "eval_stories": 1000, "hash_every": 20,
+}  # fmt: skip
+"""What of a recipe is otherwise than in one that begins from nothing, unless it says so itself."""
+LOW_RANK: dict[str, Any] = {"adam_lr": 0.003}
+"""The same for adapters: they may move faster, since little can be forgotten."""
+SHAPE = (
+    "vocab_size",
+    "dim",
+    "n_layers",
+    "n_heads",
+    "n_kv_heads",
+    "hidden",
+    "rope_theta",
+    "norm_eps",
+)
+
+
+class Base:
+    """The model that a run begins from: the bytes of a GGUF file.
+
+    Raises what `read_header` and `config_from_header` do, and UnsupportedError for a model that
+    our kernels run and cannot train.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.sha256 = hashlib.sha256(data).hexdigest()
+        header = read_header(data, file_size=len(data))
+        self.metadata: dict[str, Any] = header.metadata
+        self.config: ModelConfig = config_from_header(header)
+        self._tensors: dict[str, TensorInfo] = {t.name: t for t in header.tensors}
+        _check(self.config)
+
+    @property
+    def name(self) -> str:
+        return self.config.name or "a model"
+
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """The metadata of its tokenizer."""
+        return {k: v for k, v in self.metadata.items() if k.startswith("tokenizer.")}
+
+    def recipe(self, choices: dict[str, Any]) -> Recipe:
+        """Make a recipe of a JSON object: the shape is the base's, and what is missing is as in
+        `USUAL`. Raises OptionError for a shape of its own, or another base's hash."""
+        c = self.config
+        shape = dict(zip(SHAPE, (
+            c.n_vocab, c.dim, c.n_layers, c.n_heads, c.n_kv_heads, c.hidden_dim, c.rope_base,
+            c.norm_eps,
+        ), strict=True))  # fmt: skip
+        for name, value in (shape | {"size": 0}).items():
+            if choices.get(name, value) != value:
+                raise OptionError(
+                    f"{name} is {choices[name]!r}, and the base model decides it: leave it out"
+                )
+        made = USUAL | (LOW_RANK if choices.get("lora_rank") else {})
+        made |= {"title": f"{self.name}, fine-tuned", "context": min(c.n_ctx, MOST_CONTEXT)}
+        license = self.metadata.get("general.license")
+        made["license"] = license if isinstance(license, str) else ""
+        made |= choices
+        made |= {**shape, "size": 0.0, "base_sha256": choices.get("base_sha256") or self.sha256}
+        _fill(made, "micro_tokens", ROWS, "context")
+        _fill(made, "decay_steps", 1, "steps")
+        _fill(made, "lora_alpha", 2.0, "lora_rank")
+        recipe = Recipe.from_dict(made)
+        self.check(recipe)
+        return recipe
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise OptionError where a recipe is for another base, or asks too much of this one."""
+        if not recipe.base_sha256:
+            raise OptionError("the recipe begins from nothing: leave the base model out")
+        if recipe.base_sha256 != self.sha256:
+            raise OptionError(
+                f"the recipe begins from a model with SHA-256 {recipe.base_sha256}; this one has "
+                f"{self.sha256}"
+            )
+        if recipe.context > self.config.n_ctx:
+            raise OptionError(
+                f"context is {recipe.context}; the base model was trained for {self.config.n_ctx}"
+            )
+
+    def write_into(self, network: Network, recipe: Recipe) -> None:
+        """Give a network these weights; NumericError for one that is not finite."""
+        at = 0
+        for name, _ in tensors(recipe):
+            tensor = self._tensors[name]
+            network.write(WEIGHTS, self._floats(tensor, network.kernel), at)
+            at += tensor.n_elements
+
+    def _floats(self, tensor: TensorInfo, kernel: Kernel) -> bytes:
+        """Return a tensor's values as float32."""
+        raw = self.data[tensor.offset : tensor.offset + tensor.nbytes]
+        source = kernel.alloc(tensor.nbytes, "the base model")
+        vector = kernel.call("vector_new", tensor.n_elements)
+        try:
+            if not vector:
+                raise MemoryLimitError(f"no memory for tensor {tensor.name!r}")
+            kernel.write(source, raw)
+            bad = kernel.call("vector_set", vector, tensor.type.ggml_id, source)
+            if bad:
+                raise NumericError(f"tensor {tensor.name!r} holds a weight that is not finite")
+            return kernel.read(kernel.call("vector_data", vector), 4 * tensor.n_elements)
+        finally:
+            kernel.call("tensor_free", vector)
+            kernel.free(source)
+
+
+def _fill(choices: dict[str, Any], name: str, times: float, of: str) -> None:
+    """Let a choice that is missing follow another, if that is a number; else `Recipe` complains."""
+    value = choices.get(of)
+    if name not in choices and isinstance(value, int) and not isinstance(value, bool) and value:
+        choices[name] = times * value
+
+
+def _check(c: ModelConfig) -> None:
+    """Raise UnsupportedError for a model that cannot be trained."""
+    reasons = {
+        "has an output matrix of its own, not its token embedding": not c.tied_output,
+        "has heads that are no equal shares of its width": c.n_heads * c.head_dim != c.dim,
+        "turns a part of each head only": c.rope_dim != c.head_dim,
+        "scales its positions": c.rope_scale_linear != 1.0 or c.rope_freqs,
+        f"has widths that are no multiples of {BLOCK}": bool(c.dim % BLOCK or c.hidden_dim % BLOCK),
+        "has heads whose width is no multiple of 4": bool(c.head_dim % 4),
+        f"has a vocabulary of less than {BYTES}": c.n_vocab < BYTES,
+    }
+    for words, is_so in reasons.items():
+        if is_so:
+            raise UnsupportedError(f"model {c.name!r} {words}: it runs here, but is not trained")
+
+
+class BegunNetwork(Network):
+    """A network all of whose weights are learned, from those on that `fill` gives it."""
+
+    def __init__(self, recipe: Recipe, kernel: Kernel, fill: Callable[[Network], None]) -> None:
+        super().__init__(recipe, kernel)
+        self._fill = fill
+
+    def start(self, seed: int, embedding_std: float) -> None:
+        """Take the weights: there is nothing to draw."""
+        self._fill(self)
+
+
+class FineTuner(Trainer):
+    """A run that begins from a model. Close it to give its memory back."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        text: str,
+        *,
+        base: Base,
+        heldout: str | None = None,
+        kernel: Kernel | None = None,
+        threads: int | None = None,
+        tokenizer: dict[str, Any] | None = None,
+    ) -> None:
+        """Get ready: see `Trainer`. `tokenizer` is the base's, whatever is said."""
+        base.check(recipe)
+        self.base = base
+        super().__init__(
+            recipe, text, heldout=heldout, kernel=kernel, threads=threads, tokenizer=base.tokenizer
+        )
+
+    def _network(self) -> Network:
+        make = LowRankNetwork if self.recipe.lora_rank else BegunNetwork
+        return make(self.recipe, self.kernel, self._begin)
+
+    def _begin(self, network: Network) -> None:
+        self.base.write_into(network, self.recipe)
+
+    def export(self, type: str = "f32") -> bytes:
+        """Return what was trained: the model, its matrices as `f32`, `q8_0` or `q4_0`; or an
+        adapter, which is `f32` always."""
+        r = self.recipe
+        if not r.lora_rank:
+            return self.whole(type)
+        if type != "f32":
+            raise OptionError(f"the type is {type!r}; an adapter is written as 'f32'")
+        numbers, at, pairs = memoryview(self.network.read(WEIGHTS)), 0, {}
+        for matrix in adapted(r):
+            a, b = 4 * r.lora_rank * matrix.cols, 4 * r.lora_rank * matrix.rows
+            pairs[matrix.name] = (
+                (matrix.rows, matrix.cols, r.lora_rank), numbers[at : at + a],
+                numbers[at + a : at + a + b],
+            )  # fmt: skip
+            at += a + b
+        metadata = {
+            "general.name": r.title,
+            "general.license": r.license,
+            "general.base_model.count": 1,
+            "general.base_model.0.name": self.base.name,
+        }
+        return adapter_file(pairs, alpha=r.lora_alpha, metadata=metadata).to_bytes()
+
+    def whole(self, type: str = "f32") -> bytes:
+        """Return the model that writes as this one does now: adapters are in its matrices."""
+        self._settle()
+        network = self.network
+        read = network.merged if isinstance(network, LowRankNetwork) else self._weights
+        keys = {
+            name: value
+            for name, value in self.base.metadata.items()
+            if not name.startswith("tokenizer.") and name not in _SET and value != []
+        }
+        keys["general.name"] = self.recipe.title
+        tokenizer = {
+            k: v for k, v in self.base.tokenizer.items() if v != [] or k.endswith("merges")
+        }
+        return model_file(self.recipe, tokenizer, read, type, self.kernel, keys).to_bytes()
+
+    def _weights(self, first: int, count: int) -> bytes:
+        return self.network.read(WEIGHTS, first, count)
+
+    def receipt(self, **facts: Any) -> dict[str, Any]:
+        made = super().receipt(**facts)
+        made["base"] = {"sha256": self.base.sha256, "name": self.base.name}
+        if self.recipe.lora_rank:
+            made["kernels"]["low_rank"] = low_rank_sha256(self.kernel)
+        return made
+
+
+_SET = ("general.name", "general.file_type", "general.quantization_version")
+"""Keys that are not taken over from a base: the file is another one."""
+
+
+def trainer_for(recipe: Recipe, text: str, *, base: Base | None, **options: Any) -> Trainer:
+    """Return what trains by this recipe: from `base`, or without one from nothing.
+
+    Raises OptionError where a recipe wants a base and there is none, or the other way round.
+    """
+    if base is None:
+        return Trainer(recipe, text, **options)
+    return FineTuner(recipe, text, base=base, **options)
+
+
+def resume(data: bytes, text: str, *, base: Base | None, **options: Any) -> Trainer:
+    """Return the trainer whose checkpoint this is: see `Trainer.resume`."""
+    if base is None:
+        return Trainer.resume(data, text, **options)
+    return FineTuner.resume(data, text, base=base, **options)
