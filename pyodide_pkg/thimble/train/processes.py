@@ -48,13 +48,16 @@ class Processes:
         return box[0]
 
     def agree(self, what: str, value: str) -> None:
-        """Raise `OptionError` where the first process has another value."""
-        first = self.from_first(value)
-        (others,) = self.sum(float(value != first))
-        if others:
-            raise OptionError(
-                f"{what} differs between processes: {value} in process {self.rank}, {first} in 0"
-            )
+        """Raise `OptionError`, in all processes, where one has another value than the first."""
+        if self.size == 1:
+            return
+        values = [value] * self.size
+        dist.all_gather_object(values, value)
+        for rank, other in enumerate(values):
+            if other != values[0]:
+                raise OptionError(
+                    f"{what} is {values[0]} in process 0, and {other} in process {rank}"
+                )
 
 
 def here() -> Processes:

@@ -47,9 +47,7 @@ class TorchNetwork(Network):
         """While the matrices are rounded: what they were before."""
         self._optimizers = self._make_optimizers()
         run: Any = torch.compile(self.model, dynamic=False) if recipe.compile else self.model
-        self._run: nn.Module = run
-        if processes.size > 1:
-            self._run = DistributedDataParallel(run, broadcast_buffers=False)
+        self._run: nn.Module = DistributedDataParallel(run) if processes.size > 1 else run
 
     def _make_optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW for all, or Muon for the layers' matrices. What they remember is there from the
@@ -227,21 +225,21 @@ def to_rows(batch: Batch, context: int) -> tuple[Tensor, Tensor, Tensor]:
     A segment that does not fit into the rest of a row begins the next one. Places that are left
     over predict nothing, and are a document of their own.
     """
-    segments = []
-    end = 0
+    end, moved, lengths = 0, [], []
     for first, last in itertools.pairwise(batch.starts):
-        room = -end % context
-        if last - first > room:
+        room, length = -end % context, last - first
+        if length > room:
             end += room
-        segments.append((end, first, last))
-        end += last - first
+        moved.append(end - first)
+        lengths.append(length)
+        end += length
+    by_segment = torch.tensor(lengths)
+    place = torch.arange(sum(lengths)) + torch.tensor(moved).repeat_interleave(by_segment)
     shape = (-(-end // context), context)
     inputs = torch.zeros(shape, dtype=torch.int64)
     targets, documents = torch.full(shape, NO_TARGET), torch.full(shape, -1)
-    ids, wanted = (torch.frombuffer(a, dtype=torch.int32) for a in (batch.ids, batch.targets))
-    for number, (at, first, last) in enumerate(segments):
-        to = slice(at, at + last - first)
-        inputs.view(-1)[to] = ids[first:last]
-        targets.view(-1)[to] = wanted[first:last].where(wanted[first:last] >= 0, NO_TARGET)
-        documents.view(-1)[to] = number
+    ids, wanted = (torch.frombuffer(a, dtype=torch.int32).long() for a in batch[:2])
+    inputs.view(-1)[place] = ids
+    targets.view(-1)[place] = wanted.where(wanted >= 0, NO_TARGET)
+    documents.view(-1)[place] = torch.arange(len(lengths)).repeat_interleave(by_segment)
     return inputs, targets, documents

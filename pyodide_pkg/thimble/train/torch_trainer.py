@@ -14,6 +14,7 @@ order of sums. The shares need not be equal, but each process needs one micro-ba
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from ..errors import NumericError, OptionError
 from ..kernel import Kernel
+from .corpus import sha256
 from .counter import draw, key
 from .network import Batch
 from .processes import here
@@ -28,6 +30,7 @@ from .recipe import Recipe
 from .rows import batch_of
 from .torch_network import TorchNetwork
 from .trainer import PASSES, Trainer
+from .vocabulary import vocabulary_sha256
 
 
 class TorchTrainer(Trainer):
@@ -48,8 +51,8 @@ class TorchTrainer(Trainer):
     ) -> None:
         """As `Trainer`; `kernel` draws the first weights and writes files, `threads` are PyTorch's.
 
-        Raises `OptionError` too where a recipe is not for PyTorch, where there are more processes
-        than micro-batches, or where processes have different texts.
+        Raises `OptionError` too for a recipe that is not for PyTorch, for more processes than
+        micro-batches, and for processes with different recipes or texts.
         """
         self.processes = here()
         if recipe.backend != "torch":
@@ -63,8 +66,12 @@ class TorchTrainer(Trainer):
             )
         if threads is not None:
             torch.set_num_threads(threads)
+        self.processes.agree("the recipe's SHA-256", sha256(json.dumps(recipe.to_dict())))
         super().__init__(recipe, text, heldout=heldout, kernel=kernel, tokenizer=tokenizer)
-        self.processes.agree("the text's SHA-256", self.corpus.sha256)
+        corpus = self.corpus
+        self.processes.agree("the text's SHA-256", corpus.sha256)
+        self.processes.agree("the held-out text's SHA-256", str(corpus.heldout_sha256))
+        self.processes.agree("the tokenizer's SHA-256", vocabulary_sha256(corpus.metadata))
 
     def _network(self) -> TorchNetwork:
         return TorchNetwork(self.recipe, self.kernel, self.processes)
