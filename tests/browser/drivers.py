@@ -197,7 +197,7 @@ def webkit_tab(home: Path) -> Iterator[Tab]:
     """A WebKitGTK on a screen that nobody sees."""
     binary, port = webkit(), free_port()
     assert binary is not None
-    driver = ["WebKitWebDriver", "--port", str(port)]
+    driver = ["WebKitWebDriver", f"--port={port}"]
     with (
         hidden_screen(home) as environment,
         running(driver, **environment),
