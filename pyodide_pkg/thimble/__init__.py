@@ -31,13 +31,14 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .ensemble import Ensemble, fit_weights
+    from .speculate import Speculative
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
     "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError", "OptionError",
-    "Piece", "SamplerError", "SamplingParams", "Session", "ThimbleError", "UnsupportedError",
+    "Piece", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError", "UnsupportedError",
     "evaluate_text", "fit_weights", "load", "params_from", "split_stories",
 ]  # fmt: skip
 
@@ -48,4 +49,8 @@ def __getattr__(name: str) -> Any:
         from . import ensemble
 
         return getattr(ensemble, name)
+    if name == "Speculative":
+        from .speculate import Speculative
+
+        return Speculative
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

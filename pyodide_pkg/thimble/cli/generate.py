@@ -45,6 +45,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="add VALUE to the logit of token ID, -inf bans it; several times")  # fmt: skip
     add("--top-logprobs", type=int, default=default.top_logprobs, metavar="N",
         help="with --json: the N best alternatives at each token")  # fmt: skip
+    add("--draft", metavar="DRAFT.gguf",
+        help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
     inputs.add_threads(parser)
     inputs.add_json(parser)
 
@@ -54,15 +56,28 @@ def run(options: Namespace) -> int:
     prompt = inputs.text_from(options.prompt)
     if options.prompt == inputs.STDIN:
         prompt = prompt.removesuffix("\n")  # the one that `echo` puts there
-    model = inputs.load_models(options)
+    model = _model(options)
     ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
     writing = _Writing(len(ids))
-    _write(model.session(), ids, params, writing, shown=not options.json)
+    session = model.session()
+    _write(session, ids, params, writing, shown=not options.json)
     if options.json:
-        inputs.print_json(_report(model, params, writing))
+        inputs.print_json(_report(session, params, writing))
     else:
         print()
     return 130 if writing.finish_reason == "interrupted" else 0
+
+
+def _model(options: Namespace) -> Model:
+    """The model that writes; with a draft beside it where one is named."""
+    if not options.draft:
+        return inputs.load_models(options)
+    if len(options.models) > 1:
+        raise OptionError("--draft wants one model that writes")
+    from ..speculate import Speculative
+
+    target = inputs.load_models(options)
+    return Speculative(target, inputs.load_model(options.draft, threads=options.threads))
 
 
 def _params(options: Namespace) -> SamplingParams:
@@ -142,9 +157,10 @@ def _write(
         writing.finish_reason = "interrupted"
 
 
-def _report(model: Model, params: SamplingParams, writing: _Writing) -> dict[str, object]:
+def _report(session: Session, params: SamplingParams, writing: _Writing) -> dict[str, object]:
     """The JSON object. `tokens_per_second` leaves out the first token, whose time is the
     prompt's."""
+    model = session.model
     pieces, rest = writing.pieces, writing.seconds - (writing.first or 0.0)
     report: dict[str, object] = {
         "model": model.name,
@@ -158,6 +174,13 @@ def _report(model: Model, params: SamplingParams, writing: _Writing) -> dict[str
         "time_to_first_token": writing.first,
         "tokens_per_second": (len(pieces) - 1) / rest if rest > 0 else None,
     }
+    told = getattr(session, "speculation", None)
+    if told is not None:
+        report["speculation"] = {
+            **told._asdict(),
+            "acceptance": told.acceptance,
+            "tokens_per_round": told.tokens_per_round,
+        }
     if params.top_logprobs:
         tokenizer = model.tokenizer
         report["top_logprobs"] = [
