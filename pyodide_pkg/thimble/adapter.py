@@ -178,7 +178,7 @@ class Adapter:
     def put_on(self) -> None:
         """Let the model's products have it from now on."""
         for name, part in self._parts.items():
-            self._kernel.call("adapter_put", self.model.weights.matrix(name), part)
+            self._kernel.call("adapter_put", self.model.weights.tensor(name), part)
         self._set()
 
     @property
@@ -209,7 +209,7 @@ class Adapter:
             return
         if not self.model.closed:
             for name in self._parts:
-                self._kernel.call("adapter_put", self.model.weights.matrix(name), 0)
+                self._kernel.call("adapter_put", self.model.weights.tensor(name), 0)
             self.model.changed()
         self._free()
 
@@ -262,7 +262,7 @@ class Adapter:
     def _take(self, name: str, pair: Pair) -> None:
         """Bring one pair into kernel memory."""
         kernel = self._kernel
-        part = kernel.call("adapter_new", self.model.weights.matrix(name), pair.rank)
+        part = kernel.call("adapter_new", self.model.weights.tensor(name), pair.rank)
         if not part:
             raise MemoryLimitError(f"no memory for an adapter of {self.file.n_params:,} numbers")
         self._parts[name] = part

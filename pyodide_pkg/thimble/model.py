@@ -92,7 +92,7 @@ class Weights:
         kernel.free(at)
         return data
 
-    def matrix(self, name: str) -> int:
+    def tensor(self, name: str) -> int:
         """Where a tensor is."""
         return self._tensors[name]
 
