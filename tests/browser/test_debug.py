@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-expect.set_options(timeout=60_000)
+from tests.browser.conftest import violations
 
-AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-
-@pytest.fixture(scope="module")
-def open_panel(chromium: Browser, server: str) -> Iterator[Page]:
-    """One page for all tests but the one that needs a fresh profile."""
-    context = chromium.new_context(base_url=server, accept_downloads=True)
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto("/#panel=debug")
-    expect(page.locator("#debug-step")).to_be_enabled()
-    yield page
-    context.close()
+TOKENS = "#debug-view .token:not(.given)"
+"""Those that were written; the prompt's stand before them."""
 
 
 @pytest.fixture
-def panel(open_panel: Page) -> Page:
+def panel(visit: Page) -> Page:
     """The panel with a new text of no tokens, no breakpoints and the settings as at first."""
-    page = open_panel
+    page = visit
     page.goto("/#panel=debug")
+    expect(page.get_by_role("button", name="Begin anew")).to_be_enabled()
     for _ in range(page.locator("#debug-stops li").count()):
         count = page.locator("#debug-stops li").count()
         page.locator("#debug-stops li button").first.click()
@@ -44,13 +33,13 @@ def panel(open_panel: Page) -> Page:
 
 def begin(page: Page) -> None:
     page.get_by_role("button", name="Begin anew").click()
-    expect(page.locator("#debug-view .token")).to_have_count(0)
+    expect(page.locator(TOKENS)).to_have_count(0)
     expect(page.locator("#debug-draw-words")).to_contain_text("stay")
     expect(page.locator("#debug-branches li")).to_have_count(1)
 
 
 def tokens(page: Page) -> list[str]:
-    return page.locator("#debug-view .token").all_text_contents()
+    return page.locator(TOKENS).all_text_contents()
 
 
 def steps(page: Page, n: int) -> list[str]:
@@ -58,7 +47,7 @@ def steps(page: Page, n: int) -> list[str]:
     before = len(tokens(page))
     for at in range(before, before + n):
         page.keyboard.press("F10")
-        expect(page.locator("#debug-view .token")).to_have_count(at + 1)
+        expect(page.locator(TOKENS)).to_have_count(at + 1)
     return tokens(page)
 
 
@@ -109,10 +98,14 @@ def test_what_step_writes_is_in_write_and_the_other_way_round(panel: Page) -> No
     expect(panel.locator("#debug-tokens")).not_to_have_text("–")
     assert "".join(tokens(panel)) == written
     assert tokens(panel)[:6] == shown
+    count = panel.locator("#debug-tokens").inner_text()
     expect(panel.locator("#debug-branches li")).to_have_count(1)
     # It goes on from there, and one text is one text.
+    last = tokens(panel)[-1]
     panel.get_by_role("button", name="Back").click()
-    expect(panel.locator("#debug-view .token")).to_have_count(len(tokens(panel)))
+    expect(panel.locator("#debug-tokens")).to_have_text(str(int(count) - 1))
+    expect(panel.locator("#debug-bits")).to_have_text(re.compile("logits"))
+    assert "".join(tokens(panel)) + last == written
 
 
 def test_a_step_back_and_forward_comes_to_the_same_bits(panel: Page) -> None:
@@ -124,7 +117,7 @@ def test_a_step_back_and_forward_comes_to_the_same_bits(panel: Page) -> None:
     shown = tokens(panel)
     for at in (4, 3, 2):
         panel.keyboard.press("F9")
-        expect(panel.locator("#debug-view .token")).to_have_count(at)
+        expect(panel.locator(TOKENS)).to_have_count(at)
         expect(panel.locator("#debug-bits")).to_have_text(hashes[at])
         assert drawn(panel).strip("“”").replace("␣", " ") == shown[at]
     for at in (3, 4, 5):
@@ -134,16 +127,43 @@ def test_a_step_back_and_forward_comes_to_the_same_bits(panel: Page) -> None:
     expect(panel.locator("#debug-branches li")).to_have_count(1)
 
 
+def test_the_prompts_tokens_are_shaded_and_described_too(panel: Page) -> None:
+    prompt = panel.locator("#debug-prompt").input_value()
+    given = panel.locator("#debug-view .token.given")
+    expect(given.last).to_be_visible()
+    assert "".join(given.all_text_contents()) == prompt
+    levels = given.evaluate_all("(all) => all.map((one) => one.style.getPropertyValue('--level'))")
+    assert len({*levels}) > 1
+    given.nth(1).focus()
+    card = panel.locator("#debug-view .token-card")
+    expect(card).to_contain_text(re.compile("of the prompt.*Probability.*Surprise.*Entropy"))
+    expect(card.locator("tbody tr")).to_have_count(10)
+    expect(card.locator("button")).to_have_count(0)  # nobody chose it
+    steps(panel, 2)
+    expect(panel.locator("#debug-view .token")).to_have_count(given.count() + 2)
+    panel.locator(TOKENS).nth(1).focus()
+    panel.keyboard.press("Home")
+    expect(given.first).to_be_focused()
+    # The same where Write has read it.
+    before = given.evaluate_all("(all) => all.map((one) => one.style.cssText)")
+    panel.get_by_role("link", name="Write").click()
+    panel.get_by_role("button", name="Write", exact=True).click()
+    expect(panel.locator("#outcome")).to_contain_text("token")
+    panel.get_by_role("link", name="Step").click()
+    expect(given).to_have_count(len(before))
+    assert given.evaluate_all("(all) => all.map((one) => one.style.cssText)") == before
+
+
 def test_an_alternative_is_a_branch_and_the_other_one_is_there_again(panel: Page) -> None:
     first = steps(panel, 8)
-    panel.locator("#debug-view .token").nth(4).click()
+    panel.locator(TOKENS).nth(4).click()
     card = panel.locator(".token-card")
     expect(card).to_be_visible()
     expect(panel.locator("#debug-draw-title")).to_contain_text("Token 5")
     chosen = card.locator(".choice").nth(2)
     text = chosen.inner_text().strip("“”").replace("␣", " ")
     chosen.click()
-    expect(panel.locator("#debug-view .token")).to_have_count(5)
+    expect(panel.locator(TOKENS)).to_have_count(5)
     assert tokens(panel) == [*first[:4], text]
     second = steps(panel, 3)
     branches = panel.locator("#debug-branches li")
@@ -170,7 +190,7 @@ def test_an_alternative_is_a_branch_and_the_other_one_is_there_again(panel: Page
 
 def test_each_kind_of_breakpoint_stops_a_run(panel: Page) -> None:
     whole = steps(panel, 14)
-    panel.locator("#debug-view .token").nth(9).focus()
+    panel.locator(TOKENS).nth(9).focus()
     tenth = whole[9].strip()
     begin(panel)
     prompt = int(panel.locator("#debug-tokens").inner_text())
@@ -197,7 +217,7 @@ def test_each_kind_of_breakpoint_stops_a_run(panel: Page) -> None:
         expect(panel.locator("#debug-stops li.hit")).to_have_count(1)
         # A step goes past it; switched off, it stops nothing.
         panel.keyboard.press("F10")
-        expect(panel.locator("#debug-view .token")).to_have_count(len(shown) + 1)
+        expect(panel.locator(TOKENS)).to_have_count(len(shown) + 1)
         panel.locator("#debug-stops li button").first.click()
         expect(panel.locator("#debug-stops li")).to_have_count(0)
     begin(panel)
@@ -229,7 +249,7 @@ def test_an_edited_logit_changes_the_draw_and_a_ban_and_force_do(panel: Page) ->
     panel.get_by_role("button", name="Force", exact=True).click()
     expect(panel.locator("#debug-draw-words")).to_contain_text("orced")
     assert steps(panel, 1)[-1] == forced.strip("“”").replace("␣", " ")
-    assert panel.locator("#debug-view .token").last.get_attribute("data-note") == "forced"
+    assert panel.locator(TOKENS).last.get_attribute("data-note") == "forced"
 
 
 def test_settings_are_those_of_write_and_change_the_next_draw(panel: Page) -> None:
@@ -359,15 +379,10 @@ def test_the_panel_is_accessible_and_fits_a_phone(panel: Page, scheme: str) -> N
     panel.set_viewport_size({"width": 360, "height": 740})
     steps(panel, 6)
     stop_at(panel, "text", "cat")
-    panel.locator("#debug-view .token").nth(2).click()
+    panel.locator(TOKENS).nth(2).click()
     panel.locator(".token-card .choice").first.click()
     expect(panel.locator("#debug-branches li")).to_have_count(2)
     assert panel.evaluate("() => document.documentElement.scrollWidth") <= 360
-    panel.evaluate(AXE.read_text(encoding="utf-8"))  # no script tag: the policy forbids it
-    found = panel.evaluate("() => axe.run(document.querySelector('[data-panel=debug]'))")
-    problems = [
-        (one["id"], node["html"][:120]) for one in found["violations"] for node in one["nodes"]
-    ]
-    assert problems == []
+    assert violations(panel, "[data-panel=debug]") == []
     if size:
         panel.set_viewport_size(size)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
+from .conftest import violations
 from .elsewhere import Elsewhere, serving
-
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 WRITTEN = """() => new Promise((resolve) => {
   const look = () => {
@@ -30,28 +26,17 @@ def elsewhere() -> Iterator[Elsewhere]:
         yield place
 
 
-@pytest.fixture(scope="module")
-def panel(chromium: Browser, server: str) -> Iterator[Page]:
-    context = chromium.new_context(
-        base_url=server, permissions=["clipboard-read", "clipboard-write"]
-    )
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto("/#panel=embed")
-    expect(page.locator("#embed-code")).not_to_be_empty()
-    yield page
-    context.close()
-
-
 @pytest.fixture
-def builder(panel: Page) -> Page:
+def builder(visit: Page) -> Page:
     """The panel with its form as at first."""
-    panel.evaluate("""() => {
+    visit.goto("/#panel=embed")
+    expect(visit.locator("#embed-code")).not_to_be_empty()
+    visit.evaluate("""() => {
       const form = document.getElementById("embed-desk");
       form.reset();
       form.dispatchEvent(new Event("input"));
     }""")
-    return panel
+    return visit
 
 
 def snippet(builder: Page) -> str:
@@ -129,8 +114,4 @@ def test_everybody_can_use_the_panel(builder: Page, width: int) -> None:
     builder.set_viewport_size({"width": width, "height": 800})
     found = builder.evaluate("() => document.documentElement.scrollWidth")
     assert found <= width
-    builder.evaluate(AXE.read_text())
-    serious = builder.evaluate("""async () => (await axe.run()).violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .map(({ id, nodes }) => ({ id, nodes: nodes.map((node) => node.html) }))""")
-    assert serious == [], json.dumps(serious, indent=1)
+    assert violations(builder) == []

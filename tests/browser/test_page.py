@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-# Starting Python takes seconds, more on a busy machine.
-expect.set_options(timeout=60_000)
+from tests.browser.conftest import violations
 
 # Stop as soon as the first words stand there: a quick model would be done before a test's click.
 STOP_AT_FIRST_WORDS = """() => {
@@ -28,15 +22,10 @@ STOP_AT_FIRST_WORDS = """() => {
 
 
 @pytest.fixture(scope="module")
-def open_page(chromium: Browser, server: str) -> Iterator[Page]:
+def open_page(visit: Page) -> Page:
     """One page with its engine for all tests that need no fresh one."""
-    context = chromium.new_context(
-        base_url=server, permissions=["clipboard-read", "clipboard-write"]
-    )
-    page = context.new_page()
-    open_ready(page)
-    yield page
-    context.close()
+    open_ready(visit)
+    return visit
 
 
 @pytest.fixture
@@ -378,7 +367,6 @@ def test_no_serious_accessibility_violations(page: Page, scheme: str) -> None:
         color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
     page.goto("/")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
     assert violations(page) == []  # loading
     expect(page.locator("#metrics")).to_be_visible()
     page.get_by_role("button", name="Settings").click()
@@ -390,12 +378,6 @@ def test_no_serious_accessibility_violations(page: Page, scheme: str) -> None:
     page.get_by_role("button", name="Write").click()
     finish(page)
     assert violations(page) == []  # written
-
-
-def violations(page: Page) -> list[str]:
-    found = page.evaluate("""async () => (await axe.run()).violations.map((one) => ({
-      id: one.id, impact: one.impact, nodes: one.nodes.map((node) => node.html) }))""")
-    return [json.dumps(one) for one in found if one["impact"] in ("serious", "critical")]
 
 
 def test_the_theme_is_kept_on_this_machine(page: Page) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-# Starting Python takes seconds, more on a busy machine.
-expect.set_options(timeout=60_000)
+from tests.browser.conftest import new_visitor, violations
 
 WATCH = """
 window.violations = [];
@@ -77,20 +72,10 @@ def new_panel(context: BrowserContext, address: str = "/#panel=python") -> Panel
     return panel
 
 
-def new_context(chromium: Browser, server: str) -> BrowserContext:
-    context = chromium.new_context(
-        base_url=server, permissions=["clipboard-read", "clipboard-write"]
-    )
-    context.set_default_timeout(120_000)
-    return context
-
-
 @pytest.fixture(scope="module")
-def one(chromium: Browser, server: str) -> Iterator[Panel]:
+def one(visitor: BrowserContext) -> Panel:
     """One page with its engine for all tests that need no fresh one."""
-    context = new_context(chromium, server)
-    yield new_panel(context)
-    context.close()
+    return new_panel(visitor)
 
 
 @pytest.fixture
@@ -327,17 +312,13 @@ def test_no_serious_accessibility_violations(panel: Panel, scheme: str) -> None:
     page.emulate_media(
         color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
-    page.evaluate(AXE.read_text(encoding="utf-8"))
     panel.press("Entropy, drawn How sure the model is, as a picture.")
     panel.run()
     panel.run("thimble.page.sampler = lambda logits, context: 5\n1 / 0")
     panel.put("session.r")
     panel.page.keyboard.press("Control+Space")
     expect(page.get_by_role("option").first).to_be_visible()
-    found = page.evaluate("""async () => (await axe.run()).violations.map((one) => ({
-      id: one.id, impact: one.impact, nodes: one.nodes.map((node) => node.html) }))""")
-    serious = [json.dumps(one) for one in found if one["impact"] in ("serious", "critical")]
-    assert serious == []
+    assert violations(page) == []
     page.keyboard.press("Escape")
     panel.run("thimble.page.sampler = None")
 
@@ -345,7 +326,7 @@ def test_no_serious_accessibility_violations(panel: Panel, scheme: str) -> None:
 def test_code_in_a_link_is_shown_and_never_run_by_itself(
     chromium: Browser, server: str, tmp_path: Path
 ) -> None:
-    context = new_context(chromium, server)
+    context = new_visitor(chromium, server)
     code = "print('från länken')\nthimble.page.sampler = lambda logits, context: 3"
     text = base64.urlsafe_b64encode(code.encode()).decode().rstrip("=")
     panel = new_panel(context, f"/#panel=python&code={text}")
@@ -383,7 +364,7 @@ def test_code_in_a_link_is_shown_and_never_run_by_itself(
 
 
 def test_numpy_comes_when_it_is_imported_and_not_before(chromium: Browser, server: str) -> None:
-    context = new_context(chromium, server)
+    context = new_visitor(chromium, server)
     requests: list[str] = []
     context.on("request", lambda request: requests.append(request.url))
     page = context.new_page()
@@ -404,7 +385,7 @@ def test_numpy_comes_when_it_is_imported_and_not_before(chromium: Browser, serve
 def test_without_numpy_the_panel_says_so_and_the_rest_works(
     chromium: Browser, server: str, how: str
 ) -> None:
-    context = new_context(chromium, server)
+    context = new_visitor(chromium, server)
 
     def absent(route: Route) -> None:
         lock = route.fetch().json()
@@ -466,7 +447,7 @@ def sampler_where_no_memory_is_shared(context: BrowserContext) -> Panel:
 def test_where_no_interrupt_helps_python_starts_again(
     chromium: Browser, server: str, begin: Callable[[BrowserContext], Panel]
 ) -> None:
-    context = new_context(chromium, server)
+    context = new_visitor(chromium, server)
     panel = begin(context)
     code = panel.text()
     expect(panel.run("1 + 1").locator(".value")).to_have_text("2")
@@ -476,7 +457,7 @@ def test_where_no_interrupt_helps_python_starts_again(
 
 
 def test_the_text_outlives_a_restart(chromium: Browser, server: str) -> None:
-    context = new_context(chromium, server)
+    context = new_visitor(chromium, server)
     context.route("**/", without_isolation)
     panel = Panel(context.new_page())
     page = panel.page

@@ -4,14 +4,15 @@ visitor does it: mostly with the keyboard."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 import thimble
-from tests.browser.test_page import AXE, ROOT, open_ready, violations
+from tests.browser.conftest import violations
+from tests.browser.test_page import open_ready
+from tests.conftest import ROOT
 
 STORY = "Once upon a time, there was a cat.\nShe saw a zebra.\n\nThe end."
 
@@ -46,20 +47,10 @@ CONTRASTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def reader(chromium: Browser, server: str) -> Iterator[Page]:
+def reader(visit: Page) -> Page:
     """One page with its engine, for all of these tests."""
-    context = chromium.new_context(
-        base_url=server, permissions=["clipboard-read", "clipboard-write"]
-    )
-    page = context.new_page()
-    open_ready(page)
-    yield page
-    context.close()
-
-
-def barriers(page: Page) -> list[str]:
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    return violations(page)
+    open_ready(visit)
+    return visit
 
 
 def read(page: Page, text: str) -> None:
@@ -137,7 +128,7 @@ def test_nothing_bars_anyone(reader: Page, scheme: str) -> None:
     expect(reader.locator("#read-outcome")).to_contain_text("Read by the model")
     reader.locator("#read-view .token").nth(2).focus()
     reader.locator("#read-list summary").click()
-    assert barriers(reader) == []
+    assert violations(reader) == []
     contrasts = reader.evaluate(CONTRASTS)
     assert min(contrast for contrast, _ in contrasts) >= 4.5
     # Lightness alone tells the levels apart.
@@ -255,4 +246,4 @@ def test_latency_is_seen_and_can_be_reported(reader: Page) -> None:
     assert "Once upon a time" not in report
     for words in ("Thimble", "First token:", "median", "Limit:", "Browser:", "parameters"):
         assert words in report
-    assert barriers(reader) == []
+    assert violations(reader) == []

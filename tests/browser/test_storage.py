@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
+from tests.browser.conftest import violations
 from tests.browser.test_offline import ALL_KEPT, Tab, write
-from tests.browser.test_page import AXE, violations
 from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM_FLAGS
 from tests.tiny_models import SPECS, make
 from tools import browsers
@@ -111,7 +111,6 @@ def test_the_panel_shows_what_there_is_and_fits(kept: Page) -> None:
     expect(kept.locator("#room-words")).to_contain_text(re.compile(r"[\d.]+ MB kept here, of"))
     kept.get_by_role("button", name="Ask the browser to keep it").click()
     expect(kept.locator("#persist-words")).to_contain_text("promised")
-    kept.evaluate(AXE.read_text(encoding="utf-8"))
     for scheme in ("light", "dark"):
         kept.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(kept) == []

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import thimble
+from tests.browser.conftest import violations
 from thimble.train.receipt import verify
 from tools import corpora
-
-ROOT = Path(__file__).resolve().parents[2]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-
-# Starting Python takes seconds, more on a busy machine.
-expect.set_options(timeout=60_000)
 
 STEPS = 120
 RECIPE = {"separator": "\n", "size": 0.05, "context": 32, "micro_tokens": 1024, "steps": STEPS,
@@ -28,21 +22,10 @@ RECIPE = {"separator": "\n", "size": 0.05, "context": 32, "micro_tokens": 1024, 
 
 
 @pytest.fixture(scope="module")
-def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
-    """One visitor for all tests: what one training leaves, the next one finds."""
-    made = chromium.new_context(
-        base_url=server, accept_downloads=True, permissions=["clipboard-read", "clipboard-write"]
-    )
-    made.set_default_timeout(60_000)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def bench(context: BrowserContext) -> Page:
-    page = context.new_page()
-    open_panel(page)
-    return page
+def bench(visit: Page) -> Page:
+    """One page for all tests: what one training leaves, the next one finds."""
+    open_panel(visit)
+    return visit
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +228,4 @@ def test_no_serious_accessibility_violations(trained: Page, scheme: str) -> None
     trained.emulate_media(
         color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
-    trained.evaluate(AXE.read_text(encoding="utf-8"))
-    found = trained.evaluate("""async () => (await axe.run()).violations
-      .filter((one) => ["serious", "critical"].includes(one.impact))
-      .map((one) => [one.id, one.nodes.map((node) => node.html)])""")
-    assert found == []
+    assert violations(trained) == []

@@ -74,11 +74,12 @@ export class DrawTable {
   #fill(draw: Draw): void {
     const biased = draw.rows.some(([, , , logit, biased]) => biased !== logit);
     const penalized = draw.rows.some(([, , , , biased, penalized]) => penalized !== biased);
-    const heads = ["Token", "Logit"];
-    if (biased) heads.push("Edited");
-    if (penalized) heads.push("Penalty");
-    heads.push(...(draw.greedy ? ["Chosen"] : ["Probability", "Draw"]));
-    const head = make("tr", "", ...heads.map((words) => column(words)));
+    const logit = column("Logit");
+    const head = make("tr", "", column("Token"), logit);
+    if (biased) head.append(column("Edited", "stage"));
+    if (penalized) head.append(column("Penalty", "stage"));
+    if (biased || penalized) logit.append(make("span", "became", " → after"));
+    head.append(...(draw.greedy ? ["Chosen"] : ["Probability", "Draw"]).map((words) => column(words)));
     this.#table.tHead?.replaceChildren(head);
     const rows = draw.rows.map((row) => this.#row(draw, row, biased, penalized));
     this.#table.tBodies[0]?.replaceChildren(...rows);
@@ -92,11 +93,12 @@ export class DrawTable {
     const name = make("th", edited ? "edited" : "");
     name.scope = "row";
     name.append(this.#editable ? this.#choice(id, text) : make("span", "", quoted(text)));
-    made.append(name, make("td", "", number(logit)));
-    if (biased) made.append(make("td", afterBias === logit ? "same" : "", number(afterBias)));
-    if (penalized) {
-      made.append(make("td", afterPenalty === afterBias ? "same" : "", number(afterPenalty)));
-    }
+    const first = make("td", "", number(logit));
+    made.append(name, first);
+    if (biased) made.append(stage(afterBias, logit));
+    if (penalized) made.append(stage(afterPenalty, afterBias));
+    // Where there is no room for these columns, what came of the logit stands beside it.
+    if (afterPenalty !== logit) first.append(make("span", "became", ` → ${number(afterPenalty)}`));
     if (draw.greedy) {
       made.append(make("td", "", fate === "kept" ? "the best" : DROPPED[fate]));
       return made;
@@ -139,8 +141,13 @@ export class DrawTable {
   }
 }
 
-function column(words: string): HTMLTableCellElement {
-  const cell = make("th", "", words);
+/** A logit after a stage, and whether the stage changed it. */
+function stage(value: number | null, before: number | null): HTMLTableCellElement {
+  return make("td", value === before ? "stage same" : "stage", number(value));
+}
+
+function column(words: string, className = ""): HTMLTableCellElement {
+  const cell = make("th", className, words);
   cell.scope = "col";
   return cell;
 }

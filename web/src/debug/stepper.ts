@@ -7,8 +7,9 @@
 import type { Remote } from "comlink";
 import type { LiveSession, Recipe } from "../live";
 import type { Engine } from "../protocol";
-import type { DebugPiece, DebugView, ReplayView, RunEnd } from "../protocol/debug";
+import type { DebugPiece, DebugView, GivenPiece, ReplayView, RunEnd } from "../protocol/debug";
 import type { Chunk, SamplingOptions } from "../thimble";
+import type { Token } from "../ui/token";
 
 /** Milliseconds of work between two answers: under a frame, and long against one crossing. */
 const SLICE_MS = 12;
@@ -33,6 +34,15 @@ export function pieceOf([text, id, logprob, entropy, top, note]: DebugPiece): Pi
   return { text, id, logprob, entropy, top_logprobs, note, finish_reason: null };
 }
 
+/** A token of the prompt; a mark that says nothing and that nothing came before is left out. */
+function givenOf([text, id, logprob, entropy, top]: GivenPiece): Token[] {
+  if (!text && logprob === null) return [];
+  const alternatives = top.map(([id, text, logprob]) => ({ id, text, logprob }));
+  return [{ text, id, logprob, entropy, top: alternatives, given: true }];
+}
+
+const NONE: readonly Token[] = [];
+
 export class Stepper extends EventTarget {
   readonly #live: LiveSession;
   /** Where the debugger stands; null while nobody has asked, and while somebody else writes. */
@@ -46,6 +56,8 @@ export class Stepper extends EventTarget {
   #asking = 0;
   #turn: Promise<void> = Promise.resolve();
   #ours = false;
+  /** The prompt's tokens, and the text and length for which they are known. */
+  #given = { recipe: undefined as Recipe | undefined, length: 0, tokens: NONE };
 
   constructor(live: LiveSession) {
     super();
@@ -67,10 +79,18 @@ export class Stepper extends EventTarget {
     return this.#live.isOpen && (this.#live.state !== "writing" || this.running);
   }
 
+  /** The tokens of the prompt, as far as they are known. */
+  get given(): readonly Token[] {
+    return this.#given.recipe === this.#live.writing?.recipe ? this.#given.tokens : NONE;
+  }
+
   /** Find out where the session stands. */
   async refresh(): Promise<void> {
     const ids = JSON.stringify((this.#live.writing?.pieces ?? []).map((piece) => piece.id));
-    await this.move(({ engine, session }) => engine.debugView(session, ids));
+    await this.#inTurn(async () => {
+      this.#show(await this.#ask(({ engine, session }) => engine.debugView(session, ids)));
+      await this.#learnGiven();
+    });
   }
 
   /** Ask for something that ends in a view; not while tokens are being taken. */
@@ -128,6 +148,7 @@ export class Stepper extends EventTarget {
       let view = await this.#ask((a) => a.engine.debugOpen(a.session, content));
       const recipe = { ...this.#live.draft(), prompt: view.prompt[1], model: this.#live.model };
       this.#show(view, recipe);
+      await this.#learnGiven();
       while (!view.replay.over && !signal.aborted) {
         view = await this.#ask((a) => a.engine.debugReplay(a.session, a.known, SLICE_MS));
         this.#show(view);
@@ -153,6 +174,18 @@ export class Stepper extends EventTarget {
     const view = await this.#ask((a) => a.engine.debugBegin(a.session, prompt, options));
     this.#live.select(null);
     this.#show(view, { prompt, settings, model: this.#live.model });
+    await this.#learnGiven();
+  }
+
+  /** Ask for the prompt's tokens, once for each prompt. */
+  async #learnGiven(): Promise<void> {
+    const recipe = this.#live.writing?.recipe;
+    const [length] = this.view?.prompt ?? [0];
+    if (!recipe || !length) return;
+    if (recipe === this.#given.recipe && length === this.#given.length) return;
+    const pieces = await this.#ask(({ engine, session }) => engine.debugGiven(session));
+    this.#given = { recipe, length, tokens: pieces.flatMap(givenOf) };
+    this.#tell("view");
   }
 
   async #look(): Promise<void> {

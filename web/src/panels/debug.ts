@@ -38,7 +38,8 @@ class Debug {
   readonly #run = button("debug-run");
   readonly #begin = button("debug-begin");
   readonly #outcome = element("debug-outcome");
-  /** The pieces that the token view shows. */
+  /** What the token view shows: the prompt's tokens, and after them the text's. */
+  #given: readonly Token[] = [];
   #shown: Chunk[] = [];
   #looked = 0;
 
@@ -48,7 +49,8 @@ class Debug {
     this.#stepper = new Stepper(live);
     this.#mirror = new Mirror(root, (name) => this.#changed(name));
     this.#tokens = new TokenView(element("debug-view"), {
-      label: "The text as tokens", choosable: true, actions: (index) => this.#actions(index),
+      label: "The text as tokens", choosable: true,
+      actions: (index, token) => (token.given ? [] : this.#actions(index - this.#given.length)),
     });
     this.#draw = new DrawTable({
       edit: (token, logit) =>
@@ -77,12 +79,13 @@ class Debug {
     this.#stepper.addEventListener("error", () => this.#show());
     this.#live.addEventListener("state", () => this.#appear());
     this.#live.addEventListener("select", () => void this.#look());
-    this.#tokens.addEventListener("token", (event) =>
-      this.#live.select((event as TokenEvent).index),
-    );
+    this.#tokens.addEventListener("token", (event) => {
+      const { index, token } = event as TokenEvent;
+      this.#live.select(token.given ? null : index - this.#given.length);
+    });
     this.#tokens.addEventListener("alternative", (event) => {
       const { index, alternative } = event as AlternativeEvent;
-      void this.#branch(index, alternative.id);
+      void this.#branch(index - this.#given.length, alternative.id);
     });
     // Another panel may have written in the meantime.
     new MutationObserver(() => this.#appear()).observe(this.#root, { attributeFilter: ["hidden"] });
@@ -119,6 +122,7 @@ class Debug {
     const last = this.#shown.at(-1);
     if (!last || this.#shown.length === before) return;
     element("debug-announce").textContent = spoken(tokenOf(last));
+    if (this.#stepper.view?.reason === "stop") this.#outcome.textContent = `The end${this.#because()}.`;
   }
 
   async #stepBack(): Promise<void> {
@@ -143,7 +147,7 @@ class Debug {
   /** Why a run is over, in words. */
   #ended(over: RunEnd | null, tokens: string): string {
     if (over === null) return `Paused after ${tokens}.`;
-    if (over === "end") return `The end, after ${tokens}.`;
+    if (over === "end") return `The end, after ${tokens}${this.#because()}.`;
     if (over === "context") return `The context is full, after ${tokens}.`;
     if (over === "limit") return `${tokens}, the length that Write asks for.`;
     const { view } = this.#stepper;
@@ -151,6 +155,12 @@ class Debug {
     const next = view?.next;
     const text = quoted(next?.rows.find(([id]) => id === next.id)?.[1] ?? "");
     return `Stopped before ${text}: ${hit ? describe(hit) : "a breakpoint"}.`;
+  }
+
+  /** What ended the text. */
+  #because(): string {
+    const stopped = this.#stepper.view?.stopped;
+    return stopped == null ? ": the model ends it here" : `: it came to ${quoted(stopped)}, where it is to stop`;
   }
 
   async #branch(index: number, token: number): Promise<void> {
@@ -251,15 +261,33 @@ class Debug {
   #showText(): void {
     const { writing, selected } = this.#live;
     const pieces = writing?.pieces ?? [];
+    this.#showGiven(writing?.recipe.prompt ?? "");
     let same = 0;
     while (same < this.#shown.length && this.#shown[same] === pieces[same]) same += 1;
-    this.#tokens.truncate(same);
+    this.#tokens.truncate(this.#given.length + same);
     this.#tokens.append(pieces.slice(same).map(asToken));
     this.#shown = [...pieces];
-    this.#tokens.lead = writing?.recipe.prompt ?? "";
-    this.#tokens.current = selected ?? (pieces.length ? pieces.length - 1 : null);
+    this.#mark(selected);
     element("debug-empty").hidden = writing !== null;
     element("debug-view").hidden = writing === null;
+  }
+
+  /** The prompt as tokens where they are known, else as it was given. */
+  #showGiven(prompt: string): void {
+    const { given } = this.#stepper;
+    this.#tokens.lead = given.length ? "" : prompt;
+    if (given === this.#given) return;
+    this.#tokens.truncate(0);
+    this.#tokens.append(given);
+    this.#given = given;
+    this.#shown = [];
+  }
+
+  /** Mark the token that is looked at, or else the last one of the text. */
+  #mark(selected: number | null): void {
+    const last = this.#shown.length ? this.#shown.length - 1 : null;
+    const at = selected ?? last;
+    this.#tokens.current = at === null ? null : this.#given.length + at;
   }
 
   #showNext(): void {
@@ -275,7 +303,7 @@ class Debug {
   async #look(): Promise<void> {
     const { selected } = this.#live;
     if (this.#root.hidden) return;
-    this.#tokens.current = selected ?? (this.#shown.length ? this.#shown.length - 1 : null);
+    this.#mark(selected);
     const turn = (this.#looked += 1);
     if (selected === null) {
       this.#showNext();

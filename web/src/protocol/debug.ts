@@ -12,6 +12,16 @@ export type DebugPiece = readonly [
   note: string,
 ];
 
+/** A token of the prompt: null for what nobody knows of the first. */
+export type GivenPiece = readonly [
+  text: string,
+  id: number,
+  logprob: number | null,
+  entropy: number | null,
+  top: DebugPiece[4],
+  note: string,
+];
+
 /** What became of a candidate: kept, or the stage that dropped it. */
 export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight";
 
@@ -74,6 +84,8 @@ export interface DebugView {
   readonly context: number;
   readonly prompt: readonly [tokens: number, text: string];
   readonly reason: FinishReason | null;
+  /** The stop string that the text has come to. */
+  readonly stopped: string | null;
   /** The breakpoint that the last run stopped at. */
   readonly hit: number | null;
   /** How the next token comes about; null while it runs, and where there is none. */
@@ -112,6 +124,7 @@ export interface Comparison {
 export interface DebugEngine {
   /** Here `known` is the page's ids as JSON. */
   debugView(session: number, known: string): DebugView;
+  debugGiven(session: number): readonly GivenPiece[];
   debugBegin(session: number, prompt: string, options: string): DebugView;
   debugSettings(session: number, known: number, options: string): DebugView;
   debugStep(session: number, known: number, options: string): DebugView;

@@ -76,7 +76,8 @@ export class TokenCard {
   #contents({ index, token, actions, choosable }: Card): HTMLElement[] {
     const title = element("p", "token-title");
     title.append(element("strong", "", quoted(token.text)), element("span", "", `id ${token.id}`));
-    if (token.note) title.append(element("em", "", token.note));
+    const note = token.given ? "of the prompt" : token.note;
+    if (note) title.append(element("em", "", note));
     const parts = [title, facts(token)];
     if (token.top.length) {
       const bars = token.top.map((one) => this.#bar(index, token, one, choosable));
@@ -128,7 +129,7 @@ export class TokenCard {
   }
 }
 
-function facts({ logprob, entropy, top, id }: Token): HTMLElement {
+function facts({ logprob, entropy, top, id, facts: more = [] }: Token): HTMLElement {
   const list = document.createElement("dl");
   const add = (name: string, value: string): void => {
     const pair = document.createElement("div");
@@ -145,6 +146,7 @@ function facts({ logprob, entropy, top, id }: Token): HTMLElement {
   const rank = top.findIndex((one) => one.id === id);
   if (rank >= 0) add("Rank", String(rank + 1));
   else if (top.length) add("Rank", `after ${top.length}`);
+  for (const [name, value] of more) add(name, value);
   return list;
 }
 

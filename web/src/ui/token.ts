@@ -22,6 +22,12 @@ export interface Token {
   readonly top: readonly Alternative[];
   /** A word that the card shows beside the token, as "forced". */
   readonly note?: string;
+  /** A letter that says what the token belongs to; styles make a colour and a pattern of it. */
+  readonly mark?: string;
+  /** What else the card tells of it. */
+  readonly facts?: readonly (readonly [name: string, value: string])[];
+  /** A token of the prompt: nobody chose it. */
+  readonly given?: boolean;
 }
 
 /** Something to do with a token: a button in its card. */
@@ -49,8 +55,9 @@ export function quoted(text: string): string {
 }
 
 /** A token in a few words, for a screen reader. */
-export function spoken({ text, logprob }: Token): string {
+export function spoken({ text, logprob, note }: Token): string {
   const named = text.replaceAll("\n", " new line ").trim() || (text ? "space" : "no text");
-  if (logprob === null) return named;
-  return `${named}, ${percent(Math.exp(logprob))}, ${bitsOf(logprob).toFixed(1)} bits`;
+  const noted = note ? `${named}, ${note}` : named;
+  if (logprob === null) return noted;
+  return `${noted}, ${percent(Math.exp(logprob))}, ${bitsOf(logprob).toFixed(1)} bits`;
 }

@@ -24,7 +24,7 @@ export interface TokenViewOptions {
   /** What the text is, for those who do not see it. */
   readonly label: string;
   readonly shading?: Shading;
-  /** Alternatives are buttons that dispatch "alternative"; without it they are only shown. */
+  /** Alternatives are buttons that dispatch "alternative", but for a prompt's; else only shown. */
   readonly choosable?: boolean;
   /** Asked for every card. */
   readonly actions?: (index: number, token: Token) => readonly TokenAction[];
@@ -105,7 +105,7 @@ export class TokenView extends EventTarget {
 
   /** Text before the tokens that is not theirs, as a prompt whose tokens nobody knows. */
   set lead(text: string) {
-    this.#lead.textContent = text;
+    if (this.#lead.textContent !== text) this.#lead.textContent = text;
   }
 
   /** Put tokens at the end; nothing that is there moves or is made again. */
@@ -171,7 +171,7 @@ export class TokenView extends EventTarget {
 
   #make(token: Token, index: number): HTMLElement {
     const span = document.createElement("span");
-    span.className = "token";
+    span.className = token.given ? "token given" : "token";
     span.setAttribute("role", "option");
     if (index > 0) span.tabIndex = -1;
     fill(span, token.text);
@@ -182,6 +182,7 @@ export class TokenView extends EventTarget {
   }
 
   #shade(span: HTMLElement, token: Token): void {
+    if (token.mark) span.dataset["mark"] = token.mark;
     if (token.logprob === null) return;
     const level = levelOf(token.logprob, this.#shading);
     span.style.setProperty("--level", `${(100 * level).toFixed(1)}%`);
@@ -310,7 +311,7 @@ export class TokenView extends EventTarget {
     this.#card.show({
       index, token, beside: span, pinned,
       actions: actions?.(index, token) ?? [],
-      choosable: choosable ?? false,
+      choosable: (choosable ?? false) && !token.given,
     });
   }
 
