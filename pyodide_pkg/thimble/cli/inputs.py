@@ -6,13 +6,16 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, OptionError
 from ..kernel import default_kernel
 from ..loader import load
 from ..model import Model
 from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..train.finetune import Base
 
 STDIN = "-"
 """Stands for standard input where a text or a file is asked for."""
@@ -37,6 +40,11 @@ def add_models(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="W,W,...", help="one number a model, in their order (equal ones)"
     )
+    parser.add_argument("--adapter", metavar="FILE", help="a GGUF file that changes the model")
+    parser.add_argument(
+        "--adapter-strength", type=float, metavar="S",
+        help="how much: 0 is the model alone, 1 the adapter as it was trained (1)",
+    )  # fmt: skip
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -69,6 +77,24 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
     return vocabulary_of(options.tokenizer)
 
 
+def add_base(parser: ArgumentParser) -> None:
+    """The switch of what trains, for runs that begin from a model."""
+    parser.add_argument(
+        "--base", metavar="MODEL.gguf", help="begin from this model, not from random weights"
+    )
+
+
+def base(options: Namespace) -> Base | None:
+    """The model that `--base` asked for."""
+    if not options.base:
+        return None
+    if options.tokenizer:
+        raise OptionError("--tokenizer and --base exclude each other: a base brings its own")
+    from ..train.finetune import Base
+
+    return Base(Path(options.base).read_bytes())
+
+
 def check_threads(threads: int) -> None:
     """Raise OptionError for more or fewer than there can be."""
     if not 1 <= threads <= MAX_THREADS:
@@ -86,14 +112,17 @@ def load_model(path: str, *, threads: int = 1) -> Model:
 def load_models(options: Namespace) -> Model:
     """What `add_models` asked for: one model, or several as one.
 
-    Raises OptionError for a file that is named twice and for weights that make no sense.
+    Raises OptionError for a file that is named twice and for weights that make no sense; what
+    `Model.adapt` does.
     """
     paths: list[str] = options.models
     weights = _weights(options.weights)
     if len(paths) == 1:
         if options.ensemble or weights:
             raise OptionError("--ensemble and --weights want two models or more")
-        return load_model(paths[0], threads=options.threads)
+        return _adapted(load_model(paths[0], threads=options.threads), options)
+    if options.adapter:
+        raise OptionError("--adapter goes with one model: whose it would be of several is unsaid")
     from ..ensemble import Ensemble
 
     for index, path in enumerate(paths):
@@ -101,6 +130,16 @@ def load_models(options: Namespace) -> Model:
             raise OptionError(f"{path} is there twice: it would only weigh more")
     members = [load_model(path, threads=options.threads) for path in paths]
     return Ensemble(members, method=options.ensemble or "mixture", weights=weights)
+
+
+def _adapted(model: Model, options: Namespace) -> Model:
+    """The model with the adapter on it that was asked for."""
+    strength = options.adapter_strength
+    if options.adapter:
+        model.adapt(options.adapter, 1.0 if strength is None else strength)
+    elif strength is not None:
+        raise OptionError("--adapter-strength goes with --adapter")
+    return model
 
 
 def _weights(text: str | None) -> list[float] | None:

@@ -1,8 +1,8 @@
 """`thimble train`: a model from a recipe and a text, with a receipt. `train/trainer.py` does it.
 
-In the folder: `checkpoint.bin` from time to time, `log.jsonl`, and at the end `model.gguf` and
-`receipt.json`. A run that is stopped (ctrl-C, SIGTERM) writes its checkpoint first, and `--resume`
-goes on from there to the same bits.
+In the folder: `checkpoint.bin` from time to time, `log.jsonl`, and at the end `model.gguf` (or
+`adapter.gguf`, where a base model was adapted) and `receipt.json`. A run that is stopped (ctrl-C,
+SIGTERM) writes its checkpoint first, and `--resume` goes on from there to the same bits.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any
 
 from ..errors import NumericError, OptionError
 from ..kernel import default_kernel
+from ..train.finetune import Base, FineTuner
 from ..train.receipt import ENCODINGS
-from ..train.recipe import Recipe
+from ..train.recipe import Recipe, read_choices
 from ..train.trainer import StepReport, Trainer
 from . import inputs
 from .command import Command
 
-CHECKPOINT, LOG, MODEL, RECEIPT = "checkpoint.bin", "log.jsonl", "model.gguf", "receipt.json"
+CHECKPOINT, LOG, RECEIPT = "checkpoint.bin", "log.jsonl", "receipt.json"
+MODEL, ADAPTER = "model.gguf", "adapter.gguf"
 STOPPED = 130
 
 
@@ -38,21 +40,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--heldout", metavar="TEXT", help="another, to be measured on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
     parser.add_argument(
-        "--type", default="q8_0", metavar="TYPE",
-        help=f"what matrices become in the file: {', '.join(ENCODINGS)} (%(default)s)",
+        "--type", metavar="TYPE",
+        help=f"what matrices become in the file: {', '.join(ENCODINGS)} (q8_0; an adapter is f32)",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    inputs.add_base(parser)
     inputs.add_tokenizer(parser)
     inputs.add_threads(parser)
 
 
 def run(options: Namespace) -> int:
-    if options.type not in ENCODINGS:
+    if options.type not in (None, *ENCODINGS):
         raise OptionError(f"--type is {options.type!r}; it must be one of {', '.join(ENCODINGS)}")
+    base = inputs.base(options)
+    if base is not None:
+        return _go(TuningRun(base, options))
     recipe = Recipe.read(options.recipe)
     if recipe.backend == "torch":
         return _run_torch(recipe, options)
-    run = Run(recipe, options)
+    return _go(Run(recipe, options))
+
+
+def _go(run: Run) -> int:
     try:
         return run.go()
     finally:
@@ -80,7 +89,9 @@ class Run:
     def __init__(self, recipe: Recipe, options: Namespace) -> None:
         inputs.check_threads(options.threads)
         self.folder: Path = options.out
-        self.type: str = options.type
+        self.type: str = options.type or ("f32" if recipe.lora_rank else "q8_0")
+        if recipe.lora_rank and self.type != "f32":
+            raise OptionError(f"--type is {self.type!r}; an adapter is written as 'f32'")
         self.threads: int = options.threads
         self.stop = False
         self.trainer = self._trainer(recipe, options)
@@ -97,12 +108,15 @@ class Run:
                 heldout=heldout,
                 threads=self.threads,
                 tokenizer=inputs.tokenizer(options),
+                **self._more(),
             )
         if not options.resume:
             raise OptionError(
                 f"{path} is there: --resume goes on with that run; another one needs another --out"
             )
-        trainer = self.trains.resume(kept, text, heldout=heldout, threads=self.threads)
+        trainer = self.trains.resume(
+            kept, text, heldout=heldout, threads=self.threads, **self._more()
+        )
         # The text's hash is there once a run has begun, whether the file has it or not.
         if trainer.recipe.to_dict() != recipe.to_dict() | {
             "data_sha256": trainer.recipe.data_sha256
@@ -110,6 +124,10 @@ class Run:
             trainer.close()
             raise OptionError(f"{path} is of another recipe than {options.recipe}")
         return trainer
+
+    def _more(self) -> dict[str, Any]:
+        """Return what the trainer wants besides."""
+        return {}
 
     def _kept(self) -> bytes | None:
         """Return the folder's checkpoint; None where there is none."""
@@ -186,7 +204,8 @@ class Run:
         if not self.writes:
             return
         model = trainer.export(self.type)
-        write(self.folder / MODEL, model)
+        path = self.folder / (ADAPTER if trainer.recipe.lora_rank else MODEL)
+        write(path, model)
         receipt = trainer.receipt(
             model={
                 "type": self.type,
@@ -201,7 +220,7 @@ class Run:
         write(self.folder / RECEIPT, (json.dumps(receipt, indent=1) + "\n").encode())
         told = "" if measured is None else f", {measured:.4f} bits per byte on held-out text"
         self._say(
-            f"{self.folder / MODEL}: {trainer.n_parameters:,} parameters, {len(model):,} bytes"
+            f"{path}: {trainer.n_parameters:,} parameters, {len(model):,} bytes"
             f"{told}\n{self.folder / RECEIPT}: weights {trainer.weights_sha256()}"
         )
 
@@ -216,6 +235,19 @@ class Run:
             "python": platform.python_version(),
             "threads": default_kernel().call("threads_alive") or self.threads,
         }
+
+
+class TuningRun(Run):
+    """A run that begins from a model."""
+
+    trains = FineTuner
+
+    def __init__(self, base: Base, options: Namespace) -> None:
+        self.base = base
+        super().__init__(base.recipe(read_choices(options.recipe)), options)
+
+    def _more(self) -> dict[str, Any]:
+        return {"base": self.base}
 
 
 def write(path: Path, data: bytes) -> None:

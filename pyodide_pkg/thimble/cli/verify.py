@@ -29,6 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=int, metavar="N", help="train the first N steps only (default: all)"
     )
+    inputs.add_base(parser)
     inputs.add_tokenizer(parser)
     inputs.add_threads(parser)
     inputs.add_json(parser)
@@ -49,6 +50,7 @@ def run(options: Namespace) -> int:
             steps=last,
             threads=options.threads,
             tokenizer=inputs.tokenizer(options),
+            base=inputs.base(options),
         ):
             bar(check.step, last)
     if options.json:
