@@ -22,6 +22,7 @@ from thimble import cli
 from thimble.errors import NumericError, OptionError
 from thimble.evaluate import evaluate_text
 from thimble.kernel import default_kernel
+from thimble.train import state
 from thimble.train.network import FIRST, SECOND, WEIGHTS, Network, tensors
 from thimble.train.recipe import Recipe
 from thimble.train.rows import Rows, batch_of
@@ -134,10 +135,13 @@ def test_the_first_steps_are_those_of_our_kernels(changes: dict[str, Any]) -> No
     ours.close()
 
 
-def test_our_kernels_read_its_checkpoint_but_promise_nothing() -> None:
+def test_its_checkpoint_is_that_of_our_kernels() -> None:
     theirs = trained(TorchTrainer(RECIPE, TEXT), 3)
-    ours = Trainer.resume(theirs.checkpoint(), TEXT)
-    assert ours.receipt()["promise"] == "none"
+    with pytest.raises(OptionError, match="backend is 'torch'; our kernels train those with"):
+        Trainer.resume(theirs.checkpoint(), TEXT)
+    header, numbers = state.unpack(theirs.checkpoint())
+    header["recipe"]["backend"] = "thimble"
+    ours = Trainer.resume(state.pack(header, [bytes(numbers)]), TEXT)
     for which in (WEIGHTS, FIRST):
         assert ours.network.read(which) == theirs.network.read(which)
     embedding = RECIPE.vocab_size * RECIPE.dim

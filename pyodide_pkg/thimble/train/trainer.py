@@ -164,6 +164,11 @@ class Trainer:
             raise OptionError(
                 "the recipe begins from a model (base_sha256, lora_rank): give the base model"
             )
+        if self.recipe.backend != "thimble":
+            raise OptionError(
+                f"the recipe's backend is {self.recipe.backend!r}; our kernels train those with "
+                "'thimble'"
+            )
         return Network(self.recipe, self.kernel)
 
     def _move(self, share: float) -> tuple[float, float]:
