@@ -434,3 +434,17 @@ TK_EXPORT tk_int tk_capture_head(tk_int session, tk_int tokens, tk_int from, tk_
 
 /* How many positions the session's cache holds. */
 TK_EXPORT tk_int tk_session_past(tk_int session) { return ((const tk_session *)session)->n_past; }
+
+/* How each row's token stands among all, 1 for the best: logits [rows][count padded to 4]. */
+TK_EXPORT tk_int tk_capture_ranks(tk_int logits, tk_int count, tk_int rows, tk_int ids,
+                                  tk_int ranks) {
+    size_t room = ((size_t)count + 3) & ~(size_t)3;
+    for (tk_int r = 0; r < rows; r++) {
+        const float *row = (const float *)logits + (size_t)r * room;
+        float own = row[((const int32_t *)ids)[r]];
+        int32_t rank = 1;
+        for (tk_int i = 0; i < count; i++) rank += row[i] > own;
+        ((int32_t *)ranks)[r] = rank;
+    }
+    return 0;
+}

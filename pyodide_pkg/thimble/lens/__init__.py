@@ -1,9 +1,12 @@
 """The lens: what happens inside a model, and what happens if it is changed there.
 
+    from thimble import lens
+
     logits, cache = model.run_with_cache("Once upon a time")
     cache["pattern", 0]                                # [head, pos, key]
     model.run_with_hooks("Once upon a time", fwd_hooks=[("blocks.2.attn.hook_z", function)])
-    model.hooked(lens.ablate_heads([(2, 3)])).session().generate("Once upon a time")
+    model.hooked(lens.ablate_heads(model, [(2, 3)])).session().generate("Once upon a time")
+    lens.detect_heads(model).best("induction")
 
 The names are TransformerLens'. It is imported when it is first asked for, and runs in kernels of
 its own (`kernels/capture.c`): who does not use it pays nothing for it.
@@ -12,13 +15,62 @@ its own (`kernels/capture.c`): who does not use it pays nothing for it.
 from __future__ import annotations
 
 from .cache import Cache
+from .effects import (
+    HeadEffect,
+    PatchGrid,
+    Ranking,
+    Scorer,
+    patch_grid,
+    patch_grid_steps,
+    rank_heads,
+    rank_heads_steps,
+)  # fmt: skip
 from .hooked import HookedModel, HookedSession
 from .hooks import HookPoint
+from .interventions import (
+    ablate_attention,
+    ablate_heads,
+    ablate_mlps,
+    ablate_neurons,
+    means,
+    patch,
+    scale_heads,
+    scale_mlps,
+    scale_neurons,
+    steer,
+    steering_vector,
+)  # fmt: skip
+from .neurons import (
+    direction_writes,
+    exciting_tokens,
+    matrix,
+    neuron_writes,
+    similar_tokens,
+    similarities,
+)  # fmt: skip
+from .probes import HeadScores, detect_heads
+from .readout import (
+    Attribution,
+    LensCell,
+    LogitLens,
+    Part,
+    logit_attribution,
+    logit_lens,
+    project,
+)  # fmt: skip
+from .report import report
 from .run import cost, run_with_cache, run_with_hooks
 from .sites import axes, site_names
 from .tensor import Tensor
+from .unembed import token_direction
 
 __all__ = [
-    "Cache", "HookPoint", "HookedModel", "HookedSession", "Tensor", "axes", "cost",
-    "run_with_cache", "run_with_hooks", "site_names",
+    "Attribution", "Cache", "HeadEffect", "HeadScores", "HookPoint", "HookedModel", "HookedSession",
+    "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer", "Tensor", "ablate_attention",
+    "ablate_heads", "ablate_mlps", "ablate_neurons", "axes", "cost", "detect_heads",
+    "direction_writes", "exciting_tokens", "logit_attribution", "logit_lens", "matrix", "means",
+    "neuron_writes", "patch", "patch_grid", "patch_grid_steps", "project", "rank_heads",
+    "rank_heads_steps", "report", "run_with_cache", "run_with_hooks", "scale_heads", "scale_mlps",
+    "scale_neurons", "similar_tokens", "similarities", "site_names", "steer", "steering_vector",
+    "token_direction",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from ..errors import HookError, OptionError
 from ..families import ModelConfig
-from .sites import Filter, matches, place, site_names
+from .sites import EMBED, Filter, matches, place, site_names
 from .tensor import Array, flat, numpy, shape_of, to_array
 
 HookFunction: TypeAlias = Callable[[Array, "HookPoint"], Any]
@@ -64,10 +64,10 @@ class Hooks:
         return bool(self.by_name)
 
     def first_layer(self, n_layers: int) -> int:
-        """The first block that a hook changes; 0 where one comes before all blocks."""
-        layers = [place(name)[0] for name in self.by_name]
-        if not all(name.startswith(("blocks.", "ln_final.", "logits")) for name in self.by_name):
-            return 0
+        """The first block that a hook changes; -1 where one comes before all blocks."""
+        if EMBED in self.by_name:
+            return -1
+        layers = (place(name)[0] for name in self.by_name)
         return min((layer for layer in layers if layer is not None), default=n_layers)
 
     def call(self, name: str, data: bytes, shape: tuple[int, ...], past: int) -> bytes:

@@ -1,0 +1,125 @@
+"""Neurons, tokens and matrices looked at by themselves."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import OptionError
+from ..kernel import Scratch
+from .interventions import check_units
+from .run import Tokens, run_with_cache
+from .tensor import Array, to_array
+from .unembed import NORM, check_token, dot, output_name, vector
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+MOST_ROWS = 64 << 20
+"""Bytes of a matrix that is taken out whole."""
+
+
+class Excitation(NamedTuple):
+    """A neuron's activation at a token of a text."""
+
+    value: float
+    text: int
+    position: int
+    token: int
+
+
+def exciting_tokens(
+    model: Model, texts: Iterable[Tokens], *, layer: int, neuron: int, most: int = 20
+) -> list[Excitation]:
+    """Where in some texts a neuron (`mlp.hook_post`) is most active, by size, the largest first."""
+    check_units(model, [(layer, neuron)], model.config.hidden_dim, "neuron")
+    name, width = f"blocks.{layer}.mlp.hook_post", model.config.hidden_dim
+    found: list[Excitation] = []
+    for number, text in enumerate(texts):
+        _, cache = run_with_cache(model, text, name, last_only=True)
+        values = memoryview(cache.raw(name)).cast("f")
+        for at, token in enumerate(cache.tokens):
+            found.append(Excitation(values[at * width + neuron], number, at, token))
+        found = sorted(found, key=lambda one: -abs(one.value))[:most]
+    return found
+
+
+class Written(NamedTuple):
+    """What a direction does to the logits: (id, change), the largest first of each."""
+
+    promoted: list[tuple[int, float]]
+    suppressed: list[tuple[int, float]]
+
+
+def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> Written:
+    """Which tokens a neuron promotes and suppresses when it is active: its row of the output
+    weights through the output matrix (Geva et al. 2022, https://arxiv.org/abs/2203.14680).
+
+    The norm's weights count, its scale does not: the numbers can be compared with each other only.
+    """
+    config = model.config
+    check_units(model, [(layer, neuron)], config.hidden_dim, "neuron")
+    name = f"blk.{layer}.ffn_down.weight"
+    column = [model.weights.row(name, i, config.hidden_dim)[neuron] for i in range(config.dim)]
+    return direction_writes(model, column, most=most)
+
+
+def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10) -> Written:
+    """Which tokens a direction of the residual stream promotes and suppresses."""
+    kernel, config = model.kernel, model.config
+    scaled = array("f", (x * w for x, w in zip(direction, vector(model, NORM, config.dim),
+                                               strict=True)))  # fmt: skip
+    row = (config.n_vocab + 3) & ~3
+    memory = Scratch(kernel, 4 * (config.dim + row), "a product")
+    try:
+        memory.write(scaled.tobytes())
+        at = memory.address
+        address = model.weights.tensor(output_name(model))
+        if kernel.call("product", address, at, 1, at + 4 * config.dim):
+            raise OptionError("no memory for a product")
+        logits = memory.floats(config.n_vocab, 4 * config.dim)
+    finally:
+        memory.close()
+    order = sorted(range(len(logits)), key=logits.__getitem__)
+    named = [(token, logits[token]) for token in order]
+    return Written(named[: -most - 1 : -1], named[:most])
+
+
+def similar_tokens(model: Model, token: int, *, most: int = 10) -> list[tuple[int, float]]:
+    """The tokens whose embeddings lie nearest to one's, by cosine, itself left out."""
+    check_token(model, token)
+    rows = [_unit(_row(model, other)) for other in range(model.config.n_vocab)]
+    own = rows[token]
+    found = [(other, dot(own, row)) for other, row in enumerate(rows) if other != token]
+    return sorted(found, key=lambda one: -one[1])[:most]
+
+
+def similarities(model: Model, tokens: Iterable[int]) -> list[list[float]]:
+    """Cosines between the embeddings of some tokens, [token][token]."""
+    rows = [_unit(_row(model, check_token(model, token))) for token in tokens]
+    return [[dot(a, b) for b in rows] for a in rows]
+
+
+def _row(model: Model, token: int) -> array[float]:
+    return model.weights.row("token_embd.weight", token, model.config.dim)
+
+
+def _unit(row: array[float]) -> array[float]:
+    size = math.sqrt(dot(row, row))
+    return array("f", (x / size for x in row)) if size else row
+
+
+def matrix(model: Model, name: str) -> Array:
+    """A tensor's numbers as the kernels multiply with them, [rows, cols], or [n] for a norm's."""
+    found = {tensor.name: tensor for tensor in model.tensors}
+    if name not in found:
+        raise OptionError(f"there is no tensor {name!r}; there are {', '.join(sorted(found))}")
+    size = found[name].shape
+    if 4 * found[name].n_elements > MOST_ROWS:
+        raise OptionError(f"{name} is {size}, more than is taken out at once")
+    if len(size) == 1:
+        return to_array(vector(model, name, size[0]).tobytes(), size)
+    rows = (model.weights.row(name, i, size[-1]).tobytes() for i in range(size[0]))
+    return to_array(b"".join(rows), size)

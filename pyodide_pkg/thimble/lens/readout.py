@@ -1,0 +1,177 @@
+"""What the residual stream says on its way: the logit lens, and whose contribution it was.
+
+Both read the stream as a sum: the embedding, and what each head and each MLP added to it (Elhage et
+al. 2021, https://transformer-circuits.pub/2021/framework).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import OptionError
+from ..sampling import Choice
+from .cache import Cache
+from .run import Tokens, run_with_cache
+from .unembed import Reader, check_token, dot, token_direction
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+
+@dataclass(frozen=True)
+class LensCell:
+    """What the stream says at one place: its `top` tokens (id, log-probability), its entropy in
+    nats, and how it sees the target: its log-probability, and its rank (1 is the best)."""
+
+    top: tuple[tuple[int, float], ...]
+    entropy: float
+    target: int
+    logprob: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class LogitLens:
+    """`cells[depth][position]`: depth 0 is the embedding, depth i the stream after block i - 1; the
+    last is what the model says."""
+
+    tokens: tuple[int, ...]
+    cells: tuple[tuple[LensCell, ...], ...]
+
+
+def logit_lens(
+    model: Model, tokens: Tokens, *, top: int = 1, targets: Sequence[int] | None = None
+) -> LogitLens:
+    """The model's final norm and output matrix on the residual stream after every block
+    (nostalgebraist 2020, "interpreting GPT: the logit lens").
+
+    `targets`: a token for each position, by default the one that the model finds most probable
+    there.
+    """
+    n_layers = model.config.n_layers
+    names = ["blocks.0.hook_resid_pre"]
+    names += [f"blocks.{layer}.hook_resid_post" for layer in range(n_layers)]
+    _, cache = run_with_cache(model, tokens, names, last_only=True)
+    count = len(cache.tokens)
+    with Reader(model, count) as reader:
+        if targets is None:
+            reader.read(cache.raw(names[-1]))
+            targets = [choice.top[0][0] for choice in reader.describe([0] * count, 1)]
+        if len(targets) != count:
+            raise OptionError(f"there are {len(targets)} targets for {count} tokens")
+        for token in targets:
+            check_token(model, token)
+        rows = []
+        for name in names:
+            reader.read(cache.raw(name))
+            choices, ranks = reader.describe(targets, top), reader.ranks(targets)
+            rows.append(tuple(map(_cell, choices, ranks)))
+    return LogitLens(cache.tokens, tuple(rows))
+
+
+def _cell(choice: Choice, rank: int) -> LensCell:
+    return LensCell(tuple(choice.top), choice.entropy, choice.id, choice.logprob, rank)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the model added to a logit. `kind` is "embed", "head" or "mlp"."""
+
+    kind: str
+    layer: int | None
+    head: int | None
+    value: float
+
+    @property
+    def label(self) -> str:
+        """L2H3 for a head, MLP2, or the embedding."""
+        if self.kind == "head":
+            return f"L{self.layer}H{self.head}"
+        return f"MLP{self.layer}" if self.kind == "mlp" else "embedding"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A logit, or a difference of two, as a sum of parts; `rest` is what float32 and the rounding
+    of a quantized output matrix leave."""
+
+    token: int
+    against: int | None
+    position: int
+    value: float
+    parts: tuple[Part, ...]
+    rest: float
+
+
+ADDED = ("attn.hook_result", "hook_mlp_out")
+
+
+def logit_attribution(
+    model: Model,
+    tokens: Tokens,
+    token: int | None = None,
+    *,
+    against: int | None = None,
+    position: int = -1,
+) -> Attribution:
+    """How much each head and each MLP added to a token's logit at a position, by default to that of
+    the most probable token; with `against`, to the difference to another's logit.
+
+    Direct effects only, with the scale of the final norm as it was (Elhage et al. 2021; Wang et al.
+    2022, https://arxiv.org/abs/2211.00593): what a part does to later parts counts as theirs.
+    """
+    config = model.config
+    names = ["hook_embed", "ln_final.hook_scale"]
+    names += [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in ADDED]
+    logits, cache = run_with_cache(model, tokens, names)
+    count = len(cache.tokens)
+    if not -count <= position < count:
+        raise OptionError(f"there is no position {position}; there are 0 to {count - 1}")
+    at = position % count
+    row = [float(x) for x in logits[at]]
+    token = max(range(len(row)), key=row.__getitem__) if token is None else token
+    direction = token_direction(model, token, against)
+    scale = memoryview(cache.raw("ln_final.hook_scale")).cast("f")[at]
+    found: list[Part] = [Part("embed", None, None, _added(cache, "hook_embed", at, direction)[0])]
+    for layer in range(config.n_layers):
+        heads = _added(cache, f"blocks.{layer}.{ADDED[0]}", at, direction)
+        found += [Part("head", layer, head, value) for head, value in enumerate(heads)]
+        found.append(
+            Part("mlp", layer, None, _added(cache, f"blocks.{layer}.{ADDED[1]}", at, direction)[0])
+        )
+    parts = tuple(Part(p.kind, p.layer, p.head, p.value / scale) for p in found)
+    value = row[token] - (row[against] if against is not None else 0.0)
+    rest = value - sum(part.value for part in parts)
+    return Attribution(token, against, at, value, parts, rest)
+
+
+def _added(cache: Cache, name: str, at: int, direction: Sequence[float]) -> list[float]:
+    """Products of a direction with what was added at a position: one, or one of each head."""
+    values, dim = memoryview(cache.raw(name)).cast("f"), len(direction)
+    width = len(values) // len(cache.tokens)
+    row = values[at * width : (at + 1) * width]
+    return [dot(row[i : i + dim], direction) for i in range(0, width, dim)]
+
+
+def project(
+    model: Model, tokens: Tokens, direction: Sequence[float], *, site: str = "hook_resid_post"
+) -> list[list[float]]:
+    """How far values of every block, [pos, d_model], reach into a direction: [layer][position].
+
+    The direction may be of two tokens (`token_direction`), of two prompts (`steering_vector`), or
+    any other of the residual stream.
+    """
+    dim = model.config.dim
+    if len(direction) != dim:
+        raise OptionError(f"the direction has {len(direction)} numbers; the stream has {dim}")
+    names = [f"blocks.{layer}.{site}" for layer in range(model.config.n_layers)]
+    _, cache = run_with_cache(model, tokens, names, last_only=True)
+    if cache.shape(names[0])[1:] != (dim,):
+        raise OptionError(f"{site} does not lie in the residual stream")
+    wanted = array("f", direction)
+    return [
+        [_added(cache, name, at, wanted)[0] for at in range(len(cache.tokens))] for name in names
+    ]

@@ -1,0 +1,137 @@
+"""From the residual stream to words: what any of its states would say next, and in which direction
+of it a token lies.
+
+The final norm and the output matrix are the model's own, in the kernel's arithmetic.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import MemoryLimitError, NumericError, OptionError
+from ..kernel import Scratch
+from ..sampling import Choice, read_choice
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+NORM = "output_norm.weight"
+
+
+def output_name(model: Model) -> str:
+    """The matrix that turns the residual stream into logits: [n_vocab, dim]."""
+    return "token_embd.weight" if model.config.tied_output else "output.weight"
+
+
+def vector(model: Model, name: str, n: int) -> array[float]:
+    """The weights of a norm."""
+    kernel = model.kernel
+    at = kernel.call("vector_data", model.weights.tensor(name))
+    return array("f", kernel.read(at, 4 * n))
+
+
+def dot(a: Sequence[float], b: Sequence[float]) -> float:
+    """The sum of products, in float64."""
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def check_token(model: Model, token: int) -> int:
+    """The id, where the vocabulary has it; OptionError elsewhere."""
+    n_vocab = model.config.n_vocab
+    if not isinstance(token, int) or not 0 <= token < n_vocab:
+        raise OptionError(f"token id {token!r} is not in the vocabulary of {n_vocab}")
+    return token
+
+
+def token_direction(model: Model, token: int, against: int | None = None) -> array[float]:
+    """The direction [d_model] whose product with a residual stream, divided by its norm's scale, is
+    the token's logit; with `against`, the difference of both tokens' logits.
+
+    The norm's weights are in it (folded, as TransformerLens says), its scale is not: that depends
+    on the stream.
+    """
+    name, dim = output_name(model), model.config.dim
+    row = model.weights.row(name, check_token(model, token), dim)
+    if against is not None:
+        other = model.weights.row(name, check_token(model, against), dim)
+        row = array("f", (a - b for a, b in zip(row, other, strict=True)))
+    return array("f", (a * w for a, w in zip(row, vector(model, NORM, dim), strict=True)))
+
+
+class Reader:
+    """Turns states of the residual stream into distributions; `with` gives its memory back."""
+
+    def __init__(self, model: Model, rows: int) -> None:
+        self._model = model
+        self._kernel, config = model.kernel, model.config
+        self._row = (config.n_vocab + 3) & ~3
+        self._rows = rows
+        address = self._kernel.call("session_new", model.weights.address, 1)
+        if not address:
+            raise MemoryLimitError("no memory to read the residual stream")
+        self._session = address
+        try:
+            self._x = Scratch(self._kernel, 4 * rows * (2 * config.dim + 1), "reading")
+            self.logits = Scratch(self._kernel, 4 * rows * self._row, f"logits of {rows} tokens")
+            self._ids = Scratch(self._kernel, 8 * rows, "token ids")
+        except MemoryLimitError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        address, self._session = self._session, 0
+        if address:
+            self._kernel.call("session_free", address)
+        for name in ("_x", "logits", "_ids"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+
+    def read(self, residual: bytes) -> None:
+        """Let `logits` be those of these states, [rows, d_model]."""
+        self._kernel.write(self._x.address, residual)
+        x, size = self._x.address, 4 * self._rows * self._model.config.dim
+        args = (self._rows, 0, 3, x, x + 2 * size, x + size, self.logits.address)
+        if self._kernel.call("capture_head", self._session, *args):
+            raise NumericError("a logit is not finite")
+
+    def describe(self, ids: Sequence[int], top: int = 0) -> list[Choice]:
+        """How probable each row's token is, and its `top` best."""
+        return describe(self._model, self.logits.address, ids, top)
+
+    def ranks(self, ids: Sequence[int]) -> list[int]:
+        """How each row's token stands among all; 1 is the best."""
+        self._ids.write(array("i", ids).tobytes())
+        at = self._ids.address
+        args = (len(ids), at, at + 4 * len(ids))
+        self._kernel.call("capture_ranks", self.logits.address, self._model.config.n_vocab, *args)
+        return list(array("i", self._kernel.read(at + 4 * len(ids), 4 * len(ids))))
+
+
+def describe(model: Model, rows: int, ids: Sequence[int], top: int = 0) -> list[Choice]:
+    """How probable each id is by its row of the logits at an address."""
+    if not ids:
+        return []
+    kernel, n_vocab = model.kernel, model.config.n_vocab
+    size = kernel.call("choice_bytes")
+    # A row of scratch, the ids, the choices, each at a multiple of 16.
+    scratch_bytes = (kernel.call("sample_scratch", n_vocab) + 15) & ~15
+    choices_at = scratch_bytes + ((4 * len(ids) + 15) & ~15)
+    memory = Scratch(kernel, choices_at + size * len(ids), "scoring")
+    try:
+        memory.write(array("i", ids).tobytes(), scratch_bytes)
+        at = memory.address
+        args = (len(ids), at + scratch_bytes, top, at, at + choices_at)
+        if kernel.call("describe", rows, n_vocab, *args):
+            raise NumericError("the logits hold a NaN")
+        return [read_choice(kernel, at + choices_at + i * size) for i in range(len(ids))]
+    finally:
+        memory.close()
