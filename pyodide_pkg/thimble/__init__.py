@@ -8,6 +8,7 @@ for piece in session.generate("Once upon a time", thimble.SamplingParams(tempera
     print(piece.text, end="")
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -30,6 +31,7 @@ from .sampling import Choice, SamplingParams, params_from
 from .session import Session
 
 if TYPE_CHECKING:
+    from .choose import best_of, vote
     from .ensemble import Ensemble, fit_weights
     from .speculate import Speculative
 
@@ -38,19 +40,21 @@ __version__ = "0.1.0"
 __all__ = [
     "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
     "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError", "OptionError",
-    "Piece", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError", "UnsupportedError",
-    "evaluate_text", "fit_weights", "load", "params_from", "split_stories",
+    "Piece", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError",
+    "UnsupportedError", "best_of", "evaluate_text", "fit_weights", "load", "params_from",
+    "split_stories", "vote",
 ]  # fmt: skip
+
+_LATER = {
+    "Ensemble": "ensemble", "fit_weights": "ensemble", "Speculative": "speculate",
+    "best_of": "choose", "vote": "choose",
+}  # fmt: skip
+"""Names that few programs need, and the modules that have them."""
 
 
 def __getattr__(name: str) -> Any:
     """What few programs need is imported when it is first asked for."""
-    if name in ("Ensemble", "fit_weights"):
-        from . import ensemble
-
-        return getattr(ensemble, name)
-    if name == "Speculative":
-        from .speculate import Speculative
-
-        return Speculative
+    module = _LATER.get(name)
+    if module:
+        return getattr(importlib.import_module(f".{module}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

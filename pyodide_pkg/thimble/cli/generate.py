@@ -11,7 +11,7 @@ from ..generation import Piece, prompt_ids
 from ..model import Model
 from ..sampling import SamplingParams
 from ..session import Session
-from . import inputs
+from . import inputs, several
 from .command import Command
 from .progress import ProgressBar
 
@@ -47,16 +47,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="with --json: the N best alternatives at each token")  # fmt: skip
     add("--draft", metavar="DRAFT.gguf",
         help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
+    several.add_arguments(parser)
     inputs.add_threads(parser)
     inputs.add_json(parser)
 
 
 def run(options: Namespace) -> int:
-    params = _params(options)
+    params, choosing = _params(options), several.wanted(options)
     prompt = inputs.text_from(options.prompt)
     if options.prompt == inputs.STDIN:
         prompt = prompt.removesuffix("\n")  # the one that `echo` puts there
     model = _model(options)
+    if choosing:
+        if options.chat:
+            raise OptionError("--chat writes one answer; --best-of and --vote go on from a prompt")
+        return several.run(options, model, prompt, params)
     ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
     writing = _Writing(len(ids))
     session = model.session()
