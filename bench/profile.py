@@ -8,6 +8,7 @@ messages to the page, the garbage collector, or nobody, which is waiting and not
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -127,18 +128,40 @@ def place(frame: dict[str, Any], owners: dict[str, str]) -> str:
     return owners.get(url, "JavaScript")
 
 
+def busy(
+    profile: dict[str, Any], kernels: dict[int, str], window: tuple[float, float]
+) -> dict[str, float]:
+    """Milliseconds by place, waiting left out, between two times in the profile's microseconds."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for (where, _), microseconds in _counted(profile, kernels, window).items():
+        found[where] += microseconds / 1000
+    return dict(found)
+
+
 def spent(profile: dict[str, Any], kernels: dict[int, str]) -> dict[tuple[str, str], float]:
     """Share of the time, waiting left out, by place and function, the largest first."""
+    found = _counted(profile, kernels)
+    total = sum(found.values()) or 1
+    return {key: part / total for key, part in found.most_common()}
+
+
+def _counted(
+    profile: dict[str, Any],
+    kernels: dict[int, str],
+    window: tuple[float, float] = (0.0, math.inf),
+) -> Counter[tuple[str, str]]:
+    """Microseconds by place and function, waiting left out."""
     frames = {node["id"]: node["callFrame"] for node in profile["nodes"]}
     owners = modules(frames.values())
     found: Counter[tuple[str, str]] = Counter()
+    now = profile["startTime"]
     for node, delta in zip(profile["samples"], profile["timeDeltas"], strict=True):
+        now += delta
         frame = frames[node]
         where = place(frame, owners)
-        if where != "waiting":
+        if where != "waiting" and window[0] <= now <= window[1]:
             found[where, function_name(frame, where, kernels)] += max(0, delta)
-    total = sum(found.values()) or 1
-    return {key: part / total for key, part in found.most_common()}
+    return found
 
 
 def function_name(frame: dict[str, Any], where: str, kernels: dict[int, str]) -> str:

@@ -192,6 +192,17 @@ def shading_table(results: Results) -> Table:
     return table
 
 
+def stepping_table(results: Results) -> Table:
+    """What a step of the debugger costs beside its decode, in milliseconds."""
+    heads = ("kernels", "rest of the worker", "page", "interface", "by the clock")
+    table: Table = [("model", *(f"{head}, ms" for head in heads))]
+    for one in results.stepping:
+        parts = [Spread.of(one.kernels), Spread.of(one.worker), Spread.of(one.page)]
+        parts += [one.interface, Spread.of(one.wall)]
+        table.append((f"{one.model}, {len(one.wall)} steps", *map(spread, parts)))
+    return table
+
+
 LARGEST = 8
 
 
@@ -230,6 +241,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("Decoding beside reading the file", ceiling_table(results)),
         ("Kernels", micro_table(results)),
         ("Probabilities while decoding", shading_table(results)),
+        ("A step of the debugger", stepping_table(results)),
         ("Thimble's worker while decoding", profile_table(results)),
         ("Its largest functions", function_table(results)),
     ):

@@ -141,6 +141,26 @@ class Shading:
 
 
 @dataclass(slots=True)
+class Stepping:
+    """Steps of the debugger: milliseconds of processor time of each, and by the clock."""
+
+    model: str
+    kernels: list[float] = field(default_factory=list)
+    """In the kernels: one decode, and the draw with its stages."""
+    worker: list[float] = field(default_factory=list)
+    """In the rest of the worker."""
+    page: list[float] = field(default_factory=list)
+    """In the page's thread."""
+    wall: list[float] = field(default_factory=list)
+    """From the click to the frame that shows the result, while the worker is profiled."""
+
+    @property
+    def interface(self) -> Spread | None:
+        """All but the kernels."""
+        return Spread.of([sum(parts) for parts in zip(self.worker, self.page, strict=True)])
+
+
+@dataclass(slots=True)
 class Results:
     """Everything of one run."""
 
@@ -153,6 +173,7 @@ class Results:
     micro: list[Micro] = field(default_factory=list)
     profiles: list[Profile] = field(default_factory=list)
     shading: list[Shading] = field(default_factory=list)
+    stepping: list[Stepping] = field(default_factory=list)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def rate(self, model: str, encoding: str, runner: str, threads: int = 1) -> Rate | None:
@@ -205,6 +226,7 @@ class Results:
             micro=[Micro(**one) for one in data["micro"]],
             profiles=[Profile(**one) for one in data["profiles"]],
             shading=[Shading(**one) for one in data.get("shading", ())],
+            stepping=[Stepping(**one) for one in data.get("stepping", ())],
             models=data["models"],
         )
 
