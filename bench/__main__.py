@@ -17,13 +17,15 @@ from typing import Any
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chart, machine, measure, micro, models, profile, report, shading, site
+from bench import chart, machine, measure, micro, models, profile, report, shading, site, stepping
 from bench.browser import Server, launched
 from bench.results import Results
 from tools.fingerprint import ROOT
 
 DOCS = ROOT / "docs" / "bench"
-PARTS = ("decode", "prompt", "start", "memory", "native", "micro", "profile", "shading")
+PARTS = (
+    "decode", "prompt", "start", "memory", "native", "micro", "profile", "shading", "stepping",
+)  # fmt: skip
 QUICK_TOKENS = 48
 
 
@@ -164,6 +166,10 @@ def _measure(
             model = measure.start_model(build)
             if model.get("default"):
                 shading.measure_shading(results, browser, server, model, options.runs)
+        if asked("stepping"):
+            model = measure.start_model(build)
+            if model.get("default"):
+                stepping.measure_stepping(results, browser, server, model)
         if asked("profile"):
             for shape, encoding in _pairs(options):
                 measure.tell(f"profile, {shape.name} {encoding.name}")

@@ -36,6 +36,7 @@ export class DrawTable {
   readonly #undoAll = byId("debug-undo-all", HTMLButtonElement);
   #draw: Draw | null = null;
   #editable = false;
+  #forced: number | null = null;
   /** The candidate that the editor is about. */
   #chosen: number | null = null;
 
@@ -57,8 +58,11 @@ export class DrawTable {
 
   /** Show a draw; `editable` where it is still to be taken. */
   show(draw: Draw | null, editable: boolean, forced: number | null): void {
+    // A view is told more than once, and laying a table out costs more than all else of a step.
+    if (draw && draw === this.#draw && editable === this.#editable && forced === this.#forced) return;
     this.#draw = draw;
     this.#editable = editable;
+    this.#forced = forced;
     const rows = draw?.rows ?? [];
     if (!rows.some(([id]) => id === this.#chosen)) this.#chosen = draw?.id ?? null;
     this.#words.textContent = draw ? summary(draw, editable) : "";
