@@ -75,7 +75,20 @@ export class Group extends EventTarget {
   /** The names and reasons of those that take no part. */
   get refused(): (readonly [name: string, reason: string])[] {
     const refused = this.info?.refused ?? [];
-    return refused.map(([at, reason]) => [this.#sessions[at]?.name ?? "", reason]);
+    return refused.map(([at, reason]) => [this.#sessions[at]?.name ?? "", this.#titled(reason)]);
+  }
+
+  /** What is to be said although it works. */
+  get note(): string {
+    return this.#titled(this.info?.note ?? "");
+  }
+
+  /** The engine's names for the members as people know them. */
+  #titled(words: string): string {
+    return this.#sessions.reduce(
+      (said, { session, title }) => said.replaceAll(`'${session.model.name}'`, `“${title}”`),
+      words,
+    );
   }
 
   /** Give the ensemble's memory back; its members stay. */
@@ -128,6 +141,11 @@ export class Group extends EventTarget {
       if (this.looked === at) this.view = view;
     });
     this.#tell("view");
+  }
+
+  /** Read a prompt and write nothing: what comes next can be looked at. */
+  async peek(prompt: string): Promise<void> {
+    await this.write(prompt, { max_tokens: 0 });
   }
 
   /** Write a new text. */

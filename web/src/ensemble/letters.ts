@@ -2,6 +2,11 @@
 
 const LETTERS = "ABCDEFGH";
 
+/** A title where there is little room: what all of ours begin with says nothing. */
+export function short(title: string): string {
+  return title.replace(/^Thimble (?=\S)/, "");
+}
+
 export function letter(at: number): string {
   return LETTERS[at] ?? "?";
 }

@@ -9,7 +9,7 @@ import { count, plural, sentence } from "../ui/format";
 import { readTextFile } from "../ui/text-file";
 import { dotChart } from "./dots";
 import type { Group } from "./group";
-import { letter } from "./letters";
+import { letter, short } from "./letters";
 import type { Members } from "./members";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -241,7 +241,7 @@ export class Measuring {
 
   #show(found: Measured, text: string): void {
     this.#outcome.textContent = `${plural(found.passages, "passage")}, ${count(found.bytes)} bytes.`;
-    const titles = new Map(this.#group.members.map(({ session, title }, at) => [session.model.name, `${letter(at)}  ${title}`]));
+    const titles = new Map(this.#group.members.map(({ session, title }, at) => [session.model.name, `${letter(at)}  ${short(title)}`]));
     const rival = this.#rival.selectedOptions[0]?.text ?? "";
     const name = ({ kind, name }: MeasuredRow): string =>
       kind === "together" ? "Together" : kind === "rival" ? rival : (titles.get(name) ?? name);
@@ -249,13 +249,16 @@ export class Measuring {
     const note = own ? " The weights were fitted to this very text, so it flatters them a little." : "";
     const words = verdict(found, titles.get(found.best) ?? found.best) + note;
     part("measured-words").textContent = words;
-    const dots = found.rows.flatMap((row) =>
-      row.bits === null ? [] : [{ label: name(row), value: row.bits, strong: row.kind === "together" }],
-    );
+    const dots = found.rows.flatMap((row) => {
+      if (row.bits === null) return [];
+      const label = name(row);
+      const brief = row.kind === "member" ? label.slice(0, 1) : row.kind === "rival" ? "One model" : label;
+      return [{ label, brief, value: row.bits, strong: row.kind === "together" }];
+    });
     const said = dots.map(({ label, value }) => `${label} ${value.toFixed(3)}`).join(", ");
-    part("measured-chart").replaceChildren(dotChart(dots, "bits per byte", `Bits per byte: ${said}`));
-    part("measured-table").replaceChildren(table(found, name));
     part("measured").hidden = false;
+    dotChart(part("measured-chart"), dots, "bits per byte", `Bits per byte: ${said}`);
+    part("measured-table").replaceChildren(table(found, name));
   }
 }
 
@@ -264,14 +267,22 @@ function verdict({ gain }: Measured, best: string): string {
   if (!gain) {
     return "Together they give some tokens of the text no chance at all: this method cannot be measured in bits.";
   }
-  const much = `${(100 * Math.abs(gain.share)).toFixed(1)} %`;
   const than = `than the best of them alone (${best.replace("  ", ", ")})`;
-  const way = gain.share >= 0 ? "fewer" : "more";
-  const range =
-    gain.low === null || gain.high === null
-      ? ""
-      : `, ${(100 * gain.low).toFixed(1)} to ${(100 * gain.high).toFixed(1)} % fewer in 95 of 100 resamplings`;
-  return `Together they need ${much} ${way} bits ${than}${range}.`;
+  const words = `Together they need ${fewer(gain.share)} bits ${than}`;
+  if (gain.low === null || gain.high === null) return `${words}.`;
+  return `${words}: ${range(gain.low, gain.high)} in 95 of 100 resamplings.`;
+}
+
+function range(low: number, high: number): string {
+  const [least, most] = [low, high].map((share) => (100 * Math.abs(share)).toFixed(1));
+  if (low >= 0) return `${least} to ${most} % fewer`;
+  if (high < 0) return `${most} to ${least} % more`;
+  return `from ${fewer(low)} to ${fewer(high)}`;
+}
+
+/** A share that may be less than nothing. */
+function fewer(share: number): string {
+  return `${(100 * Math.abs(share)).toFixed(1)} % ${share >= 0 ? "fewer" : "more"}`;
 }
 
 function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement {
@@ -280,12 +291,12 @@ function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement
   made.createCaption().textContent = "Bits per byte on this text";
   const best = found.rows.find((row) => row.kind === "member" && row.name === found.best);
   const against = (row: MeasuredRow): string => {
-    if (row === best || row.bits === null || !best?.bits) return row === best ? "best member" : "–";
+    if (row === best || row.bits === null || !best?.bits) return row === best ? "best alone" : "–";
     const change = 100 * (row.bits / best.bits - 1);
     return `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`;
   };
   const head = made.createTHead().insertRow();
-  for (const words of ["model", "parameters", "bits per byte", "against the best member"]) {
+  for (const words of ["model", "parameters", "bits/byte", "to the best"]) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = words;
@@ -300,7 +311,8 @@ function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement
     label.textContent = name(row);
     line.append(label);
     const bits = row.bits === null ? "∞" : row.bits.toFixed(4);
-    for (const words of [count(row.parameters), bits, against(row)]) line.insertCell().textContent = words;
+    const parameters = `${(row.parameters / 1e6).toFixed(2)} M`;
+    for (const words of [parameters, bits, against(row)]) line.insertCell().textContent = words;
   }
   const box = document.createElement("div");
   box.className = "measured-box";

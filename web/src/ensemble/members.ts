@@ -44,6 +44,7 @@ export class Members extends EventTarget {
     this.#cancel.addEventListener("click", () => this.#abort?.abort());
     this.#list.addEventListener("change", () => this.#show());
     live.addEventListener("models", () => this.#offerFiles());
+    this.#tellApart();
     this.#offerFiles();
     this.#chooseSome();
     this.#show();
@@ -56,8 +57,17 @@ export class Members extends EventTarget {
 
   /** Say why some of the members that came take no part. */
   refuse(refused: readonly (readonly [name: string, reason: string])[]): void {
-    for (const [name, reason] of refused) this.#stand(name, "failed", reason);
+    for (const [name] of refused) this.#stand(name, "failed", "Takes no part.");
     this.#tell(refused.map(([name, reason]) => `“${this.#title(name)}” takes no part: ${reason}.`));
+  }
+
+  /** Those of these titles are the ensemble: the choice folds up. */
+  fold(titles: readonly string[]): void {
+    const details = byId("ensemble-chosen", HTMLDetailsElement);
+    const hadFocus = details.contains(document.activeElement);
+    details.open = titles.length === 0;
+    if (hadFocus && !details.open) details.querySelector("summary")?.focus();
+    byId("ensemble-names", HTMLElement).textContent = titles.join(" · ");
   }
 
   /** Their worker is gone, and they with it. */
@@ -66,6 +76,17 @@ export class Members extends EventTarget {
     this.#there.clear();
     this.#used = [];
     this.#show();
+  }
+
+  /** Files may have one title: then their names tell them apart. */
+  #tellApart(): void {
+    const titles = this.#lines().map(titleOf);
+    for (const line of this.#lines()) {
+      const title = titleOf(line);
+      const strong = line.querySelector("strong");
+      const twice = titles.filter((other) => other === title).length > 1;
+      if (strong && twice) strong.textContent = `${title} (${nameOf(line)})`;
+    }
   }
 
   /** Where the site has none that are meant for it, the first two. */
@@ -136,7 +157,7 @@ export class Members extends EventTarget {
     } catch (error) {
       if (signal.aborted) return null;
       const words = (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
-      this.#stand(name, "failed", words);
+      this.#stand(name, "failed", "Did not load.");
       return words;
     }
   }
@@ -175,14 +196,14 @@ export class Members extends EventTarget {
     this.#words.textContent = loading ? "Loading." : sayChoice(chosen.length, same);
   }
 
-  #stand(name: string, standing: Standing, reason = ""): void {
+  #stand(name: string, standing: Standing, failure = ""): void {
     const line = this.#line(name);
     const [bar, words] = [line?.querySelector("progress"), line?.querySelector<HTMLElement>(".pick-state")];
     if (!line || !bar || !words) return;
     line.dataset["standing"] = standing;
     bar.hidden = standing !== "loading";
     if (standing === "waiting") bar.value = 0;
-    const said = { out: "", waiting: "Waiting.", loading: "", in: "In memory.", failed: `Not here: ${reason}.` };
+    const said = { out: "", waiting: "Waiting.", loading: "", in: "In memory.", failed: failure };
     words.textContent = said[standing];
     words.hidden = !said[standing];
   }

@@ -6,7 +6,7 @@ import { byId } from "../ui/dom";
 import { bitWords, natsToBits, percent } from "../ui/scale";
 import { quoted } from "../ui/token";
 import type { Group } from "./group";
-import { badge, letter } from "./letters";
+import { badge, letter, short as shortTitle } from "./letters";
 import type { Member } from "./members";
 
 /** A weight's range: shares of a whole, but for a contrast, where some speak against. */
@@ -76,7 +76,8 @@ export class Outlooks {
     root.setAttribute("aria-label", `${letter(at)}, ${member.title}`);
     const head = element("h3", "outlook-head");
     const name = element("span", "outlook-name");
-    name.textContent = name.title = member.title;
+    name.textContent = shortTitle(member.title);
+    name.title = member.title;
     head.append(badge(at), name);
     const slider = document.createElement("input");
     slider.type = "range";
@@ -174,10 +175,10 @@ export const METHODS: Readonly<Record<Method, string>> = {
 };
 
 /** What a view is of. */
-export function whereOf(view: EnsembleView | null, looked: number | null, text: string): string {
-  if (!view || view.position === null) return "Write a text to see what each of them expects.";
-  if (looked !== null) return `Where ${quoted(text)} came, token ${looked + 1} of the text.`;
-  return "At the end of the text.";
+export function whereOf(view: EnsembleView | null, looked: number | null, text: string | null): string {
+  if (!view || view.position === null) return "Nothing is expected before there is a text.";
+  if (looked !== null) return `Where ${quoted(text ?? "")} came, token ${looked + 1} of the text.`;
+  return "What comes next.";
 }
 
 /** A probability that fits into a narrow column. */

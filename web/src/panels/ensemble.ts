@@ -58,6 +58,7 @@ class Panel {
       void this.#begin();
     });
     this.#stop.addEventListener("click", () => void group.stop());
+    this.#prompt.addEventListener("change", () => void this.#peek());
     this.#continue.addEventListener("click", () => void group.continue(this.#options));
     this.#method.addEventListener("change", () => void this.#choose(this.#method.value as Method));
     button("ensemble-reset").addEventListener("click", () => void this.#choose(group.method));
@@ -81,11 +82,13 @@ class Panel {
     await this.#group.make(members);
     const { refused, failure } = this.#group;
     if (refused.length) this.#members.refuse(refused);
+    this.#members.fold(this.#group.members.map(({ title }) => title));
     if (failure) part("ensemble-loaded").textContent = sentence(failure.message);
     this.#method.value = this.#group.method;
     this.#outlooks.build();
     this.#showText();
     this.#showView();
+    await this.#group.peek(this.#prompt.value);
   }
 
   /** A method with its usual weights. */
@@ -107,6 +110,11 @@ class Panel {
       ...(length === undefined ? {} : { max_tokens: length }),
       ...(seed === undefined ? {} : { seed }),
     };
+  }
+
+  /** Where nothing is written yet, show what would come after the prompt. */
+  async #peek(): Promise<void> {
+    if (!this.#group.writing && !this.#group.rows.length) await this.#group.peek(this.#prompt.value);
   }
 
   async #begin(): Promise<void> {
@@ -141,8 +149,8 @@ class Panel {
   }
 
   #showOutcome(): void {
-    const { writing, rows, finishReason, info, canContinue } = this.#group;
-    let words = rows.length ? "" : (info?.note ?? "");
+    const { writing, rows, finishReason, note, canContinue } = this.#group;
+    let words = rows.length ? "" : note;
     const tokens = plural(rows.length, "token");
     if (writing) words = "Writing.";
     else if (finishReason === "stop") words = `The end, after ${tokens}.`;
@@ -174,7 +182,7 @@ class Panel {
     this.#view.current = looked;
     const row = looked === null ? null : rows[looked];
     this.#outlooks.show(row?.[1] ?? null);
-    part("ensemble-where").textContent = whereOf(view, looked, row?.[0] ?? "");
+    part("ensemble-where").textContent = whereOf(view, looked, row?.[0] ?? null);
     button("ensemble-end").hidden = looked === null;
   }
 
