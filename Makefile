@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench \
+.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench bench-training \
 	corpora models load visits npm pyodide-build lock clean
 
 help:  ## what there is
@@ -75,6 +75,9 @@ lint-kernels: setup-test
 
 bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (ARGS= for bench)
 	@$(RUN) -m bench $(ARGS)
+
+bench-training: setup-test site  ## how fast it trains, in Chromium and beside PyTorch
+	@$(RUN) -m bench.training
 
 corpora: setup  ## build/corpora: the texts that the training panel offers
 	@$(RUN) -m tools.corpora

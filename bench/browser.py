@@ -134,6 +134,17 @@ class RunnerPage:
         found: list[dict[str, Any]] = self.page.evaluate("(n) => bench.products(n)", repeats)
         return found
 
+    def train_products(self, width: int, repeats: int) -> list[float]:
+        """Multiply-adds a second of training's matrix products."""
+        words = "([width, n]) => bench.trainProducts(width, n)"
+        found: list[float] = self.page.evaluate(words, [width, repeats])
+        return found
+
+    def train_step(self, recipe: str, text: str) -> float:
+        """Seconds of a training step."""
+        words = "([recipe, text]) => bench.trainStep(recipe, text)"
+        return float(self.page.evaluate(words, [recipe, text]))
+
     def close(self) -> None:
         self._context.close()
 

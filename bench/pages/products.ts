@@ -5,7 +5,7 @@
 
 import { bestKernels } from "../../web/src/api/simd";
 
-const FILES = { base: "kernels.wasm", relaxed: "kernels_relaxed.wasm" };
+export const FILES = { base: "kernels.wasm", relaxed: "kernels_relaxed.wasm" };
 const PAGE = 65_536;
 const MOST = 2 ** 31;
 /** Long enough against the clock and short enough against a change of mind of the machine. */
@@ -43,7 +43,7 @@ const SHAPES: readonly (readonly [rows: number, cols: number])[] = [
 ];
 const TOKENS = [1, 32];
 
-class Kernels {
+export class Kernels {
   private constructor(
     readonly memory: WebAssembly.Memory,
     private readonly exports: Record<string, Kernel>,
@@ -81,7 +81,7 @@ class Kernels {
   }
 }
 
-function measure(work: () => void, repeats: number): number[] {
+export function measure(work: () => void, repeats: number): number[] {
   const values: number[] = [];
   let rounds = 1;
   for (;;) {

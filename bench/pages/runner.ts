@@ -3,6 +3,7 @@
 import { readBytes } from "./probe";
 import { products } from "./products";
 import { shading } from "./shading";
+import { trainProducts, trainStep } from "./training";
 import { ThimbleRunner } from "./thimble";
 import type { ModelSpec, Prompt, Runner, Sample } from "./types";
 
@@ -43,6 +44,8 @@ class Bench {
   readBytes = readBytes;
   products = products;
   shading = shading;
+  trainProducts = trainProducts;
+  trainStep = trainStep;
 }
 
 declare global {
