@@ -49,7 +49,7 @@ static void score_group(float *out, const float *keys, const float *q, int32_t h
 /* out[0 .. 4 width) += sum over n positions of weight times value. */
 TK_INLINE void mix_values(float *out, const float *values, const float *weights, int32_t n,
                           int32_t hd, const int width) {
-    v4f acc[8];
+    v4f acc[12];
     for (int j = 0; j < width; j++) acc[j] = load4(out + 4 * j);
     for (int32_t t = 0; t < n; t++, values += hd) {
         v4f w = splat4(weights[t]);
@@ -64,8 +64,11 @@ static void mix_head(float *out, const float *values, const float *weights, int3
     for (int32_t d = 0; d < hd; d += 4) store4(out + d, splat4(0.0f));
     for (int32_t t = 0; t < n; t += CHUNK, values += (size_t)CHUNK * (size_t)hd) {
         int32_t size = n - t < CHUNK ? n - t : CHUNK, d = 0;
+        /* An addition waits for the one before it: the more sums go on side by side, the better. */
+        if (hd == 48) mix_values(out, values, weights + t, size, hd, 12), d = 48;
         for (; d + 32 <= hd; d += 32) mix_values(out + d, values + d, weights + t, size, hd, 8);
         for (; d + 16 <= hd; d += 16) mix_values(out + d, values + d, weights + t, size, hd, 4);
+        for (; d + 8 <= hd; d += 8) mix_values(out + d, values + d, weights + t, size, hd, 2);
         for (; d < hd; d += 4) mix_values(out + d, values + d, weights + t, size, hd, 1);
     }
     for (int32_t d = 0; d < hd; d += 4) store4(out + d, load4(out + d) * norm);
