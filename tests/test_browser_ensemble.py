@@ -279,3 +279,22 @@ def test_a_measurement_can_be_ended_and_bad_texts_are_refused(engine: Engine, gr
     assert "no measurement" in fails(engine, "ensemble.work", job, 0)[1]
     assert "is empty" in fails(engine, "ensemble.measure", group, " \n", None)[1]
     assert "at most 200,000" in fails(engine, "ensemble.fit", group, "x" * 200_001)[1]
+
+
+def test_the_python_panel_makes_one_of_the_pages_models(
+    engine: Engine, sessions: list[int]
+) -> None:
+    shown: list[str] = []
+    code = """
+names = sorted(name for name in thimble.page.models if name.startswith("member"))
+both = thimble.Ensemble([thimble.page.models[name] for name in names], method="product")
+"".join(piece.text for piece in both.session().generate("Once"))
+"""
+    hear = lambda kind, text, words: shown.append(f"{kind}: {text}")  # noqa: E731
+    try:
+        answer = ask(engine, "console.run", sessions[0], code, hear)
+    finally:
+        vars(thimble).pop("page", None)
+    assert answer["status"] == "done", shown
+    pieces = native(engine, "product").session().generate("Once")
+    assert shown == [f"value: {''.join(piece.text for piece in pieces)!r}\n"]

@@ -15,7 +15,7 @@ import rlcompleter
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from .console_text import put_back, read_again, rows
 from .interrupts import PREFIX, Asked, interruptible
 
 if TYPE_CHECKING:
+    from ..model import Model
     from .engine import Engine, Open
 
 MOST_COMPLETIONS = 200
@@ -37,9 +38,15 @@ EXTRAS = {"numpy": "NumPy"}
 class Page:
     """`thimble.page`: what a visitor's code may do to the page."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self._models = models
         self._opened: Open | None = None
         self._output: Output | None = None
+
+    @property
+    def models(self) -> dict[str, Model]:
+        """The models that are in memory, by the names that the page's list has for them."""
+        return dict(self._models)
 
     @property
     def sampler(self) -> Callable[..., int] | None:
@@ -83,7 +90,7 @@ class Facet:
         self._count = 0
         self._offered: frozenset[str] = frozenset()
         self._bound: Open | None = None
-        self.page = Page()
+        self.page = Page(engine.loaded)
         self.names: dict[str, Any] = {"__name__": "__main__", "__doc__": None, "thimble": thimble}
         module: ModuleType = thimble
         module.page = self.page  # type: ignore[attr-defined]  # in a page's console only

@@ -4,6 +4,7 @@ import banLetter from "./examples/ban_letter.py";
 import beamSearch from "./examples/beam_search.py";
 import comparePrompts from "./examples/compare_prompts.py";
 import countParameters from "./examples/count_parameters.py";
+import ensemble from "./examples/ensemble.py";
 import entropyPlot from "./examples/entropy_plot.py";
 import greedyOrSampled from "./examples/greedy_or_sampled.py";
 import nearestTokens from "./examples/nearest_tokens.py";
@@ -21,6 +22,7 @@ export const examples: Readonly<Record<string, string>> = {
   compare_prompts: comparePrompts,
   greedy_or_sampled: greedyOrSampled,
   beam_search: beamSearch,
+  ensemble: ensemble,
   entropy_plot: entropyPlot,
   nearest_tokens: nearestTokens,
   count_parameters: countParameters,
