@@ -288,7 +288,7 @@ function fewer(share: number): string {
 function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement {
   const made = document.createElement("table");
   made.className = "measured-rows";
-  made.createCaption().textContent = "Bits per byte on this text";
+  made.createCaption().textContent = "Bits per byte on this text; the change is against the best member";
   const best = found.rows.find((row) => row.kind === "member" && row.name === found.best);
   const against = (row: MeasuredRow): string => {
     if (row === best || row.bits === null || !best?.bits) return row === best ? "best alone" : "–";
@@ -296,7 +296,7 @@ function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement
     return `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`;
   };
   const head = made.createTHead().insertRow();
-  for (const words of ["model", "parameters", "bits/byte", "to the best"]) {
+  for (const words of ["model", "size", "bits/byte", "change"]) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = words;
