@@ -1,7 +1,9 @@
-"""Firefox and WebKitGTK told what to do: shown an address, loaded again, asked.
+"""Browsers told what to do without Playwright: shown an address, loaded again, asked.
 
 What a page can find out by itself is for `station.py`. Here the same tab is used with and without
-a server. Firefox speaks WebDriver BiDi, through a WebSocket; WebKitGTK WebDriver, through HTTP.
+a server. Firefox speaks WebDriver BiDi and Chromium its own protocol, both through a WebSocket;
+WebKitGTK speaks WebDriver, through HTTP. Whatever does not answer in time is an error: nothing here
+waits for ever, as Playwright does now and then when it loads a page whose service worker has gone.
 """
 
 from __future__ import annotations
@@ -13,14 +15,17 @@ import os
 import socket
 import struct
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from tests.browser.station import firefox, hidden_screen, running, webkit, write_preferences
-from tests.conftest import free_port
+from tests.conftest import CHROMIUM_FLAGS, free_port
+from tools import browsers
 
 PATIENCE = 120
 """Seconds for one step: a small and busy machine starts Python in it."""
@@ -189,6 +194,59 @@ def firefox_tab(home: Path) -> Iterator[Tab]:
     command += ["--remote-debugging-port", str(port), "about:blank"]
     environment = {"HOME": str(home), "MOZ_CRASHREPORTER_DISABLE": "1"}
     with running(command, **environment), closing(FirefoxTab(port)) as tab:
+        yield tab
+
+
+class ChromiumTab:
+    """A tab of a Chromium of its own, by the DevTools protocol."""
+
+    def __init__(self, port: int) -> None:
+        _connected(port).close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            [first, *_] = (tab for tab in json.load(answer) if tab["type"] == "page")
+        self._web = WebSocket(port, urlsplit(first["webSocketDebuggerUrl"]).path)
+        self._numbers = itertools.count(1)
+        self._ask("Page.enable")
+
+    def _ask(self, method: str, **params: Any) -> Any:
+        number = next(self._numbers)
+        self._web.send(json.dumps({"id": number, "method": method, "params": params}))
+        while (answer := json.loads(self._web.receive())).get("id") != number:
+            pass
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def open(self, address: str) -> None:
+        self._loaded("Page.navigate", url=address)
+
+    def reload(self) -> None:
+        self._loaded("Page.reload")
+
+    def _loaded(self, method: str, **params: Any) -> None:
+        self._ask(method, **params)
+        deadline = time.monotonic() + PATIENCE
+        while json.loads(self._web.receive()).get("method") != "Page.loadEventFired":
+            assert time.monotonic() < deadline, "the page does not load"
+
+    def evaluate(self, function: str) -> Any:
+        given = self._ask(
+            "Runtime.evaluate", expression=f"({function})()", awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in given, given["exceptionDetails"]
+        return given["result"].get("value")
+
+    def close(self) -> None:
+        self._web.close()
+
+
+@contextmanager
+def chromium_tab(home: Path) -> Iterator[Tab]:
+    """A Chromium without a window and with a profile of its own, which it keeps things in."""
+    binary, port = browsers.find(), free_port()
+    assert binary is not None
+    command = [binary, "--headless", "--no-sandbox", f"--user-data-dir={home}"]
+    command += [*CHROMIUM_FLAGS, f"--remote-debugging-port={port}", "about:blank"]
+    with running(command), closing(ChromiumTab(port)) as tab:
         yield tab
 
 

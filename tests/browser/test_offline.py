@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -266,47 +265,3 @@ def test_a_version_that_does_not_come_whole_is_never_used(
     place.start()
     assert page.evaluate(UPDATE) == "installed"
     expect(page.locator("#new-version")).to_be_visible()
-
-
-def test_an_update_can_be_withdrawn(
-    place: Place, context: BrowserContext, chromium: Browser
-) -> None:
-    """The file that stands in for the service worker is copied over it: that is all."""
-    tab = Tab(context)
-    page = tab.open()
-    page.evaluate(ALL_KEPT)
-    place.write(precache.NAME, (place.folder / precache.WITHDRAWN).read_bytes())
-    place.end()
-    place.start()
-    page.evaluate("async () => (await navigator.serviceWorker.getRegistration()).update()")
-    page.wait_for_function("""async () => !(await navigator.serviceWorker.getRegistration())
-      && !(await caches.keys()).some((name) => name.startsWith("thimble-app"))""")
-    assert write(page)  # an open tab goes on
-    assert page.evaluate("async () => (await caches.keys()).includes('thimble-models')")
-    assert tab.wrong == []
-    # Another visitor gets the page from the server. The same one is not asked to come again here:
-    # Playwright then waits for ever now and then, on the service worker that is gone.
-    other = visitor(chromium, place)
-    fresh = Tab(other).open()
-    assert write(fresh)
-    assert fresh.evaluate("() => navigator.serviceWorker.controller === null")
-    other.close()
-
-
-def test_a_site_that_wants_no_offline_use_gets_none(
-    place: Place, context: BrowserContext, chromium: Browser
-) -> None:
-    page = Tab(context).open()
-    page.evaluate(ALL_KEPT)
-    withdrawn = {**place.build(), "offline": False}
-    place.write("build.json", json.dumps(withdrawn).encode())
-    place.write(precache.NAME, (place.folder / precache.WITHDRAWN).read_bytes())
-    place.end()
-    place.start()
-    page.evaluate("async () => (await navigator.serviceWorker.getRegistration()).update()")
-    page.wait_for_function("async () => !(await navigator.serviceWorker.getRegistration())")
-    other = visitor(chromium, place)
-    fresh = Tab(other).open("/#panel=storage")
-    expect(fresh.locator("#kinds")).to_contain_text("switched keeping off")
-    assert fresh.evaluate("async () => !(await navigator.serviceWorker.getRegistration())")
-    other.close()

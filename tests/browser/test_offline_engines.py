@@ -14,8 +14,8 @@ from tests.browser.places import Place
 from tests.browser.test_offline import ALL_KEPT
 
 OPENED = """async () => {
-  const seen = (id) => document.getElementById(id)?.checkVisibility?.() ?? false;
-  while (!seen("metrics")) await new Promise((next) => setTimeout(next, 50));
+  const isReady = () => document.getElementById("metrics")?.hidden === false;
+  while (!isReady()) await new Promise((next) => setTimeout(next, 50));
 }"""
 
 WRITTEN = """async () => {

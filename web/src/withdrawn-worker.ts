@@ -5,7 +5,8 @@
  * wherever they are used.
  */
 
-import { appCache, extrasCache } from "./offline/names";
+import { WITHDRAWN, appCache, extrasCache } from "./offline/names";
+import type { ToServiceWorker } from "./offline/names";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -15,4 +16,10 @@ self.addEventListener("activate", (event) => {
   const site = self.registration.scope;
   const gone = Promise.all([caches.delete(appCache(site)), caches.delete(extrasCache(site))]);
   event.waitUntil(gone.then(() => self.registration.unregister()));
+});
+
+// Pages ask, so that they can say why nothing is kept.
+self.addEventListener("message", (event) => {
+  const message = event.data as ToServiceWorker;
+  if (message.type === "which build") event.ports[0]?.postMessage(WITHDRAWN);
 });

@@ -7,7 +7,7 @@ import type { LiveSession } from "../live";
 import type { Build } from "../api/build";
 import { forgetUse, markUsed } from "./kept";
 import { isKept, keepModel } from "./models";
-import { appCache, extrasCache } from "./names";
+import { WITHDRAWN, appCache, extrasCache } from "./names";
 import type { ToServiceWorker } from "./names";
 
 /** Of the page's own files: whether they are all here. */
@@ -135,6 +135,9 @@ export class OfflineApp extends EventTarget {
       const script = new URL("service-worker.js", SITE);
       this.#registration = await navigator.serviceWorker.register(script, options);
       this.#watch(this.#registration);
+      const { installing, waiting, active } = this.#registration;
+      const newest = installing ?? waiting ?? active;
+      if (newest && (await buildOf(newest)) === WITHDRAWN) return this.#withdraw();
       await this.#look();
       this.#registration.active?.postMessage({ type: "tidy" } satisfies ToServiceWorker);
     } catch (error) {
@@ -163,6 +166,7 @@ export class OfflineApp extends EventTarget {
   #watch(registration: ServiceWorkerRegistration): void {
     const follow = (worker: ServiceWorker | null): void => {
       worker?.addEventListener("statechange", () => {
+        if (this.standing === "withdrawn") return;
         if (worker.state === "redundant" && !registration.active) {
           this.failure = "not all of the page's files came";
           this.#become("failed");
@@ -181,10 +185,17 @@ export class OfflineApp extends EventTarget {
 
   async #look(): Promise<void> {
     const { active, waiting } = this.#registration ?? {};
-    if (!active) return;
+    if (!active || this.standing === "withdrawn") return;
     const running = await buildOf(active);
+    if (running === WITHDRAWN) return this.#withdraw();
     this.newVersion = Boolean(waiting) || (running !== null && running !== this.build.hash);
     this.#become(active.state === "activated" ? "ready" : "fetching");
+  }
+
+  /** The site's owner has taken it back; what was kept is gone, or about to go. */
+  #withdraw(): void {
+    this.newVersion = false;
+    this.#become("withdrawn");
   }
 
   #become(standing: Standing): void {

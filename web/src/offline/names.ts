@@ -23,6 +23,9 @@ export type ToServiceWorker =
   | { readonly type: "take over" }
   | { readonly type: "tidy" };
 
+/** The answer to "which build" of the one that only takes everything away; see withdrawn-worker.ts. */
+export const WITHDRAWN = "";
+
 /** The part of the service worker's file that differs from build to build; see precache.py. */
 export interface Precache {
   readonly build: string;
