@@ -31,6 +31,8 @@ def test_a_shipped_file_is_the_one_of_its_receipt(name: str) -> None:
     assert hashlib.sha256(data).hexdigest() == receipt["model"]["sha256"]
     assert recipe.items() <= receipt["recipe"].items()
     assert len(data) <= MOST_BYTES.get(name, len(data))
+    card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    assert receipt["model"]["sha256"] in card and f"{len(data):,} bytes" in card
 
 
 @shipped

@@ -76,10 +76,10 @@ context {context}, output tied to the embedding |
 
 ## How it was trained
 
-By our own kernels from [{name}.recipe.json]({name}.recipe.json), {steps:,} steps, {tokens:,} tokens,
-{core_seconds:,.0f} core-seconds on a machine that did other work meanwhile.
-[The receipt]({name}.receipt.json) names the text's hash and the weights' as they grew. To make it again,
-and to check it:
+By our own kernels from [{name}.recipe.json]({name}.recipe.json): {steps:,} steps, {tokens:,}
+tokens, {core_seconds:,.0f} core-seconds on a machine that did other work meanwhile.
+[The receipt]({name}.receipt.json) names the text's hash and the weights' as they grew. To make it
+again, and to check it:
 
 ```
 make models DATA=FOLDER ARGS={name}
@@ -100,8 +100,8 @@ def measure(name: str, data: Path, heldout: float | None, separator: str) -> str
     text = MODELS[name].texts(data).heldout
     if text is None or heldout is None:
         return (
-            f"{heldout:.4f} bits per byte, by its weights in float32, on the held-out twentieth of its "
-            "text (the receipt's figure)."
+            f"{heldout:.4f} bits per byte, by its weights in float32, on the held-out twentieth of "
+            "its text (the receipt's figure)."
         )
     found: Evaluation = evaluate_text(model, split(text, separator))
     model.close()
