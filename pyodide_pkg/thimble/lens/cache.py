@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .sites import full_name, place, shape
 from .tensor import Array, to_array
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..model import Model
 
 
-class Cache(Mapping[str, Array]):
+class Cache(Mapping[Any, Array]):
     """Values of a pass: `cache["blocks.0.attn.hook_pattern"]`, or as TransformerLens has it
     shorter, `cache["pattern", 0]`, `cache["resid_post", -1]`, `cache["scale", 0, "ln1"]`.
 

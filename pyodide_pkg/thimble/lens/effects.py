@@ -8,7 +8,7 @@ first block that a change can reach, with what the block was given in the pass w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -107,7 +107,7 @@ class Ranking:
 
 def rank_heads_steps(
     model: Model, stories: Sequence[str], *, mean: Means | None = None
-) -> Iterator[tuple[int, int, Ranking | None]]:
+) -> Generator[tuple[int, int, Ranking | None], None, None]:
     """Switch every head off in turn; yields (done, total, None) after each text and head, and the
     ranking with the last.
 
@@ -172,7 +172,7 @@ def patch_grid_steps(
     *,
     against: int | None = None,
     site: str = "hook_resid_pre",
-) -> Iterator[tuple[int, int, PatchGrid | None]]:
+) -> Generator[tuple[int, int, PatchGrid | None], None, None]:
     """Patch one cell after the other; yields (done, total, None), and the grid with the last."""
     config = model.config
     ids = [token_ids(model, tokens) for tokens in (clean, corrupted)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import NumericError
+from ..errors import HookError, NumericError
 from ..model import Model
 from ..sampling import NOTHING_LEFT, Sampler
 from ..session import Session
@@ -103,6 +103,13 @@ class HookedSession(Session):
         kept = {1: "all", 0: "last"}.get(which, "none")
         run = Forward(self._kernel, self.model.config, self._live(), self.model.name)
         run.run(Pass(ids, self.model.hooks, logits=kept), logits)
+
+    def _compute(self, end: int) -> None:
+        try:
+            super()._compute(end)
+        except HookError:
+            del self._tokens[self._computed :]
+            raise
 
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
         if pending:

@@ -19,7 +19,7 @@ from ..errors import OptionError
 from .cache import Cache
 from .hooks import HookFunction, HookPoint
 from .run import Tokens, run_with_cache
-from .sites import axes, select
+from .sites import Names, axes, select
 from .tensor import Array, Floats, flat, shape_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def steer(
 def patch(
     model: Model,
     cache: Cache,
-    names: str | Sequence[str],
+    names: Names,
     *,
     positions: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,
@@ -147,9 +147,7 @@ def patch(
     return hooks
 
 
-def means(
-    model: Model, texts: Iterable[Tokens], names: str | Sequence[str]
-) -> dict[str, list[float]]:
+def means(model: Model, texts: Iterable[Tokens], names: Names) -> dict[str, list[float]]:
     """What values are on average over all positions of some texts: for the ablation by means.
 
     Of each name one row, without the position's axis, flat: of `attn.hook_z` [head · d_head].
