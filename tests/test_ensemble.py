@@ -224,7 +224,7 @@ def test_fitted_weights_find_the_better_member(members: list[thimble.Model]) -> 
 def test_what_does_not_fit_is_refused(members: list[thimble.Model]) -> None:
     other = load("spm", 1)
     with pytest.raises(thimble.OptionError, match="another vocabulary"):
-        Ensemble([members[0], other])
+        Ensemble([members[0], other], method="product")
     with pytest.raises(thimble.OptionError, match="twice"):
         Ensemble([members[0], members[0]])
     with pytest.raises(thimble.OptionError, match="2 to 8 members, not 1"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .errors import NumericError, OptionError
 from .kernel import BATCH, Kernel, Scratch
@@ -32,12 +32,22 @@ PLAUSIBLE = 0.1
 
 
 class Ensemble(Model):
-    """Two to eight models with one vocabulary.
+    """Two to eight models with one vocabulary. The mixture of others is made by bytes: what comes
+    then is a `ByteMixture` (`byte_level.py`), whose tokens are bytes.
 
     `weights`: one number a member; equal by default, and for the contrastive method 1.5 and -0.5,
     or 1, 0.5 and -0.5. Those of the other methods are divided by their sum. Raises OptionError for
     members that do not fit together and for weights that make no sense.
     """
+
+    def __new__(cls, members: Sequence[Model], **options: object) -> Ensemble:
+        if cls is Ensemble and options.get("method", "mixture") == "mixture":
+            _check_each(members)
+            if not all(same_vocabulary(members[0], member) for member in members[1:]):
+                from .byte_level import ByteMixture
+
+                cls = ByteMixture
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -46,7 +56,7 @@ class Ensemble(Model):
         method: str = "mixture",
         weights: Sequence[float] | None = None,
     ) -> None:
-        _known(method)
+        known_method(method)
         _check_members(members)
         first = members[0]
         self.members = tuple(members)
@@ -70,13 +80,14 @@ class Ensemble(Model):
 
     @member_weights.setter
     def member_weights(self, weights: Sequence[float]) -> None:
-        self._shares = _checked_weights(self.method, weights, len(self.members))
+        self._shares = checked_weights(self.method, weights, len(self.members))
 
     def combine_by(self, method: str, weights: Sequence[float] | None = None) -> None:
         """Combine by this method from now on, with its usual weights or these; open sessions follow
         without computing anything again."""
-        shares = _usual_weights(_known(method), len(self.members)) if weights is None else weights
-        self._shares = _checked_weights(method, shares, len(self.members))
+        count = len(self.members)
+        shares = _usual_weights(known_method(method), count) if weights is None else weights
+        self._shares = checked_weights(method, shares, count)
         self.method = method
 
     @property
@@ -245,25 +256,30 @@ class EnsembleSession(Session):
         self._table.close()
 
 
-def _known(method: str) -> str:
+def known_method(method: str) -> str:
     if method not in METHODS:
         raise OptionError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
     return method
 
 
-def _check_members(members: Sequence[Model]) -> None:
+def _check_each(members: Sequence[Model]) -> None:
     if not 2 <= len(members) <= MOST_MEMBERS:
         raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(members)}")
-    first = members[0]
     for index, member in enumerate(members):
         if member.closed:
             raise OptionError(f"member {member.name!r} is closed")
         if any(member is other for other in members[:index]):
             raise OptionError(f"member {member.name!r} is there twice: it would only weigh more")
+
+
+def _check_members(members: Sequence[Model]) -> None:
+    _check_each(members)
+    first = members[0]
+    for member in members[1:]:
         if not same_vocabulary(first, member):
             raise OptionError(
                 f"member {member.name!r} has another vocabulary than {first.name!r}: their tokens "
-                "cannot be compared one by one"
+                "cannot be compared one by one; only the mixture can be made, by bytes"
             )
         if member.kernel is not first.kernel:
             raise OptionError(
@@ -288,7 +304,7 @@ def _usual_weights(method: str, count: int) -> tuple[float, ...]:
     return (1.5, -0.5) if count == 2 else (1.0, 0.5, -0.5)
 
 
-def _checked_weights(method: str, weights: Sequence[float], count: int) -> tuple[float, ...]:
+def checked_weights(method: str, weights: Sequence[float], count: int) -> tuple[float, ...]:
     found = tuple(float(weight) for weight in weights)
     if len(found) != count:
         raise OptionError(f"there are {count} members and {len(found)} weights")
@@ -313,20 +329,13 @@ def fit_weights(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[float, ...]:
     """The weights of the mixture that gives the stories the most probability, by expectation
-    maximisation (Dempster, Laird & Rubin 1977); `progress(done, total)` counts members.
+    maximisation (Dempster, Laird & Rubin 1977); `progress(done, total)` counts members, or
+    stories where the members are read by bytes.
 
     The likelihood is concave in the weights, so the start does not matter.
     """
-    from .evaluate import story_choices
-
-    _check_members(members)
-    n_ctx = min(member.config.n_ctx for member in members)
-    columns: list[list[float]] = []
-    for done, member in enumerate(members, 1):
-        found = (choice for story in stories for choice in story_choices(member, story, n_ctx))
-        columns.append([math.exp(choice.logprob) for choice in found])
-        if progress:
-            progress(done, len(members))
+    _check_each(members)
+    columns = list(_probabilities(members, stories, progress))
     rows = list(zip(*columns, strict=True))
     if not rows:
         raise OptionError("the text has nothing to predict: it needs at least two tokens")
@@ -334,6 +343,28 @@ def fit_weights(
     for _ in range(rounds):
         weights = better_weights(weights, rows)
     return tuple(weights)
+
+
+def _probabilities(
+    members: Sequence[Model],
+    stories: Sequence[str],
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[list[float]]:
+    """What each member gives to every token of the stories; or to every byte, where their tokens
+    differ."""
+    from .evaluate import MAX_TOKENS, story_choices
+
+    if not all(same_vocabulary(members[0], member) for member in members[1:]):
+        from .byte_level import byte_choices
+
+        yield from byte_choices(members, stories, MAX_TOKENS, progress)
+        return
+    n_ctx = min(member.config.n_ctx for member in members)
+    for done, member in enumerate(members, 1):
+        found = (choice for story in stories for choice in story_choices(member, story, n_ctx))
+        yield [math.exp(choice.logprob) for choice in found]
+        if progress:
+            progress(done, len(members))
 
 
 def better_weights(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> list[float]:

@@ -47,9 +47,10 @@ def story_choices(model: Model, story: str, n_ctx: int | None = None) -> list[Ch
     ids = tokenizer.encode(story, add_special=False)
     if tokenizer.bos_id is not None:
         ids = [tokenizer.bos_id, *ids]
+    most = min(MAX_TOKENS, n_ctx or model.config.n_ctx)
     session = model.session()
     try:
-        return session.score(ids[: min(MAX_TOKENS, n_ctx or model.config.n_ctx)])
+        return session.score(ids[: model.fits(ids, most)])
     finally:
         session.close()
 

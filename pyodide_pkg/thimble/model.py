@@ -119,6 +119,9 @@ def _place(name: str) -> tuple[int, int | None]:
 class Model:
     """A model that can be asked. `thimble.load` and `ModelLoader` make one."""
 
+    _adapter: Adapter | None = None
+    _changes = 0
+
     def __init__(
         self, config: ModelConfig, header: GGUFHeader, tokenizer: Tokenizer, weights: Weights
     ) -> None:
@@ -130,8 +133,6 @@ class Model:
         self.n_params = sum(t.n_elements for t in header.tensors)
         self.name = config.name
         self._closed = False
-        self._changes = 0
-        self._adapter: Adapter | None = None
 
     @property
     def kernel(self) -> Kernel:
@@ -200,6 +201,10 @@ class Model:
         if not isinstance(n_ctx, int) or isinstance(n_ctx, bool) or not 1 <= n_ctx <= limit:
             raise OptionError(f"n_ctx is {n_ctx!r}; it must be a whole number from 1 to {limit}")
         return self._session(n_ctx)
+
+    def fits(self, ids: Sequence[int], most: int) -> int:
+        """How many ids of a text are read where at most `most` tokens are: for evaluation."""
+        return min(len(ids), most)
 
     def _session(self, n_ctx: int) -> Session:
         from .session import Session
