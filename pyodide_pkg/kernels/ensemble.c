@@ -30,11 +30,11 @@ static int read_member(tk_member *m, const float *logits, double weight, float *
     return 1;
 }
 
-/* out += weight times the member's probabilities. */
-static void add_probabilities(float *out, const tk_member *m, int32_t n) {
-    v4f top = splat4(m->top), share = splat4((float)(m->weight / tk_exp(m->log_total)));
+/* out += weight times the member's probabilities, which `read_member` has just left unscaled. */
+static void add_probabilities(float *out, const tk_member *m, const float *unscaled, int32_t n) {
+    v4f share = splat4((float)(m->weight / tk_exp(m->log_total)));
     for (int32_t i = 0; i < n; i += 4)
-        store4(out + i, load4(out + i) + share * exp4(load4(m->logits + i) - top));
+        store4(out + i, load4(out + i) + share * load4(unscaled + i));
 }
 
 /* out += weight times the member's log-probabilities. */
@@ -93,15 +93,14 @@ TK_EXPORT tk_int tk_combine(tk_int method, tk_int rows, tk_int weights, tk_int m
     float *out = (float *)out_at;
     tk_member m[MOST_MEMBERS];
     int32_t n = (int32_t)count, k = (int32_t)members;
-    for (int32_t i = 0; i < k; i++)
+    __builtin_memset(out, 0, (((size_t)n + 3) & ~(size_t)3) * sizeof(float));
+    for (int32_t i = 0; i < k; i++) {
         if (!read_member(m + i, (const float *)(intptr_t)row[i], weight[i], (float *)scratch, n))
             return -1 - i;
-    __builtin_memset(out, 0, (((size_t)n + 3) & ~(size_t)3) * sizeof(float));
+        if (method == MIXTURE) add_probabilities(out, m + i, (const float *)scratch, n);
+    }
     switch (method) {
-    case MIXTURE:
-        for (int32_t i = 0; i < k; i++) add_probabilities(out, m + i, n);
-        logarithms(out, n);
-        break;
+    case MIXTURE: logarithms(out, n); break;
     case VOTE: vote(out, m, k, n); break;
     case CONFIDENT: tk_move(out, m[most_confident(m, k)].logits, (size_t)n * sizeof(float)); break;
     default:
@@ -110,4 +109,18 @@ TK_EXPORT tk_int tk_combine(tk_int method, tk_int rows, tk_int weights, tk_int m
         break;
     }
     return 0;
+}
+
+/* Computes n tokens with every member and combines what they say last: see tk_forward and
+ * tk_combine. sessions: int64 addresses. Returns 0, -1 - the member whose logits are not usable, or
+ * what tk_forward returned and 65,536 times the member. */
+TK_EXPORT tk_int tk_combine_step(tk_int sessions, tk_int ids, tk_int n, tk_int method, tk_int rows,
+                                 tk_int weights, tk_int members, tk_int count, tk_int scratch,
+                                 tk_int out) {
+    for (tk_int i = 0; i < members; i++) {
+        tk_int session = (tk_int)((const int64_t *)sessions)[i];
+        tk_int bad = tk_forward(session, ids, n, 0, (tk_int)((const int64_t *)rows)[i]);
+        if (bad) return bad + (i << 16);
+    }
+    return tk_combine(method, rows, weights, members, count, scratch, out);
 }

@@ -127,8 +127,9 @@ class EnsembleSession(Session):
         count = len(self.parts)
         row = 4 * ((model.config.n_vocab + 3) & ~3)
         self._rows = Scratch(model.kernel, BATCH * count * row, "the members' logits")
-        # Addresses of a row of each member, their weights and the bound; a row of scratch.
-        self._table = Scratch(model.kernel, 16 * count + 8 + row, "combining")
+        # Addresses of a row of each member and of their sessions, their weights and the bound; a
+        # row of scratch.
+        self._table = Scratch(model.kernel, 24 * count + 8 + row, "combining")
         # How many tokens the members' last rows come after, and which of their rows those are.
         self._fresh, self._last = -1, 0
         # How the logits that are there were combined.
@@ -200,36 +201,59 @@ class EnsembleSession(Session):
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         before = self._computed
         try:
+            if which == 0:
+                self._step(ids, logits)
+                return
             for index, part in enumerate(self.parts):
                 rows = self._rows.address + index * BATCH * 4 * self._row
                 part._forward(ids, which, rows)
-            if which >= 0:
-                self._combine(0, len(ids) if which else 1, logits)
+            if which > 0:
+                self._combine(0, len(ids), logits)
         except NumericError:
             self._forget(before)
             raise
-        if which >= 0:
-            self._last = len(ids) - 1 if which else 0
-            self._fresh = before + len(ids)
+        if which > 0:
+            self._last, self._fresh = len(ids) - 1, before + len(ids)
+
+    def _step(self, ids: Sequence[int], logits: int) -> None:
+        """All members, and what they say together, in one call."""
+        self._ids.write(array("i", ids).tobytes())
+        method, *table = self._told(0)
+        sessions = self._table.address + 8 * len(self.parts)
+        self._heard(self._kernel.call(
+            "combine_step", sessions, self._ids.address, len(ids), method, *table, logits
+        ))  # fmt: skip
+        self._last, self._fresh = 0, self._computed + len(ids)
 
     def _combine(self, start: int, count: int, logits: int) -> None:
         """From the members' rows, `start` and the following, to `count` rows at `logits`."""
-        model, members = self.model, len(self.parts)
-        bound = PLAUSIBLE if model.method == "contrastive" else 0.0
-        weights = array("d", (*model.member_weights, bound)).tobytes()
-        scratch = self._table.address + 16 * members + 8
         for at in range(count):
-            first = self._rows.address + (start + at) * 4 * self._row
-            rows = array("q", (first + i * BATCH * 4 * self._row for i in range(members)))
-            self._table.write(rows.tobytes() + weights)
-            status = self._kernel.call(
-                "combine", METHODS[model.method], self._table.address,
-                self._table.address + 8 * members, members, model.config.n_vocab, scratch,
-                logits + at * 4 * self._row,
-            )  # fmt: skip
-            if status < 0:
-                name = model.members[-1 - status].name
-                raise NumericError(f"the logits of member {name!r} hold a NaN")
+            args = self._told(start + at)
+            self._heard(self._kernel.call("combine", *args, logits + at * 4 * self._row))
+
+    def _told(self, at: int) -> tuple[int, ...]:
+        """Tell the kernel how row `at` is combined; what it then takes, but for the result."""
+        model, members, base = self.model, len(self.parts), self._table.address
+        bound = PLAUSIBLE if model.method == "contrastive" else 0.0
+        first, step = self._rows.address + at * 4 * self._row, BATCH * 4 * self._row
+        rows = array("q", range(first, first + members * step, step))
+        self._table.write(
+            rows.tobytes()
+            + array("q", [part._address for part in self.parts]).tobytes()
+            + array("d", (*model.member_weights, bound)).tobytes()
+        )
+        weights = base + 16 * members
+        scratch = weights + 8 * members + 8
+        method = METHODS[model.method]
+        return method, base, weights, members, model.config.n_vocab, scratch
+
+    def _heard(self, status: int) -> None:
+        """Take up what the kernel says of a combination."""
+        if status > 0:
+            self.parts[status >> 16]._finite(status & 0xFFFF)
+        if status < 0:
+            name = self.model.members[-1 - status].name
+            raise NumericError(f"the logits of member {name!r} hold a NaN")
         self._rule = self._rule_now
 
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
