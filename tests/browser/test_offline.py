@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
 from tests.browser.places import Place
+from tests.tiny_models import SPECS, make
 from thimble.hosting import precache
 
 expect.set_options(timeout=60_000)
@@ -189,6 +190,117 @@ def test_without_a_server_panels_do_their_work(alone: tuple[BrowserContext, Plac
     assert all(fetched)
     assert tab.wrong == []
     page.close()
+
+
+def test_without_a_server_pages_for_others_are_written_and_shown(
+    alone: tuple[BrowserContext, Place, str],
+) -> None:
+    """The Embed panel: the element, and the frame with its own page and engine."""
+    context, _, _ = alone
+    tab = Tab(context)
+    page = tab.open("/#panel=embed")
+    page.locator("#embed-length").fill("9")
+    page.locator("#embed-prompt").fill("A small boat")
+    shown = page.locator("#embed-preview")
+    shown.get_by_role("button", name="Write").click()
+    expect(shown.get_by_role("status")).to_contain_text("9 tokens")
+
+    page.get_by_text("Frame", exact=True).click()
+    frame = page.frame_locator("#embed-preview iframe")
+    expect(frame.get_by_role("textbox")).to_have_value("A small boat")
+    frame.get_by_role("button", name="Write").click()
+    expect(frame.get_by_role("status")).to_contain_text("9 tokens")
+    before = page.evaluate("() => history.length")
+    page.locator("#embed-prompt").fill("A red fox")
+    expect(frame.get_by_role("textbox")).to_have_value("A red fox")
+    assert page.evaluate("() => history.length") == before
+    assert tab.wrong == []
+
+    # The same page by itself, and by the address without a slash.
+    for address in ("/embed/story/?prompt=A+cat&reveal=manual", "/embed/story?prompt=A+cat"):
+        page.goto(address)
+        expect(page.get_by_role("textbox")).to_have_value("A cat")
+        assert page.evaluate("() => location.pathname") == "/embed/story/"
+    expect(page.get_by_role("status")).to_contain_text("tokens")
+    assert tab.wrong == []
+    page.close()
+
+
+def test_without_a_server_this_machine_is_shown_and_takes_a_file(
+    alone: tuple[BrowserContext, Place, str],
+) -> None:
+    context, _, _ = alone
+    tab = Tab(context)
+    page = tab.open("/#panel=storage")
+    rows = page.locator("#kinds li")
+    expect(rows.filter(has_text="Page, panels")).to_contain_text("works without a network")
+    story = rows.filter(has=page.get_by_text("Thimble Story", exact=True))
+    expect(story).to_contain_text("MB")
+    page.get_by_role("button", name="Drop Theme and dates of use").click()
+    expect(page.locator("#storage-outcome")).to_contain_text("is dropped")
+
+    tiny: FilePayload = {
+        "name": "tiny.gguf", "mimeType": "application/octet-stream", "buffer": make(SPECS["q8_0"])
+    }  # fmt: skip
+    page.set_input_files("#model-file", [tiny])
+    expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
+    expect(rows.filter(has_text="A file that you opened here")).to_contain_text("tiny")
+    page.evaluate("() => { location.hash = 'panel=play'; }")
+    expect(page.locator("#model")).to_have_value("tiny")
+    assert write(page)
+    page.evaluate("() => { location.hash = 'panel=storage'; }")
+    page.get_by_role("button", name="Drop tiny").click()
+    expect(page.locator("#storage-outcome")).to_contain_text("tiny is dropped")
+    assert tab.wrong == []
+
+    # What is not here cannot come, and the panel says so.
+    page.get_by_role("button", name="Keep NumPy").click()
+    expect(page.locator("#storage-notice")).to_contain_text(re.compile("fetch", re.I))
+    page.close()
+
+
+def run_python(page: Page, code: str) -> Locator:
+    """Run code in the Python panel; the last line of its log."""
+    page.get_by_role("textbox", name="Python code").click()
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#python-outcome")).to_contain_text("after")
+    return page.get_by_role("log").locator(".run").last
+
+
+def test_without_a_server_numpy_that_was_never_used_is_said_to_be_missing(
+    alone: tuple[BrowserContext, Place, str],
+) -> None:
+    context, _, _ = alone
+    page = Tab(context).open("/#panel=python")
+    run = run_python(page, "import numpy")
+    expect(run).to_contain_text("numpy did not come")
+    expect(run).to_contain_text("is kept from then on")
+    page.close()
+
+
+def test_numpy_that_was_used_once_is_there_without_a_server(
+    place: Place, context: BrowserContext
+) -> None:
+    """Used before there was a service worker, which saw no request for it."""
+    tab = Tab(context)
+    page = tab.open("/#panel=python")
+    code = "import numpy; numpy.arange(4).sum()"
+    expect(run_python(page, code)).to_contain_text("6")
+    page.evaluate(ALL_KEPT)
+    page.wait_for_function("""async () => {
+      const names = (await caches.keys()).filter((name) => name.startsWith("thimble-extras"));
+      const kept = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return kept.flat().some(({ url }) => url.includes("/numpy-"));
+    }""")
+    assert len([path for path in place.answered() if "/numpy-" in path]) == 1
+    place.end()
+    # Not out of the browser's own cache, which may forget.
+    context.new_cdp_session(page).send("Network.clearBrowserCache")
+    page.reload()
+    expect(page.locator("#python-version")).to_contain_text("Python 3.14")
+    expect(run_python(page, code)).to_contain_text("6")
+    assert tab.wrong == []
 
 
 def test_a_new_version_arrives_whole_and_when_it_is_wanted(

@@ -67,6 +67,8 @@ export class OfflineApp extends EventTarget {
   readonly build: Build;
   #registration: ServiceWorkerRegistration | null = null;
   #reloading = false;
+  /** Names of files that are kept with the page once they were asked for. */
+  readonly #asked = new Set<string>();
   standing: Standing = "waiting";
   /** Why there is nothing to work offline with. */
   failure = "";
@@ -146,6 +148,21 @@ export class OfflineApp extends EventTarget {
     }
   }
 
+  /**
+   * Keep files that are of use without a network from now on, like NumPy's, as soon as the page
+   * itself is kept. They come out of the browser's own cache: the service worker has seen no request
+   * that was made before it was there.
+   */
+  async keepExtras(files: readonly string[]): Promise<void> {
+    for (const file of files) this.#asked.add(file);
+    if (this.standing !== "ready" || this.#asked.size === 0) return;
+    const cache = await caches.open(extrasCache(SITE));
+    for (const { url } of this.build.extras) {
+      const isAsked = this.#asked.has(url.slice(url.lastIndexOf("/") + 1));
+      if (isAsked && !(await cache.match(url))) await cache.add(url).catch(() => undefined); // no room, say
+    }
+  }
+
   /** Forget the page's files, and do not fetch them again until the visitor says so. */
   async drop(): Promise<void> {
     setOff(true);
@@ -190,6 +207,7 @@ export class OfflineApp extends EventTarget {
     if (running === WITHDRAWN) return this.#withdraw();
     this.newVersion = Boolean(waiting) || (running !== null && running !== this.build.hash);
     this.#become(active.state === "activated" ? "ready" : "fetching");
+    await this.keepExtras([]).catch(() => undefined); // the panel shows what is not here
   }
 
   /** The site's owner has taken it back; what was kept is gone, or about to go. */

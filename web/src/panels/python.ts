@@ -7,6 +7,7 @@ import { codeIn, linkTo } from "../console/link";
 import { Log } from "../console/log";
 import { showTokens } from "../console/reread";
 import type { LiveSession } from "../live";
+import { offlineApp } from "../offline/app";
 import type { Completions, ConsoleAnswer, Shown } from "../protocol/console";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
@@ -151,7 +152,8 @@ class PythonPanel {
   }
 
   async #ended(answer: ConsoleAnswer): Promise<void> {
-    const { status, sampler = null, changed, milliseconds: took = 0 } = answer;
+    const { status, sampler = null, changed, brought = [], milliseconds: took = 0 } = answer;
+    if (brought.length) void offlineApp()?.keepExtras(brought).catch(() => undefined);
     const ends = { done: "Done", error: "An error", interrupted: "Stopped" };
     this.#say(`${ends[status]}, after ${milliseconds(took)}.`);
     this.#live.sampledBy(sampler);

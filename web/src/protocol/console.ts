@@ -7,6 +7,8 @@ export type ConsoleStatus = "done" | "error" | "interrupted";
 
 export interface ConsoleAnswer {
   readonly status: ConsoleStatus;
+  /** Files of packages that its imports have brought. */
+  readonly brought?: readonly string[];
   readonly milliseconds?: number;
   /** The function that chooses the page's tokens now; null for Thimble's own. */
   readonly sampler?: string | null;

@@ -3,20 +3,29 @@
 import type { ConsoleAnswer, ConsoleEngine, Shown } from "../protocol/console";
 import type { Python } from "./python";
 
+const WITHOUT_NETWORK =
+  "It comes from this site's server when it is first imported, and is kept from then on";
+
 type Show = (kind: Shown["kind"], text: string, words: string) => void;
 
-/** Load what the code imports and the site carries; what it does not is left to Python to say. */
-async function loadImports(python: Python, code: string, show: Show): Promise<void> {
+/**
+ * Load what the code imports and the site carries, and tell the files that came; what it does not
+ * carry is left to Python to say.
+ */
+async function loadImports(python: Python, code: string, show: Show): Promise<string[]> {
+  const brought: string[] = [];
   const offered = python.offered();
   const names = JSON.stringify([...offered.keys()]);
   for (const wanted of python.call<string[]>("console.imports", code, names)) {
-    const name = offered.get(wanted);
+    const name = offered.get(wanted)?.name;
     if (name === undefined) continue;
     show("status", `Loading ${name} …`, "");
     const failure = await python.loadPackage(name);
     show("status", "", "");
-    if (failure !== null) show("note", `${name} did not come: ${failure}`, "");
+    if (failure === null) brought.push(offered.get(wanted)?.file ?? "");
+    else show("note", `${name} did not come: ${failure}. ${WITHOUT_NETWORK}`, "");
   }
+  return brought;
 }
 
 /** Run code, telling on `port` what it shows while it runs. */
@@ -30,9 +39,10 @@ async function run(
     port.postMessage({ kind, text, words } satisfies Shown);
   python.takeInterrupt();
   try {
-    await loadImports(python, code, show);
-    if (python.takeInterrupt()) return { status: "interrupted" };
-    return python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
+    const brought = await loadImports(python, code, show);
+    if (python.takeInterrupt()) return { status: "interrupted", brought };
+    const answer = python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
+    return { ...answer, brought };
   } finally {
     port.postMessage(null);
   }

@@ -27,7 +27,7 @@ export type PythonMethod =
   | `${Facet}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "console" | "read" | "machine" | "train" | "ensemble" | "lens";
+export type Facet = "debug" | "console" | "read" | "machine" | "train" | "ensemble" | "lens" | "adapter";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
@@ -138,11 +138,13 @@ export class Python {
     return answer.value;
   }
 
-  /** What can be imported that the site carries beside the engine, and its package's name. */
-  offered(): ReadonlyMap<string, string> {
+  /** What can be imported that the site carries beside the engine: its package and its file. */
+  offered(): ReadonlyMap<string, { readonly name: string; readonly file: string }> {
     const { packages } = this.#pyodide.lockfile;
     return new Map(
-      Object.entries(packages).flatMap(([name, { imports }]) => imports.map((one) => [one, name])),
+      Object.entries(packages).flatMap(([name, { imports, file_name: file }]) =>
+        imports.map((one) => [one, { name, file }]),
+      ),
     );
   }
 
