@@ -383,6 +383,19 @@ def test_the_panel_is_accessible_and_fits_a_phone(panel: Page, scheme: str) -> N
     panel.locator(".token-card .choice").first.click()
     expect(panel.locator("#debug-branches li")).to_have_count(2)
     assert panel.evaluate("() => document.documentElement.scrollWidth") <= 360
+    # Nor do the stages, with all that can be in them.
+    panel.locator("#debug-stages tr[aria-current] .choice").click()
+    panel.get_by_role("button", name="Ban", exact=True).click()
+    expect(panel.locator("#debug-stages")).to_contain_text("banned")
+    panel.evaluate("""() => {
+      const penalty = document.getElementById("repetition_penalty");
+      penalty.value = "1.3";
+      penalty.dispatchEvent(new Event("input"));
+      document.getElementById("debug-repetition_penalty").dispatchEvent(new Event("change"));
+    }""")
+    expect(panel.locator("#debug-stages thead")).to_contain_text("Penalty")
+    frame = panel.locator(".stages-frame")
+    assert frame.evaluate("(frame) => frame.scrollWidth - frame.clientWidth") <= 0
     assert violations(panel, "[data-panel=debug]") == []
     if size:
         panel.set_viewport_size(size)

@@ -10,9 +10,9 @@ import { make } from "./elements";
 /** What drops a token, in the fewest words. */
 const DROPPED: Record<Fate, string> = {
   kept: "",
-  top_k: "out: top-k",
-  top_p: "out: top-p",
-  min_p: "out: min-p",
+  top_k: "top-k",
+  top_p: "top-p",
+  min_p: "min-p",
   greedy: "not the best",
   no_weight: "no chance",
 };
@@ -56,8 +56,8 @@ export class DrawTable {
     this.#undoAll.addEventListener("click", () => actions.clear(null));
   }
 
-  /** Show a draw; `editable` where it is still to be taken. */
-  show(draw: Draw | null, editable: boolean, forced: number | null): void {
+  /** Show a draw, or in words why there is none; `editable` where it is still to be taken. */
+  show(draw: Draw | null, editable: boolean, forced: number | null, none = ""): void {
     // A view is told more than once, and laying a table out costs more than all else of a step.
     if (draw && draw === this.#draw && editable === this.#editable && forced === this.#forced) return;
     this.#draw = draw;
@@ -65,7 +65,7 @@ export class DrawTable {
     this.#forced = forced;
     const rows = draw?.rows ?? [];
     if (!rows.some(([id]) => id === this.#chosen)) this.#chosen = draw?.id ?? null;
-    this.#words.textContent = draw ? summary(draw, editable) : "";
+    this.#words.textContent = draw ? summary(draw, editable) : none;
     byId("debug-bits", HTMLElement).textContent = draw?.bits ? `logits ${draw.bits}` : "";
     this.#strip.hidden = !draw || draw.greedy;
     if (draw && !draw.greedy) this.#strip.replaceChildren(...segments(draw));
@@ -114,7 +114,8 @@ export class DrawTable {
       bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
       last.append(make("div", "", bar, make("span", "", percent(weight / draw.total))));
     } else {
-      last.append(make("span", "fate", edited && afterBias === null ? "banned" : DROPPED[fate]));
+      if (fate.includes("_p") || fate === "top_k") last.append(make("span", "out", "out: "));
+      last.append(edited && afterBias === null ? "banned" : DROPPED[fate]);
     }
     made.append(last);
     return made;

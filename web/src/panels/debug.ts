@@ -8,6 +8,7 @@ import { Stepper } from "../debug/stepper";
 import type { Piece } from "../debug/stepper";
 import { describe, Stops } from "../debug/stops";
 import type { LiveSession } from "../live";
+import type { FinishReason } from "../protocol";
 import type { RunEnd } from "../protocol/debug";
 import type { Chunk } from "../thimble";
 import { byId } from "../ui/dom";
@@ -295,7 +296,7 @@ class Debug {
     element("debug-draw-title").textContent = view?.reason === "stop" ? "The text has ended" : "The next token";
     button("debug-next").hidden = true;
     if (running) return; // it would only flicker
-    this.#draw.show(view?.next ?? null, true, view?.forced ?? null);
+    this.#draw.show(view?.next ?? null, true, view?.forced ?? null, noneBecause(view?.reason));
     this.#showEntropy(view?.next?.entropy);
   }
 
@@ -328,6 +329,13 @@ class Debug {
     element("debug-notice").hidden = error === null;
     element("debug-notice-words").textContent = error ? sentence(error.message) : "";
   }
+}
+
+/** Why there is no next token. */
+function noneBecause(reason: FinishReason | null | undefined): string {
+  if (reason === "stop") return "There is none. Back, or another token in the place of one of these, takes it elsewhere.";
+  if (reason === "length") return "There is none: the context is full.";
+  return "How it is drawn will be shown here.";
 }
 
 function asToken(chunk: Chunk): Token {
