@@ -124,6 +124,8 @@ class EnsembleSession(Session):
     def __init__(self, model: Ensemble, n_ctx: int) -> None:
         self.parts = [member._session(n_ctx) for member in model.members]
         """The members' sessions: their caches. What is in them is decided here."""
+        # Whether the kernel can compute them all by itself: no member has hooks or is many.
+        self._plain = all(type(part) is Session for part in self.parts)
         count = len(self.parts)
         row = 4 * ((model.config.n_vocab + 3) & ~3)
         self._rows = Scratch(model.kernel, BATCH * count * row, "the members' logits")
@@ -201,19 +203,19 @@ class EnsembleSession(Session):
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         before = self._computed
         try:
-            if which == 0:
+            if which == 0 and self._plain:
                 self._step(ids, logits)
                 return
             for index, part in enumerate(self.parts):
                 rows = self._rows.address + index * BATCH * 4 * self._row
                 part._forward(ids, which, rows)
-            if which > 0:
-                self._combine(0, len(ids), logits)
+            if which >= 0:
+                self._combine(0, len(ids) if which else 1, logits)
         except NumericError:
             self._forget(before)
             raise
-        if which > 0:
-            self._last, self._fresh = len(ids) - 1, before + len(ids)
+        if which >= 0:
+            self._last, self._fresh = len(ids) - 1 if which else 0, before + len(ids)
 
     def _step(self, ids: Sequence[int], logits: int) -> None:
         """All members, and what they say together, in one call."""

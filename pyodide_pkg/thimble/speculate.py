@@ -70,8 +70,10 @@ class Speculative(Model):
 
     def __init__(self, target: Model, draft: Model, *, most: int = 6, least: float = 0.5) -> None:
         for name, value in (("target", target), ("draft", draft)):
-            if not hasattr(value, "weights"):
-                raise OptionError(f"the {name} {value.name!r} is several models; give one")
+            if type(value)._session is not Model._session:
+                raise OptionError(
+                    f"the {name} {value.name!r} is several models, or has hooks; give a plain one"
+                )
             if value.closed:
                 raise OptionError(f"the {name} {value.name!r} is closed")
         if target is draft:
