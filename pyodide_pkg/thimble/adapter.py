@@ -164,6 +164,8 @@ class Adapter:
     def __init__(self, model: Model, file: AdapterFile, strength: float) -> None:
         self.file = file
         self.model = model
+        self.title = file.name or f"adapter {file.sha256[:8]}"
+        """The file's own name, or as good as one."""
         self._kernel = model.kernel
         self._parts: dict[str, int] = {}
         self._strength = _checked(strength)
@@ -180,11 +182,6 @@ class Adapter:
         for name, part in self._parts.items():
             self._kernel.call("adapter_put", self.model.weights.tensor(name), part)
         self._set()
-
-    @property
-    def name(self) -> str:
-        """The file's own, or as good as one."""
-        return self.file.name or f"adapter {self.file.sha256[:8]}"
 
     @property
     def strength(self) -> float:

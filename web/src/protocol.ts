@@ -5,6 +5,7 @@
  * MessagePort of their own (`FromRun`, `ToRun`), so that Stop never waits behind an answer.
  */
 
+import type { AdapterEngine } from "./protocol/adapter";
 import type { ConsoleEngine } from "./protocol/console";
 import type { DebugEngine } from "./protocol/debug";
 import type { EnsembleEngine } from "./protocol/ensemble";
@@ -142,7 +143,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends ConsoleEngine, DebugEngine, EnsembleEngine, MachineEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, ConsoleEngine, DebugEngine, EnsembleEngine, MachineEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from ..errors import FormatError, NumericError, OptionError
 from ..kernel import Kernel, default_kernel
 from ..loader import ModelLoader
+from ..model import Model
 from ..sampling import SamplingParams
+from ..train.finetune import Base, FineTuner, resume, trainer_for
 from ..train.receipt import Check, Claim, verify
 from ..train.recipe import Recipe
 from ..train.sizes import SIZES
@@ -35,6 +37,10 @@ THREADS_FROM = 200_000
 """Parameters from which threads gain more than meeting costs them."""
 MEASURED_TEXT = 20_000
 """Characters that a step is measured on; the time does not depend on which."""
+TUNING_SECONDS = 50
+"""What fine-tuning takes, about, where its recipe does not say how many steps."""
+FEWEST_STEPS, MOST_STEPS = 10, 200
+"""Steps of such a run."""
 
 HEAD = struct.Struct("<4sI")
 MAGIC = b"TRUN"
@@ -78,6 +84,13 @@ class Run:
     history: History = field(default_factory=History)
     window: list[float] = field(default_factory=list)
     """Losses since the last entry of the curve."""
+    base: Model | None = None
+    """The model that was begun from, once it has been asked for."""
+
+    def close(self) -> None:
+        self.trainer.close()
+        if self.base is not None:
+            self.base.close()
 
 
 @dataclass(slots=True)
@@ -133,13 +146,59 @@ class Facet:
         self._run = Run(trainer, json.loads(about), chosen)
         return self.describe()
 
-    def resume(self, kept: JsBuffer | bytes, text: str) -> dict[str, Any]:
+    def tune(
+        self, base: JsBuffer | bytes, recipe: str, text: str, sampling: str, about: str
+    ) -> dict[str, Any]:
+        """Get ready to train on from the model in a GGUF file. A recipe that does not say how many
+        steps has as many as about a minute allows here."""
+        begun = Base(_bytes(base))
+        choices = _choices(recipe)
+        if "steps" not in choices:
+            choices["steps"] = self._steps(begun, choices, text)
+        made = begun.recipe(choices)
+        trainer = trainer_for(made, text, base=begun, kernel=self._kernel(made.n_parameters))
+        chosen = Sampling(**json.loads(sampling))
+        self.end()
+        self._run = Run(trainer, json.loads(about), chosen)
+        return self.describe()
+
+    def _steps(self, base: Base, choices: dict[str, Any], text: str) -> int:
+        """How many steps take about a minute here: two are made to see."""
+        made = base.recipe(choices | {"steps": 2})
+        trainer = trainer_for(made, text, base=base, kernel=self._kernel(made.n_parameters))
+        try:
+            trainer.step()
+            steps = int(TUNING_SECONDS / max(trainer.step().seconds, 1e-3))
+        finally:
+            trainer.close()
+        return min(MOST_STEPS, max(FEWEST_STEPS, steps // 10 * 10))
+
+    def compare(self, prompt: str, seed: int, tokens: int) -> dict[str, str]:
+        """What is written after a prompt by the model that was begun from, and by the one that came
+        of it: the same draws for both."""
+        run = self._running()
+        if not isinstance(run.trainer, FineTuner):
+            raise OptionError("this training began from nothing: there is no model before it")
+        params = SamplingParams(max_tokens=tokens, temperature=TEMPERATURE, seed=seed)
+        texts = {}
+        for when in ("before", "after"):
+            model = self._model(run, tuned=when == "after")
+            session = model.session()
+            texts[when] = "".join(piece.text for piece in session.generate(prompt, params))
+            session.close()
+            if model is not run.base:
+                model.close()
+        return texts
+
+    def resume(
+        self, kept: JsBuffer | bytes, text: str, base: JsBuffer | bytes | None = None
+    ) -> dict[str, Any]:
         """Go on from what `checkpoint` kept; an earlier run is let go of."""
         self.end()
-        data = kept if isinstance(kept, bytes) else kept.to_bytes()
-        said, checkpoint = _unpack(data)
-        kernel = self._kernel(said["parameters"])
-        trainer = Trainer.resume(checkpoint, text, kernel=kernel)
+        said, checkpoint = _unpack(_bytes(kept))
+        begun = None if base is None else Base(_bytes(base))
+        parameters = said["parameters"] if begun is None else begun.recipe({}).n_parameters
+        trainer = resume(checkpoint, text, base=begun, kernel=self._kernel(parameters))
         history = History(**said["history"])
         self._run = Run(
             trainer, said["about"], Sampling(**said["sampling"]), history, said["window"]
@@ -158,6 +217,7 @@ class Facet:
             "steps": recipe.steps,
             "done": run.trainer.done,
             "history": asdict(run.history),
+            "base": run.trainer.base.name if isinstance(run.trainer, FineTuner) else None,
         }
 
     def run(self, milliseconds: float) -> dict[str, Any]:
@@ -217,10 +277,19 @@ class Facet:
             run.history.samples.append((step, self._sample(run)))
         run.history.seconds += time.perf_counter() - started
 
+    def _model(self, run: Run, *, tuned: bool = True) -> Model:
+        """The model as the run has it, or as it began: to be closed, unless it is `run.base`."""
+        trainer = run.trainer
+        if isinstance(trainer, FineTuner) and (trainer.recipe.lora_rank or not tuned):
+            if run.base is None:
+                run.base = _loaded(trainer.base.data)
+            if trainer.recipe.lora_rank:
+                run.base.adapt(trainer.export(), 1.0 if tuned else 0.0)
+            return run.base
+        return _loaded(trainer.whole())
+
     def _sample(self, run: Run) -> str:
-        loader = ModelLoader()  # small models are faster on one thread
-        loader.feed(run.trainer.export())
-        model = loader.finish()
+        model = self._model(run)
         session = model.session()
         try:
             texts = []
@@ -234,7 +303,8 @@ class Facet:
             return "\n".join(t.replace("\n", " ") for t in texts) if len(texts) > 1 else texts[0]
         finally:
             session.close()
-            model.close()
+            if model is not run.base:
+                model.close()
 
     # What comes out of it
 
@@ -271,7 +341,9 @@ class Facet:
 
     # Receipts
 
-    def verify(self, receipt: str, text: str) -> dict[str, Any]:
+    def verify(
+        self, receipt: str, text: str, base: JsBuffer | bytes | None = None
+    ) -> dict[str, Any]:
         """Get ready to train again what a receipt says; `verify_on` does it."""
         self.verify_end()
         try:
@@ -279,7 +351,9 @@ class Facet:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"this is no receipt: it is no JSON ({error})") from None
         claim = Claim.read(said)
-        checks = verify(said, text, kernel=self._kernel(claim.recipe.n_parameters))
+        begun = None if base is None or not claim.recipe.tunes else Base(_bytes(base))
+        kernel = self._kernel(claim.recipe.n_parameters)
+        checks = verify(said, text, kernel=kernel, base=begun)
         self._verification = Verification(claim, checks, time.perf_counter())
         return self._verdict(self._verification)
 
@@ -321,7 +395,7 @@ class Facet:
     def end(self) -> None:
         """Let the run go, and its memory."""
         if self._run is not None:
-            self._run.trainer.close()
+            self._run.close()
             self._run = None
 
     def _trainer(self, recipe: Recipe, text: str) -> Trainer:
@@ -344,13 +418,29 @@ def sample_every(steps: int) -> int:
 
 def read_recipe(text: str) -> Recipe:
     """A recipe from JSON; OptionError where it is none."""
+    return Recipe.from_dict(_choices(text))
+
+
+def _choices(text: str) -> dict[str, Any]:
+    """The object that a recipe's JSON is; OptionError where it is none."""
     try:
         choices = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise OptionError(f"the recipe is no JSON: {error}") from None
     if not isinstance(choices, dict):
         raise OptionError(f"a recipe is a JSON object, not {text[:40]!r}")
-    return Recipe.from_dict(choices)
+    return choices
+
+
+def _bytes(data: JsBuffer | bytes) -> bytes:
+    return data if isinstance(data, bytes) else data.to_bytes()
+
+
+def _loaded(data: bytes) -> Model:
+    """A model from a file's bytes, on one thread: small ones are faster so."""
+    loader = ModelLoader(len(data))
+    loader.feed(data)
+    return loader.finish()
 
 
 def _unpack(data: bytes) -> tuple[dict[str, Any], bytes]:

@@ -29,16 +29,16 @@ from .receipt import low_rank_sha256
 from .recipe import BLOCK, BYTES, Recipe
 from .trainer import Trainer
 
-ROWS = 8
+ROWS = 4
 """Rows of a micro-step, unless a recipe says otherwise."""
 MOST_CONTEXT = 256
 """The same for tokens in a row, where the base was trained for more."""
 USUAL: dict[str, Any] = {
-    "optimizer": "adamw", "adam_lr": 0.0005, "adam_weight_decay": 0.0, "steps": 60,
+    "optimizer": "adamw", "adam_lr": 0.001, "adam_weight_decay": 0.0, "steps": 80,
     "warmup_steps": 4, "log_every": 5, "eval_every": 20, "eval_stories": 1000, "hash_every": 20,
 }  # fmt: skip
 """What of a recipe is otherwise than in one that begins from nothing, unless it says so itself."""
-LOW_RANK: dict[str, Any] = {"adam_lr": 0.003}
+LOW_RANK: dict[str, Any] = {"adam_lr": 0.008}
 """The same for adapters: they may move faster, since little can be forgotten."""
 SHAPE = (
     "vocab_size",

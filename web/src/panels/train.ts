@@ -1,7 +1,10 @@
 /** The panel where a model is trained: text, size, curves, samples, and what is taken away. */
 
 import type { LiveSession } from "../live";
+import type { ModelSource } from "../protocol";
 import type { TrainOrder } from "../protocol/train";
+import { AdapterView } from "../train/adapter";
+import { BeforeAfter } from "../train/before-after";
 import { download } from "../train/files";
 import { TrainingHost, complaint } from "../train/host";
 import { Plan, duration } from "../train/plan";
@@ -10,6 +13,7 @@ import { SampleView } from "../train/samples";
 import { forgetTraining, keptTraining } from "../train/shelf";
 import { Texts } from "../train/texts";
 import { Training } from "../train/training";
+import { Tuning } from "../train/tune";
 import { Verifier } from "../train/verify";
 import { lineChart } from "../ui/chart";
 import type { Chart } from "../ui/chart";
@@ -27,6 +31,9 @@ class Bench {
   readonly #plan: Plan;
   readonly #run: Training;
   readonly #verifier: Verifier;
+  readonly #tuning: Tuning;
+  readonly #adapter: AdapterView;
+  readonly #comparison: BeforeAfter;
   readonly #samples = new SampleView();
   readonly #receipt = new ReceiptView();
   readonly #form = byId("train-form", HTMLFormElement);
@@ -41,14 +48,20 @@ class Bench {
   #charts: { readonly loss: Chart; readonly heldout: Chart } | null = null;
   /** What went wrong before or after a run. */
   #complaint = "";
+  /** The page's name of the model that the kept training began from. */
+  #keptBase: string | undefined;
 
   constructor(live: LiveSession, host: TrainingHost) {
     this.#live = live;
     this.#host = host;
     this.#texts = new Texts(host.build, this.#form);
     this.#run = new Training(host);
-    this.#plan = new Plan(host, this.#texts.lesson, () => this.#run.busy || this.#verifier.busy);
-    this.#verifier = new Verifier(host, this.#texts, () => this.#show());
+    this.#tuning = new Tuning(live, host.build, this.#texts.lesson);
+    this.#adapter = new AdapterView(live);
+    this.#comparison = new BeforeAfter(host);
+    const busy = (): boolean => this.#run.busy || this.#verifier.busy || this.#tuning.chosen;
+    this.#plan = new Plan(host, this.#texts.lesson, busy);
+    this.#verifier = new Verifier(host, this.#texts, () => this.#base(live.model), () => this.#show());
     this.#listen();
     void this.#prepare();
   }
@@ -68,20 +81,32 @@ class Bench {
       event.preventDefault();
       void this.#begin();
     });
-    this.#texts.addEventListener("change", () => this.#plan.learn(this.#texts.lesson));
+    this.#texts.addEventListener("change", () => {
+      this.#plan.learn(this.#texts.lesson);
+      this.#tuning.learn(this.#texts.lesson);
+    });
+    this.#tuning.addEventListener("change", () => this.#turn());
+    if (this.#tuning.chosen) this.#turn(); // chosen before this script came
     this.#stop.addEventListener("click", () => this.#run.stop());
-    this.#continue.addEventListener("click", () => this.#order({ kind: "continue" }));
+    this.#continue.addEventListener("click", () => this.#goOn(this.#run.info?.about.base));
     this.#run.addEventListener("state", () => this.#show());
     this.#run.addEventListener("news", () => this.#news());
     this.#use.addEventListener("click", () => void this.#useEverywhere());
     this.#download.addEventListener("click", () => void this.#takeAway());
     button("train-kept-continue").addEventListener("click", () => {
-      part("train-kept").hidden = true;
-      this.#order({ kind: "continue" });
+      this.#goOn(this.#keptBase);
     });
     button("train-kept-forget").addEventListener("click", () => {
       void forgetTraining().then(() => (part("train-kept").hidden = true));
     });
+  }
+
+  /** The visitor wants to begin with something else. */
+  #turn(): void {
+    const { chosen } = this.#tuning;
+    if (chosen) this.#texts.choose("own");
+    else this.#plan.refresh();
+    this.#start.textContent = chosen ? "Fine-tune" : "Train";
   }
 
   /** Say that there is a training of an earlier visit. */
@@ -89,6 +114,7 @@ class Bench {
     const kept = await keptTraining();
     if (!kept || this.#run.state !== "idle") return;
     const { title, step, steps, parameters, at } = kept;
+    this.#keptBase = kept.base;
     const when = new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
     const where = step < steps ? `stopped at step ${count(step)} of ${count(steps)}` : "finished";
     part("train-kept-words").textContent =
@@ -101,6 +127,7 @@ class Bench {
     const lesson = this.#texts.lesson;
     try {
       const text = await lesson.text();
+      if (this.#tuning.chosen) return this.#order(this.#tuning.order(lesson, text));
       const { name, title, prompts, tokens } = lesson;
       this.#order({
         kind: "begin",
@@ -112,6 +139,17 @@ class Bench {
     } catch (error) {
       this.#complain(error);
     }
+  }
+
+  /** Go on with the run there is; one that began from a model needs that model's file. */
+  #goOn(base: string | undefined): void {
+    const source = base === undefined ? null : this.#base(base);
+    if (base === undefined || source) return this.#order({ kind: "continue", base: source });
+    this.#complain(new Error(`This training began from ${base}, which is not open here: open it under Write.`));
+  }
+
+  #base(name: string): ModelSource | null {
+    return this.#tuning.source(name);
   }
 
   #order(order: Exclude<TrainOrder, { kind: "verify" }>): void {
@@ -138,6 +176,11 @@ class Bench {
     if ((focused === this.#start || focused === this.#continue) && busy) this.#stop.focus();
     if (focused === this.#stop && !busy) (this.#continue.hidden ? this.#start : this.#continue).focus();
     part("train-takeaway").hidden = !this.#run.hasModel || this.#run.step === 0;
+    this.#type.hidden = this.#isAdapter;
+    this.#use.textContent = this.#isAdapter ? "Put it on the model" : "Use it in every panel";
+    this.#download.textContent = this.#isAdapter ? "Download adapter" : "Download GGUF";
+    const tuned = this.#run.hasModel && this.#run.step > 0 && this.#run.info?.base != null;
+    this.#comparison.show(tuned ? this.#run.info : null, this.#run.history);
     if (!busy && this.#run.hasModel && this.#run.step > 0) void this.#fetchReceipt();
     if (!busy) this.#plan.refresh();
     this.#showFailure();
@@ -191,11 +234,24 @@ class Bench {
     }
   }
 
-  /** Load the model beside the others, and let every panel have it. */
+  /** Whether the run learns an adapter, and not a model of its own. */
+  get #isAdapter(): boolean {
+    return Boolean(this.#run.info?.recipe["lora_rank"]);
+  }
+
+  /** Load the model beside the others, or put the adapter on its model: every panel has it then. */
   async #useEverywhere(): Promise<void> {
     await this.#working(this.#use, "Loading …", async () => {
       const { info, step } = this.#run;
       if (!info) return;
+      if (this.#isAdapter) {
+        if (info.about.base && info.about.base !== this.#live.model) {
+          await this.#live.open(info.about.base);
+        }
+        await this.#adapter.put(info.about.title, await this.#export("f32"));
+        part("train-outcome").textContent = "Every panel has it now; its strength is below.";
+        return;
+      }
       const title = `${info.about.title}, ${count(step)} steps`;
       await this.#live.openFile(new File([await this.#export("q8_0")], `${fileName(info.about.title)}.gguf`), title);
       part("train-outcome").textContent = "Every panel has it now.";
@@ -204,9 +260,11 @@ class Bench {
 
   async #takeAway(): Promise<void> {
     await this.#working(this.#download, "Writing …", async () => {
-      const bytes = await this.#export(this.#type.value);
+      const type = this.#isAdapter ? "f32" : this.#type.value;
+      const bytes = await this.#export(type);
       const title = this.#run.info?.about.title ?? "model";
-      download(`${fileName(title)}-${this.#type.value}.gguf`, [bytes], "application/octet-stream");
+      const kind = this.#isAdapter ? "adapter" : type;
+      download(`${fileName(title)}-${kind}.gguf`, [bytes], "application/octet-stream");
     });
   }
 

@@ -3,7 +3,7 @@
  * else in the page waits for a step (docs/training-panel.md).
  */
 
-import type { ErrorWords } from "../protocol";
+import type { ErrorWords, ModelSource } from "../protocol";
 
 /** A position of the dial. */
 export interface TrainSize {
@@ -29,6 +29,8 @@ export interface TrainAbout {
   readonly title: string;
   /** How its samples begin: a text each. */
   readonly prompts: readonly string[];
+  /** The page's name of the model that it began from, if it began from one. */
+  readonly base?: string;
 }
 
 export type Curve = readonly (readonly [step: number, value: number])[];
@@ -52,6 +54,14 @@ export interface TrainInfo {
   readonly steps: number;
   readonly done: boolean;
   readonly history: TrainHistory;
+  /** The own name of the model that the run began from; null for none. */
+  readonly base: string | null;
+}
+
+/** What is written after one prompt, with the same draws. */
+export interface Comparison {
+  readonly before: string;
+  readonly after: string;
 }
 
 /** What was new in a slice. `failed` says why the run cannot go on. */
@@ -80,9 +90,23 @@ export type TrainOrder =
       readonly sampling: string;
       readonly about: TrainAbout;
     }
+  /** The same from a model on; a recipe without `steps` has as many as a minute allows. */
+  | {
+      readonly kind: "tune";
+      readonly base: ModelSource;
+      readonly recipe: string;
+      readonly text: string;
+      readonly sampling: string;
+      readonly about: TrainAbout;
+    }
   /** The run in the worker's memory, or else the one that an earlier visit kept. */
-  | { readonly kind: "continue" }
-  | { readonly kind: "verify"; readonly receipt: string; readonly text: string };
+  | { readonly kind: "continue"; readonly base: ModelSource | null }
+  | {
+      readonly kind: "verify";
+      readonly receipt: string;
+      readonly text: string;
+      readonly base: ModelSource | null;
+    };
 
 /** Worker to page, on a run's port. The last is one of "ended" and "failed". */
 export type FromTraining =
@@ -107,6 +131,8 @@ export interface TrainEngine {
   train(order: TrainOrder, port: MessagePort): Promise<void>;
   /** The model so far as a GGUF file. */
   trainExport(type: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** What the model before and after fine-tuning write. */
+  trainCompare(prompt: string, seed: number, tokens: number): Promise<Comparison>;
   /** What proves the run so far, as JSON. */
   trainReceipt(facts: string): Promise<unknown>;
 }

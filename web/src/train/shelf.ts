@@ -21,6 +21,8 @@ export interface KeptWords {
   readonly parameters: number;
   /** When it was kept, in milliseconds since 1970. */
   readonly at: number;
+  /** The page's name of the model that it began from, if it began from one. */
+  readonly base?: string | undefined;
 }
 
 interface Slot {

@@ -80,7 +80,7 @@ export class Texts extends EventTarget {
 
   /** Take a file as the visitor's own text. */
   async take(file: File): Promise<void> {
-    this.#choose("own");
+    this.choose("own");
     try {
       this.#area.value = await readTextFile(file);
       this.#title = file.name;
@@ -90,7 +90,8 @@ export class Texts extends EventTarget {
     }
   }
 
-  #choose(name: string): void {
+  /** Let this be the text: one of ours, or "own". */
+  choose(name: string): void {
     for (const radio of this.#radios) radio.checked = radio.value === name;
     this.#changed();
   }

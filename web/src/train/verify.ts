@@ -1,5 +1,6 @@
 /** A receipt checked by training again. */
 
+import type { ModelSource } from "../protocol";
 import type { FromTraining, VerifyNews } from "../protocol/train";
 import { byId } from "../ui/dom";
 import { count, sentence } from "../ui/format";
@@ -24,8 +25,13 @@ export class Verifier {
   #running = false;
   #last: VerifyNews | null = null;
 
-  /** `changed` is told when a check begins and ends. */
-  constructor(host: TrainingHost, texts: Texts, private readonly changed: () => void) {
+  /** `base` is where the loaded model is; `changed` is told when a check begins and ends. */
+  constructor(
+    host: TrainingHost,
+    texts: Texts,
+    private readonly base: () => ModelSource | null,
+    private readonly changed: () => void,
+  ) {
     this.#host = host;
     this.#texts = texts;
     const form = byId("verify-form", HTMLFormElement);
@@ -62,7 +68,7 @@ export class Verifier {
       const text = await this.#textOf(receipt);
       this.#run(true);
       this.#words.textContent = "Starting";
-      const stop = this.#host.follow({ kind: "verify", receipt, text }, (message) => this.#hear(message));
+      const stop = this.#host.follow({ kind: "verify", receipt, text, base: this.base() }, (message) => this.#hear(message));
       this.#stop.onclick = stop;
     } catch (error) {
       this.#fail(error);

@@ -1,7 +1,7 @@
 /** Training: slices of Python, a look at the mail between two, and a copy kept every few seconds. */
 
 import { transfer } from "comlink";
-import type { ErrorWords } from "../protocol";
+import type { ErrorWords, ModelSource } from "../protocol";
 import type {
   FromTraining,
   ToTraining,
@@ -12,6 +12,7 @@ import type {
   VerifyNews,
 } from "../protocol/train";
 import { Shelf, readTraining } from "../train/shelf";
+import { Download } from "./download";
 import { breathe } from "./generate";
 import { EngineError } from "./python";
 import type { Python } from "./python";
@@ -60,7 +61,7 @@ async function run(
   say({ type: "begun", info: begun });
   let step = begun.step;
   let keptAt = performance.now();
-  if (order.kind === "begin") await keep(python, begun, say);
+  if (order.kind !== "continue") await keep(python, begun, say);
   for (let done = begun.done; !done && !stopped(); ) {
     const news = python.call<TrainNews>("train.run", SLICE_MS);
     step = news.step;
@@ -82,11 +83,13 @@ async function begin(
   order: Exclude<TrainOrder, { kind: "verify" }>,
   say: Say,
 ): Promise<TrainInfo> {
-  if (order.kind === "begin") {
-    const { recipe, text, sampling, about } = order;
-    const begun = python.call<TrainInfo>(
-      "train.begin", recipe, text, sampling, JSON.stringify(about),
-    );
+  if (order.kind !== "continue") {
+    const { recipe, text, sampling } = order;
+    const about = JSON.stringify(order.about);
+    const begun =
+      order.kind === "begin"
+        ? python.call<TrainInfo>("train.begin", recipe, text, sampling, about)
+        : python.call<TrainInfo>("train.tune", await bytesOf(order.base), recipe, text, sampling, about);
     await takeShelf(say);
     await shelf?.begin(text).catch((error: unknown) => unkept(error, say));
     return begun;
@@ -95,7 +98,16 @@ async function begin(
   if (info) return python.call("train.describe");
   const kept = await readTraining();
   if (!kept) throw new EngineError("LoadError", "no training is kept in this browser any more");
-  return python.call("train.resume", kept.state, kept.text);
+  const base = order.base ? await bytesOf(order.base) : null;
+  return python.call("train.resume", kept.state, kept.text, base);
+}
+
+/** The whole file of a model, from wherever it is. */
+async function bytesOf(source: ModelSource): Promise<Uint8Array> {
+  const download = new Download(source, () => undefined);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  for await (const chunk of download.chunks()) parts.push(new Uint8Array(chunk));
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 async function takeShelf(say: Say): Promise<void> {
@@ -118,8 +130,9 @@ async function keep(python: Python, now: TrainInfo, say: Say): Promise<void> {
   const sink = new Sink();
   python.call("train.checkpoint", sink);
   const { step, steps, parameters, about } = now;
+  const words = { title: about.title, step, steps, parameters, at: Date.now(), base: about.base };
   try {
-    await shelf.keep({ title: about.title, step, steps, parameters, at: Date.now() }, sink.bytes);
+    await shelf.keep(words, sink.bytes);
     say({ type: "kept", step });
   } catch (error) {
     unkept(error, say);
@@ -133,7 +146,8 @@ async function verify(
   say: Say,
   stopped: () => boolean,
 ): Promise<void> {
-  let news = python.call<VerifyNews>("train.verify", order.receipt, order.text);
+  const base = order.base ? await bytesOf(order.base) : null;
+  let news = python.call<VerifyNews>("train.verify", order.receipt, order.text, base);
   say({ type: "verified", news });
   while (news.agrees === null && !stopped()) {
     news = python.call<VerifyNews>("train.verify_on", SLICE_MS);
@@ -163,6 +177,8 @@ export function trainAnswers(
       (await engine()).call("train.export", type, sink);
       return transfer(sink.bytes, [sink.bytes.buffer]);
     },
+    trainCompare: async (prompt, seed, tokens) =>
+      (await engine()).call("train.compare", prompt, seed, tokens),
     trainReceipt: async (facts) => (await engine()).call("train.receipt", facts),
   };
 }

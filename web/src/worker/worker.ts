@@ -8,6 +8,7 @@
 import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
+import { adapterAnswers } from "./adapter";
 import { consoleAnswers } from "./console";
 import { debugAnswers } from "./debug";
 import { Download } from "./download";
@@ -131,6 +132,7 @@ const api: Engine = {
   tokenize: (session, text) => engine().call("tokenize", session, text),
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
+  ...adapterAnswers(engine),
   ...consoleAnswers(engine),
   ...debugAnswers(engine),
   ...ensembleAnswers(engine),

@@ -1,0 +1,83 @@
+"""An adapter on a model of the page's: put on, turned up and down, and what that does to the next
+token. All sessions of the model follow, whichever panel they belong to."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ContextError
+from ..generation import prompt_ids
+from .pool import JsBuffer
+
+if TYPE_CHECKING:
+    from ..model import Model
+    from .engine import Engine
+
+TOP = 8
+"""Tokens that are shown of a distribution."""
+
+
+class Facet:
+    """What the worker may ask as "adapter.…"."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def put(
+        self, session: int, name: str, data: JsBuffer | bytes, strength: float
+    ) -> dict[str, Any] | None:
+        """Put a file's adapter on a session's model, in place of one that is on."""
+        model = self._engine.opened(session).model
+        adapter = model.adapt(data if isinstance(data, bytes) else data.to_bytes(), strength)
+        adapter.title = name
+        return describe(model)
+
+    def turn(self, session: int, strength: float) -> dict[str, Any] | None:
+        """Let the adapter have this strength; where none is on, nothing happens."""
+        model = self._engine.opened(session).model
+        if model.adapter is not None:
+            model.adapter.strength = strength
+        return describe(model)
+
+    def remove(self, session: int) -> None:
+        """Take the adapter off."""
+        adapter = self._engine.opened(session).model.adapter
+        if adapter is not None:
+            adapter.close()
+
+    def describe(self, session: int) -> dict[str, Any] | None:
+        """What is on the session's model; None for nothing."""
+        return describe(self._engine.opened(session).model)
+
+    def next(self, session: int, prompt: str) -> list[tuple[str, float]]:
+        """The likeliest tokens after a prompt, as texts, with their probabilities."""
+        model = self._engine.opened(session).model
+        ids = prompt_ids(model, prompt, first=True)
+        asked = model.session()
+        try:
+            if len(ids) >= asked.n_ctx:
+                raise ContextError(
+                    f"the text has {len(ids):,} tokens, and this model's context holds "
+                    f"{asked.n_ctx:,}: shorten it"
+                )
+            asked.append(ids)
+            top = asked.weigh(0, top=TOP).top
+        finally:
+            asked.close()
+        token_bytes = model.tokenizer.token_bytes
+        return [(token_bytes(i).decode("utf-8", "replace"), math.exp(p)) for i, p in top]
+
+
+def describe(model: Model) -> dict[str, Any] | None:
+    """What is on a model, for the page."""
+    adapter = model.adapter
+    if adapter is None:
+        return None
+    return {
+        "name": adapter.title,
+        "model": model.name,
+        "strength": adapter.strength,
+        "rank": adapter.file.rank,
+        "parameters": adapter.file.n_params,
+    }

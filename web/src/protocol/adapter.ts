@@ -1,0 +1,24 @@
+/** What is said about an adapter on a session's model (docs/training-panel.md). */
+
+export interface AdapterInfo {
+  readonly name: string;
+  /** The model's own name. */
+  readonly model: string;
+  readonly strength: number;
+  readonly rank: number;
+  readonly parameters: number;
+}
+
+/** Tokens as texts, with their probabilities, the likeliest first. */
+export type Outlook = readonly (readonly [text: string, probability: number])[];
+
+export interface AdapterEngine {
+  /** Put an adapter's file on the session's model; another one that is on is taken off. */
+  adapterPut(session: number, name: string, file: Uint8Array, strength: number): Promise<AdapterInfo>;
+  /** 0 is the model alone, 1 the adapter as it was trained. All sessions of the model follow. */
+  adapterTurn(session: number, strength: number): Promise<AdapterInfo | null>;
+  adapterRemove(session: number): Promise<void>;
+  adapterDescribe(session: number): Promise<AdapterInfo | null>;
+  /** What may come after a prompt, with the adapter as it stands. */
+  adapterNext(session: number, prompt: string): Promise<Outlook>;
+}

@@ -1,0 +1,153 @@
+/** The adapter on the loaded model: its strength, what that does to the next token, and its file. */
+
+import type { LiveSession } from "../live";
+import type { AdapterInfo, Outlook } from "../protocol/adapter";
+import { barTable } from "../ui/bars";
+import { byId } from "../ui/dom";
+import { count } from "../ui/format";
+import { quoted } from "../ui/token";
+import { acceptDrops } from "./files";
+import { complaint } from "./host";
+
+/** Adapters are small; what is larger is a model that was opened in the wrong place. */
+const MOST_BYTES = 200_000_000;
+
+export class AdapterView {
+  readonly #live: LiveSession;
+  readonly #on = byId("adapter-on", HTMLElement);
+  readonly #name = byId("adapter-name", HTMLElement);
+  readonly #strength = byId("adapter-strength", HTMLInputElement);
+  readonly #output = byId("adapter-strength-words", HTMLElement);
+  readonly #prompt = byId("adapter-prompt", HTMLInputElement);
+  readonly #next = byId("adapter-next", HTMLElement);
+  readonly #file = byId("adapter-file", HTMLInputElement);
+  readonly #notice = byId("adapter-notice", HTMLElement);
+  /** The model that was last looked at: another one has no adapter, or another. */
+  #model = "";
+  /** Whether the worker is at work on a change; what comes meanwhile waits, the last of it. */
+  #turning = false;
+  #wanted: number | null = null;
+
+  constructor(live: LiveSession) {
+    this.#live = live;
+    const sheet = byId("adapter", HTMLElement);
+    byId("adapter-open", HTMLButtonElement).addEventListener("click", () => this.#file.click());
+    this.#file.addEventListener("change", () => {
+      const [file] = this.#file.files ?? [];
+      if (file) void this.#take(file);
+      this.#file.value = "";
+    });
+    acceptDrops(sheet, (file) => void this.#take(file));
+    byId("adapter-remove", HTMLButtonElement).addEventListener("click", () => void this.#remove());
+    this.#strength.addEventListener("input", () => void this.#turn(this.#strength.valueAsNumber));
+    this.#prompt.addEventListener("input", () => void this.#turn(this.#strength.valueAsNumber));
+    live.addEventListener("state", () => void this.#look());
+    void this.#look();
+  }
+
+  /** Put an adapter's file on the loaded model; throws what is wrong with it. */
+  async put(name: string, file: Uint8Array): Promise<void> {
+    const strength = this.#on.hidden ? 1 : this.#strength.valueAsNumber;
+    const info = await this.#live.ask((engine, session) =>
+      engine.adapterPut(session, name, file, strength),
+    );
+    this.#complain("");
+    this.#prompt.value ||= this.#live.draft().prompt.trim() || "Once upon a time";
+    this.#show(info);
+    await this.#outlook();
+  }
+
+  /** See what is on the model, when it has become another one. */
+  async #look(): Promise<void> {
+    if (!this.#live.isOpen || this.#live.model === this.#model) return;
+    this.#model = this.#live.model;
+    try {
+      const info = await this.#live.ask((engine, session) => engine.adapterDescribe(session));
+      this.#show(info);
+      if (info) await this.#outlook();
+    } catch (error) {
+      this.#complain(complaint(error));
+    }
+  }
+
+  async #take(file: File): Promise<void> {
+    try {
+      if (file.size > MOST_BYTES) throw new Error(`“${file.name}” is too large for an adapter.`);
+      await this.put(file.name, new Uint8Array(await file.arrayBuffer()));
+    } catch (error) {
+      this.#complain(complaint(error));
+    }
+  }
+
+  async #remove(): Promise<void> {
+    await this.#live.ask((engine, session) => engine.adapterRemove(session));
+    this.#show(null);
+    byId("adapter-open", HTMLButtonElement).focus();
+  }
+
+  /** Let the strength be this, at once; of many changes in a row the last one counts. */
+  async #turn(strength: number): Promise<void> {
+    this.#say(strength);
+    this.#wanted = strength;
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#next.ariaBusy = "true";
+    try {
+      while (this.#wanted !== null) {
+        const value = this.#wanted;
+        this.#wanted = null;
+        await this.#live.ask((engine, session) => engine.adapterTurn(session, value));
+        await this.#outlook();
+      }
+      this.#live.dispatchEvent(new Event("adapter"));
+    } catch (error) {
+      this.#complain(complaint(error));
+    } finally {
+      this.#turning = false;
+      this.#next.ariaBusy = "false";
+    }
+  }
+
+  /** Show what may come next, with the model as it stands. */
+  async #outlook(): Promise<void> {
+    const prompt = this.#prompt.value;
+    const outlook = await this.#live.ask((engine, session) => engine.adapterNext(session, prompt));
+    this.#draw(outlook);
+  }
+
+  #draw(outlook: Outlook): void {
+    this.#next.replaceChildren(
+      barTable({
+        caption: "The likeliest next tokens",
+        heads: ["token", "probability"],
+        bars: outlook.map(([text, probability]) => ({
+          label: quoted(text),
+          share: probability,
+          words: `${(100 * probability).toFixed(1)} %`,
+        })),
+      }),
+    );
+  }
+
+  #show(info: AdapterInfo | null): void {
+    this.#on.hidden = info === null;
+    byId("adapter-off", HTMLElement).hidden = info !== null;
+    byId("adapter-remove", HTMLElement).hidden = info === null;
+    this.#live.dispatchEvent(new Event("adapter"));
+    if (!info) return;
+    this.#name.textContent =
+      `${info.name}: rank ${info.rank}, ${count(info.parameters)} numbers, on ${info.model}.`;
+    this.#strength.value = String(info.strength);
+    this.#say(info.strength);
+  }
+
+  #say(strength: number): void {
+    this.#output.textContent = strength.toFixed(2);
+    this.#strength.setAttribute("aria-valuetext", strength.toFixed(2));
+  }
+
+  #complain(words: string): void {
+    byId("adapter-notice-words", HTMLElement).textContent = words;
+    this.#notice.hidden = !words;
+  }
+}

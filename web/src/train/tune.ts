@@ -1,0 +1,118 @@
+/** Going on from the loaded model: what may change, and where the model's file is. */
+
+import type { Build } from "../api/build";
+import type { LiveSession } from "../live";
+import type { ModelSource } from "../protocol";
+import type { TrainOrder } from "../protocol/train";
+import { byId } from "../ui/dom";
+import type { Lesson } from "./texts";
+
+/** Ranks of an adapter: enough for a manner of speaking, and a file of some hundred kilobytes. */
+const RANK = 8;
+/** Rows are shorter where a text is: below so many characters, so many tokens. */
+const CONTEXTS = [[3_000, 64], [12_000, 128]] as const;
+/** Of a sample, in tokens: it is written again and again. */
+const SAMPLE = 80;
+const OPENING = "Once upon a time";
+
+export class Tuning extends EventTarget {
+  readonly #live: LiveSession;
+  readonly #build: Build;
+  readonly #ways = [...document.querySelectorAll<HTMLInputElement>("input[name=train-way]")];
+  readonly #what = [...document.querySelectorAll<HTMLInputElement>("input[name=tune-what]")];
+  readonly #text = byId("tune-recipe-text", HTMLTextAreaElement);
+  /** Whether the visitor wrote the recipe: it is then left alone. */
+  #own = false;
+  #lesson: Lesson;
+
+  /** "change" says that the visitor chose another way. */
+  constructor(live: LiveSession, build: Build, lesson: Lesson) {
+    super();
+    this.#live = live;
+    this.#build = build;
+    this.#lesson = lesson;
+    for (const radio of this.#ways) radio.addEventListener("change", () => this.#turn());
+    for (const radio of this.#what) {
+      radio.addEventListener("change", () => {
+        this.#own = false;
+        this.learn(this.#lesson);
+      });
+    }
+    this.#text.addEventListener("input", () => (this.#own = true));
+    live.addEventListener("state", () => this.#name());
+    this.#turn();
+    this.#name();
+    this.learn(lesson);
+  }
+
+  /** Whether the visitor wants to go on from the loaded model. */
+  get chosen(): boolean {
+    return this.#ways.some((radio) => radio.checked && radio.value === "tune");
+  }
+
+  /** Another text: the recipe follows, unless the visitor wrote it. */
+  learn(lesson: Lesson): void {
+    this.#lesson = lesson;
+    if (this.#own) return;
+    void lesson.text().then(
+      (text) => {
+        if (lesson === this.#lesson && !this.#own) this.#write(lesson, text);
+      },
+      () => undefined, // told when it is wanted
+    );
+  }
+
+  /** The order to learn this text. */
+  order(lesson: Lesson, text: string): Extract<TrainOrder, { kind: "tune" }> {
+    const base = this.source(this.#live.model);
+    if (!base) throw new Error("There is no model loaded yet: wait for it, or choose one under Write.");
+    const many = lesson.prompts.length > 1;
+    const start = this.#live.draft().prompt.trim() || OPENING;
+    const prompts = many ? lesson.prompts : [start];
+    const title = `${this.title(base.name)}, fine-tuned on ${lesson.title.toLowerCase()}`;
+    const about = { text: lesson.name, title, prompts, base: base.name };
+    const sampling = JSON.stringify({ prompts, tokens: many ? lesson.tokens : SAMPLE });
+    return { kind: "tune", base, recipe: this.#text.value, text, sampling, about };
+  }
+
+  /** Where the file of a model is, by the page's name of it; null where it is not here. */
+  source(name: string): ModelSource | null {
+    const rest = { name, fresh: false, instead: [] };
+    const file = this.#live.files.get(name);
+    if (file instanceof Blob) {
+      return { ...rest, from: file, keep: false, bytes: file.size, sha256: null };
+    }
+    if (file) return { ...rest, from: file.from, keep: true, bytes: file.bytes, sha256: file.sha256 };
+    const listed = this.#build.model(name);
+    if (!listed) return null;
+    return { ...rest, from: listed.url, keep: true, bytes: listed.bytes, sha256: listed.sha256 };
+  }
+
+  /** What a visitor calls a model. */
+  title(name: string): string {
+    return this.#build.model(name)?.title ?? name;
+  }
+
+  #turn(): void {
+    const { chosen } = this;
+    byId("tune", HTMLElement).hidden = !chosen;
+    byId("train-dial", HTMLElement).hidden = chosen;
+    byId("train-recipe", HTMLElement).hidden = chosen;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #name(): void {
+    const { model } = this.#live;
+    byId("tune-model", HTMLElement).textContent = model ? this.title(model) : "What is loaded";
+  }
+
+  #write(lesson: Lesson, text: string): void {
+    const low = this.#what.some((radio) => radio.checked && radio.value === "low");
+    const [, context] = CONTEXTS.find(([characters]) => text.length < characters) ?? [];
+    const { separator } = lesson.recipe;
+    this.#text.value = JSON.stringify(
+      { ...(low ? { lora_rank: RANK } : {}), separator, ...(context ? { context } : {}) },
+      null, 1,
+    );
+  }
+}
