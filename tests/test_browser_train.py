@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import thimble
+from tests.tiny_adapters import make_adapter
+from tests.tiny_models import SPECS, TinySpec, make
 from thimble.browser import Engine
-from thimble.browser.train import sample_every
+from thimble.browser.train import MOST_STEPS, sample_every
 
 TEXT = "".join(
     f"{word} was here, {word} was there\n" for word in "alder birch cedar fir".split() * 40
@@ -228,3 +230,125 @@ def test_what_was_never_begun_cannot_go_on(engine: Engine) -> None:
 @pytest.mark.parametrize(("steps", "every"), [(12, 1), (400, 20), (600, 50), (100_000, 5000)])
 def test_samples_come_at_round_steps(steps: int, every: int) -> None:
     assert sample_every(steps) == every
+
+
+# Fine-tuning
+
+
+def base() -> bytes:
+    return make(TinySpec("Q8_0", dim=64, hidden_dim=96, tied=True, seed=31))
+
+
+TUNING = {"lora_rank": 4, "separator": "\n", "context": 32, "micro_tokens": 256, "warmup_steps": 2}
+
+
+def tune(engine: Engine, **choices: Any) -> Any:
+    recipe, about = json.dumps(TUNING | choices), json.dumps({"title": "Trees", "base": "tiny"})
+    return call(engine, "tune", base(), recipe, TEXT, json.dumps(SAMPLING), about)
+
+
+def test_a_model_goes_on_learning_and_is_compared_with_itself(engine: Engine) -> None:
+    info = tune(engine, steps=12, eval_every=6)
+    assert info["base"] == "tiny-q8_0-31"
+    assert info["recipe"]["lora_alpha"] == 8
+    news = run_to_the_end(engine)
+    heldout = [bits for one in news for _, bits in one["heldout"]]
+    assert heldout[-1] < heldout[0]
+    texts = call(engine, "compare", "alder", 3, 20)
+    model = load(base())
+    params = thimble.SamplingParams(max_tokens=20, temperature=0.8, seed=3)
+
+    def write() -> str:
+        return "".join(piece.text for piece in model.session().generate("alder", params))
+
+    assert texts["before"] == write()
+    sink = Sink()
+    call(engine, "export", "f32", sink)
+    model.adapt(sink.data)
+    assert texts["after"] == write() != texts["before"]
+
+
+def test_all_weights_can_be_learned_and_compared(engine: Engine) -> None:
+    tune(engine, steps=6, lora_rank=0)
+    run_to_the_end(engine)
+    texts = call(engine, "compare", "fir", 0, 12)
+    sink = Sink()
+    call(engine, "export", "f32", sink)
+    params = thimble.SamplingParams(max_tokens=12, temperature=0.8, seed=0)
+    pieces = load(sink.data).session().generate("fir", params)
+    assert texts["after"] == "".join(piece.text for piece in pieces)
+
+
+def test_a_recipe_without_steps_has_a_minutes_worth(engine: Engine) -> None:
+    assert tune(engine)["steps"] == MOST_STEPS  # so small a model is quick
+
+
+def test_a_kept_fine_tuning_goes_on_with_its_base_only(engine: Engine) -> None:
+    tune(engine, steps=8)
+    for _ in range(3):
+        call(engine, "run", 0)
+    sink = Sink()
+    call(engine, "checkpoint", sink)
+    run_to_the_end(engine)
+    whole = call(engine, "receipt", "{}")["weights"]
+    assert "give the base model" in fail(engine, "resume", sink.data, TEXT)
+    assert call(engine, "resume", sink.data, TEXT, base())["step"] == 3
+    run_to_the_end(engine)
+    receipt = call(engine, "receipt", "{}")
+    assert receipt["weights"] == whole
+    call(engine, "verify", json.dumps(receipt), TEXT, base())
+    found = {"agrees": None}
+    while found["agrees"] is None:
+        found = call(engine, "verify_on", 1000)
+    assert found["agrees"], found
+
+
+def test_what_cannot_be_fine_tuned_is_told_and_the_run_stays(engine: Engine) -> None:
+    begin(engine)
+    assert "began from nothing" in fail(engine, "compare", "fir", 0, 12)
+    args = (TEXT, json.dumps(SAMPLING), "{}")
+    assert "not a GGUF" in fail(engine, "tune", b"what is this", "{}", *args)
+    own = make(SPECS["f32"])
+    assert "an output matrix of its own" in fail(engine, "tune", own, "{}", *args)
+    assert "no JSON" in fail(engine, "tune", base(), "{", *args)
+    assert call(engine, "describe")["base"] is None
+
+
+def load(data: bytes) -> thimble.Model:
+    loader = thimble.ModelLoader(len(data))
+    loader.feed(data)
+    return loader.finish()
+
+
+# Adapters on a model of the page's
+
+
+def test_an_adapter_is_put_on_turned_and_taken_off(engine: Engine) -> None:
+    def ask(method: str, *arguments: Any) -> Any:
+        answer = json.loads(engine.call(f"adapter.{method}", *arguments))
+        assert "error" not in answer, answer
+        return answer["value"]
+
+    spec = SPECS["q8_0"]
+    number = json.loads(engine.call("begin_load", "tiny", None, None))["value"]
+    engine.call("feed", number, make(spec))
+    engine.call("finish", number)
+    session, other = (json.loads(engine.call("open", "tiny", "{}"))["value"] for _ in range(2))
+    alone = ask("next", session, "Mia")
+    assert ask("describe", session) is None
+    assert ask("turn", session, 0.5) is None
+    info = ask("put", session, "pirates.gguf", make_adapter(spec), 1.0)
+    assert info == {"name": "pirates.gguf", "model": "tiny-q8_0-4", "strength": 1.0, "rank": 5,
+                    "parameters": info["parameters"]}  # fmt: skip
+    changed = ask("next", other, "Mia")  # another session of the same model
+    assert len(changed) == 8 and changed != alone
+    assert [p for _, p in changed] == sorted((p for _, p in changed), reverse=True)
+    assert ask("turn", other, 0.0)["strength"] == 0
+    assert ask("next", session, "Mia") == alone
+    kind, words = json.loads(engine.call("adapter.turn", session, 1e9))["error"]
+    assert (kind, words[:15]) == ("OptionError", "the strength is")
+    ask("turn", session, 1.5)
+    ask("remove", other)
+    assert ask("describe", session) is None
+    assert ask("next", session, "Mia") == alone
+    assert "holds 256" in json.loads(engine.call("adapter.next", session, "Mia " * 300))["error"][1]

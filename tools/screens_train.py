@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 QUICK = {"separator": "\n", "size": 0.1, "context": 64, "steps": 150,
          "eval_every": 10, "log_every": 10}  # fmt: skip
+PIRATES = "".join(
+    f"Captain {name} sailed the black ship to {place} and took all {thing}. Arr, said {name}!\n\n"
+    for name in ("Hook", "Morgan", "Bones", "Anne")
+    for place in ("Tortuga", "Nassau", "the bay")
+    for thing in ("the rum", "the gold", "the maps", "the parrots")
+)
+TUNE = {"lora_rank": 8, "steps": 40, "context": 64, "micro_tokens": 512}
 RUN = "#train-form .toolbar"
 TAKEAWAY = "#train-form .colophon"
 
@@ -42,3 +49,26 @@ def train(page: Page, address: str, shot: Shot) -> None:
     start.click()
     expect(page.locator("#train-notice")).to_be_visible()
     shot("train-failed", "#train-own")
+    tune(page, shot)
+
+
+def tune(page: Page, shot: Shot) -> None:
+    """From the loaded model on, and its adapter turned."""
+    shot("adapter-none", "#adapter-title")
+    page.get_by_label("The loaded model").check()
+    page.locator("#train-own-text").fill(PIRATES)
+    page.mouse.click(0, 0)
+    shot("tune-ready")
+    page.locator("#tune summary").click()
+    page.locator("#tune-recipe-text").fill(json.dumps(TUNE, indent=1))
+    page.get_by_role("button", name="Fine-tune", exact=True).click()
+    expect(page.locator("#train-outcome")).to_contain_text("Trained", timeout=300_000)
+    expect(page.locator("#tune-after")).to_contain_text("e")
+    shot("tune-done", "#tune-result")
+    page.locator("#adapter-file").set_input_files(
+        {"name": "a.gguf", "mimeType": "", "buffer": b"GGUF"}
+    )
+    expect(page.locator("#adapter-notice")).to_be_visible()
+    page.get_by_role("button", name="Put it on the model").click()
+    expect(page.locator("#train-outcome")).to_contain_text("Every panel has it")
+    shot("adapter-on", "#adapter-title")

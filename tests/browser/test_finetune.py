@@ -6,12 +6,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 import thimble
 from tests.browser.conftest import violations
@@ -36,17 +35,9 @@ PROMPT = "Captain"
 
 
 @pytest.fixture(scope="module")
-def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
-    made = chromium.new_context(base_url=server, accept_downloads=True)
-    made.set_default_timeout(60_000)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def tuned(context: BrowserContext) -> Page:
+def tuned(visit: Page) -> Page:
     """The page after an adapter was trained on TEXT and put on the model."""
-    page = context.new_page()
+    page = visit
     page.goto("/#panel=train")
     page.get_by_label("The loaded model").check()
     expect(page.get_by_label("Your own text Paste it")).to_be_checked()
