@@ -124,6 +124,22 @@ def test_security_headers_are_on_every_answer(client: TestClient) -> None:
         assert headers["cross-origin-embedder-policy"] == "require-corp"
 
 
+def test_one_page_may_reach_other_hosts_and_no_script_that_a_worker_could_start(
+    client: TestClient,
+) -> None:
+    response = client.get("/keep-model/")
+    policy = response.headers["content-security-policy"]
+    assert "connect-src 'self' https: " in policy
+    assert "script-src 'self';" in policy and "worker-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy  # the playground's frame and nobody else's
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert 'src="../assets/keep-model.0badcafe.js"' in response.text
+    for path in ("/", "/embed/story/", "/thimble.js", "/assets/page.1a2b3c4d.js"):
+        assert "connect-src 'self';" in client.get(path).headers["content-security-policy"]
+
+
 @pytest.mark.parametrize(
     ("path", "media_type", "cache"),
     [

@@ -37,6 +37,7 @@ class OtherHost:
         self.asked: list[str] = []
         self.breaks = False
         self.allows = True
+        self.hangs = False
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +61,8 @@ class OtherHost:
                 if not whole:
                     self.wfile.flush()
                     time.sleep(0.5)  # so that what was sent has come before the end does
+                    while host.hangs:
+                        time.sleep(0.05)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing: pytest's output is for results."""
@@ -94,7 +97,8 @@ def kept(chromium: Browser, server: str) -> Iterator[Page]:
 
 
 def row(page: Page, title: str) -> Locator:
-    return page.locator("#kinds li").filter(has_text=title)
+    whole = re.compile(rf"^{title}(,.*)?$")
+    return page.locator("#kinds li").filter(has=page.locator("strong", has_text=whole))
 
 
 def link(address: str, sha256: str) -> str:
@@ -122,9 +126,9 @@ def test_the_panel_shows_what_there_is_and_fits(kept: Page) -> None:
 
 def test_each_thing_can_be_dropped_and_kept_again(kept: Page) -> None:
     story = row(kept, "Thimble Story")
-    kept.get_by_role("button", name="Drop Thimble Story").click()
+    kept.get_by_role("button", name="Drop Thimble Story", exact=True).click()
     expect(story).to_contain_text("not kept")
-    kept.get_by_role("button", name="Keep Thimble Story").click()
+    kept.get_by_role("button", name="Keep Thimble Story", exact=True).click()
     expect(kept.locator("#storage-outcome")).to_contain_text("Thimble Story is kept")
     expect(story).not_to_contain_text("not kept")
     kept.get_by_role("button", name="Drop Page, panels").click()
@@ -230,6 +234,22 @@ def test_a_link_s_model_is_fetched_when_the_visitor_agrees(
     assert len(other.asked) == asked
 
 
+def test_a_fetch_that_is_cancelled_leaves_nothing(
+    context: BrowserContext, other: OtherHost
+) -> None:
+    other.breaks = other.hangs = True
+    page = Tab(context).open(link(other.address, DIGEST))
+    page.get_by_role("button", name=re.compile("Ask .* for its size")).click()
+    page.get_by_role("button", name="Fetch it").click()
+    expect(page.locator("#incoming-progress")).to_be_visible()  # the first half is here
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#incoming")).to_be_hidden()
+    expect(page.locator("iframe")).to_have_count(0)
+    other.hangs = False
+    page.wait_for_timeout(500)  # for what might still be written
+    assert page.evaluate(MODELS) == []
+
+
 @pytest.mark.parametrize(
     ("digest", "words"),
     [("0" * 64, DIGEST), ("", "without its digest"), ("abc", "abc is not that")],
@@ -248,13 +268,38 @@ def test_a_link_s_model_with_another_digest_is_refused(
     assert write(page)
 
 
-def test_only_the_fetching_script_may_reach_other_hosts(
+# Starts the script that keeps models, or the page that it belongs to, as a worker, and gives it a
+# job as the page would.
+ASK_A_WORKER = """async ([name, address]) => {
+  const build = await (await fetch(new URL("/build.json", location.href))).json();
+  const file = name === "assets" ? build.assets["keep-model.js"] : name;
+  const worker = new Worker(new URL(`/${file}`, location.href), { type: "module" });
+  const { port1, port2 } = new MessageChannel();
+  const argumentList = [{ type: "RAW", value: address }];
+  const job = { id: "1", type: "APPLY", path: ["sizeOf"], argumentList };
+  const answered = new Promise((resolve) => {
+    port1.onmessage = worker.onmessage = ({ data }) => resolve(data?.value ?? "refused");
+    worker.onerror = () => resolve("refused");
+    setTimeout(() => resolve("refused"), 3000);
+  });
+  worker.postMessage("keep models", [port2]);
+  worker.postMessage(job);
+  port1.postMessage(job);
+  return answered;
+}"""
+
+
+def test_only_the_fetching_page_may_reach_other_hosts(
     context: BrowserContext, other: OtherHost
 ) -> None:
     page = Tab(context).open()
     refused = "(url) => fetch(url).then(() => 'came', (error) => error.name)"
     assert page.evaluate(refused, other.address) == "TypeError"
     assert page.workers[0].evaluate(refused, other.address) == "TypeError"
+    # The console's code can start workers and make no frames. As a worker the script that may has
+    # the policy of every other, and the page that has another policy is no script.
+    for name in ("assets", "keep-model/"):
+        assert page.evaluate(ASK_A_WORKER, [name, other.address]) == "refused"
     assert other.asked == []
     other.allows = False
     page.goto(link(other.address, DIGEST))
