@@ -357,6 +357,15 @@ def test_the_visitors_sampler_steps_and_its_failure_pauses(panel: Page) -> None:
     expect(notice).to_contain_text("Traceback")
     assert tokens(panel) == shown  # the text is kept
 
+    for name, answer, words in (
+        ("whole", "logits", "array('f'"),
+        ("nothing", "float('nan')", "nan"),
+    ):
+        plug_in(panel, name, f"def {name}(logits, context):\n    return {answer}")
+        panel.keyboard.press("F10")
+        expect(notice).to_contain_text(words)
+        assert tokens(panel) == shown
+
     plug_in(panel, "endless", "def endless(logits, context):\n    while True:\n        pass")
     panel.keyboard.press("F10")
     panel.get_by_role("button", name="Pause").click()
