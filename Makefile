@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench bench-training \
-	corpora models load visits npm pyodide-build lock clean
+	corpora models ensembles load visits npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -84,6 +84,9 @@ corpora: setup  ## build/corpora: the texts that the training panel offers
 
 models: setup  ## the shipped models, trained again from the texts in DATA (ARGS= for tools.train_models)
 	@$(RUN) -m tools.train_models --data $(or $(DATA),../shared/data) $(ARGS)
+
+ensembles: setup-test  ## docs/bench/ensembles: what several models as one bring (DATA=, ARGS=)
+	@$(RUN) -m bench.ensembles --data $(or $(DATA),../shared/data) $(ARGS)
 
 load: site  ## requests a second on one core, into docs/deploy (ARGS= for tools.load_test)
 	@$(RUN) -m tools.load_test $(ARGS)

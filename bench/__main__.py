@@ -1,5 +1,7 @@
 """The command: `make bench`, or `python -m bench` with options.
 
+`--only ensembles` is a command of its own, with options of its own: bench/ensembles.py.
+
 A full run writes docs/bench/: results.json, chart.svg and the tables of README.md. A run of a part
 writes the same files to build/bench/out/ instead, so that what is published is always one run.
 """
@@ -69,6 +71,10 @@ def _chosen(
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:2] == ["--only", "ensembles"]:
+        from bench import ensembles
+
+        return ensembles.main(arguments[2:])
     options = parse(arguments)
     if options.report:
         finish(Results.load(options.report), options.out or options.report.parent)
