@@ -125,6 +125,11 @@ def test_the_page_writes_from_a_plain_file_server_and_then_without_it(
     host.end()
     visitor.reload()
     assert write(visitor) == first
+    visitor.goto(f"{host.address}#panel=embed")
+    visitor.get_by_text("Frame", exact=True).click()
+    frame = visitor.frame_locator("#embed-preview iframe")
+    frame.get_by_role("button", name="Write").click()
+    expect(frame.get_by_role("status")).to_contain_text("tokens", timeout=60_000)
     assert log.complaints == []
     assert log.strange(host.address) == []
 

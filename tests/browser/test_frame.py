@@ -248,6 +248,15 @@ def test_a_sandbox_without_an_origin_is_no_obstacle(
     assert text
 
 
+def test_an_isolated_page_may_have_both(page: Page, elsewhere: Elsewhere, server: str) -> None:
+    body = tag(server) + iframe(server, "prompt=Once&max-tokens=5")
+    isolated = {"Cross_Origin_Embedder_Policy": "require-corp"}
+    isolated["Cross_Origin_Opener_Policy"] = "same-origin"
+    page.goto(elsewhere.page(body, **isolated))
+    assert page.evaluate("() => crossOriginIsolated")
+    assert [outcome(frame)[0] for frame in (page.main_frame, embedded(page))] == ["finished"] * 2
+
+
 def test_a_page_from_the_disk_may_have_both(page: Page, server: str, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(tag(server) + iframe(server, "prompt=Once&max-tokens=5"))
