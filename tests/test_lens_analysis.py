@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -211,3 +212,17 @@ def test_a_report_is_json_that_names_the_known_heads(known: thimble.Model) -> No
         (0, 0): ["previous_token"], (0, 1): ["duplicate_token"], (1, 0): [], (1, 1): ["induction"],
     }  # fmt: skip
     assert made["bits_per_byte"] == thimble.evaluate_text(known, STORIES).bits_per_byte
+
+
+@pytest.mark.parametrize("name", ["q8_0", "q4_0", "f16", "bf16"])
+def test_rounding_is_at_most_what_is_said(name: str) -> None:
+    spec = SPECS[name]
+    stored, exact = load(make(spec)), load(make(dataclasses.replace(spec, tensor_type="F32")))
+    for tensor in ("blk.0.attn_q.weight", "blk.1.ffn_down.weight"):
+        moved = np.abs(lens.matrix(stored, tensor) - lens.matrix(exact, tensor)).astype(np.float64)
+        most = lens.rounding(stored, tensor)
+        assert most.shape == moved.shape
+        # Scales are halves themselves, and Q4_0's largest number lies a step away from the other's.
+        slack = {"q8_0": 1.1, "q4_0": 2.1}.get(name, 1.0)
+        assert (moved <= slack * most + 1e-9).all()
+        assert moved.mean() > 0.3 * most.mean()

@@ -12,6 +12,7 @@ import pytest
 import thimble
 from tests.lens_reference import CapturingReference
 from tests.test_session import load
+from tests.tiny_adapters import make_adapter
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble import lens
 from thimble.lens import tensor
@@ -49,6 +50,23 @@ def test_looking_changes_no_bit(name: str) -> None:
     last, _ = model.run_with_cache(ids, [], last_only=True)
     assert last.shape == (1, model.config.n_vocab)
     assert last.tobytes() == expected[-last.nbytes :]
+
+
+@pytest.mark.parametrize("name", ["q4_0", "f32"])
+def test_neither_threads_nor_an_adapter_part_the_two_ways(name: str) -> None:
+    model = load(make(SPECS[name]))
+    ids = ids_for(model, 70)
+    model.adapt(make_adapter(SPECS[name], rank=9), 0.7)
+    expected = ordinary(model, ids).tobytes()
+    try:
+        for threads in (1, 3):
+            model.kernel.call("threads", threads)
+            logits, cache = model.run_with_cache(ids)
+            assert logits.tobytes() == expected
+            summed = cache["result", 1].astype(np.float64).sum(axis=1)
+            np.testing.assert_allclose(summed, cache["attn_out", 1], atol=1e-5)
+    finally:
+        model.kernel.call("threads", 1)
 
 
 EXACT = ["f32", "f16", "bf16", "f32-tied", "head8", "rope-linear", "rope-freqs", "one-layer"]

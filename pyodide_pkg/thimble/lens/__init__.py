@@ -24,7 +24,7 @@ from .effects import (
     patch_grid_steps,
     rank_heads,
     rank_heads_steps,
-)  # fmt: skip
+)
 from .hooked import HookedModel, HookedSession
 from .hooks import HookPoint
 from .interventions import (
@@ -39,15 +39,16 @@ from .interventions import (
     scale_neurons,
     steer,
     steering_vector,
-)  # fmt: skip
+)
 from .neurons import (
     direction_writes,
     exciting_tokens,
     matrix,
     neuron_writes,
+    rounding,
     similar_tokens,
     similarities,
-)  # fmt: skip
+)
 from .probes import HeadScores, detect_heads
 from .readout import (
     Attribution,
@@ -57,7 +58,7 @@ from .readout import (
     logit_attribution,
     logit_lens,
     project,
-)  # fmt: skip
+)
 from .report import report
 from .run import cost, run_with_cache, run_with_hooks
 from .sites import axes, site_names
@@ -65,12 +66,12 @@ from .tensor import Tensor
 from .unembed import token_direction
 
 __all__ = [
-    "Attribution", "Cache", "HeadEffect", "HeadScores", "HookPoint", "HookedModel", "HookedSession",
-    "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer", "Tensor", "ablate_attention",
-    "ablate_heads", "ablate_mlps", "ablate_neurons", "axes", "cost", "detect_heads",
-    "direction_writes", "exciting_tokens", "logit_attribution", "logit_lens", "matrix", "means",
-    "neuron_writes", "patch", "patch_grid", "patch_grid_steps", "project", "rank_heads",
-    "rank_heads_steps", "report", "run_with_cache", "run_with_hooks", "scale_heads", "scale_mlps",
-    "scale_neurons", "similar_tokens", "similarities", "site_names", "steer", "steering_vector",
-    "token_direction",
+    "Attribution", "Cache", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
+    "HookedSession", "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
+    "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons", "axes",
+    "cost", "detect_heads", "direction_writes", "exciting_tokens", "logit_attribution",
+    "logit_lens", "matrix", "means", "neuron_writes", "patch", "patch_grid", "patch_grid_steps",
+    "project", "rank_heads", "rank_heads_steps", "report", "rounding", "run_with_cache",
+    "run_with_hooks", "scale_heads", "scale_mlps", "scale_neurons", "similar_tokens",
+    "similarities", "site_names", "steer", "steering_vector", "token_direction",
 ]  # fmt: skip

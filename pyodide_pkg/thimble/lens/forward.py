@@ -29,7 +29,7 @@ from .sites import (
     SCORES,
     STAGES,
     shape,
-)  # fmt: skip
+)
 
 RESULT_WAS = len(BLOCK)
 """In the kernel's table, behind the sites: what the heads' results were before a hook."""

@@ -11,12 +11,14 @@ from ..errors import OptionError
 from ..kernel import Scratch
 from .interventions import check_units
 from .run import Tokens, run_with_cache
-from .tensor import Array, to_array
+from .tensor import Array, flat, to_array
 from .unembed import NORM, check_token, dot, output_name, vector
 
 if TYPE_CHECKING:
     from ..model import Model
 
+BLOCK = 32
+"""Columns that share a scale (`TK_QK`)."""
 MOST_ROWS = 64 << 20
 """Bytes of a matrix that is taken out whole."""
 
@@ -123,3 +125,41 @@ def matrix(model: Model, name: str) -> Array:
         return to_array(vector(model, name, size[0]).tobytes(), size)
     rows = (model.weights.row(name, i, size[-1]).tobytes() for i in range(size[0]))
     return to_array(b"".join(rows), size)
+
+
+_DIGITS = {"F32": (24, -126), "F16": (11, -14), "BF16": (8, -126)}
+"""Binary digits of a number, the first one included; the exponent below which it gets fewer."""
+
+
+def rounding(model: Model, name: str) -> Array:
+    """How far storing has moved each weight of a matrix, at most: half the distance to the next
+    number that could stand in its place, [rows, cols].
+
+    In Q8_0 and Q4_0 that is half a block's scale; Q4_0 has no number for a block's other extreme,
+    which may be off by a whole one. What the weights were before is not in the file: with both
+    models loaded, `matrix(other, name) - matrix(model, name)` is the error itself.
+    """
+    weights = matrix(model, name)
+    tensor = next(tensor for tensor in model.tensors if tensor.name == name)
+    if tensor.type.name in _DIGITS:
+        digits, least = _DIGITS[tensor.type.name]
+        moved = array("f", (_half_step(x, digits, least) for x in flat(weights)))
+        return to_array(moved.tobytes(), tensor.shape)
+    rows, cols = tensor.shape
+    kernel = model.kernel
+    memory = Scratch(kernel, 4 * (cols // BLOCK), "scales")
+    found: list[bytes] = []
+    try:
+        for row in range(rows):
+            kernel.call("row_steps", model.weights.tensor(name), row, memory.address)
+            halves = (abs(step) / 2 for step in memory.floats(cols // BLOCK))
+            found += [array("f", (half,)).tobytes() * BLOCK for half in halves]
+    finally:
+        memory.close()
+    return to_array(b"".join(found), tensor.shape)
+
+
+def _half_step(x: float, digits: int, least: int) -> float:
+    """Half the distance from a number of so many binary digits to the next."""
+    exponent = math.frexp(x)[1] - 1 if x else least
+    return math.ldexp(1.0, max(exponent, least) - digits)

@@ -50,7 +50,7 @@ def token_direction(model: Model, token: int, against: int | None = None) -> arr
     the token's logit; with `against`, the difference of both tokens' logits.
 
     The norm's weights are in it (folded, as TransformerLens says), its scale is not: that depends
-    on the stream.
+    on the stream. Nor is what an adapter adds to the output matrix.
     """
     name, dim = output_name(model), model.config.dim
     row = model.weights.row(name, check_token(model, token), dim)
