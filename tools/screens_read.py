@@ -55,7 +55,7 @@ def seen(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#outcome")).to_contain_text("token")
     shot("shaded", WRITE)
     page.locator("#shaded .token").nth(12).click()
-    shot("shaded-token", "#prompt")
+    shot("shaded-token", WRITE)
     page.keyboard.press("Escape")
     page.locator("#latency > summary").click()
     page.get_by_role("button", name="Measure the limit").click()
