@@ -33,6 +33,8 @@ export class Members extends EventTarget {
   /** Those that the ensemble was made of last. */
   #used: readonly string[] = [];
   #abort: AbortController | null = null;
+  /** What went wrong at the last load, in sentences. */
+  #failures: string[] = [];
 
   constructor(live: LiveSession) {
     super();
@@ -58,7 +60,8 @@ export class Members extends EventTarget {
   /** Say why some of the members that came take no part. */
   refuse(refused: readonly (readonly [name: string, reason: string])[]): void {
     for (const [name] of refused) this.#stand(name, "failed", "Takes no part.");
-    this.#tell(refused.map(([name, reason]) => `“${this.#title(name)}” takes no part: ${reason}.`));
+    const words = refused.map(([name, reason]) => `“${this.#title(name)}” takes no part: ${reason}.`);
+    this.#tell([...this.#failures, ...words]);
   }
 
   /** Those of these titles are the ensemble: the choice folds up. */
@@ -72,6 +75,7 @@ export class Members extends EventTarget {
 
   /** Their worker is gone, and they with it. */
   forget(): void {
+    this.fold([]);
     for (const name of this.#there.keys()) this.#stand(name, "out");
     this.#there.clear();
     this.#used = [];
@@ -126,18 +130,18 @@ export class Members extends EventTarget {
     const abort = new AbortController();
     this.#abort = abort;
     const chosen = this.#chosen;
-    const failed: string[] = [];
+    this.#failures = [];
     this.#tell([]);
     this.#show();
     for (const name of chosen) if (!this.#there.has(name)) this.#stand(name, "waiting");
     for (const name of chosen) {
       if (abort.signal.aborted) break;
       const failure = this.#there.has(name) ? null : await this.#bringOne(name, abort.signal);
-      if (failure !== null) failed.push(`“${this.#title(name)}” did not load: ${failure}.`);
+      if (failure !== null) this.#failures.push(`“${this.#title(name)}” did not load: ${failure}.`);
     }
     for (const name of chosen) if (!this.#there.has(name)) this.#standOut(name);
     this.#abort = null;
-    this.#tell(failed);
+    this.#tell(this.#failures);
     this.#release(chosen);
     this.#show();
   }

@@ -72,10 +72,10 @@ export class Outlooks {
   }
 
   #column(member: Member, at: number): HTMLElement {
-    const root = element("section", "outlook");
+    const root = element("section", "voice");
     root.setAttribute("aria-label", `${letter(at)}, ${member.title}`);
-    const head = element("h3", "outlook-head");
-    const name = element("span", "outlook-name");
+    const head = element("h3", "voice-head");
+    const name = element("span", "voice-name");
     name.textContent = shortTitle(member.title);
     name.title = member.title;
     head.append(badge(at), name);
@@ -86,10 +86,10 @@ export class Outlooks {
     slider.setAttribute("aria-label", `Weight of ${letter(at)}, ${member.title}`);
     slider.addEventListener("input", () => this.#moved());
     const share = document.createElement("output");
-    share.className = "outlook-share";
-    const control = element("div", "outlook-weight");
+    share.className = "voice-share";
+    const control = element("div", "voice-weight");
     control.append(slider, share);
-    const [bars, entropy] = [element("div", "outlook-bars"), element("p", "outlook-entropy")];
+    const [bars, entropy] = [element("div", "voice-bars"), element("p", "voice-entropy")];
     bars.dataset["mark"] = letter(at);
     root.append(head, control, bars, entropy);
     this.#columns.push({ slider, share, bars, entropy });
@@ -97,12 +97,12 @@ export class Outlooks {
   }
 
   #last(): HTMLElement {
-    const root = element("section", "outlook together");
+    const root = element("section", "voice together");
     root.setAttribute("aria-label", "Together");
-    const head = element("h3", "outlook-head");
+    const head = element("h3", "voice-head");
     head.textContent = "Together";
-    const [bars, entropy] = [element("div", "outlook-bars"), element("p", "outlook-entropy")];
-    const words = element("p", "outlook-weight");
+    const [bars, entropy] = [element("div", "voice-bars"), element("p", "voice-entropy")];
+    const words = element("p", "voice-weight");
     root.append(head, words, bars, entropy);
     this.#together = { bars, entropy };
     return root;
