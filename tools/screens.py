@@ -19,6 +19,7 @@ from tools import browsers
 from tools.fingerprint import ROOT
 from tools.screens_debug import debug
 from tools.screens_embed import embed
+from tools.screens_ensemble import ensemble
 from tools.screens_read import read, seen
 from tools.screens_train import train
 
@@ -157,6 +158,7 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "debug": debug,
     "python": _python,
     "train": train,
+    "ensemble": ensemble,
     "embed": embed,
     "storage": _storage,
 }
