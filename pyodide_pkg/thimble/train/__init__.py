@@ -14,8 +14,10 @@ With our own kernels, to the same bits everywhere, natively and in the page:
     state.py          a checkpoint's bytes
     model_file.py     weights to GGUF
     receipt.py        what a run was, and whether it is true
+    finetune.py       runs that begin from a model
+    low_rank.py       the network of those that learn an adapter
 
-    thimble train RECIPE.json --data TEXT --out run/
+    thimble train RECIPE.json --data TEXT --out run/ [--base MODEL.gguf]
 
 With PyTorch, for GPUs and for many machines; a recipe asks for it, and the extra `train` brings it:
 
