@@ -56,6 +56,7 @@ export class Stepper extends EventTarget {
   #asking = 0;
   #turn: Promise<void> = Promise.resolve();
   #ours = false;
+  #stepping = false;
   /** The prompt's tokens, and the text and length for which they are known. */
   #given = { recipe: undefined as Recipe | undefined, length: 0, tokens: NONE };
 
@@ -110,9 +111,18 @@ export class Stepper extends EventTarget {
     await this.#inTurn(() => this.#begin());
   }
 
-  /** Take one token; the first begins the text. Not while an answer is awaited: keys repeat. */
+  /** Take one token; the first begins the text. Not while one is being taken: keys repeat. */
   async step(): Promise<void> {
-    if (this.isBusy) return;
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      await this.#stepOnce();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  async #stepOnce(): Promise<void> {
     const started = performance.now();
     const work = async (): Promise<void> => {
       if (!this.#hasText) await this.#begin();
