@@ -298,3 +298,33 @@ both = thimble.Ensemble([thimble.page.models[name] for name in names], method="p
     assert answer["status"] == "done", shown
     pieces = native(engine, "product").session().generate("Once")
     assert shown == [f"value: {''.join(piece.text for piece in pieces)!r}\n"]
+
+
+def test_a_draft_gives_the_targets_own_tokens(engine: Engine, group: int) -> None:
+    options = json.dumps({"max_tokens": 24, "seed": 2})
+    result = finish(engine, ask(engine, "ensemble.draft", group, 0, 1, "Once", options))
+    alone = native(engine, "mixture").members[0].session()
+    params = thimble.SamplingParams(max_tokens=24, seed=2)
+    assert result["text"] == "".join(piece.text for piece in alone.generate("Once", params))
+    assert result["same"] is True
+    assert result["acceptance"] is None or 0 <= result["acceptance"] <= 1
+    assert len(result["seconds"]) == 2
+    refused = fails(engine, "ensemble.draft", group, 2, 2, "Once", options)[1]
+    assert "'member 22' cannot draft for itself" in refused
+
+
+def test_the_best_of_several_is_the_packages(engine: Engine, group: int) -> None:
+    options = json.dumps({"max_tokens": 12, "seed": 2})
+    result = finish(engine, ask(engine, "ensemble.choose", group, 1, "Once", options, 4))
+    model, params = native(engine, "mixture"), thimble.SamplingParams(max_tokens=12, seed=2)
+    wanted = thimble.best_of(model, "Once", params, n=4, judge=model.members[1])
+    assert [row[0] for row in result["texts"]] == [one.text for one in wanted]
+    assert [row[2] for row in result["texts"]] == [-one.per_byte for one in wanted]
+    short = json.dumps({"max_tokens": 1, "seed": 2, "temperature": 0.05})
+    votes = finish(engine, ask(engine, "ensemble.choose", group, None, "Once", short, 6))["votes"]
+    assert votes == [[answer, count] for answer, count in votes if count > 1]
+    assert votes[0][1] == max(count for _, count in votes)
+    for n, words in ((1, "2 to 64"), (65, "2 to 64")):
+        assert words in fails(engine, "ensemble.choose", group, None, "Once", options, n)[1]
+    cold = json.dumps({"temperature": 0})
+    assert "all be the same" in fails(engine, "ensemble.choose", group, 0, "Once", cold, 2)[1]

@@ -283,6 +283,33 @@ class Facet:
         """Get ready to find the mixture's best weights for a text; `work` does it."""
         return self._begin(fit(self._group(number).ensemble, text))
 
+    def draft(
+        self, number: int, target: int, helper: int, prompt: str, options: str
+    ) -> dict[str, Any]:
+        """Get ready to write with one member alone and with another's drafts; `work` does it."""
+        from .ensemble_text import draft
+
+        group = self._group(number)
+        params, _ = sampling(json.loads(options))
+        members = group.ensemble.members
+        if target == helper:
+            raise OptionError(
+                f"{group.names[target]!r} cannot draft for itself: choose another for the draft"
+            )
+        return self._begin(draft(members[target], members[helper], prompt, params))
+
+    def choose(
+        self, number: int, judge: int | None, prompt: str, options: str, n: int
+    ) -> dict[str, Any]:
+        """Get ready to write `n` texts and let a member judge them, or all together; `work` does
+        it."""
+        from .ensemble_text import choose
+
+        ensemble = self._group(number).ensemble
+        params, _ = sampling(json.loads(options))
+        judging = ensemble if judge is None else ensemble.members[judge]
+        return self._begin(choose(ensemble, judging, prompt, params, n))
+
     def _begin(self, job: Job) -> dict[str, Any]:
         number = next(self._numbers)
         self._jobs[number] = job
