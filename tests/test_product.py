@@ -48,7 +48,9 @@ def rounded(x: F32Array) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("kind", [F32, F16, BF16, Q8_0, Q4_0], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("rows", [1, 3, 4, 7, 16, 17, 30, 32, 67])
-@pytest.mark.parametrize(("tokens", "cols"), [(1, 32), (3, 96), (4, 64), (5, 32), (32, 160)])
+@pytest.mark.parametrize(
+    ("tokens", "cols"), [(1, 32), (2, 64), (3, 96), (4, 64), (5, 32), (7, 96), (32, 160)]
+)
 def test_products_agree_with_numpy(kind: TensorType, rows: int, tokens: int, cols: int) -> None:
     rng = np.random.default_rng(rows * 1000 + tokens)
     data = encode(rng.normal(0, 1, (rows, cols)).astype(np.float32), kind)

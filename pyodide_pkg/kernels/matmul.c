@@ -183,6 +183,10 @@ static void tile_1x1(float *y, size_t s, const tk_tensor *w, int32_t q, const tk
                      int32_t t) {
     tile(y, s, w, q, a, t, 1, 1);
 }
+static void tile_4x2(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
+                     int32_t t) {
+    tile(y, s, w, q, a, t, 4, 2);
+}
 static void tile_2x4(float *y, size_t s, const tk_tensor *w, int32_t q, const tk_act *a,
                      int32_t t) {
     tile(y, s, w, q, a, t, 2, 4);
@@ -201,8 +205,14 @@ static void rows(float *y, const tk_tensor *w, const tk_act *a, int32_t begin, i
         for (int32_t t = 0; t < whole; t += 4) tile_2x4(y, stride, w, q, a, t);
     for (; q < end && whole; q++)
         for (int32_t t = 0; t < whole; t += 4) tile_1x4(y, stride, w, q, a, t);
-    for (q = begin; q + 4 <= end && whole < tokens; q += 4)
-        for (int32_t t = whole; t < tokens; t++) tile_4x1(y, stride, w, q, a, t);
+    for (q = begin; q + 4 <= end && whole < tokens; q += 4) {
+        int32_t t = whole;
+        if (t + 2 <= tokens) {
+            tile_4x2(y, stride, w, q, a, t);
+            t += 2;
+        }
+        if (t < tokens) tile_4x1(y, stride, w, q, a, t);
+    }
     for (; q < end && whole < tokens; q++)
         for (int32_t t = whole; t < tokens; t++) tile_1x1(y, stride, w, q, a, t);
 }
