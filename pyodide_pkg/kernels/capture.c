@@ -183,16 +183,23 @@ static float exponentials(float *row, int32_t n) {
     return 1.0f / sum4(sum);
 }
 
-/* out [head_dim] = factor times the sum over n positions, in order, of weight times value. */
+/* out [4 width] = factor times the sum over n positions, in order, of weight times value. */
+TK_INLINE void mix_some(float *out, const float *values, const float *row, int32_t n, int32_t hd,
+                        float factor, const int width) {
+    v4f acc[8];
+    for (int j = 0; j < width; j++) acc[j] = splat4(0.0f);
+    for (int32_t t = 0; t < n; t++, values += hd)
+        for (int j = 0; j < width; j++) acc[j] += splat4(row[t]) * load4(values + 4 * j);
+    for (int j = 0; j < width; j++) store4(out + 4 * j, acc[j] * splat4(factor));
+}
+
+/* out [head_dim] of the values of one head. */
 static void mix(const tk_capture *c, float *out, const float *values, const float *row, int32_t n,
                 float factor) {
-    int32_t hd = c->m->head_dim;
-    for (int32_t d = 0; d < hd; d += 4) {
-        v4f acc = splat4(0.0f);
-        for (int32_t t = 0; t < n; t++)
-            acc += splat4(row[t]) * load4(values + (size_t)t * (size_t)hd + d);
-        store4(out + d, acc * splat4(factor));
-    }
+    int32_t hd = c->m->head_dim, d = 0;
+    for (; d + 32 <= hd; d += 32) mix_some(out + d, values + d, row, n, hd, factor, 8);
+    for (; d + 16 <= hd; d += 16) mix_some(out + d, values + d, row, n, hd, factor, 4);
+    for (; d < hd; d += 4) mix_some(out + d, values + d, row, n, hd, factor, 1);
 }
 
 static int32_t same_bits(const float *a, const float *b, size_t n) {
