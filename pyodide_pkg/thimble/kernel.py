@@ -11,6 +11,7 @@ import ctypes
 import functools
 import sys
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +63,22 @@ class Kernel(Protocol):
         """Run the kernel `tk_NAME`."""
 
 
-class CKernel:
+class Allocating:
+    """Memory by the kernels `tk_alloc` and `tk_free`, for whatever can call kernels."""
+
+    call: Callable[..., int]
+
+    def alloc(self, nbytes: int, what: str) -> int:
+        address = self.call("alloc", nbytes)
+        if address == 0:
+            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
+        return address
+
+    def free(self, address: int) -> None:
+        self.call("free", address)
+
+
+class CKernel(Allocating):
     """The kernels in a shared library, through ctypes."""
 
     def __init__(self, path: Path | str) -> None:
@@ -84,15 +100,6 @@ class CKernel:
             self._functions[name] = function
         result: int = function(*args)
         return result
-
-    def alloc(self, nbytes: int, what: str) -> int:
-        address = self.call("alloc", nbytes)
-        if address == 0:
-            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
-        return address
-
-    def free(self, address: int) -> None:
-        self.call("free", address)
 
     def write(self, address: int, data: Bytes) -> None:
         if isinstance(data, bytes):

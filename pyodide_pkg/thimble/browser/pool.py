@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..errors import MemoryLimitError, ThimbleError
-from ..kernel import ABI_VERSION
+from ..errors import ThimbleError
+from ..kernel import ABI_VERSION, Allocating
 
 POOL_FROM = 20 << 20
 """Bytes of a model file from which threads gain more than crossing into their memory costs."""
@@ -21,7 +21,7 @@ class JsPool(Protocol):
     def read(self, address: int, nbytes: int) -> JsBuffer: ...
 
 
-class PoolKernel:
+class PoolKernel(Allocating):
     """That pool as the `Kernel` that models and sessions work with."""
 
     def __init__(self, pool: JsPool) -> None:
@@ -31,15 +31,6 @@ class PoolKernel:
         found = self.call("abi")
         if found != ABI_VERSION:
             raise ThimbleError(f"the kernels for threads are of version {found}, not {ABI_VERSION}")
-
-    def alloc(self, nbytes: int, what: str) -> int:
-        address = self.call("alloc", nbytes)
-        if address == 0:
-            raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
-        return address
-
-    def free(self, address: int) -> None:
-        self.call("free", address)
 
     def read(self, address: int, nbytes: int) -> bytes:
         return self._pool.read(address, nbytes).to_bytes()

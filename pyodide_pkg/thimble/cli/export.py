@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ..errors import OptionError
 from ..hosting import front_end
-from . import inputs
+from . import hosting, inputs
 from .command import Command
-from .serve import own_models
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,9 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace the folder, whatever is in it"
     )
-    parser.add_argument(
-        "--site", type=Path, metavar="DIR", help="another built site than the one that came along"
-    )
+    hosting.add_site(parser)
     inputs.add_json(parser)
 
 
@@ -42,7 +39,7 @@ def run(options: Namespace) -> int:
     base_url = None if options.base_url is None else export.check_base_url(options.base_url)
     sources = [found.site, *([options.own_models] if options.own_models else [])]
     folder = export.check_folder(options.folder, force=options.force, sources=sources)
-    own = own_models(options.own_models) if options.own_models else []
+    own = hosting.own_models(options.own_models)
     plan = export.Plan(found, base_url, own, _names(options.models))
     report = export.export(folder, plan, server)
     if options.json:

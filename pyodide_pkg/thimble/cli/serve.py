@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..hosting import front_end
-from ..hosting.models import OwnModel, read_folder
+from ..hosting.models import read_folder
+from . import hosting
 from .command import Command
 
 if TYPE_CHECKING:
@@ -49,15 +49,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="whose X-Forwarded headers to believe, with commas between (127.0.0.1)",
     )  # fmt: skip
     parser.add_argument("--access-log", action="store_true", help="write a line for each request")
-    parser.add_argument(
-        "--site", type=Path, metavar="DIR", help="another built site than the one that came along"
-    )
+    hosting.add_site(parser)
 
 
 def run(options: Namespace) -> int:
     _check(options)
     found = front_end.find(options.site)
-    own = own_models(options.models) if options.models else []
+    own = hosting.own_models(options.models)
     server = front_end.load_server(found)
     import uvicorn  # after the server, which says what is missing
 
@@ -98,18 +96,6 @@ def _check(options: Namespace) -> None:
     root = options.root_path
     if root and (not root.startswith("/") or "?" in root or "#" in root or "//" in root):
         raise OptionError(f"--root-path is {root!r}; it must be a path like /thimble")
-
-
-def own_models(folder: Path) -> list[OwnModel]:
-    """The folder's models; what is wrong with the other files is told, and they are left out."""
-    models, problems = read_folder(folder)
-    for problem in problems:
-        print(f"thimble: left out: {problem}", file=sys.stderr)
-    if not models:
-        raise OptionError(f"none of the GGUF files in {folder} can be served")
-    for model in models:
-        print(f"thimble: {model.name}: {model.listing['bytes']:,} bytes", file=sys.stderr)
-    return models
 
 
 COMMAND = Command("serve", "serve the playground", add_arguments, run)
