@@ -31,7 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / f"{name}.gguf").write_bytes(make(spec))
     (made / "twin.gguf").write_bytes((made / "tiny 1.gguf").read_bytes())
     (made / "other words.gguf").write_bytes(make(SPECS["spm"]))
-    (made / "gone.gguf").write_bytes(make(SPECS["f32"]))
+    # Its last weight is no number.
+    (made / "broken.gguf").write_bytes(make(SPECS["f32"])[:-4] + b"\xff\xff\xff\x7f")
     return made
 
 
@@ -221,6 +222,28 @@ def test_weights_are_fitted_to_a_text(panel: Page, folder: Path) -> None:
     reset(panel)
 
 
+def test_members_draft_for_each_other_and_judge_several_texts(panel: Page) -> None:
+    panel.locator("#ensemble-length").fill("12")
+    panel.get_by_role("button", name="Try it", exact=True).press("Enter")
+    words = panel.locator("#together-words")
+    expect(words).to_contain_text(re.compile("the same [0-9]+ tokens?, .* tokens a second where"))
+    expect(panel.locator("#together-texts li")).to_have_count(1)
+    panel.locator("#choose-count").fill("3")
+    panel.locator("#choose-judge").select_option("1")
+    panel.get_by_role("button", name="Try it on several texts").click()
+    expect(words).to_contain_text("3 texts, the likeliest first")
+    bits = [
+        float(line.inner_text().split()[0])
+        for line in panel.locator("#together-texts small").all()
+        if "bits" in line.inner_text()
+    ]
+    assert bits == sorted(bits)
+    assert bits
+    panel.locator("#draft-helper").select_option("0")
+    panel.get_by_role("button", name="Try it", exact=True).click()
+    expect(panel.locator("#together-notice")).to_contain_text("cannot draft for itself")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_bars_anyone(panel: Page, scheme: str) -> None:
     panel.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -238,12 +261,11 @@ def test_nothing_bars_anyone(panel: Page, scheme: str) -> None:
 
 
 def test_what_does_not_fit_is_named_and_the_rest_works(panel: Page) -> None:
-    panel.context.route("**/gone*.gguf", lambda route: route.abort())
-    choose(panel, "tiny 1", "tiny 2", "twin", "other words", "gone")
+    choose(panel, "tiny 1", "tiny 2", "twin", "other words", "broken")
     panel.get_by_role("button", name="Load 3 models").click()
     notice = panel.locator("#ensemble-refused")
     expect(notice).to_contain_text(
-        re.compile("“tiny-f32-1” did not load: the download.*The others work", re.DOTALL)
+        re.compile("“tiny-f32-1” did not load: .*not finite.*The others work", re.DOTALL)
     )
     expect(notice).to_contain_text(
         re.compile("“tiny-q8_0-50 .twin.” takes no part: it is the same")

@@ -5,12 +5,14 @@
 
 import type { Remote } from "comlink";
 import type { Engine, FinishReason } from "../protocol";
-import type { EnsembleInfo, EnsembleRow, EnsembleView, Method } from "../protocol/ensemble";
+import type { EnsembleInfo, EnsembleJob, EnsembleRow, EnsembleView, EnsembleWork, Method } from "../protocol/ensemble";
 import type { SamplingOptions } from "../thimble";
 import type { Member } from "./members";
 
 /** Milliseconds of work between two answers: the page shows it, and can stop. */
 const SLICE_MS = 24;
+/** The same of what nobody watches as it comes. */
+const STEP_MS = 60;
 
 /** "state": something other than the text; "rows": new tokens; "view": other expectations. */
 export class Group extends EventTarget {
@@ -184,6 +186,25 @@ export class Group extends EventTarget {
     await this.#running;
     this.writing = false;
     this.#tell("state");
+  }
+
+  /** Do what was begun to its end; null where the signal said stop before. */
+  async follow<Result>(
+    begun: EnsembleJob,
+    signal: AbortSignal,
+    progress: (share: number) => void,
+  ): Promise<Result | null> {
+    for (;;) {
+      if (signal.aborted) {
+        await this.ask((engine) => engine.ensembleEnd(begun.job));
+        return null;
+      }
+      const step = (await this.ask((engine) =>
+        engine.ensembleWork(begun.job, STEP_MS),
+      )) as EnsembleWork<Result>;
+      progress(step.done / step.total);
+      if (step.result) return step.result;
+    }
   }
 
   /** Take what comes until the end, or until somebody stops it. */

@@ -2,7 +2,7 @@
 
 import { Build } from "../api/build";
 import type { LiveSession } from "../live";
-import type { EnsembleJob, EnsembleWork, Fitted, Measured, MeasuredRow } from "../protocol/ensemble";
+import type { EnsembleJob, Fitted, Measured, MeasuredRow } from "../protocol/ensemble";
 import type { Thimble as Session } from "../thimble";
 import { byId } from "../ui/dom";
 import { count, plural, sentence } from "../ui/format";
@@ -15,8 +15,6 @@ import type { Members } from "./members";
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const part = (id: string): HTMLElement => byId(id, HTMLElement);
 
-/** Milliseconds of work between two answers. */
-const STEP_MS = 60;
 /** What stands beside four members of the site's, where it is there. */
 const USUAL_RIVAL = "story-four";
 
@@ -188,19 +186,8 @@ export class Measuring {
     }
   }
 
-  /** Do it to its end, or until the signal says stop. */
-  async #follow<Result>(begun: EnsembleJob, signal: AbortSignal): Promise<Result | null> {
-    for (;;) {
-      if (signal.aborted) {
-        await this.#group.ask((engine) => engine.ensembleEnd(begun.job));
-        return null;
-      }
-      const step = (await this.#group.ask((engine) =>
-        engine.ensembleWork(begun.job, STEP_MS),
-      )) as EnsembleWork<Result>;
-      this.#progress.value = step.done / step.total;
-      if (step.result) return step.result;
-    }
+  #follow<Result>(begun: EnsembleJob, signal: AbortSignal): Promise<Result | null> {
+    return this.#group.follow(begun, signal, (share) => (this.#progress.value = share));
   }
 
   /** While something is measured nothing else is; the focus goes along. */

@@ -3,6 +3,7 @@
 import { Group } from "../ensemble/group";
 import { letter } from "../ensemble/letters";
 import { Measuring } from "../ensemble/measure";
+import { Others } from "../ensemble/others";
 import { Members } from "../ensemble/members";
 import type { MembersEvent } from "../ensemble/members";
 import { METHODS, Outlooks, whereOf } from "../ensemble/outlooks";
@@ -25,6 +26,9 @@ class Panel {
   readonly #members: Members;
   readonly #outlooks = new Outlooks(this.#group);
   readonly #measuring: Measuring;
+  readonly #others = new Others(this.#group, () => ({
+    prompt: this.#prompt.value, options: this.#options,
+  }));
   readonly #desk = byId("ensemble-desk", HTMLFormElement);
   readonly #method = byId("ensemble-method", HTMLSelectElement);
   readonly #prompt = byId("ensemble-prompt", HTMLTextAreaElement);
@@ -86,6 +90,7 @@ class Panel {
     if (failure) part("ensemble-loaded").textContent = sentence(failure.message);
     this.#method.value = this.#group.method;
     this.#outlooks.build();
+    this.#others.offer();
     this.#showText();
     this.#showView();
     await this.#group.peek(this.#prompt.value);

@@ -73,6 +73,24 @@ export interface Fitted {
   readonly tokens: number;
 }
 
+/** A text that one member wrote alone and with another's drafts; seconds of both. */
+export interface Drafted {
+  readonly text: string;
+  readonly tokens: number;
+  readonly same: boolean;
+  readonly seconds: readonly [alone: number, drafted: number];
+  /** Of the drafted tokens that were checked, the part that the target writes too. */
+  readonly acceptance: number | null;
+  /** Tokens that one pass of the target brings. */
+  readonly perRound: number | null;
+}
+
+/** Texts, the likeliest to the judge first, and answers that came more than once. */
+export interface Chosen {
+  readonly texts: readonly (readonly [text: string, seed: number, natsPerByte: number | null])[];
+  readonly votes: readonly (readonly [answer: string, count: number])[];
+}
+
 /** `result` is null until it is done. */
 export interface EnsembleWork<Result> {
   readonly done: number;
@@ -93,6 +111,13 @@ export interface EnsembleEngine {
   ensembleStop(ensemble: number): void;
   ensembleMeasure(ensemble: number, text: string, rival: number | null): EnsembleJob;
   ensembleFit(ensemble: number, text: string): EnsembleJob;
+  /** Members are named by their places; a judge of null is all of them together. */
+  ensembleDraft(
+    ensemble: number, target: number, draft: number, prompt: string, options: string,
+  ): EnsembleJob;
+  ensembleChoose(
+    ensemble: number, judge: number | null, prompt: string, options: string, texts: number,
+  ): EnsembleJob;
   ensembleWork<Result>(job: number, milliseconds: number): EnsembleWork<Result>;
   ensembleEnd(job: number): void;
 }

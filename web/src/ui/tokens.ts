@@ -213,6 +213,7 @@ export class TokenView extends EventTarget {
       if (!this.#root.contains(event.relatedTarget as Node | null)) this.#card.hide();
     });
     this.#root.addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("resize", () => this.#card.hide(), { signal }); // it stands where the token was
     document.addEventListener(
       "pointerdown",
       (event) => {

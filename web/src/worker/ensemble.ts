@@ -18,6 +18,10 @@ export function ensembleAnswers(engine: () => Python): EnsembleEngine {
     ensembleMeasure: (ensemble, text, rival) =>
       engine().call("ensemble.measure", ensemble, text, rival),
     ensembleFit: (ensemble, text) => engine().call("ensemble.fit", ensemble, text),
+    ensembleDraft: (ensemble, target, draft, prompt, options) =>
+      engine().call("ensemble.draft", ensemble, target, draft, prompt, options),
+    ensembleChoose: (ensemble, judge, prompt, options, texts) =>
+      engine().call("ensemble.choose", ensemble, judge, prompt, options, texts),
     ensembleWork: (job, milliseconds) => engine().call("ensemble.work", job, milliseconds),
     ensembleEnd: (job) => engine().call("ensemble.end", job),
   };
