@@ -12,8 +12,8 @@ end. Left out is what a model gives to sequences that its tokenizer never makes,
 tokens that do not end a text; a trained model gives next to nothing to either.
 
 As the tokenizer makes one sequence of any bytes, there is one beginning of a covering sequence for
-each of the last few places in b: as many as the longest token has bytes. So a byte costs about two
-to three computed tokens of each member.
+each of the last few places in b: as many as the longest token has bytes. So a byte costs one or two
+computed tokens of each member.
 
 Inside a character whose bytes are not all there, the tokenizer is asked what it would make of some
 character that begins like that; where no token of it ends there, its bytes are taken one by one.
