@@ -199,6 +199,8 @@ def test_without_a_server_pages_for_others_are_written_and_shown(
     context, _, _ = alone
     tab = Tab(context)
     page = tab.open("/#panel=embed")
+    # Nothing may come out of the browser's own cache, which may forget.
+    context.new_cdp_session(page).send("Network.clearBrowserCache")
     page.locator("#embed-length").fill("9")
     page.locator("#embed-prompt").fill("A small boat")
     shown = page.locator("#embed-preview")

@@ -41,7 +41,7 @@ function store(): Promise<Cache> {
 /** A model's bytes, or null; where nothing may be kept, nothing is. */
 export async function findModel(address: string): Promise<ReadableStream<Uint8Array> | null> {
   try {
-    return (await (await store()).match(address))?.body ?? null;
+    return (await caches.match(address, { cacheName: MODEL_CACHE }))?.body ?? null;
   } catch {
     return null;
   }

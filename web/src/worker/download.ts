@@ -75,7 +75,8 @@ export class Download {
 
   async #open(source: ModelSource): Promise<ReadableStream<Uint8Array>> {
     if (typeof source.from !== "string") return source.from.stream();
-    const kept = source.keep && !source.fresh ? await findModel(source.from) : null;
+    // Also for who keeps nothing: a frame on this site shows what the page around it has kept.
+    const kept = source.fresh ? null : await findModel(source.from);
     if (kept) return kept;
     if (isLocal(source.from)) {
       const words = `model ${source.name} is not kept on this machine any more: open its file again`;
