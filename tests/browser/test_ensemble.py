@@ -285,7 +285,7 @@ def test_an_engine_that_dies_takes_the_members_with_it_and_they_come_again(panel
     panel.locator("#ensemble-length").fill("200")
     panel.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
     panel.locator("#ensemble-prompt").press("Control+Enter")
-    expect(panel.locator("#ensemble-loaded")).to_contain_text("engine died")
+    expect(panel.locator("#ensemble-refused")).to_contain_text("engine died")
     expect(panel.locator("#ensemble-desk")).to_be_hidden()
     panel.get_by_role("button", name="Load 4 models").click()
     expect(panel.locator("#ensemble-desk")).to_be_visible()

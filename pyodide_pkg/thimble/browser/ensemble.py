@@ -90,7 +90,7 @@ class Facet:
         two are left.
         """
         models = [self._engine.opened(number).model for number in json.loads(sessions)]
-        if len(models) > MOST_MEMBERS:
+        if not 1 <= len(models) <= MOST_MEMBERS:
             raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(models)}")
         kept, refused = self._fitting(models)
         group = None
@@ -120,18 +120,20 @@ class Facet:
         }
 
     def _fitting(self, models: Sequence[Model]) -> tuple[list[int], list[tuple[int, str]]]:
-        """Places of the models that go together with the first one, and why the others do not."""
+        """Places of the models that go together, and why the others do not: whoever has the tokens
+        that most of them have stays."""
         kept: list[int] = []
         refused: list[tuple[int, str]] = []
+        usual = _usual(models)
         for at, model in enumerate(models):
-            reason = self._misfit([models[other] for other in kept], model)
+            reason = self._misfit([models[other] for other in kept], model, usual)
             if reason is None:
                 kept.append(at)
             else:
                 refused.append((at, reason))
         return kept, refused
 
-    def _misfit(self, kept: Sequence[Model], model: Model) -> str | None:
+    def _misfit(self, kept: Sequence[Model], model: Model, usual: Model) -> str | None:
         """Why a model cannot be beside those that are there."""
         if model.closed:
             return "it is no longer in memory: load it again"
@@ -142,18 +144,15 @@ class Facet:
                 return (
                     f"it is the same file as {self._name(other)!r}: twice it would only weigh more"
                 )
-        if not kept:
-            return None
-        first = kept[0]
-        if not same_vocabulary(first, model):
-            sizes = f"{model.config.n_vocab:,} tokens, where {self._name(first)!r} has"
+        if not same_vocabulary(usual, model):
+            sizes = f"{model.config.n_vocab:,} tokens, where {self._name(usual)!r} has"
             return (
-                f"it cuts text into other tokens ({sizes} {first.config.n_vocab:,}), so the two "
+                f"it cuts text into other tokens ({sizes} {usual.config.n_vocab:,}), so the two "
                 "cannot be compared token by token"
             )
-        if model.kernel is not first.kernel:
+        if kept and model.kernel is not kept[0].kernel:
             return (
-                f"it lies in another memory than {self._name(first)!r}: one of them is large "
+                f"it lies in another memory than {self._name(kept[0])!r}: one of them is large "
                 "enough for threads, and the other is not"
             )
         return None
@@ -341,6 +340,12 @@ class Facet:
         if number not in self._groups:
             raise OptionError(f"there is no ensemble {number}; it was closed or never made")
         return self._groups[number]
+
+
+def _usual(models: Sequence[Model]) -> Model:
+    """The first of those with the vocabulary that most of them have."""
+    there = [model for model in models if not model.closed] or list(models)
+    return max(there, key=lambda one: sum(same_vocabulary(one, other) for other in there))
 
 
 def source(method: str, weights: Sequence[float], choice: float, heard: Sequence[Choice]) -> int:

@@ -74,8 +74,9 @@ export class Members extends EventTarget {
   }
 
   /** Their worker is gone, and they with it. */
-  forget(): void {
+  forget(why: string): void {
     this.fold([]);
+    this.#tell([why], "");
     for (const name of this.#there.keys()) this.#stand(name, "out");
     this.#there.clear();
     this.#used = [];
@@ -212,10 +213,10 @@ export class Members extends EventTarget {
     words.hidden = !said[standing];
   }
 
-  #tell(words: readonly string[]): void {
+  #tell(words: readonly string[], rest = " The others work."): void {
     byId("ensemble-refused", HTMLElement).hidden = words.length === 0;
-    const rest = words.length ? " The others work." : "";
-    byId("ensemble-refused-words", HTMLElement).textContent = words.join("\n") + rest;
+    const told = words.length ? words.join("\n") + rest : "";
+    byId("ensemble-refused-words", HTMLElement).textContent = told;
   }
 
   #lines(): HTMLElement[] {

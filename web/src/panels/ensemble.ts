@@ -137,7 +137,7 @@ class Panel {
   #show(): void {
     const { number, writing, info, failure, canContinue, method } = this.#group;
     const focused = document.activeElement;
-    if (failure?.name === "CrashError") this.#members.forget();
+    if (failure?.name === "CrashError") this.#members.forget(sentence(failure.message));
     this.#desk.hidden = number === null;
     this.#write.hidden = writing;
     this.#stop.hidden = !writing;
