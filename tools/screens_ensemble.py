@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DESK = "#ensemble-desk"
 MEASURE = "#measure-title"
+OTHERS = "#together-title"
 
 
 def ensemble(page: Page, address: str, shot: Shot) -> None:
@@ -46,6 +47,13 @@ def ensemble(page: Page, address: str, shot: Shot) -> None:
     page.locator("#measure-start").click()
     expect(page.locator("#measure-notice")).to_be_visible()
     shot("ensemble-failed", MEASURE)
+
+    page.locator("#draft-start").click()
+    expect(page.locator("#together-words")).to_contain_text("tokens a second", timeout=120_000)
+    shot("ensemble-draft", OTHERS)
+    page.locator("#choose-start").click()
+    expect(page.locator("#together-words")).to_contain_text("likeliest", timeout=300_000)
+    shot("ensemble-best", OTHERS)
 
     page.locator("#ensemble-chosen summary").click()
     for box in page.locator("#ensemble-picks input").all()[:8]:
