@@ -20,7 +20,13 @@ STEPS = 10
 """Up to the first entry of every receipt's curve."""
 MOST_BYTES = {"names": 100_000, "story-small": 1_000_000}
 
-shipped = pytest.mark.parametrize("name", sorted(MODELS))
+SHIPPED_NAMES = sorted(path.name.split(".")[0] for path in SHIPPED.glob("*.receipt.json"))
+
+shipped = pytest.mark.parametrize("name", SHIPPED_NAMES)
+
+
+def test_what_has_a_receipt_is_what_can_be_made_again() -> None:
+    assert {"names", "member-1", "member-4", "member-fairy"} <= set(SHIPPED_NAMES) <= set(MODELS)
 
 
 @shipped
