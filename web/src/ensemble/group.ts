@@ -52,7 +52,7 @@ export class Group extends EventTarget {
   }
 
   /** Ask the worker. */
-  ask<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+  async ask<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
     const [first] = this.#sessions;
     if (!first) throw new Error("there are no members: load some first");
     return first.session.ask((engine) => question(engine));

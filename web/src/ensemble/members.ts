@@ -20,8 +20,7 @@ const MOST = 8;
 /** What a member's line says. */
 type Standing = "out" | "waiting" | "loading" | "in" | "failed";
 
-/** "change": the members that are there are others now. */
-export class Members extends EventTarget {
+export class Members {
   readonly #live: LiveSession;
   readonly #form = byId("ensemble-choice", HTMLFormElement);
   readonly #fields = byId("ensemble-members", HTMLFieldSetElement);
@@ -36,9 +35,12 @@ export class Members extends EventTarget {
   /** What went wrong at the last load, in sentences. */
   #failures: string[] = [];
 
-  constructor(live: LiveSession) {
-    super();
+  readonly #use: (members: readonly Member[]) => Promise<void>;
+
+  /** `use` makes the ensemble of the members that are there. */
+  constructor(live: LiveSession, use: (members: readonly Member[]) => Promise<void>) {
     this.#live = live;
+    this.#use = use;
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (!this.#load.disabled) void this.#bring();
@@ -141,10 +143,13 @@ export class Members extends EventTarget {
       if (failure !== null) this.#failures.push(`“${this.#title(name)}” did not load: ${failure}.`);
     }
     for (const name of chosen) if (!this.#there.has(name)) this.#standOut(name);
-    this.#abort = null;
     this.#tell(this.#failures);
-    this.#release(chosen);
-    this.#show();
+    try {
+      await this.#release(chosen);
+    } finally {
+      this.#abort = null;
+      this.#show();
+    }
   }
 
   /** Load one; the reason where it does not come. */
@@ -173,11 +178,11 @@ export class Members extends EventTarget {
   }
 
   /** Make the ensemble of those that are there; the others' memory is given back after that. */
-  #release(chosen: readonly string[]): void {
+  async #release(chosen: readonly string[]): Promise<void> {
     const members = chosen.flatMap((name) => this.#there.get(name) ?? []);
     const others = [...this.#there.values()].filter(({ name }) => !chosen.includes(name));
     this.#used = members.map(({ name }) => name);
-    this.dispatchEvent(new MembersEvent(members));
+    await this.#use(members);
     for (const { name, session } of others) {
       session.destroy();
       this.#there.delete(name);
@@ -234,12 +239,6 @@ export class Members extends EventTarget {
   #title(name: string): string {
     const line = this.#line(name);
     return line ? titleOf(line) : name;
-  }
-}
-
-export class MembersEvent extends Event {
-  constructor(readonly members: readonly Member[]) {
-    super("change");
   }
 }
 

@@ -5,7 +5,7 @@ import { letter } from "../ensemble/letters";
 import { Measuring } from "../ensemble/measure";
 import { Others } from "../ensemble/others";
 import { Members } from "../ensemble/members";
-import type { MembersEvent } from "../ensemble/members";
+import type { Member } from "../ensemble/members";
 import { METHODS, Outlooks, whereOf } from "../ensemble/outlooks";
 import type { LiveSession } from "../live";
 import type { EnsembleRow, Method } from "../protocol/ensemble";
@@ -44,7 +44,7 @@ class Panel {
     this.#view = new TokenView(part("ensemble-view"), {
       label: "The text as tokens, each with its member",
     });
-    this.#members = new Members(live);
+    this.#members = new Members(live, (members) => this.#make(members));
     this.#measuring = new Measuring(live, this.#group, this.#members);
     this.#listen();
     this.#shade();
@@ -52,7 +52,6 @@ class Panel {
 
   #listen(): void {
     const group = this.#group;
-    this.#members.addEventListener("change", (event) => void this.#make(event as MembersEvent));
     group.addEventListener("state", () => this.#show());
     group.addEventListener("rows", () => this.#showText());
     group.addEventListener("view", () => this.#showView());
@@ -81,7 +80,7 @@ class Panel {
     event.preventDefault();
   }
 
-  async #make({ members }: MembersEvent): Promise<void> {
+  async #make(members: readonly Member[]): Promise<void> {
     this.#measuring.outdate();
     await this.#group.make(members);
     const { refused, failure } = this.#group;
