@@ -8,7 +8,6 @@ for piece in session.generate("Once upon a time", thimble.SamplingParams(tempera
     print(piece.text, end="")
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -56,5 +55,6 @@ def __getattr__(name: str) -> Any:
     """What few programs need is imported when it is first asked for."""
     module = _LATER.get(name)
     if module:
-        return getattr(importlib.import_module(f".{module}", __name__), name)
+        # Without importlib, which the page's first archive need not have.
+        return getattr(__import__(f"{__name__}.{module}", fromlist=[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
