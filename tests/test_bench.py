@@ -157,6 +157,7 @@ def test_a_profile_is_summed_by_place_without_waiting() -> None:
         {
             "nodes": [{"id": at, "callFrame": one} for at, one in enumerate(frames)],
             "samples": [0, 1, 2, 3, 4, 5, 1],
+            "startTime": 0,
             "timeDeltas": [900, 30, 10, 20, 10, 5, 25],
         },
         {5: "tk_matmul"},
