@@ -15,6 +15,8 @@ const FOOT = 34;
 const EDGE = 56;
 /** Pixels from which on there is room for whole labels. */
 const WIDE = 480;
+/** Letters of a label that there is room for. */
+const LETTERS = 30;
 
 /** The chart, as wide as `host` and following it; `words` say the same to those who do not see it. */
 export function dotChart(host: HTMLElement, dots: readonly Dot[], unit: string, words: string): void {
@@ -47,7 +49,7 @@ function drawn(dots: readonly Dot[], unit: string, words: string, width: number)
   dots.forEach((dot, at) => {
     const y = at * ROW + ROW / 2;
     root.append(
-      write(width < WIDE ? dot.brief : dot.label, { x: 0, y, class: dot.strong ? "strong" : "" }),
+      write(width < WIDE ? dot.brief : cut(dot.label), { x: 0, y, class: dot.strong ? "strong" : "" }),
       make("line", { x1: labels, x2: width - EDGE, y1: y, y2: y, class: "dots-line" }),
       make("circle", { cx: x(dot.value), cy: y, r: 5.5, class: dot.strong ? "strong" : "" }),
       write(dot.value.toFixed(3), { x: width, y, class: `number${dot.strong ? " strong" : ""}` }),
@@ -56,6 +58,10 @@ function drawn(dots: readonly Dot[], unit: string, words: string, width: number)
   const y = dots.length * ROW + FOOT / 2;
   root.append(write(`fewer ${unit}, better`, { x: labels, y, class: "dots-unit" }));
   return root;
+}
+
+function cut(label: string): string {
+  return label.length > LETTERS ? `${label.slice(0, LETTERS - 1)}…` : label;
 }
 
 function write(text: string, attributes: Attributes): SVGElement {
