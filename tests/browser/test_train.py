@@ -154,7 +154,7 @@ def test_bad_input_is_told_in_words(bench: Page) -> None:
     )
     expect(bench.locator("#train-own-words")).to_contain_text("“cat.png” is no text")
 
-    bench.get_by_label("Names of places").check()
+    bench.get_by_role("radio", name=re.compile("^Names of places")).check()
     fill_recipe(bench, {"stepz": 5})
     expect(bench.locator("#train-size-words")).to_contain_text("did you mean 'steps'")
     train.click()
