@@ -38,6 +38,12 @@ def new_visitor(chromium: Browser, server: str) -> BrowserContext:
     return made
 
 
+def kill_engine(page: Page) -> None:
+    """Let the engine's worker die of an error; the worker that makes a snapshot may go with it."""
+    for worker in page.workers:
+        worker.evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+
+
 def violations(page: Page, within: str = "html") -> list[str]:
     """What axe-core finds to be serious or critical in a part of the page."""
     if not page.evaluate("() => 'axe' in window"):

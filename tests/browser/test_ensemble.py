@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import thimble
-from tests.browser.conftest import new_visitor, violations
+from tests.browser.conftest import kill_engine, new_visitor, violations
 from tests.conftest import ROOT, free_port, wait_for
 from tests.tiny_models import SPECS, make
 
@@ -283,7 +283,7 @@ def test_an_engine_that_dies_takes_the_members_with_it_and_they_come_again(panel
     panel.locator("#ensemble-load").click()
     expect(panel.locator(".voice")).to_have_count(5)
     panel.locator("#ensemble-length").fill("200")
-    panel.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+    kill_engine(panel)
     panel.locator("#ensemble-prompt").press("Control+Enter")
     expect(panel.locator("#ensemble-refused")).to_contain_text("engine died")
     expect(panel.locator("#ensemble-desk")).to_be_hidden()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import violations
+from tests.browser.conftest import kill_engine, violations
 
 # Stop as soon as the first words stand there: a quick model would be done before a test's click.
 STOP_AT_FIRST_WORDS = """() => {
@@ -305,7 +305,7 @@ def test_an_engine_that_dies_is_replaced(page: Page) -> None:
     open_ready(page)
     page.get_by_role("button", name="Write").click()
     text = finish(page)
-    page.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+    kill_engine(page)
     page.get_by_role("button", name="Regenerate").click()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("engine died")

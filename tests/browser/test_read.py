@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import thimble
-from tests.browser.conftest import violations
+from tests.browser.conftest import kill_engine, violations
 from tests.browser.test_page import open_ready
 from tests.conftest import ROOT
 
@@ -187,7 +187,7 @@ def test_an_engine_that_dies_in_the_middle_is_told_and_replaced(
 ) -> None:
     read_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 15_000)
     expect(reader.locator("#read-view .token").first).to_be_visible()
-    reader.workers[0].evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+    kill_engine(reader)
     expect(reader.locator("#read-notice")).to_contain_text("engine died")
     expect(reader.locator("#read-outcome")).to_contain_text(re.compile("^Ended after"))
     # Typing into a field that holds half a million characters takes a browser long.

@@ -33,6 +33,9 @@ export interface Recipe {
 /** A token of the visitor's own sampler takes less; after this it may take for ever. */
 const PATIENCE_MS = 1500;
 
+/** An interrupt is answered sooner, also on a busy machine; only code that no interrupt reaches is not. */
+const INTERRUPT_MS = 5000;
+
 /** Alternatives that come with every token. */
 const ALTERNATIVES = 10;
 
@@ -261,8 +264,8 @@ export class LiveSession extends EventTarget {
           if (!isCurrent()) return session.destroy(); // another model was chosen since
           this.#session = session;
           this.sampler = null; // it was the session's before
-          // It may be about to write, or have been stopped while it waited.
-          this.#become(this.state === "writing" ? "writing" : "ready");
+          // It may be about to write, have been stopped while it waited, or hold a text again.
+          this.#become(this.state === "writing" ? "writing" : this.#stateOf(session));
         },
         (error: unknown) => {
           if (isCurrent()) this.#fail(error);
@@ -272,6 +275,12 @@ export class LiveSession extends EventTarget {
         if (isCurrent()) this.#opening = null;
       });
     return opening;
+  }
+
+  /** What a session that does nothing is: whether its text has ended, or that it has none yet. */
+  #stateOf(session: Session): State {
+    if (!this.writing || session.contextUsage === 0) return "ready";
+    return this.writing.finishReason === null ? "stopped" : "finished";
   }
 
   #create(model: string): Promise<Session> {
@@ -337,7 +346,7 @@ export class LiveSession extends EventTarget {
     const restart = (): void => {
       if (this.state === "writing" && this.#running === running) void this.restart();
     };
-    if (this.interrupt()) setTimeout(restart, PATIENCE_MS);
+    if (this.interrupt()) setTimeout(restart, INTERRUPT_MS);
     else restart();
   }
 
