@@ -69,6 +69,13 @@ def read_file(page: Page, path: Path, text: str) -> None:
     page.locator("#read-file").set_input_files(path)
 
 
+def begin_file(page: Page, path: Path, text: str) -> None:
+    """Read a file until its first tokens are there, and not those of the text before."""
+    read_file(page, path, text)
+    expect(page.locator("#read-outcome")).to_have_text("Reading.")
+    expect(page.locator("#read-view .token").first).to_be_visible()
+
+
 def test_a_text_is_shaded_and_its_bits_per_byte_are_the_engines(reader: Page) -> None:
     read(reader, STORY)
     expect(reader.locator("#read-outcome")).to_contain_text("Read by the model")
@@ -152,8 +159,7 @@ def test_a_long_text_is_read_in_windows_and_can_be_cancelled(reader: Page, tmp_p
     expect(reader.locator("#read-view .token").first).to_be_focused()
     reader.locator("#read-list summary").click()
 
-    read_file(reader, tmp_path / "longer.txt", line * 2000)
-    expect(reader.locator("#read-view .token").first).to_be_visible()
+    begin_file(reader, tmp_path / "longer.txt", line * 2000)
     reader.locator("#read-text").press("Escape")
     expect(reader.locator("#read-outcome")).to_contain_text("Cancelled after")
     expect(reader.get_by_role("button", name="Read", exact=True)).to_be_visible()
@@ -185,8 +191,7 @@ def test_what_is_no_text_is_refused_by_name(reader: Page, tmp_path: Path) -> Non
 def test_an_engine_that_dies_in_the_middle_is_told_and_replaced(
     reader: Page, tmp_path: Path
 ) -> None:
-    read_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 15_000)
-    expect(reader.locator("#read-view .token").first).to_be_visible()
+    begin_file(reader, tmp_path / "long.txt", "Once upon a time, there was a cat.\n" * 15_000)
     kill_engine(reader)
     expect(reader.locator("#read-notice")).to_contain_text("engine died")
     expect(reader.locator("#read-outcome")).to_contain_text(re.compile("^Ended after"))
