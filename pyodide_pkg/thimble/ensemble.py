@@ -15,10 +15,10 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 
-from .errors import NumericError, OptionError
+from .errors import HookError, NumericError, OptionError
 from .kernel import BATCH, Kernel, Scratch
 from .model import Model
-from .sampling import NOTHING_LEFT, Choice, Sampler
+from .sampling import Choice, Sampler
 from .session import Session
 
 METHODS = {"mixture": 0, "product": 1, "vote": 2, "confident": 3, "contrastive": 4}
@@ -124,8 +124,7 @@ class EnsembleSession(Session):
     def __init__(self, model: Ensemble, n_ctx: int) -> None:
         self.parts = [member._session(n_ctx) for member in model.members]
         """The members' sessions: their caches. What is in them is decided here."""
-        # Whether the kernel can compute them all by itself: no member has hooks or is many.
-        self._plain = all(type(part) is Session for part in self.parts)
+        self._plain = self._all_plain()
         count = len(self.parts)
         row = 4 * ((model.config.n_vocab + 3) & ~3)
         self._rows = Scratch(model.kernel, BATCH * count * row, "the members' logits")
@@ -137,6 +136,14 @@ class EnsembleSession(Session):
         # How the logits that are there were combined.
         self._rule: tuple[str, tuple[float, ...]] | None = None
         super().__init__(model, n_ctx)
+
+    def _all_plain(self) -> bool:
+        """Whether the kernel can compute all members by itself: none has hooks or is many."""
+        return all(type(part) is Session and not part.model.fwd_hooks for part in self.parts)
+
+    def _start_over(self) -> None:
+        self._plain = self._all_plain()
+        super()._start_over()
 
     def member_logits(self, index: int) -> array[float]:
         """What one member says of the next token: n_vocab float32 numbers, copied."""
@@ -211,7 +218,7 @@ class EnsembleSession(Session):
                 part._forward(ids, which, rows)
             if which >= 0:
                 self._combine(0, len(ids) if which else 1, logits)
-        except NumericError:
+        except (NumericError, HookError):
             self._forget(before)
             raise
         if which >= 0:
@@ -259,11 +266,7 @@ class EnsembleSession(Session):
         self._rule = self._rule_now
 
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
-        if pending:
-            self._forward(pending, 0, self._logits.address)
-        count = self.model.config.n_vocab
-        if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
-            raise NumericError(NOTHING_LEFT)
+        self._draw_apart(pending, sampler)
 
     def _forget(self, n: int) -> None:
         for part in self.parts:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .chat import ChatTemplate
     from .lens.cache import Cache
     from .lens.hooked import HookedModel
-    from .lens.hooks import FwdHooks
-    from .lens.sites import Names
+    from .lens.hooks import FwdHooks, HookFunction
+    from .lens.sites import Filter, Names
     from .session import Session
 
 
@@ -121,6 +121,7 @@ class Model:
 
     _adapter: Adapter | None = None
     _changes = 0
+    _own: tuple[tuple[Filter, HookFunction], ...] = ()
 
     def __init__(
         self, config: ModelConfig, header: GGUFHeader, tokenizer: Tokenizer, weights: Weights
@@ -181,6 +182,19 @@ class Model:
         self._adapter = made
         made.put_on()
         return made
+
+    @property
+    def fwd_hooks(self) -> FwdHooks:
+        """Hooks that stand on the model itself, in every pass of every session of it; open sessions
+        follow a change. Beside the model as it is, `hooked` gives one that has them."""
+        return self._own
+
+    @fwd_hooks.setter
+    def fwd_hooks(self, hooks: FwdHooks) -> None:
+        from .lens.hooked import checked
+
+        self._own = checked(self, hooks)
+        self.changed()
 
     @property
     def revision(self) -> int:

@@ -2,7 +2,7 @@
 
 A session computes lazily: tokens that were chosen but whose keys and values nobody has needed yet
 are computed together with the next call. So are all of them where the model has changed since: an
-adapter was put on it, or has another strength.
+adapter was put on it, or has another strength, or hooks stand on it that did not (`lens/`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .errors import ContextError, MemoryLimitError, NumericError, OptionError, ThimbleError
+from .errors import (
+    ContextError,
+    HookError,
+    MemoryLimitError,
+    NumericError,
+    OptionError,
+    ThimbleError,
+)
 from .kernel import BATCH, Scratch
 from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
 
@@ -181,8 +188,11 @@ class Session:
         self._live()
         if self._revision != self.model.revision:
             self._revision = self.model.revision
-            self._computed, self._logits_at = 0, -1
-            self._forget(0)
+            self._start_over()
+
+    def _start_over(self) -> None:
+        self._computed, self._logits_at = 0, -1
+        self._forget(0)
 
     def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
         self._follow()
@@ -221,7 +231,7 @@ class Session:
         part = self._tokens[self._computed : end]
         try:
             self._forward(part, 0 if last else -1, self._logits.address)
-        except NumericError:
+        except (NumericError, HookError):
             del self._tokens[self._computed :]
             raise
         self._computed = end
@@ -248,14 +258,30 @@ class Session:
 
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         """Compute ids at the cache's end; which positions leave logits says `tk_forward`."""
+        if self.model.fwd_hooks:
+            from .lens.hooked import forward  # who changes nothing does not pay for it
+
+            forward(self, ids, which, logits)
+            return
         self._run("forward", ids, which, logits)
 
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
         """Compute the pending ids, and let the kernel choose what comes after them."""
+        if self.model.fwd_hooks:
+            self._draw_apart(pending, sampler)
+            return
         status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
         if status < 0:
             raise NumericError(NOTHING_LEFT)
         self._finite(status)
+
+    def _draw_apart(self, pending: Sequence[int], sampler: Sampler) -> None:
+        """The same in two calls: where the kernel cannot compute the ids by itself."""
+        if pending:
+            self._forward(pending, 0, self._logits.address)
+        count = self.model.config.n_vocab
+        if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
+            raise NumericError(NOTHING_LEFT)
 
     def _forget(self, n: int) -> None:
         """Keep n positions of the cache."""

@@ -12,26 +12,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import HookError, NumericError
 from ..model import Model
-from ..sampling import NOTHING_LEFT, Sampler
 from ..session import Session
 from .forward import Forward, Pass
-from .hooks import FwdHooks, Hooks
+from .hooks import FwdHooks, HookFunction, Hooks
 from .run import token_ids
+from .sites import Filter
 
 if TYPE_CHECKING:
     from ..adapter import Adapter, AdapterFile, Source
 
 
 class HookedModel(Model):
-    """A model with standing hooks; they are called in every pass of every session of it.
+    """Another model's weights with hooks of its own; they are called in every pass of every session
+    of it.
 
     In a session the value that a hook sees begins where the computed part of the text ends: one
     token while text is written, `hook.past` tokens after its beginning.
     """
 
-    def __init__(self, base: Model, fwd_hooks: FwdHooks) -> None:
+    def __init__(self, base: Model, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> None:
+        """`alone`: without the hooks of the model that it is made from."""
         token_ids(base, [0])  # no ensemble
         self.base = base
         self.config = base.config
@@ -42,29 +43,19 @@ class HookedModel(Model):
         self.n_params = base.n_params
         self.name = base.name
         self._closed = False
-        self._changes = 0
+        self._alone = alone
         self.fwd_hooks = fwd_hooks
 
     @property
     def fwd_hooks(self) -> FwdHooks:
         """All hooks, those of the model that it was made from first. Sessions that are open follow
         a change: they compute their tokens again."""
-        return (*getattr(self.base, "fwd_hooks", ()), *self._own)
+        return self._own if self._alone else (*self.base.fwd_hooks, *self._own)
 
     @fwd_hooks.setter
     def fwd_hooks(self, hooks: FwdHooks) -> None:
-        own = tuple(hooks)
-        Hooks(self.config, own)
-        self._own = own
-        self._made: tuple[int, Hooks] | None = None
+        self._own = checked(self, hooks)
         self.changed()
-
-    @property
-    def hooks(self) -> Hooks:
-        """The hooks as a pass wants them."""
-        if self._made is None or self._made[0] != self.revision:
-            self._made = self.revision, Hooks(self.config, self.fwd_hooks)
-        return self._made[1]
 
     @property
     def adapter(self) -> Adapter | None:
@@ -96,24 +87,26 @@ class HookedSession(Session):
 
     model: HookedModel
 
-    def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
-        if not self.model.hooks:
-            super()._forward(ids, which, logits)
-            return
-        kept = {1: "all", 0: "last"}.get(which, "none")
-        run = Forward(self._kernel, self.model.config, self._live(), self.model.name)
-        run.run(Pass(ids, self.model.hooks, logits=kept), logits)
 
-    def _compute(self, end: int) -> None:
-        try:
-            super()._compute(end)
-        except HookError:
-            del self._tokens[self._computed :]
-            raise
+def checked(model: Model, hooks: FwdHooks) -> tuple[tuple[Filter, HookFunction], ...]:
+    """Hooks that fit a model; OptionError for those that do not, and for an ensemble's."""
+    token_ids(model, [0])
+    own = tuple(hooks)
+    Hooks(model.config, own)
+    return own
 
-    def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
-        if pending:
-            self._forward(pending, 0, self._logits.address)
-        count = self.model.config.n_vocab
-        if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
-            raise NumericError(NOTHING_LEFT)
+
+def forward(session: Session, ids: Sequence[int], which: int, logits: int) -> None:
+    """What `Session._forward` does, of a model on which hooks stand."""
+    model = session.model
+    kept = {1: "all", 0: "last"}.get(which, "none")
+    run = Forward(model.kernel, model.config, session._live(), model.name)
+    run.run(Pass(ids, standing(model), logits=kept), logits)
+
+
+def standing(model: Model) -> Hooks:
+    """A model's hooks as a pass wants them, made once for each change."""
+    made: tuple[int, Hooks] | None = model.__dict__.get("_standing")
+    if made is None or made[0] != model.revision:
+        made = model.__dict__["_standing"] = model.revision, Hooks(model.config, model.fwd_hooks)
+    return made[1]

@@ -119,8 +119,7 @@ def token_ids(model: Model, tokens: Tokens) -> list[int]:
 
 def all_hooks(model: Model, fwd_hooks: FwdHooks) -> Hooks:
     """The hooks that stand on a model (`hooked.py`), and then those of this pass."""
-    standing = getattr(model, "fwd_hooks", ())
-    return Hooks(model.config, (*standing, *fwd_hooks))
+    return Hooks(model.config, (*model.fwd_hooks, *fwd_hooks))
 
 
 def run_pass(model: Model, wanted: Pass) -> dict[str, bytes]:
