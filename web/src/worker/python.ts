@@ -27,7 +27,7 @@ export type PythonMethod =
   | `${Facet}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "console" | "read" | "machine" | "train" | "ensemble" | "lens" | "adapter";
+export type Facet = "debug" | "console" | "read" | "machine" | "train" | "ensemble" | "lens" | "adapter" | "ledger";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
@@ -98,6 +98,11 @@ export class Python {
       console.warn(`thimble: starting without the snapshot of the last visit: ${reason}`);
       return reason;
     }
+  }
+
+  /** Bytes of the memory that Python, the engine and its models are in. */
+  get memory(): number {
+    return (this.#pyodide as unknown as { _module: { HEAPU8: Uint8Array } })._module.HEAPU8.byteLength;
   }
 
   /** Call a method of the engine; every answer is one JSON text. */

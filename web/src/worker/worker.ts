@@ -15,6 +15,7 @@ import { Download } from "./download";
 import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
+import { ledgerAnswers } from "./ledger";
 import { machineAnswers } from "./machine";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
@@ -136,6 +137,7 @@ const api: Engine = {
   ...consoleAnswers(engine),
   ...debugAnswers(engine),
   ...ensembleAnswers(engine),
+  ...ledgerAnswers(engine),
   ...machineAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),
