@@ -241,11 +241,12 @@ class Model:
 
         return run_with_hooks(self, tokens, fwd_hooks, **options)
 
-    def hooked(self, fwd_hooks: FwdHooks) -> HookedModel:
-        """The same weights with hooks that stand: see `lens/hooked.py`."""
+    def hooked(self, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> HookedModel:
+        """The same weights with hooks that stand, beside those of this model or `alone`: see
+        `lens/hooked.py`."""
         from .lens.hooked import HookedModel
 
-        return HookedModel(self, fwd_hooks)
+        return HookedModel(self, fwd_hooks, alone=alone)
 
     def close(self) -> None:
         """Give the weights' memory back. Sessions of this model can no longer be used."""
