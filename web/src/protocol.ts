@@ -10,6 +10,7 @@ import type { ConsoleEngine } from "./protocol/console";
 import type { DebugEngine } from "./protocol/debug";
 import type { EnsembleEngine } from "./protocol/ensemble";
 import type { LedgerEngine } from "./protocol/ledger";
+import type { LensEngine } from "./protocol/lens";
 import type { MachineEngine } from "./protocol/machine";
 import type { ReadEngine } from "./protocol/read";
 import type { TrainEngine } from "./protocol/train";
@@ -144,7 +145,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends AdapterEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, MachineEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, MachineEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

@@ -46,15 +46,19 @@ from .neurons import (
     matrix,
     neuron_writes,
     rounding,
+    sampled,
     similar_tokens,
     similarities,
+    token_cosines,
 )
 from .probes import HeadScores, detect_heads
 from .readout import (
     Attribution,
+    Contributions,
     LensCell,
     LogitLens,
     Part,
+    contributions,
     logit_attribution,
     logit_lens,
     project,
@@ -66,12 +70,13 @@ from .tensor import Tensor
 from .unembed import token_direction
 
 __all__ = [
-    "Attribution", "Cache", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
+    "Attribution", "Cache", "Contributions", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
     "HookedSession", "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
     "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons", "axes",
-    "cost", "detect_heads", "direction_writes", "exciting_tokens", "logit_attribution",
-    "logit_lens", "matrix", "means", "neuron_writes", "patch", "patch_grid", "patch_grid_steps",
-    "project", "rank_heads", "rank_heads_steps", "report", "rounding", "run_with_cache",
-    "run_with_hooks", "scale_heads", "scale_mlps", "scale_neurons", "similar_tokens",
-    "similarities", "site_names", "steer", "steering_vector", "token_direction",
+    "contributions", "cost", "detect_heads", "direction_writes", "exciting_tokens",
+    "logit_attribution", "logit_lens", "matrix", "means", "neuron_writes", "patch", "patch_grid",
+    "patch_grid_steps", "project", "rank_heads", "rank_heads_steps", "report", "rounding",
+    "run_with_cache", "run_with_hooks", "sampled", "scale_heads", "scale_mlps", "scale_neurons",
+    "similar_tokens", "similarities", "site_names", "steer", "steering_vector", "token_cosines",
+    "token_direction",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from ..errors import OptionError
 from ..kernel import Scratch
 from .interventions import check_units
 from .run import Tokens, run_with_cache
-from .tensor import Array, flat, to_array
+from .tensor import Array, Floats, flat, to_array
 from .unembed import NORM, check_token, dot, output_name, vector
 
 if TYPE_CHECKING:
@@ -91,11 +91,14 @@ def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10
 
 def similar_tokens(model: Model, token: int, *, most: int = 10) -> list[tuple[int, float]]:
     """The tokens whose embeddings lie nearest to one's, by cosine, itself left out."""
-    check_token(model, token)
-    rows = [_unit(_row(model, other)) for other in range(model.config.n_vocab)]
-    own = rows[token]
-    found = [(other, dot(own, row)) for other, row in enumerate(rows) if other != token]
+    found = [one for one in enumerate(token_cosines(model, token)) if one[0] != token]
     return sorted(found, key=lambda one: -one[1])[:most]
+
+
+def token_cosines(model: Model, token: int) -> list[float]:
+    """Cosines between a token's embedding and those of the whole vocabulary."""
+    own = _unit(_row(model, check_token(model, token)))
+    return [dot(own, _unit(_row(model, other))) for other in range(model.config.n_vocab)]
 
 
 def similarities(model: Model, tokens: Iterable[int]) -> list[list[float]]:
@@ -141,22 +144,44 @@ def rounding(model: Model, name: str) -> Array:
     """
     weights = matrix(model, name)
     tensor = next(tensor for tensor in model.tensors if tensor.name == name)
-    if tensor.type.name in _DIGITS:
-        digits, least = _DIGITS[tensor.type.name]
-        moved = array("f", (_half_step(x, digits, least) for x in flat(weights)))
-        return to_array(moved.tobytes(), tensor.shape)
-    rows, cols = tensor.shape
-    kernel = model.kernel
+    moved = _moved(model, name, tensor.type.name, flat(weights), range(tensor.shape[0]))
+    return to_array(moved.tobytes(), tensor.shape)
+
+
+def sampled(model: Model, name: str, most: int) -> tuple[array[float], array[float], int]:
+    """A matrix, or the weights of a norm as one row, without the need for memory of all of it:
+    every so many rows, so that there are at most `most` numbers and one row at least; the
+    `rounding` of each; and how many rows one stands for."""
+    tensor = next((tensor for tensor in model.tensors if tensor.name == name), None)
+    if tensor is None or len(tensor.shape) == 1:
+        weights = array("f", flat(matrix(model, name)))  # says which names there are
+        rows, every = range(1), 1
+    else:
+        n_rows, cols = tensor.shape
+        every = max(1, -(-n_rows * cols // most))
+        rows, weights = range(0, n_rows, every), array("f")
+        for row in rows:
+            weights += model.weights.row(name, row, cols)
+    encoding = tensor.type.name if tensor else ""
+    return weights, _moved(model, name, encoding, memoryview(weights), rows), every
+
+
+def _moved(model: Model, name: str, encoding: str, weights: Floats, rows: range) -> array[float]:
+    """The `rounding` of some rows of a tensor."""
+    if encoding in _DIGITS:
+        digits, least = _DIGITS[encoding]
+        return array("f", (_half_step(x, digits, least) for x in weights))
+    kernel, cols = model.kernel, len(weights) // len(rows)
     memory = Scratch(kernel, 4 * (cols // BLOCK), "scales")
-    found: list[bytes] = []
+    found = array("f")
     try:
-        for row in range(rows):
+        for row in rows:
             kernel.call("row_steps", model.weights.tensor(name), row, memory.address)
-            halves = (abs(step) / 2 for step in memory.floats(cols // BLOCK))
-            found += [array("f", (half,)).tobytes() * BLOCK for half in halves]
+            for step in memory.floats(cols // BLOCK):
+                found += array("f", (abs(step) / 2,)) * BLOCK
     finally:
         memory.close()
-    return to_array(b"".join(found), tensor.shape)
+    return found
 
 
 def _half_step(x: float, digits: int, least: int) -> float:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from ..errors import OptionError
 from ..sampling import Choice
 from .cache import Cache
-from .run import Tokens, run_with_cache
+from .hooks import HookPoint
+from .run import Tokens, run_with_cache, token_ids
+from .tensor import Array, flat
 from .unembed import Reader, check_token, dot, token_direction
 
 if TYPE_CHECKING:
@@ -107,6 +109,78 @@ class Attribution:
 
 
 ADDED = ("attn.hook_result", "hook_mlp_out")
+SCALE = "ln_final.hook_scale"
+
+Added = tuple[str, int | None, int | None, "array[float]"]
+"""Of what is added: kind, layer, head, and the row [d_model] at the position."""
+
+
+class Contributions:
+    """What was added to the residual stream at one position, part by part, and what it says."""
+
+    def __init__(
+        self, model: Model, position: int, logits: Array, scale: float, added: Sequence[Added]
+    ) -> None:
+        self._model = model
+        self._added = added
+        self._scale = scale
+        self.position = position
+        self.logits = [float(x) for x in logits]
+        """Of the position: [d_vocab]."""
+
+    def best(self, most: int) -> list[tuple[int, float]]:
+        """The tokens with the largest logits, and these."""
+        order = sorted(range(len(self.logits)), key=self.logits.__getitem__, reverse=True)
+        return [(token, self.logits[token]) for token in order[:most]]
+
+    def attribution(self, token: int | None = None, against: int | None = None) -> Attribution:
+        """How much each part added to a token's logit, by default to the largest one; with
+        `against`, to the difference to another's."""
+        row = self.logits
+        token = max(range(len(row)), key=row.__getitem__) if token is None else token
+        direction = token_direction(self._model, token, against)
+        parts = tuple(
+            Part(kind, layer, head, dot(values, direction) / self._scale)
+            for kind, layer, head, values in self._added
+        )
+        value = row[token] - (row[against] if against is not None else 0.0)
+        rest = value - sum(part.value for part in parts)
+        return Attribution(token, against, self.position, value, parts, rest)
+
+
+def contributions(model: Model, tokens: Tokens, position: int = -1) -> Contributions:
+    """What each part of the model added to the stream at a position.
+
+    Of every head's result and every MLP's only the row of that position is kept, a block at a time:
+    whole they would be heads times as large as the stream.
+    """
+    ids = token_ids(model, tokens)
+    count, config = len(ids), model.config
+    if not -count <= position < count:
+        raise OptionError(f"there is no position {position}; there are 0 to {count - 1}")
+    at = position % count
+    added: list[Added] = []
+
+    def look(value: Array, hook: HookPoint) -> None:
+        numbers = flat(value)
+        width = len(numbers) // (at + 1)  # nothing that comes later has a part in it
+        row = numbers[at * width :]
+        if hook.name == "hook_embed":
+            added.append(("embed", None, None, array("f", row)))
+        elif hook.name.endswith(ADDED[0]):
+            for head in range(config.n_heads):
+                part = array("f", row[head * config.dim : (head + 1) * config.dim])
+                added.append(("head", hook.layer(), head, part))
+        else:
+            added.append(("mlp", hook.layer(), None, array("f", row)))
+
+    names = ["hook_embed"]
+    names += [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in ADDED]
+    logits, cache = run_with_cache(
+        model, ids[: at + 1], SCALE, fwd_hooks=[(name, look) for name in names], last_only=True
+    )
+    scale = memoryview(cache.raw(SCALE)).cast("f")[-1]
+    return Contributions(model, at, logits[0], scale, added)
 
 
 def logit_attribution(
@@ -123,29 +197,7 @@ def logit_attribution(
     Direct effects only, with the scale of the final norm as it was (Elhage et al. 2021; Wang et al.
     2022, https://arxiv.org/abs/2211.00593): what a part does to later parts counts as theirs.
     """
-    config = model.config
-    names = ["hook_embed", "ln_final.hook_scale"]
-    names += [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in ADDED]
-    logits, cache = run_with_cache(model, tokens, names)
-    count = len(cache.tokens)
-    if not -count <= position < count:
-        raise OptionError(f"there is no position {position}; there are 0 to {count - 1}")
-    at = position % count
-    row = [float(x) for x in logits[at]]
-    token = max(range(len(row)), key=row.__getitem__) if token is None else token
-    direction = token_direction(model, token, against)
-    scale = memoryview(cache.raw("ln_final.hook_scale")).cast("f")[at]
-    found: list[Part] = [Part("embed", None, None, _added(cache, "hook_embed", at, direction)[0])]
-    for layer in range(config.n_layers):
-        heads = _added(cache, f"blocks.{layer}.{ADDED[0]}", at, direction)
-        found += [Part("head", layer, head, value) for head, value in enumerate(heads)]
-        found.append(
-            Part("mlp", layer, None, _added(cache, f"blocks.{layer}.{ADDED[1]}", at, direction)[0])
-        )
-    parts = tuple(Part(p.kind, p.layer, p.head, p.value / scale) for p in found)
-    value = row[token] - (row[against] if against is not None else 0.0)
-    rest = value - sum(part.value for part in parts)
-    return Attribution(token, against, at, value, parts, rest)
+    return contributions(model, tokens, position).attribution(token, against)
 
 
 def _added(cache: Cache, name: str, at: int, direction: Sequence[float]) -> list[float]:

@@ -5,6 +5,7 @@ import { registerPanel } from "./registry";
 registerPanel({ id: "play", title: "Write", load: () => import("./play") });
 registerPanel({ id: "debug", title: "Step", load: () => import("./debug") });
 registerPanel({ id: "read", title: "Read", load: () => import("./read") });
+registerPanel({ id: "lens", title: "Look inside", load: () => import("./lens") });
 registerPanel({ id: "ensemble", title: "Ensemble", load: () => import("./ensemble") });
 registerPanel({ id: "train", title: "Train", load: () => import("./train") });
 registerPanel({ id: "python", title: "Python", load: () => import("./python") });

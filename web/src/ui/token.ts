@@ -16,6 +16,8 @@ export interface Token {
   readonly text: string;
   /** Natural logarithm; null where nothing came before that could predict it. */
   readonly logprob: number | null;
+  /** A level of shading, from 0 to 1, that is not its surprise's. */
+  readonly level?: number;
   /** Of the distribution it was chosen from, in nats. */
   readonly entropy: number | null;
   /** The most probable first; empty where nobody asked. */

@@ -26,6 +26,8 @@ export interface TokenViewOptions {
   readonly shading?: Shading;
   /** Alternatives are buttons that dispatch "alternative", but for a prompt's; else only shown. */
   readonly choosable?: boolean;
+  /** Tokens are only pointed at and chosen: no card tells of one. */
+  readonly plain?: boolean;
   /** Asked for every card. */
   readonly actions?: (index: number, token: Token) => readonly TokenAction[];
 }
@@ -145,9 +147,13 @@ export class TokenView extends EventTarget {
 
   /** Mark the token where something stands, as a debugger; null for none. */
   set current(index: number | null) {
-    this.#spans[this.#current ?? -1]?.classList.remove("current");
+    const [before, now] = [this.#spans[this.#current ?? -1], this.#spans[index ?? -1]];
+    before?.classList.remove("current");
     this.#current = index;
-    this.#spans[index ?? -1]?.classList.add("current");
+    now?.classList.add("current");
+    if (!this.#options.plain) return; // else the card's token is the one that is selected
+    before?.setAttribute("aria-selected", "false");
+    now?.setAttribute("aria-selected", "true");
   }
 
   /** Move the keyboard's focus to a token; without a number to where it was. */
@@ -183,8 +189,8 @@ export class TokenView extends EventTarget {
 
   #shade(span: HTMLElement, token: Token): void {
     if (token.mark) span.dataset["mark"] = token.mark;
-    if (token.logprob === null) return;
-    const level = levelOf(token.logprob, this.#shading);
+    if (token.logprob === null && token.level === undefined) return;
+    const level = token.level ?? levelOf(token.logprob ?? 0, this.#shading);
     span.style.setProperty("--level", `${(100 * level).toFixed(1)}%`);
     if (token.note) span.dataset["note"] = token.note;
   }
@@ -307,8 +313,8 @@ export class TokenView extends EventTarget {
 
   #show(index: number, pinned: boolean): void {
     const [token, span] = [this.#tokens[index], this.#spans[index]];
-    if (!token || !span) return;
-    const { actions, choosable } = this.#options;
+    const { actions, choosable, plain } = this.#options;
+    if (!token || !span || plain) return;
     this.#card.show({
       index, token, beside: span, pinned,
       actions: actions?.(index, token) ?? [],

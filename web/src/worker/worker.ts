@@ -16,6 +16,7 @@ import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
 import { ledgerAnswers } from "./ledger";
+import { lensAnswers } from "./lens";
 import { machineAnswers } from "./machine";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
@@ -138,6 +139,7 @@ const api: Engine = {
   ...debugAnswers(engine),
   ...ensembleAnswers(engine),
   ...ledgerAnswers(engine),
+  ...lensAnswers(engine),
   ...machineAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),

@@ -1,0 +1,285 @@
+/**
+ * What is looked into, and where: the text's tokens, a position among them, a layer and a head of the
+ * model, and the view that shows it. Every view of the panel follows this one state, which stands in
+ * the address.
+ *
+ * It dispatches "text" (another text or another model, or the same with changes inside), "position",
+ * "place" (another layer, head, neuron or matrix), "view" and "state" (it waits, works, or has failed) and "levels"
+ * (the text's tokens are shaded otherwise).
+ */
+
+import type { Remote } from "comlink";
+import type { LiveSession } from "../live";
+import type { Engine } from "../protocol";
+import type { LookCosts, LookInfo } from "../protocol/lens";
+
+export interface LensToken {
+  readonly id: number;
+  /** May be empty: a mark that says nothing, or a part of a character. */
+  readonly text: string;
+}
+
+/** The text that is looked into, and the sizes of the model that reads it. */
+export interface LensText extends Omit<LookInfo, "tokens"> {
+  readonly tokens: readonly LensToken[];
+  readonly model: string;
+}
+
+/** Where in the model. `neuron` and `matrix` are of the views of these names. */
+export interface Place {
+  readonly layer: number;
+  readonly head: number;
+  readonly neuron: number;
+  readonly matrix: string;
+}
+
+/** What a large model waits for: the visitor has seen what it costs, or has not. */
+export interface Asking {
+  readonly bytes: number;
+  /** Of one pass; null until it is measured. */
+  readonly seconds: number | null;
+}
+
+const START: Place = { layer: 0, head: 0, neuron: 0, matrix: "" };
+/** Longer texts would make links that programs cut off. */
+const LONGEST = 8000;
+
+export class LensView extends EventTarget {
+  readonly live: LiveSession;
+  text: LensText | null = null;
+  failure: Error | null = null;
+  /** What the visitor is asked before it is computed. */
+  asking: Asking | null = null;
+  /** Milliseconds from the question to the answer of the last look at a view. */
+  took: number | null = null;
+  #levels: readonly number[] | null = null;
+  /** What was asked for, as words. */
+  words = "";
+  /** What the text was made from. */
+  #prompt = "";
+  #ids: readonly number[] = [];
+  #position = 0;
+  #place = START;
+  #view: string;
+  #turn = 0;
+  #working = 0;
+  /** What the visitor has let be computed of this text. */
+  #allowed = new Set<string>();
+  #seconds: number | null = null;
+  #wanted = "";
+
+  constructor(live: LiveSession, view: string) {
+    super();
+    this.live = live;
+    this.#view = view;
+  }
+
+  get isWorking(): boolean {
+    return this.#working > 0;
+  }
+
+  /** The token that is looked at; what the model says there is about the next one. */
+  get position(): number {
+    return this.#position;
+  }
+
+  set position(position: number) {
+    const last = (this.text?.tokens.length ?? 1) - 1;
+    const at = Math.min(last, Math.max(0, Math.trunc(position) || 0));
+    if (at === this.#position) return;
+    this.#position = at;
+    this.#tell("position");
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** Look at another layer, head, neuron or matrix. */
+  go(place: Partial<Place>): void {
+    const next = this.#within({ ...this.#place, ...place });
+    if (JSON.stringify(next) === JSON.stringify(this.#place)) return;
+    this.#place = next;
+    this.#tell("place");
+  }
+
+  get view(): string {
+    return this.#view;
+  }
+
+  set view(view: string) {
+    if (view === this.#view) return;
+    this.#view = view;
+    this.asking = null;
+    this.#tell("view");
+  }
+
+  /** How strongly each token of the text is shaded by what the view says of it; null for not. */
+  get levels(): readonly number[] | null {
+    return this.#levels;
+  }
+
+  set levels(levels: readonly number[] | null) {
+    if (levels === null && this.#levels === null) return;
+    this.#levels = levels;
+    this.#tell("levels");
+  }
+
+  /** Look into another text: a prompt, and the tokens that were written after it. */
+  async open(prompt: string, ids: readonly number[] = [], words = prompt, at = -1): Promise<void> {
+    const turn = (this.#turn += 1);
+    const before = this.text;
+    const { model } = this.live;
+    const info = await this.ask((engine, session) =>
+      engine.lensBegin(session, prompt, JSON.stringify(ids)),
+    );
+    if (!info) return;
+    if (before) void this.live.ask((engine) => engine.lensClose(before.look)).catch(() => undefined);
+    if (turn !== this.#turn) return;
+    const tokens = info.tokens.map(([text, id]) => ({ text, id }));
+    this.text = { ...info, tokens, model };
+    this.words = words;
+    this.#prompt = prompt;
+    this.#ids = ids;
+    this.#allowed = new Set();
+    this.#seconds = null;
+    this.asking = this.#levels = null;
+    const last = tokens.length - 1;
+    this.#position = at < 0 || at > last ? last : at;
+    this.#place = this.#within(this.#place);
+    this.#tell("text");
+  }
+
+  /** The same text once more, since what is inside the model has changed. */
+  async refresh(): Promise<void> {
+    if (this.text) await this.open(this.#prompt, this.#ids, this.words, this.#position);
+  }
+
+  /** Ask the worker; null where it failed, which `failure` then tells. */
+  async ask<Value>(
+    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+  ): Promise<Value | null> {
+    this.#working += 1;
+    this.failure = null;
+    this.#tell("state");
+    const began = performance.now();
+    try {
+      return await this.live.ask(question);
+    } catch (error) {
+      this.failure = error instanceof Error ? error : new Error(String(error));
+      return null;
+    } finally {
+      this.took = performance.now() - began;
+      this.#working -= 1;
+      this.#tell("state");
+    }
+  }
+
+  /** Whether something may be computed: where it is large, the visitor is asked, and "text" comes
+   * once more when the answer is yes. */
+  permits(what: keyof LookCosts, part: string | number = "", times = 1): boolean {
+    const { text } = this;
+    if (!text) return false;
+    const bytes = text.costs[what] * times;
+    const wanted = `${what} ${part}`;
+    if ((!text.heavy && bytes < text.most) || this.#allowed.has(wanted)) {
+      if (this.asking) this.#ask(null);
+      return true;
+    }
+    this.#wanted = wanted;
+    this.#ask({ bytes, seconds: this.#seconds });
+    if (this.#seconds === null) void this.#weigh(text);
+    return false;
+  }
+
+  /** The visitor has said yes. */
+  allow(): void {
+    this.#allowed.add(this.#wanted);
+    this.#ask(null);
+    this.#tell("text");
+  }
+
+  /** What the address says of this state. */
+  get fragment(): URLSearchParams {
+    const { layer, head, neuron, matrix } = this.#place;
+    const values = new URLSearchParams({ panel: "lens", view: this.#view });
+    if (this.text) {
+      values.set("at", String(this.#position));
+      values.set("layer", String(layer));
+      values.set("head", String(head));
+      if (neuron) values.set("neuron", String(neuron));
+      if (matrix) values.set("matrix", matrix);
+      if (this.words && this.words.length <= LONGEST) values.set("text", this.words);
+    }
+    return values;
+  }
+
+  /** Take the place that an address says. */
+  read(values: URLSearchParams): void {
+    const number = (name: string, otherwise: number): number => {
+      const said = values.get(name);
+      return said !== null && /^\d{1,7}$/.test(said) ? Number(said) : otherwise;
+    };
+    const { layer, head, neuron, matrix } = this.#place;
+    this.go({
+      layer: number("layer", layer), head: number("head", head), neuron: number("neuron", neuron),
+      matrix: values.get("matrix") ?? matrix,
+    });
+  }
+
+  async #weigh(text: LensText): Promise<void> {
+    const seconds = await this.ask((engine) => engine.lensWeigh(text.look));
+    if (text !== this.text) return;
+    this.#seconds = seconds;
+    if (this.asking) this.#ask({ ...this.asking, seconds });
+  }
+
+  #ask(asking: Asking | null): void {
+    this.asking = asking;
+    this.#tell("state");
+  }
+
+  /** A place that there is, in this model. */
+  #within(place: Place): Place {
+    if (!this.text) return place;
+    const { layers, heads, hidden } = this.text;
+    const inside = (value: number, count: number): number => Math.min(count - 1, Math.max(0, value));
+    return {
+      ...place,
+      layer: inside(place.layer, layers), head: inside(place.head, heads),
+      neuron: inside(place.neuron, hidden),
+    };
+  }
+
+  #tell(type: string): void {
+    this.dispatchEvent(new Event(type));
+  }
+}
+
+/** One view: it is drawn while it is shown, and again when what it shows has changed. */
+export abstract class Pane {
+  protected readonly lens: LensView;
+  protected readonly root: HTMLElement;
+  readonly #id: string;
+
+  protected constructor(root: HTMLElement, lens: LensView, id: string) {
+    this.root = root;
+    this.lens = lens;
+    this.#id = id;
+    for (const type of ["text", "position", "place", "view"]) {
+      lens.addEventListener(type, () => this.follow());
+    }
+  }
+
+  /** Whether the visitor sees it. */
+  protected get isShown(): boolean {
+    return this.lens.view === this.#id && this.lens.text !== null;
+  }
+
+  /** Draw what is asked for, where anybody sees it. */
+  protected follow(): void {
+    if (this.isShown && this.lens.text) void this.show(this.lens.text);
+  }
+
+  protected abstract show(text: LensText): Promise<void> | void;
+}

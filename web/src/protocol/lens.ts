@@ -1,0 +1,98 @@
+/** What the worker answers to the panel “Look inside”: the views. Numbers come as buffers. */
+
+/** A token, its text, and a number that the question was about. */
+export type Named = readonly [id: number, text: string, value: number];
+
+/** Bytes that a view keeps at a time: of one layer, but for the logit lens, which needs all. */
+export interface LookCosts {
+  readonly patterns: number;
+  readonly neurons: number;
+  readonly grid: number;
+  readonly parts: number;
+}
+
+/** A text that is looked into; nothing of it is computed yet. */
+export interface LookInfo {
+  /** The number that the other questions name. */
+  readonly look: number;
+  readonly tokens: readonly (readonly [text: string, id: number])[];
+  /** The first so many come from the prompt. */
+  readonly given: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly dim: number;
+  readonly hidden: number;
+  readonly vocabulary: number;
+  readonly parameters: number;
+  /** A pass takes so long that the visitor is asked first. */
+  readonly heavy: boolean;
+  readonly costs: LookCosts;
+  /** Bytes from which on the visitor is asked first. */
+  readonly most: number;
+}
+
+/** The logit lens: records of `best` ids, `best` log-probabilities, rank, log-probability, entropy. */
+export interface LensGrid {
+  readonly best: number;
+  readonly depths: number;
+  readonly texts: Readonly<Record<number, string>>;
+  readonly records: ArrayBuffer;
+}
+
+export type LensPart = readonly [
+  kind: "embed" | "head" | "mlp",
+  layer: number | null,
+  head: number | null,
+  value: number,
+];
+
+/** A logit, or a difference of two, as a sum; `rest` is what rounding leaves. */
+export interface LensParts {
+  readonly token: number;
+  readonly text: string;
+  readonly value: number;
+  readonly rest: number;
+  readonly parts: readonly LensPart[];
+  /** The tokens with the largest logits there. */
+  readonly best: readonly Named[];
+}
+
+export interface NeuronWrites {
+  readonly promoted: readonly Named[];
+  readonly suppressed: readonly Named[];
+}
+
+export interface Similar {
+  readonly nearest: readonly Named[];
+  /** Cosines to the text's tokens. */
+  readonly text: readonly number[];
+}
+
+export type TensorRow = readonly [name: string, type: string, shape: readonly number[]];
+
+/** A matrix, every so many rows of it: float32 weights, then how far storing has moved each. */
+export interface LensMatrix {
+  readonly type: string;
+  readonly every: number;
+  readonly rows: number;
+  readonly cols: number;
+  readonly numbers: ArrayBuffer;
+}
+
+export interface LensEngine {
+  /** Look at a text: a prompt, and a JSON list of the tokens that were written after it. */
+  lensBegin(session: number, prompt: string, ids: string): LookInfo;
+  lensClose(look: number): void;
+  /** Seconds that a pass takes, by a pass over the first tokens. */
+  lensWeigh(look: number): number;
+  /** float32, [layer, head, pos, key], of the layers `first` to `last`. */
+  lensPatterns(look: number, first: number, last: number): ArrayBuffer;
+  lensGrid(look: number): LensGrid;
+  lensParts(look: number, position: number, token: number | null, against: number | null): LensParts;
+  /** float32, [pos, neuron]. */
+  lensNeurons(look: number, layer: number): ArrayBuffer;
+  lensWrites(look: number, layer: number, neuron: number): NeuronWrites;
+  lensSimilar(look: number, position: number): Similar;
+  lensTensors(look: number): TensorRow[];
+  lensMatrix(look: number, name: string): LensMatrix;
+}
