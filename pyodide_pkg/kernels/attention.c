@@ -3,7 +3,7 @@
  * Keys lie by groups of 32 positions, so that a vector lane is a position, each score is summed
  * over the head's dimensions in order, and a group is read from front to back; values lie position
  * by position, so that a lane is a dimension and each output is summed over positions in order. */
-#include "numeric.h"
+#include "gelu.h"
 
 enum { LANES = TK_KEY_GROUP / 4 }; /* vectors of scores in a group */
 enum { CHUNK = 32 }; /* positions whose values stay near while all of them are mixed */
@@ -96,9 +96,17 @@ static void attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, cons
     int32_t hd = m->head_dim, n = pos + 1, kv = head / (m->n_heads / m->n_kv_heads);
     const float *keys = key_head(s, layer, kv), *values = value_head(s, layer, kv);
     v4f scale = splat4(m->attn_scale);
-    for (int32_t t = 0; t < n; t += TK_KEY_GROUP)
+    int32_t window = tk_window(m, layer), first = window && window < n ? n - window : 0;
+    int32_t from = first / TK_KEY_GROUP * TK_KEY_GROUP;
+    for (int32_t t = from; t < n; t += TK_KEY_GROUP)
         score_group(scores + t, keys + (size_t)t * (size_t)hd, q, hd, scale);
-    mix_head(out, values, scores, n, hd, splat4(1.0f / exponentials(scores, n)));
+    if (m->score_cap != 0.0f)
+        tk_soft_cap(scores + from, m->score_cap, (size_t)((n - from + 3) & ~3));
+    for (int32_t t = from; t < first; t++) scores[t] = -__builtin_inff();
+    scores += from;
+    n -= from;
+    mix_head(out, values + (size_t)from * (size_t)hd, scores, n, hd,
+             splat4(1.0f / exponentials(scores, n)));
 }
 
 typedef struct {

@@ -1,5 +1,5 @@
-/* The llama architecture (Touvron et al. 2023): whole batches of tokens through all layers in one
- * call. Models and sessions are made here too. */
+/* The llama architecture (Touvron et al. 2023), and what other families do instead (family.c): whole
+ * batches of tokens through all layers in one call. Models and sessions are made here too. */
 #include "numeric.h"
 
 /* ints: the int32 fields of tk_model in their order; floats: norm_eps, attn_scale, rope_base,
@@ -20,6 +20,7 @@ TK_EXPORT tk_int tk_model_new(tk_int ints, tk_int floats) {
     m->rope_interleaved = n[8];
     m->norm_eps = (float)f[0];
     m->attn_scale = (float)f[1];
+    m->rope_magnitude = 1.0f;
     m->rope_freq = tk_new(sizeof(double) * (size_t)(m->rope_dim / 2 + 1));
     m->layers = tk_new(sizeof(tk_tensor *) * (size_t)m->n_layers * TK_LAYER_SLOTS);
     if (!m->rope_freq || !m->layers) {
@@ -47,6 +48,7 @@ TK_EXPORT tk_int tk_model_free(tk_int model) {
     tk_model *m = (tk_model *)model;
     if (!m) return 0;
     tk_delete(m->rope_freq);
+    tk_delete(m->rope_freq_local);
     tk_delete(m->layers);
     tk_delete(m);
     return 0;
@@ -61,10 +63,6 @@ TK_EXPORT tk_int tk_model_set(tk_int model, tk_int slot, tk_int layer, tk_int te
     else
         m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM] = t;
     return 0;
-}
-
-static tk_tensor *layer_tensor(const tk_model *m, int32_t layer, int slot) {
-    return m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM];
 }
 
 static size_t largest(size_t a, size_t b) { return a > b ? a : b; }
@@ -100,7 +98,7 @@ TK_EXPORT tk_int tk_session_new(tk_int model, tk_int capacity) {
              (s->mixed = tk_new(TK_BATCH * largest(heads, dim) * f)) &&
              (s->k = tk_new(TK_BATCH * kv * f)) && (s->v = tk_new(TK_BATCH * kv * f)) &&
              (s->gate = tk_new(TK_BATCH * hidden * f)) && (s->up = tk_new(TK_BATCH * hidden * f)) &&
-             (s->rope = tk_new(TK_BATCH * (size_t)(m->rope_dim + 2) * f)) &&
+             (s->rope = tk_new(2 * TK_BATCH * (size_t)(m->rope_dim + 2) * f)) &&
              (s->act_q = tk_new(TK_BATCH * widest * sizeof(int16_t))) &&
              (s->act_narrow = tk_new(TK_BATCH * widest)) &&
              (s->act_scale = tk_new(TK_BATCH * (widest / TK_QK + 1) * f)) &&
@@ -121,48 +119,78 @@ static tk_act activations(tk_session *s, const float *f, int32_t tokens, int32_t
     return a;
 }
 
-static void norm_rows(const tk_model *m, float *y, const float *x, const tk_tensor *w,
-                      int32_t tokens) {
-    for (int32_t t = 0; t < tokens; t++)
-        tk_rmsnorm(y + (size_t)t * (size_t)m->dim, x + (size_t)t * (size_t)m->dim,
-                   (const float *)w->data, m->dim, m->norm_eps);
+/* What goes into a block, in `out`: the residual stream, normalized where the family does that. */
+static tk_act block_input(tk_session *s, int32_t layer, int norm, int bias, float *out,
+                          int32_t tokens) {
+    const tk_model *m = s->model;
+    const tk_tensor *w = tk_layer_tensor(m, layer, norm);
+    if (!w) return activations(s, s->x, tokens, m->dim);
+    tk_normalize(m, out, s->x, w, tk_layer_tensor(m, layer, bias), tokens);
+    return activations(s, out, tokens, m->dim);
+}
+
+static void product(const tk_model *m, float *y, int32_t layer, int slot, int bias, tk_act *a) {
+    tk_matmul(y, tk_layer_tensor(m, layer, slot), a);
+    const tk_tensor *b = tk_layer_tensor(m, layer, bias);
+    if (b) tk_add_bias(y, b, a->tokens);
 }
 
 static void add_rows(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += 4) store4(x + i, load4(x + i) + load4(y + i));
 }
 
-static void attention_block(tk_session *s, int32_t layer, int32_t tokens) {
+/* Adds what a block gives to the residual stream, normalized where the family does that. */
+static void block_output(tk_session *s, int32_t layer, int norm, float *y, int32_t tokens) {
+    const tk_model *m = s->model;
+    const tk_tensor *w = tk_layer_tensor(m, layer, norm);
+    if (w) tk_normalize(m, y, y, w, NULL, tokens);
+    add_rows(s->x, y, (size_t)tokens * (size_t)m->dim);
+}
+
+static void rotate_and_store(tk_session *s, int32_t layer, int32_t tokens) {
     const tk_model *m = s->model;
     int32_t heads = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
-    norm_rows(m, s->normed, s->x, layer_tensor(m, layer, TK_ATTN_NORM), tokens);
-    tk_act a = activations(s, s->normed, tokens, m->dim);
-    tk_matmul(s->q, layer_tensor(m, layer, TK_ATTN_Q), &a);
-    tk_matmul(s->k, layer_tensor(m, layer, TK_ATTN_K), &a);
-    tk_matmul(s->v, layer_tensor(m, layer, TK_ATTN_V), &a);
+    const tk_tensor *q_norm = tk_layer_tensor(m, layer, TK_ATTN_Q_NORM);
+    const tk_tensor *k_norm = tk_layer_tensor(m, layer, TK_ATTN_K_NORM);
+    if (q_norm) tk_norm_heads(m, s->q, q_norm, heads, tokens);
+    if (k_norm) tk_norm_heads(m, s->k, k_norm, kv, tokens);
+    int local = m->rope_freq_local && tk_window(m, layer);
+    const float *tables = s->rope + (local ? TK_BATCH * (size_t)m->rope_dim : 0);
     for (int32_t t = 0; t < tokens; t++) {
-        const float *table = s->rope + (size_t)t * (size_t)m->rope_dim;
+        const float *table = tables + (size_t)t * (size_t)m->rope_dim;
         tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
         tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
         tk_kv_store(s, layer, s->n_past + t, s->k + (size_t)t * (size_t)kv,
                     s->v + (size_t)t * (size_t)kv);
     }
+}
+
+/* Leaves what it gives in s->normed where the feed-forward block stands beside it. */
+static void attention_block(tk_session *s, int32_t layer, int32_t tokens) {
+    const tk_model *m = s->model;
+    tk_act a = block_input(s, layer, TK_ATTN_NORM, TK_ATTN_NORM_BIAS, s->normed, tokens);
+    product(m, s->q, layer, TK_ATTN_Q, TK_ATTN_Q_BIAS, &a);
+    product(m, s->k, layer, TK_ATTN_K, TK_ATTN_K_BIAS, &a);
+    product(m, s->v, layer, TK_ATTN_V, TK_ATTN_V_BIAS, &a);
+    rotate_and_store(s, layer, tokens);
     tk_attend(s, layer, tokens);
-    tk_act mixed = activations(s, s->mixed, tokens, heads);
-    tk_matmul(s->normed, layer_tensor(m, layer, TK_ATTN_OUTPUT), &mixed);
-    add_rows(s->x, s->normed, (size_t)tokens * (size_t)m->dim);
+    tk_act mixed = activations(s, s->mixed, tokens, m->n_heads * m->head_dim);
+    product(m, s->normed, layer, TK_ATTN_OUTPUT, TK_ATTN_OUTPUT_BIAS, &mixed);
+    if (!m->parallel) block_output(s, layer, TK_ATTN_POST_NORM, s->normed, tokens);
 }
 
 static void ffn_block(tk_session *s, int32_t layer, int32_t tokens) {
     const tk_model *m = s->model;
-    norm_rows(m, s->normed, s->x, layer_tensor(m, layer, TK_FFN_NORM), tokens);
-    tk_act a = activations(s, s->normed, tokens, m->dim);
-    tk_matmul(s->gate, layer_tensor(m, layer, TK_FFN_GATE), &a);
-    tk_matmul(s->up, layer_tensor(m, layer, TK_FFN_UP), &a);
-    tk_swiglu(s->gate, s->up, tokens * m->hidden_dim);
+    float *room = m->parallel ? s->mixed : s->normed; /* s->normed then has attention's part */
+    tk_act a = block_input(s, layer, TK_FFN_NORM, TK_FFN_NORM_BIAS, room, tokens);
+    int gated = tk_layer_tensor(m, layer, TK_FFN_GATE) != NULL;
+    if (gated) tk_matmul(s->gate, tk_layer_tensor(m, layer, TK_FFN_GATE), &a);
+    product(m, gated ? s->up : s->gate, layer, TK_FFN_UP, TK_FFN_UP_BIAS, &a);
+    tk_activate(m, s->gate, gated ? s->up : NULL, tokens * m->hidden_dim);
     tk_act hidden = activations(s, s->gate, tokens, m->hidden_dim);
-    tk_matmul(s->mixed, layer_tensor(m, layer, TK_FFN_DOWN), &hidden);
-    add_rows(s->x, s->mixed, (size_t)tokens * (size_t)m->dim);
+    product(m, s->mixed, layer, TK_FFN_DOWN, TK_FFN_DOWN_BIAS, &hidden);
+    if (m->parallel) add_rows(s->x, s->normed, (size_t)tokens * (size_t)m->dim);
+    block_output(s, layer, TK_FFN_POST_NORM, s->mixed, tokens);
 }
 
 /* Logits of `tokens` positions from `first` of the batch on, rows padded to quads. */
@@ -170,21 +198,39 @@ static int32_t head(tk_session *s, int32_t first, int32_t tokens, float *logits)
     const tk_model *m = s->model;
     const tk_tensor *out =
         m->globals[TK_OUTPUT] ? m->globals[TK_OUTPUT] : m->globals[TK_TOKEN_EMBD];
-    norm_rows(m, s->normed, s->x + (size_t)first * (size_t)m->dim, m->globals[TK_OUTPUT_NORM],
-              tokens);
+    tk_normalize(m, s->normed, s->x + (size_t)first * (size_t)m->dim, m->globals[TK_OUTPUT_NORM],
+                 m->globals[TK_OUTPUT_NORM_BIAS], tokens);
     tk_act a = activations(s, s->normed, tokens, m->dim);
     tk_matmul(logits, out, &a);
-    return tk_finite(logits, (size_t)tokens * (size_t)out->quads * 4);
+    size_t n = (size_t)tokens * (size_t)out->quads * 4;
+    if (m->logit_cap != 0.0f) tk_soft_cap(logits, m->logit_cap, n);
+    return tk_finite(logits, n);
+}
+
+/* What goes into the first layer, and the rotations of its positions. */
+static void embed(tk_session *s, const int32_t *ids, int32_t tokens) {
+    const tk_model *m = s->model;
+    const tk_tensor *positions = m->globals[TK_POSITION_EMBD];
+    float *local = s->rope + TK_BATCH * (size_t)m->rope_dim;
+    for (int32_t t = 0; t < tokens; t++) {
+        float *x = s->x + (size_t)t * (size_t)m->dim;
+        size_t table = (size_t)t * (size_t)m->rope_dim;
+        tk_row(m->globals[TK_TOKEN_EMBD], ids[t], x);
+        if (m->embed_scale != 0.0f) tk_scale_rows(x, m->embed_scale, (size_t)m->dim);
+        if (positions) {
+            tk_row(positions, s->n_past + t, s->normed);
+            add_rows(x, s->normed, (size_t)m->dim);
+        }
+        tk_rope_table(m, s->n_past + t, s->rope + table);
+        if (m->rope_freq_local) tk_rope_table_local(m, s->n_past + t, local + table);
+    }
 }
 
 /* One batch of at most TK_BATCH tokens; see tk_forward. */
 static tk_int forward_batch(tk_session *s, const int32_t *ids, int32_t tokens, int32_t wanted,
                             float *logits) {
     const tk_model *m = s->model;
-    for (int32_t t = 0; t < tokens; t++) {
-        tk_row(m->globals[TK_TOKEN_EMBD], ids[t], s->x + (size_t)t * (size_t)m->dim);
-        tk_rope_table(m, s->n_past + t, s->rope + (size_t)t * (size_t)m->rope_dim);
-    }
+    embed(s, ids, tokens);
     for (int32_t layer = 0; layer < m->n_layers; layer++) {
         attention_block(s, layer, tokens);
         ffn_block(s, layer, tokens);

@@ -23,14 +23,23 @@ void tk_swiglu(float *gate, const float *up, int32_t n) {
     }
 }
 
-/* The rotations of one position: cos and sin by turns, [rope_dim / 2][2]. */
-void tk_rope_table(const tk_model *m, int32_t pos, float *cos_sin) {
+static void rotations(const tk_model *m, const double *freq, int32_t pos, float *cos_sin) {
     for (int32_t i = 0; i < m->rope_dim / 2; i++) {
         double c, s;
-        tk_cos_sin((double)pos * m->rope_freq[i], &c, &s);
-        cos_sin[2 * i] = (float)c;
-        cos_sin[2 * i + 1] = (float)s;
+        tk_cos_sin((double)pos * freq[i], &c, &s);
+        cos_sin[2 * i] = (float)c * m->rope_magnitude;
+        cos_sin[2 * i + 1] = (float)s * m->rope_magnitude;
     }
+}
+
+/* The rotations of one position: cos and sin by turns, [rope_dim / 2][2]. */
+void tk_rope_table(const tk_model *m, int32_t pos, float *cos_sin) {
+    rotations(m, m->rope_freq, pos, cos_sin);
+}
+
+/* The same for layers with a window, where those have frequencies of their own. */
+void tk_rope_table_local(const tk_model *m, int32_t pos, float *cos_sin) {
+    rotations(m, m->rope_freq_local, pos, cos_sin);
 }
 
 /* Rotary position embedding (Su et al. 2021), in place on x [n_heads][head_dim]. */

@@ -57,7 +57,9 @@ TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
 enum {
     TK_TOKEN_EMBD,
     TK_OUTPUT_NORM,
-    TK_OUTPUT, /* once */
+    TK_OUTPUT,
+    TK_POSITION_EMBD,
+    TK_OUTPUT_NORM_BIAS, /* once */
     TK_ATTN_NORM,
     TK_ATTN_Q,
     TK_ATTN_K,
@@ -66,10 +68,25 @@ enum {
     TK_FFN_NORM,
     TK_FFN_GATE,
     TK_FFN_UP,
-    TK_FFN_DOWN, /* per layer */
+    TK_FFN_DOWN,
+    TK_ATTN_NORM_BIAS,
+    TK_ATTN_Q_BIAS,
+    TK_ATTN_K_BIAS,
+    TK_ATTN_V_BIAS,
+    TK_ATTN_OUTPUT_BIAS,
+    TK_ATTN_Q_NORM,
+    TK_ATTN_K_NORM,
+    TK_ATTN_POST_NORM,
+    TK_FFN_NORM_BIAS,
+    TK_FFN_UP_BIAS,
+    TK_FFN_DOWN_BIAS,
+    TK_FFN_POST_NORM, /* per layer */
     TK_SLOTS
 };
 enum { TK_LAYER_SLOTS = TK_SLOTS - TK_ATTN_NORM };
+
+/* What a feed-forward block does between its products; mirrored in thimble/family_table.py. */
+enum { TK_SILU, TK_GELU_TANH, TK_GELU_ERF };
 
 typedef struct {
     /* set by the caller, in this order, as int32 */
@@ -78,8 +95,24 @@ typedef struct {
     float norm_eps, attn_scale;
     double *rope_freq; /* [rope_dim / 2], radians a position */
     tk_tensor *globals[TK_ATTN_NORM];
-    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS] */
+    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS]; NULL for what the family has not */
+    /* What sets a family apart from llama, for which all of it is 0 (magnitude 1): family.c. */
+    int32_t activation, layer_norm, parallel;
+    int32_t window, global_every; /* see tk_window */
+    float embed_scale, score_cap, logit_cap, rope_magnitude;
+    double *rope_freq_local; /* as rope_freq, of layers with a window; or NULL */
 } tk_model;
+
+/* How many positions a layer sees, the query's included; 0 for all. One layer of `global_every`, the
+ * last of them, has no window; with 0 every layer has one. */
+TK_INLINE int32_t tk_window(const tk_model *m, int32_t layer) {
+    if (m->global_every && layer % m->global_every == m->global_every - 1) return 0;
+    return m->window;
+}
+
+TK_INLINE const tk_tensor *tk_layer_tensor(const tk_model *m, int32_t layer, int slot) {
+    return m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM];
+}
 
 /* Activations of up to TK_BATCH tokens in the two forms that products read. */
 typedef struct {
@@ -134,10 +167,20 @@ void tk_adapt(float *y, const tk_adapter *p, const tk_act *a);
 void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);
 void tk_attend(tk_session *s, int32_t layer, int32_t tokens);
 
+/* family.c */
+void tk_normalize(const tk_model *m, float *y, const float *x, const tk_tensor *w,
+                  const tk_tensor *bias, int32_t tokens);
+void tk_norm_heads(const tk_model *m, float *x, const tk_tensor *w, int32_t width, int32_t tokens);
+void tk_add_bias(float *y, const tk_tensor *bias, int32_t tokens);
+void tk_activate(const tk_model *m, float *gate, const float *up, int32_t n);
+void tk_scale_rows(float *x, float scale, size_t n);
+void tk_soft_cap(float *x, float cap, size_t n);
+
 /* layers.c */
 void tk_rmsnorm(float *y, const float *x, const float *w, int32_t n, float eps);
 void tk_swiglu(float *gate, const float *up, int32_t n);
 void tk_rope_table(const tk_model *m, int32_t pos, float *cos_sin);
+void tk_rope_table_local(const tk_model *m, int32_t pos, float *cos_sin);
 void tk_rope(const tk_model *m, const float *cos_sin, float *x, int32_t n_heads);
 int32_t tk_finite(const float *x, size_t n);
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError, UnsupportedError
+from .families import parts_of
 from .gguf import GGUFHeader, TensorInfo, read_header
 from .gguf_writer import GGUFWriter
 from .kernel import Bytes, Scratch
@@ -243,6 +244,11 @@ class Adapter:
                 raise FormatError(
                     f"the adapter changes {name!r:.70}, which model {model.name!r} has not: it is "
                     "for another model"
+                )
+            if parts_of(model.config, name) is not None:
+                raise UnsupportedError(
+                    f"the adapter changes {name!r}, which is several matrices in one in "
+                    f"{model.config.architecture} models; that is not done here"
                 )
             if not is_matrix(name):
                 raise UnsupportedError(

@@ -1,77 +1,70 @@
-"""Which architectures run: each family a table of features, checked against a file's header.
+"""What a file says about its model, checked against its family.
 
-A family is one entry in `FAMILIES`: which tensors it has, of which shape, and in what it differs
-from the others. `config_from_header` turns the keys of a file into numbers that the rest of the
-engine can rely on. This file knows names, shapes and ranges; it reads no tensor and computes
+A family is one entry in `family_table.py`: which tensors it has, of which shape, and in what it
+differs from the others. `config_from_header` turns the keys of a file into numbers that the rest of
+the engine can rely on. This file knows names, shapes and ranges; it reads no tensor and computes
 nothing.
-
-Key and tensor names are llama.cpp's:
-https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import FormatError, UnsupportedError
+from .family_table import FAMILIES, Family
 from .gguf import GGUFHeader, TensorInfo
 from .tensor_types import F16, F32
 
 LANES = 4
 """Widths are multiples of this: the kernels work on four values at a time."""
 
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Features",
+    "ModelConfig",
+    "config_from_header",
+    "family_of",
+    "like_llama",
+    "parts_of",
+    "tensor_names",
+]
+
 MAX_WIDTH = 1 << 24
 """More is a lie or a mistake, and far behind what fits into a page."""
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """What sets one architecture apart from others.
+class Features:
+    """In what a model differs from llama, for which all of this is as it stands here.
 
-    Shapes are names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all query heads
-    together), `kv` (all key heads together), `pairs` (half of a head's rotated values).
+    `family_table.py` says what each is.
     """
 
-    architecture: str
-    rope_interleaved: bool
-    """Whether RoPE turns the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
-    rope_whole_head: bool
-    """Whether RoPE must turn all of a head's values."""
-    tensors: Mapping[str, tuple[str, ...]]
-    """Tensors that there are once."""
-    layer_tensors: Mapping[str, tuple[str, ...]]
-    """Tensors that each layer has, behind `blk.0.`, `blk.1.` and so on."""
-    optional: Mapping[str, tuple[str, ...]]
-    """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
-    refused: Mapping[str, tuple[Any, ...]]
-    """Keys, behind the architecture's name and a dot, with the only values that run here."""
+    layer_norm: bool = False
+    activation: int = 0
+    parallel: bool = False
+    window: int = 0
+    """Positions that layers see, the query's included; 0 for all."""
+    global_every: int = 0
+    embed_scale: float = 0.0
+    score_scale: float = 0.0
+    """Scores are multiplied by it; 0 for one over the square root of a head's width."""
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+    rope_magnitude: float = 1.0
+    """Rotated values are multiplied by it."""
+    rope_base_local: float = 0.0
+    rope_short: bool = False
+    """Whether `rope_factors_short.weight` divides RoPE's frequencies. Those for longer texts are
+    left alone, and texts kept as short as the others allow."""
 
-
-_LLAMA = Family(
-    architecture="llama",
-    rope_interleaved=True,
-    rope_whole_head=True,
-    tensors={"token_embd.weight": ("vocab", "dim"), "output_norm.weight": ("dim",)},
-    layer_tensors={
-        "attn_norm.weight": ("dim",),
-        "attn_q.weight": ("q", "dim"),
-        "attn_k.weight": ("kv", "dim"),
-        "attn_v.weight": ("kv", "dim"),
-        "attn_output.weight": ("dim", "q"),
-        "ffn_norm.weight": ("dim",),
-        "ffn_gate.weight": ("hidden", "dim"),
-        "ffn_up.weight": ("hidden", "dim"),
-        "ffn_down.weight": ("dim", "hidden"),
-    },
-    optional={"output.weight": ("vocab", "dim"), "rope_freqs.weight": ("pairs",)},
-    refused={"expert_count": (0,), "attention.causal": (True,), "use_parallel_residual": (False,)},
-)
-
-FAMILIES: dict[str, Family] = {f.architecture: f for f in (_LLAMA,)}
-"""The families that run, by the value of `general.architecture`."""
+    def windowed(self, layer: int) -> bool:
+        """Whether a layer sees the nearest positions only."""
+        last = self.global_every and layer % self.global_every == self.global_every - 1
+        return bool(self.window and not last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +93,7 @@ class ModelConfig:
     """Whether `rope_freqs.weight` divides RoPE's frequencies, one divisor a pair."""
     tied_output: bool
     """Whether the output matrix is the token embedding."""
+    features: Features = Features()
 
 
 def config_from_header(header: GGUFHeader) -> ModelConfig:
@@ -117,6 +111,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     n_heads, dim = keys.width("attention.head_count"), keys.width("embedding_length")
     head_dim = keys.width("attention.key_length", default=_divide(dim, n_heads))
     names = {tensor.name for tensor in header.tensors}
+    rope_short = "rope_factors_short.weight" in names
     config = ModelConfig(
         architecture=family.architecture,
         name=keys.text("general.name", default=""),
@@ -127,18 +122,49 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         head_dim=head_dim,
         hidden_dim=keys.width("feed_forward_length"),
         n_vocab=_n_vocab(keys),
-        n_ctx=keys.width("context_length"),
-        norm_eps=keys.number("attention.layer_norm_rms_epsilon"),
+        n_ctx=_n_ctx(keys, rope_short),
+        norm_eps=keys.number(
+            "attention.layer_norm_epsilon"
+            if family.layer_norm
+            else "attention.layer_norm_rms_epsilon"
+        ),
         rope_base=keys.number("rope.freq_base", default=10000.0),
-        rope_dim=keys.width("rope.dimension_count", default=head_dim),
+        rope_dim=keys.width("rope.dimension_count", default=head_dim) if family.rope else 0,
         rope_interleaved=family.rope_interleaved,
-        rope_scale_linear=_rope_scale(keys),
+        rope_scale_linear=_rope_scale(keys, rope_short) if family.rope else 1.0,
         rope_freqs="rope_freqs.weight" in names,
         tied_output="output.weight" not in names,
     )
+    config = replace(config, features=_features(config, family, keys, rope_short))
     _check_widths(config, family, keys)
     _check_tensors(config, header)
     return config
+
+
+def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool) -> Features:
+    """Return in what a model differs from llama."""
+    window = keys.count("attention.sliding_window") if family.windows else 0
+    parallel = keys.metadata.get(keys.full("use_parallel_residual"), family.parallel)
+    wide = config.n_layers == family.scale_by_width
+    score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
+    return Features(
+        layer_norm=family.layer_norm,
+        activation=family.activation,
+        parallel=parallel is True,
+        window=window,
+        global_every=family.global_every if window else 0,
+        embed_scale=math.sqrt(config.dim) if family.scaled_embedding else 0.0,
+        score_scale=score_scale,
+        score_cap=_cap(keys, "attn_logit_softcapping", family.score_cap),
+        logit_cap=_cap(keys, "final_logit_softcapping", family.logit_cap),
+        rope_magnitude=keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else 1.0,
+        rope_base_local=(
+            keys.number("rope.freq_base_swa", default=family.rope_base_local)
+            if family.rope_base_local
+            else 0.0
+        ),
+        rope_short=rope_short,
+    )
 
 
 def family_of(header: GGUFHeader) -> Family:
@@ -148,7 +174,7 @@ def family_of(header: GGUFHeader) -> Family:
         raise FormatError(f"general.architecture is {architecture!r:.100}; it names the family")
     if architecture not in FAMILIES:
         raise UnsupportedError(
-            f"the architecture {architecture!r:.100} does not run here; {', '.join(FAMILIES)} does"
+            f"the architecture {architecture!r:.100} does not run here; {', '.join(FAMILIES)} do"
         )
     return FAMILIES[architecture]
 
@@ -162,14 +188,47 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "hidden": config.hidden_dim,
         "q": config.n_heads * config.head_dim,
         "kv": config.n_kv_heads * config.head_dim,
+        "head": config.head_dim,
         "pairs": config.rope_dim // 2,
+        "context": config.n_ctx,
+        "gates": 2 * config.hidden_dim,
     }
+    widths["qkv"] = widths["q"] + 2 * widths["kv"]
     shapes = dict(family.tensors)
     for i in range(config.n_layers):
         shapes |= {f"blk.{i}.{name}": shape for name, shape in family.layer_tensors.items()}
-    absent = {"output.weight": config.tied_output, "rope_freqs.weight": not config.rope_freqs}
-    shapes |= {name: shape for name, shape in family.optional.items() if not absent[name]}
+    present = {
+        "output.weight": not config.tied_output,
+        "rope_freqs.weight": config.rope_freqs,
+        "rope_factors_short.weight": config.features.rope_short,
+        "rope_factors_long.weight": config.features.rope_short,
+    }
+    shapes |= {name: shape for name, shape in family.optional.items() if present[name]}
     return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
+
+
+def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | None:
+    """Return what a tensor is made of where it is several, one below the other: names and rows, in
+    order. None for a tensor that is one."""
+    prefix, short = "", name
+    if name.startswith("blk."):
+        _, layer, short = name.split(".", 2)
+        prefix = f"blk.{layer}."
+    parts = FAMILIES[config.architecture].fused.get(short)
+    if parts is None:
+        return None
+    kv = config.n_kv_heads * config.head_dim
+    rows = (
+        [config.n_heads * config.head_dim, kv, kv] if len(parts) == 3 else [config.hidden_dim] * 2
+    )
+    return tuple(zip((prefix + part for part in parts), rows, strict=True))
+
+
+def like_llama(config: ModelConfig) -> bool:
+    """Return whether a model computes what llama models do, whatever its tensors are called."""
+    family = FAMILIES[config.architecture]
+    names = {p for name in family.layer_tensors for p in family.fused.get(name, (name,))}
+    return config.features == Features() and names == set(FAMILIES["llama"].layer_tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +265,10 @@ class _Keys:
             raise FormatError(f"{self.full(key)} is {value!r:.100}; a float above 0 is right")
         return value
 
+    def count(self, key: str) -> int:
+        """Return a whole number that may be 0, or missing, which is the same."""
+        return self.width(key) if self.metadata.get(self.full(key)) else 0
+
     def text(self, key: str, *, default: str) -> str:
         value = self.metadata.get(key, default)
         if not isinstance(value, str):
@@ -233,9 +296,24 @@ def _n_vocab(keys: _Keys) -> int:
     return n_vocab
 
 
-def _rope_scale(keys: _Keys) -> float:
+def _n_ctx(keys: _Keys, rope_short: bool) -> int:
+    """Return how long a text may be."""
+    n_ctx = keys.width("context_length")
+    if rope_short:
+        return min(n_ctx, keys.width("rope.scaling.original_context_length", default=n_ctx))
+    return n_ctx
+
+
+def _cap(keys: _Keys, key: str, default: float) -> float:
+    """Return a soft cap, or 0 where the family has none."""
+    return keys.number(key, default=default) if default else 0.0
+
+
+def _rope_scale(keys: _Keys, rope_short: bool) -> float:
     """Return what positions are divided by."""
     kind = keys.metadata.get(keys.full("rope.scaling.type"), "linear")
+    if rope_short and kind == "longrope":
+        return 1.0
     if kind not in ("none", "linear"):
         raise UnsupportedError(
             f"{keys.full('rope.scaling.type')} is {kind!r:.100}; 'none' and 'linear' run here"
@@ -262,7 +340,7 @@ def _check_widths(config: ModelConfig, family: Family, keys: _Keys) -> None:
             f"the length of the keys, {config.head_dim}, runs here"
         )
     smallest = config.head_dim if family.rope_whole_head else 2
-    if config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim:
+    if family.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
         raise FormatError(
             f"{keys.full('rope.dimension_count')} is {config.rope_dim}; an even number "
             f"from {smallest} to {config.head_dim} is right"

@@ -26,20 +26,15 @@ MAX_TOP = 64
 
 Bytes = bytes | bytearray | memoryview
 
-SLOTS = {
-    "token_embd.weight": 0,
-    "output_norm.weight": 1,
-    "output.weight": 2,
-    "attn_norm.weight": 3,
-    "attn_q.weight": 4,
-    "attn_k.weight": 5,
-    "attn_v.weight": 6,
-    "attn_output.weight": 7,
-    "ffn_norm.weight": 8,
-    "ffn_gate.weight": 9,
-    "ffn_up.weight": 10,
-    "ffn_down.weight": 11,
-}
+_TENSORS = """
+    token_embd.weight output_norm.weight output.weight position_embd.weight output_norm.bias
+    attn_norm.weight attn_q.weight attn_k.weight attn_v.weight attn_output.weight
+    ffn_norm.weight ffn_gate.weight ffn_up.weight ffn_down.weight
+    attn_norm.bias attn_q.bias attn_k.bias attn_v.bias attn_output.bias
+    attn_q_norm.weight attn_k_norm.weight post_attention_norm.weight
+    ffn_norm.bias ffn_up.bias ffn_down.bias post_ffw_norm.weight
+"""
+SLOTS = {name: slot for slot, name in enumerate(_TENSORS.split())}
 """Which tensor goes where in a kernel's model, by its name without `blk.N.` (the enum in
 `thimble.h`)."""
 

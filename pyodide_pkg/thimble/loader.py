@@ -13,8 +13,9 @@ from .errors import FormatError, NumericError, ThimbleError
 from .families import ModelConfig, config_from_header
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
-from .model import Model, Weights
+from .model import Model
 from .tokenizer import tokenizer_from_metadata
+from .weights import Weights
 
 STAGING = 1 << 20
 """Bytes of the staging buffer, unless one row takes more."""

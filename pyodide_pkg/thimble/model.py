@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import struct
-from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import MemoryLimitError, OptionError, ThimbleError
+from .errors import OptionError, ThimbleError
 from .families import ModelConfig
-from .gguf import GGUFHeader, TensorInfo
-from .kernel import SLOTS, Kernel
+from .gguf import GGUFHeader
+from .kernel import Kernel
 from .tokenizer import Tokenizer
+from .weights import Weights
 
 if TYPE_CHECKING:
     from .adapter import Adapter, AdapterFile, Source
@@ -22,98 +21,6 @@ if TYPE_CHECKING:
     from .lens.hooks import FwdHooks, HookFunction
     from .lens.sites import Filter, Names
     from .session import Session
-
-
-class Weights:
-    """The kernel's model and its tensors, freed together."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
-        self.address = 0
-        self.nbytes = 0
-        self._tensors: dict[str, int] = {}
-
-    def begin(self, config: ModelConfig) -> None:
-        """Make the kernel's model; the tensors follow with `pack`."""
-        kernel = self.kernel
-        ints = array("i", [
-            config.n_layers, config.dim, config.n_heads, config.n_kv_heads, config.head_dim,
-            config.hidden_dim, config.n_vocab, config.rope_dim, int(config.rope_interleaved),
-        ]).tobytes()  # fmt: skip
-        floats = struct.pack(
-            "<4d", config.norm_eps, config.head_dim**-0.5, config.rope_base,
-            config.rope_scale_linear,
-        )  # fmt: skip
-        at = kernel.alloc(len(floats) + len(ints), "the model")
-        kernel.write(at, floats + ints)
-        self.address = kernel.call("model_new", at + len(floats), at)
-        kernel.free(at)
-        if not self.address:
-            raise MemoryLimitError("no memory for the model's description")
-
-    def pack(self, tensor: TensorInfo, first: int, rows: int, source: int) -> int:
-        """Put rows that lie at `source` in the file's encoding into the tensor. Returns 0, or 1 +
-        the index, from row `first` on, of a value that is not finite."""
-        kernel = self.kernel
-        matrix = len(tensor.shape) > 1
-        address = self._tensors.get(tensor.name) or self._new(tensor, matrix=matrix)
-        if matrix:
-            return kernel.call("pack_rows", address, first, rows, source)
-        bad = kernel.call("vector_set", address, tensor.type.ggml_id, source)
-        if not bad and tensor.name == "rope_freqs.weight":
-            kernel.call("model_rope_factors", self.address, kernel.call("vector_data", address))
-        return bad
-
-    def _new(self, tensor: TensorInfo, *, matrix: bool) -> int:
-        kernel, cols = self.kernel, tensor.shape[-1]
-        if matrix:
-            rows = tensor.n_elements // cols
-            address = kernel.call("tensor_new", tensor.type.ggml_id, rows, cols)
-        else:
-            address = kernel.call("vector_new", cols)
-        if not address:
-            raise MemoryLimitError(
-                f"no memory for tensor {tensor.name!r}: about {tensor.nbytes:,} bytes are needed "
-                f"beside the {self.nbytes:,} that are loaded"
-            )
-        self._tensors[tensor.name] = address
-        self.nbytes += kernel.call("tensor_bytes", address)
-        layer, slot = _place(tensor.name)
-        if slot is not None:
-            kernel.call("model_set", self.address, slot, layer, address)
-        return address
-
-    def row(self, name: str, index: int, n: int) -> array[float]:
-        """Row `index` of a matrix, `n` floats."""
-        kernel = self.kernel
-        at = kernel.alloc(4 * n, "a row")
-        kernel.call("tensor_row", self._tensors[name], index, at)
-        data = array("f", kernel.read(at, 4 * n))
-        kernel.free(at)
-        return data
-
-    def tensor(self, name: str) -> int:
-        """Where a tensor is."""
-        return self._tensors[name]
-
-    def close(self) -> None:
-        for address in self._tensors.values():
-            self.kernel.call("tensor_free", address)
-        self._tensors.clear()
-        address, self.address = self.address, 0
-        self.kernel.call("model_free", address)
-
-    def __del__(self) -> None:
-        if getattr(self, "address", 0):
-            self.close()
-
-
-def _place(name: str) -> tuple[int, int | None]:
-    """The layer and slot of a tensor; no slot for what is used otherwise."""
-    if name.startswith("blk."):
-        _, layer, rest = name.split(".", 2)
-        return int(layer), SLOTS.get(rest)
-    return 0, SLOTS.get(name)
 
 
 class Model:

@@ -10,6 +10,7 @@ text: ids in, logits out.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from .dequantize import dequantize
 from .errors import OptionError
-from .families import config_from_header
+from .families import config_from_header, parts_of
+from .family_table import GELU_ERF, GELU_TANH
 from .gguf import read_header
 from .tensor_types import Q4_0, Q8_0
 
@@ -54,46 +56,85 @@ class ReferenceModel:
             self.weights[t.name] = dequantize(raw, t.type, t.shape).astype(np.float64)
             if activations == "q8_0" and t.type in (Q8_0, Q4_0):
                 self._rounded.add(t.name)
+            self._split(t.name)
+
+    def _split(self, name: str) -> None:
+        """Give the parts of a tensor that is several, one below the other, their own names."""
+        parts = parts_of(self.config, name)
+        if parts is None:
+            return
+        whole, rounded = self.weights.pop(name), name in self._rounded
+        self._rounded.discard(name)
+        ends = np.cumsum([rows for _, rows in parts])[:-1]
+        for (part, _), values in zip(parts, np.split(whole, ends), strict=True):
+            self.weights[part] = values
+            if rounded:
+                self._rounded.add(part)
 
     def logits(self, ids: Sequence[int]) -> Array:
         """Return the logits behind each of `ids`, [len(ids), n_vocab]."""
         outside = [i for i in ids if not 0 <= i < self.config.n_vocab]
         if outside or not len(ids):
             raise OptionError(f"ids are {ids!r:.100}; 0 to {self.config.n_vocab - 1} are right")
-        x = self.weights["token_embd.weight"][list(ids)]  # [n, dim], the residual stream
+        x = self.embed(ids)  # [n, dim], the residual stream
         for layer in range(self.config.n_layers):
             block = f"blk.{layer}."
-            x = x + self.attention(block, self.rms_norm(x, block + "attn_norm.weight"))
-            x = x + self.feed_forward(block, self.rms_norm(x, block + "ffn_norm.weight"))
-        x = self.rms_norm(x, "output_norm.weight")
+            attended = self.attention(layer, self.norm(x, block + "attn_norm"))
+            attended = self.norm(attended, block + "post_attention_norm")
+            y = x if self.config.features.parallel else x + attended
+            fed = self.feed_forward(block, self.norm(y, block + "ffn_norm"))
+            x = x + attended + self.norm(fed, block + "post_ffw_norm")
+        x = self.norm(x, "output_norm")
         output = "token_embd.weight" if self.config.tied_output else "output.weight"
-        return self.matmul(x, output)
+        return soft_cap(self.matmul(x, output), self.config.features.logit_cap)
 
-    def attention(self, block: str, x: Array) -> Array:
+    def embed(self, ids: Sequence[int]) -> Array:
+        """What goes into the first block: [len(ids), dim]."""
+        x = self.weights["token_embd.weight"][list(ids)]
+        if self.config.features.embed_scale:
+            x = x * self.config.features.embed_scale
+        if "position_embd.weight" in self.weights:
+            x = x + self.weights["position_embd.weight"][: len(ids)]
+        return x
+
+    def attention(self, layer: int, x: Array) -> Array:
         """Causal self-attention (Vaswani et al. 2017), in which several heads share keys and
         values (Ainslie et al. 2023). x and the result: [n, dim]."""
-        c, n = self.config, len(x)
-        q = self.matmul(x, block + "attn_q.weight").reshape(n, c.n_heads, c.head_dim)
-        k = self.matmul(x, block + "attn_k.weight").reshape(n, c.n_kv_heads, c.head_dim)
-        v = self.matmul(x, block + "attn_v.weight").reshape(n, c.n_kv_heads, c.head_dim)
-        q, k = self.rope(q), self.rope(k)
+        c, n, block = self.config, len(x), f"blk.{layer}."
+        f = c.features
+        q, k = self.product(x, block + "attn_q"), self.product(x, block + "attn_k")
+        v = self.product(x, block + "attn_v").reshape(n, c.n_kv_heads, c.head_dim)
+        q = self.head_norm(q, block + "attn_q_norm").reshape(n, c.n_heads, c.head_dim)
+        k = self.head_norm(k, block + "attn_k_norm").reshape(n, c.n_kv_heads, c.head_dim)
+        local = f.windowed(layer)
+        q, k = self.rope(q, local=local), self.rope(k, local=local)
         k = np.repeat(k, c.n_heads // c.n_kv_heads, axis=1)  # head h reads key head h // group
         v = np.repeat(v, c.n_heads // c.n_kv_heads, axis=1)
-        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(c.head_dim)
-        future = np.triu(np.ones((n, n), dtype=bool), k=1)
-        weights = softmax(np.where(future, -np.inf, scores))  # [n_heads, n, n]
+        scores = np.einsum("qhd,khd->hqk", q, k) * (f.score_scale or c.head_dim**-0.5)
+        scores = soft_cap(scores, f.score_cap)
+        unseen = np.triu(np.ones((n, n), dtype=bool), k=1)
+        if local:
+            unseen |= np.tril(np.ones((n, n), dtype=bool), k=-f.window)
+        weights = softmax(np.where(unseen, -np.inf, scores))  # [n_heads, n, n]
         mixed = np.einsum("hqk,khd->qhd", weights, v).reshape(n, c.n_heads * c.head_dim)
-        return self.matmul(mixed, block + "attn_output.weight")
+        return self.product(mixed, block + "attn_output")
 
-    def rope(self, x: Array) -> Array:
+    def rope(self, x: Array, *, local: bool = False) -> Array:
         """Rotary position embedding (Su et al. 2021): pair i of each head turns by the position
-        times base^(-2i/rope_dim). x: [n, heads, head_dim]."""
+        times base^(-2i/rope_dim). x: [n, heads, head_dim]; `local` in layers with a window."""
         c, half = self.config, self.config.rope_dim // 2
-        frequency = c.rope_base ** (-2.0 * np.arange(half) / c.rope_dim)
-        if c.rope_freqs:
-            frequency = frequency / self.weights["rope_freqs.weight"]
-        angle = np.arange(len(x))[:, None] / c.rope_scale_linear * frequency  # [n, half]
+        if not half:
+            return x
+        base, scale = c.rope_base, c.rope_scale_linear
+        if local and c.features.rope_base_local:
+            base, scale = c.features.rope_base_local, 1.0
+        frequency = base ** (-2.0 * np.arange(half) / c.rope_dim)
+        for name in ("rope_freqs.weight", "rope_factors_short.weight"):
+            if name in self.weights:
+                frequency = frequency / self.weights[name]
+        angle = np.arange(len(x))[:, None] / scale * frequency  # [n, half]
         cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
+        cos, sin = cos * c.features.rope_magnitude, sin * c.features.rope_magnitude
         if c.rope_interleaved:
             first, second = slice(0, c.rope_dim, 2), slice(1, c.rope_dim, 2)
         else:
@@ -105,17 +146,51 @@ class ReferenceModel:
         return turned
 
     def feed_forward(self, block: str, x: Array) -> Array:
-        """SwiGLU (Shazeer 2020). x and the result: [n, dim]."""
-        gate = self.matmul(x, block + "ffn_gate.weight")
-        up = self.matmul(x, block + "ffn_up.weight")
-        with np.errstate(over="ignore"):  # exp(-gate) may become infinite; the quotient is 0 then
-            silu = gate / (1 + np.exp(-gate))
-        return self.matmul(silu * up, block + "ffn_down.weight")
+        """SwiGLU (Shazeer 2020), or what the family has instead. x and the result: [n, dim]."""
+        up = self.product(x, block + "ffn_up")
+        if block + "ffn_gate.weight" in self.weights:
+            up = self.activate(self.matmul(x, block + "ffn_gate.weight")) * up
+        else:
+            up = self.activate(up)
+        return self.product(up, block + "ffn_down")
+
+    def activate(self, x: Array) -> Array:
+        """SiLU, or GELU (Hendrycks & Gimpel 2016) in one of its two forms."""
+        activation = self.config.features.activation
+        if activation == GELU_ERF:
+            return np.asarray(0.5 * x * (1.0 + _erf(x / np.sqrt(2.0))))
+        if activation == GELU_TANH:
+            u = np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)
+            return np.asarray(0.5 * x * (1.0 + np.tanh(u)))
+        with np.errstate(over="ignore"):  # exp(-x) may become infinite; the quotient is 0 then
+            return np.asarray(x / (1 + np.exp(-x)))
+
+    def norm(self, x: Array, name: str) -> Array:
+        """The norm called `name`, or x where the family has none there."""
+        if name + ".weight" not in self.weights:
+            return x
+        if not self.config.features.layer_norm:
+            return self.rms_norm(x, name + ".weight")
+        x = x - x.mean(axis=-1, keepdims=True)
+        x = self.rms_norm(x, name + ".weight")  # of what has no mean: LayerNorm (Ba et al. 2016)
+        return x + self.weights[name + ".bias"] if name + ".bias" in self.weights else x
+
+    def head_norm(self, x: Array, name: str) -> Array:
+        """RMSNorm of queries or keys, as wide as its weights: a head, or all heads."""
+        if name + ".weight" not in self.weights:
+            return x
+        width = self.weights[name + ".weight"].size
+        return self.rms_norm(x.reshape(len(x), -1, width), name + ".weight").reshape(x.shape)
 
     def rms_norm(self, x: Array, weight: str) -> Array:
         """x over its root mean square (Zhang & Sennrich 2019)."""
         mean_square = np.mean(x * x, axis=-1, keepdims=True)
         return np.asarray(x / np.sqrt(mean_square + self.config.norm_eps) * self.weights[weight])
+
+    def product(self, x: Array, name: str) -> Array:
+        """x times a matrix, and its bias where it has one."""
+        y = self.matmul(x, name + ".weight")
+        return y + self.weights[name + ".bias"] if name + ".bias" in self.weights else y
 
     def matmul(self, x: Array, weight: str) -> Array:
         """x [n, columns] times a matrix [rows, columns]: [n, rows]."""
@@ -128,6 +203,14 @@ def softmax(scores: Array) -> Array:
     """exp(scores) over their sum, along the last axis."""
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def soft_cap(x: Array, cap: float) -> Array:
+    """x, pressed into -cap to cap (Gemma Team 2024); x itself where cap is 0."""
+    return np.asarray(cap * np.tanh(x / cap)) if cap else x
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def round_activations(x: Array) -> Array:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from ..errors import MemoryLimitError, NumericError
-from ..families import ModelConfig
+from ..errors import MemoryLimitError, NumericError, UnsupportedError
+from ..families import ModelConfig, like_llama
 from ..kernel import Kernel, Scratch
 from .hooks import Hooks
 from .sites import (
@@ -58,6 +58,11 @@ class Forward:
     """Runs passes over one session of the kernel's, of which it knows the address."""
 
     def __init__(self, kernel: Kernel, config: ModelConfig, session: int, name: str) -> None:
+        if not like_llama(config):
+            raise UnsupportedError(
+                f"model {name!r} is a {config.architecture}, which writes and can be read here, "
+                "but is not taken apart: the lens knows what llama models compute"
+            )
         self._kernel = kernel
         self._config = config
         self._session = session

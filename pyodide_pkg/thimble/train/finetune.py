@@ -153,6 +153,7 @@ def _fill(choices: dict[str, Any], name: str, times: float, of: str) -> None:
 def _check(c: ModelConfig) -> None:
     """Raise UnsupportedError for a model that cannot be trained."""
     reasons = {
+        f"is a {c.architecture}, and no llama": c.architecture != "llama",
         "has an output matrix of its own, not its token embedding": not c.tied_output,
         "has heads that are no equal shares of its width": c.n_heads * c.head_dim != c.dim,
         "turns a part of each head only": c.rope_dim != c.head_dim,

@@ -1,0 +1,209 @@
+"""The table of families: what sets one architecture apart from another, and nothing else.
+
+To add a family is to add an entry here. What an entry may say is what the kernels know
+(`kernels/family.c`); the rest of the engine reads the numbers that `families.py` makes of it.
+
+Key and tensor names, and what a file leaves unsaid, are llama.cpp's:
+https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py and src/models/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Shapes = Mapping[str, tuple[str, ...]]
+"""Tensors and their shapes, as names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all
+query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `gates` (twice
+hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions)."""
+
+SILU, GELU_TANH, GELU_ERF = range(3)
+"""What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One architecture."""
+
+    architecture: str
+    """What `general.architecture` says."""
+    layer_tensors: Shapes
+    """Tensors that each layer has, behind `blk.0.`, `blk.1.` and so on."""
+    tensors: Shapes = field(
+        default_factory=lambda: {"token_embd.weight": ("vocab", "dim"), **_OUTPUT_NORM}
+    )
+    """Tensors that there are once."""
+    optional: Shapes = field(default_factory=lambda: {"output.weight": ("vocab", "dim")})
+    """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
+    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Tensors that are several, one below the other: what their rows become, in order."""
+    refused: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=lambda: {"expert_count": (0,), "attention.causal": (True,)}
+    )
+    """Keys, behind the architecture's name and a dot, with the only values that run here."""
+
+    rope: bool = True
+    """Whether positions turn queries and keys; otherwise `position_embd.weight` tells them."""
+    rope_interleaved: bool = False
+    """Whether RoPE turns the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
+    rope_whole_head: bool = False
+    """Whether RoPE must turn all of a head's values."""
+    rope_base_local: float = 0.0
+    """RoPE's base in layers with a window, where it is another one; without scaling."""
+    layer_norm: bool = False
+    """LayerNorm (the mean is taken off, and there may be a bias); otherwise RMSNorm."""
+    activation: int = SILU
+    parallel: bool = False
+    """Whether the feed-forward block stands beside attention, not behind it, unless the key
+    `use_parallel_residual` says otherwise."""
+    scaled_embedding: bool = False
+    """Whether embeddings are multiplied by the square root of their width."""
+    score_cap: float = 0.0
+    """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
+    logit_cap: float = 0.0
+    """The same for logits."""
+    windows: bool = False
+    """Whether layers may see some positions only, as `attention.sliding_window` says."""
+    global_every: int = 0
+    """One layer of so many, the last of them, sees all positions; 0: all layers have the window."""
+    scale_by_width: int = 0
+    """A model of so many layers divides scores by the square root of dim / n_heads, and not of a
+    head's width: what llama.cpp knows of Gemma's largest ones without a key."""
+
+
+_OUTPUT_NORM: Shapes = {"output_norm.weight": ("dim",)}
+_NORMS: Shapes = {"attn_norm.weight": ("dim",), "ffn_norm.weight": ("dim",)}
+_ATTENTION: Shapes = {
+    "attn_q.weight": ("q", "dim"),
+    "attn_k.weight": ("kv", "dim"),
+    "attn_v.weight": ("kv", "dim"),
+    "attn_output.weight": ("dim", "q"),
+}
+_GATED: Shapes = {
+    "ffn_gate.weight": ("hidden", "dim"),
+    "ffn_up.weight": ("hidden", "dim"),
+    "ffn_down.weight": ("dim", "hidden"),
+}
+_BASE: Shapes = {**_NORMS, **_ATTENTION, **_GATED}
+_HEAD_NORMS: Shapes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
+_POST_NORMS: Shapes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
+_FUSED_QKV = {
+    "attn_qkv.weight": ("attn_q.weight", "attn_k.weight", "attn_v.weight"),
+    "attn_qkv.bias": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
+}
+# GPT-2 and GPT-NeoX: everything has a bias.
+_BIASED: Shapes = {
+    **_NORMS,
+    "attn_norm.bias": ("dim",),
+    "ffn_norm.bias": ("dim",),
+    "attn_qkv.weight": ("qkv", "dim"),
+    "attn_qkv.bias": ("qkv",),
+    "attn_output.weight": ("dim", "q"),
+    "attn_output.bias": ("dim",),
+    "ffn_up.weight": ("hidden", "dim"),
+    "ffn_up.bias": ("hidden",),
+    "ffn_down.weight": ("dim", "hidden"),
+    "ffn_down.bias": ("dim",),
+}
+_EMBEDDING: Shapes = {"token_embd.weight": ("vocab", "dim")}
+
+_TABLE = (
+    Family(
+        "llama",
+        _BASE,
+        optional={"output.weight": ("vocab", "dim"), "rope_freqs.weight": ("pairs",)},
+        refused={
+            "expert_count": (0,),
+            "attention.causal": (True,),
+            "use_parallel_residual": (False,),
+        },
+        rope_interleaved=True,
+        rope_whole_head=True,
+    ),
+    Family(
+        "qwen2",
+        {
+            **_BASE,
+            "attn_q.bias": ("q",),
+            "attn_k.bias": ("kv",),
+            "attn_v.bias": ("kv",),
+        },
+    ),
+    Family("qwen3", {**_BASE, **_HEAD_NORMS}),
+    Family("gemma", _BASE, activation=GELU_TANH, scaled_embedding=True),
+    Family(
+        "gemma2",
+        {**_BASE, **_POST_NORMS},
+        activation=GELU_TANH,
+        scaled_embedding=True,
+        score_cap=50.0,
+        logit_cap=30.0,
+        windows=True,
+        global_every=2,
+        scale_by_width=46,
+    ),
+    Family(
+        "gemma3",
+        {**_BASE, **_POST_NORMS, **_HEAD_NORMS},
+        activation=GELU_TANH,
+        scaled_embedding=True,
+        windows=True,
+        global_every=6,
+        rope_base_local=10000.0,
+        scale_by_width=62,
+    ),
+    Family(
+        "phi3",
+        {
+            **_NORMS,
+            "attn_qkv.weight": ("qkv", "dim"),
+            "attn_output.weight": ("dim", "q"),
+            "ffn_up.weight": ("gates", "dim"),
+            "ffn_down.weight": ("dim", "hidden"),
+        },
+        optional={
+            "output.weight": ("vocab", "dim"),
+            "rope_factors_short.weight": ("pairs",),
+            "rope_factors_long.weight": ("pairs",),
+        },
+        fused={**_FUSED_QKV, "ffn_up.weight": ("ffn_gate.weight", "ffn_up.weight")},
+        windows=True,
+    ),
+    Family(
+        "gpt2",
+        _BIASED,
+        tensors={
+            **_EMBEDDING,
+            "position_embd.weight": ("context", "dim"),
+            **_OUTPUT_NORM,
+            "output_norm.bias": ("dim",),
+        },
+        fused=_FUSED_QKV,
+        rope=False,
+        layer_norm=True,
+        activation=GELU_TANH,
+    ),
+    Family(
+        "gptneox",
+        _BIASED,
+        tensors={**_EMBEDDING, **_OUTPUT_NORM, "output_norm.bias": ("dim",)},
+        fused=_FUSED_QKV,
+        layer_norm=True,
+        activation=GELU_ERF,
+        parallel=True,
+    ),
+    Family(
+        "olmo2",
+        {
+            **_ATTENTION,
+            **_GATED,
+            **_POST_NORMS,
+            "attn_q_norm.weight": ("q",),
+            "attn_k_norm.weight": ("kv",),
+        },
+    ),
+)
+
+FAMILIES: dict[str, Family] = {f.architecture: f for f in _TABLE}
+"""The families that run, by the value of `general.architecture`."""
