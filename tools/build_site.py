@@ -88,7 +88,7 @@ def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
     ]
     sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
     sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels", offline.TEMPLATES)
-    sources += list((ROOT / "pyodide_pkg").glob("*.py"))
+    sources += [*(ROOT / "pyodide_pkg").glob("*.py"), ROOT / "requirements" / "play.txt"]
     sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
     if mirror is not None:
         sources += list(mirror.glob("numpy-*.whl"))

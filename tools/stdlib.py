@@ -3,13 +3,15 @@
 The first holds bytecode, because compiling the sources that Pyodide ships takes every visitor more
 time than everything else in a start. Nothing in it is compressed: the server's compression sees
 across files and does better. The second is fetched when an import asks for more
-(`stdlib_rest.py`), and holds the sources, so that tracebacks show lines from then on.
+(`stdlib_rest.py`), and holds the sources, so that tracebacks show lines from then on; Jinja2 lies
+in it too, which renders chat templates and is pure Python.
 
 The engine's wheel gets the same treatment: bytecode where imports look first, nothing compressed.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import shutil
 import subprocess
@@ -24,13 +26,16 @@ FIRST = "python_stdlib.zip"
 """The name that Pyodide asks for."""
 WHOLE = "python_stdlib_whole.zip"
 
+PACKAGES = ("jinja2", "markupsafe")
+"""What `thimble.chat` imports beside the standard library; requirements/play.txt pins them."""
+
 TOOLS = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
 
 
 def write_archives(folder: Path, pyodide: Path, engine: Path) -> None:
     """Write both archives into `folder`; Pyodide's own one is in `pyodide`."""
-    upstream = _read_archive(pyodide / FIRST)
+    upstream = _read_archive(pyodide / FIRST) | _packages()
     first = dict(_bytecode(pyodide, engine))
     first["_stdlib_rest.py"] = (TOOLS / "stdlib_rest.py").read_bytes()
     names = sorted(module_name(path) for path in upstream if path.endswith(".py"))
@@ -40,6 +45,18 @@ def write_archives(folder: Path, pyodide: Path, engine: Path) -> None:
     # The finder is in both: the whole archive takes the first one's place.
     ours = {name: data for name, data in first.items() if name.startswith("_stdlib_")}
     (folder / WHOLE).write_bytes(_archive(upstream | ours))
+
+
+def _packages() -> dict[str, bytes]:
+    """The sources and licences of `PACKAGES`, as they are installed here. What is compiled in them
+    is for this machine; both do without it."""
+    found = {}
+    for name in PACKAGES:
+        for file in importlib.metadata.files(name) or ():
+            path = file.as_posix()
+            if path.endswith(".py") or "LICENSE" in path:
+                found[path] = file.read_binary()
+    return found
 
 
 def write_engine(folder: Path, wheel: Path) -> Path:
