@@ -3,7 +3,8 @@ pattern is, and where an answer is made. They know no session, and not where a t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .ensemble_measure import Job
 
 if TYPE_CHECKING:
     from ..model import Model
+    from ..session import Session
 
 SAMPLES = 4
 """Texts of random tokens that patterns are scored on."""
@@ -161,11 +163,12 @@ def _patching(job: Job, model: Model, grid: Grid, ids: list[list[int]]) -> Gener
 
 def _answers(model: Model, grid: Grid, ids: list[list[int]]) -> tuple[int, int]:
     """The tokens that are told apart: those that were named, else each prompt's likeliest."""
-    found = []
-    for name, said, prompt in zip(
-        ("answer", "other answer"), (grid.answer, grid.against), ids, strict=True
-    ):
-        found.append(one_token(model, said, name) if said else likeliest(model, prompt))
+    found = [
+        one_token(model, said, name, prompt) if said else likeliest(model, prompt)
+        for name, said, prompt in zip(
+            ("answer", "other answer"), (grid.answer, grid.against), ids, strict=True
+        )
+    ]
     if found[0] == found[1]:
         said = _texts(model)(found[0])
         raise OptionError(
@@ -175,26 +178,33 @@ def _answers(model: Model, grid: Grid, ids: list[list[int]]) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def one_token(model: Model, text: str, what: str) -> int:
-    """The id of a text that is one token, as it is or after a space."""
+def one_token(model: Model, text: str, what: str, prompt: Sequence[int]) -> int:
+    """The id of a text that is one token, as it is or after a space: the one that the model rather
+    expects after a prompt. Raises OptionError for a text that is none."""
     tokenizer = model.tokenizer
+    found: list[int] = []
     for one in (text, f" {text}"):
         ids = tokenizer.encode(one, add_special=False)
         if len(ids) == 1 and tokenizer.token_bytes(ids[0]) == one.encode():
-            return ids[0]
-    parts = ", ".join(repr(_texts(model)(i)) for i in ids[:6])
-    raise OptionError(f"the {what} {text!r:.40} is {len(ids)} tokens ({parts}); name one token")
+            found += ids
+    if not found:
+        parts = ", ".join(repr(_texts(model)(i)) for i in ids[:6])
+        raise OptionError(f"the {what} {text!r:.40} is {len(ids)} tokens ({parts}); name one token")
+    with _after(model, prompt) as session:
+        return max(found, key=lambda token: session.weigh(token).logprob)
 
 
 def likeliest(model: Model, ids: Sequence[int]) -> int:
     """The token that a model expects after these."""
-    session = model.session()
-    try:
-        session.append(ids)
+    with _after(model, ids) as session:
         return session.weigh(0, top=1).top[0][0]
-    finally:
-        session.close()
 
 
-def _texts(model: Model) -> Any:
+def _after(model: Model, ids: Sequence[int]) -> closing[Session]:
+    session = model.session()
+    session.append(ids)
+    return closing(session)
+
+
+def _texts(model: Model) -> Callable[[int], str]:
     return lambda token: model.tokenizer.token_bytes(token).decode("utf-8", "replace")

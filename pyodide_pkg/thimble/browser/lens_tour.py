@@ -73,7 +73,8 @@ def tour(model: Model, step: str, said: Any, stories: Sequence[str]) -> Job:
     grid = Grid.read({**said, "site": "attn.hook_z"} if isinstance(said, dict) else said)
     bare = model.hooked(alone=True)
     ids = [token_ids(bare, text) for text in (grid.clean, grid.corrupted)]
-    answer, against = (one_token(bare, text, "answer") for text in (grid.answer, grid.against))
+    answer = one_token(bare, grid.answer, "answer", ids[0])
+    against = one_token(bare, grid.against, "other answer", ids[1])
     stage = Stage(bare, ids, answer, against, stories)
     job = Job(1)
     job.steps = _run(job, STEPS[step](stage))
