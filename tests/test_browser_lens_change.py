@@ -166,14 +166,16 @@ def test_a_known_induction_head_is_found() -> None:
 
 def test_a_pair_of_prompts_is_mapped(engine: Engine, session: int) -> None:
     model = engine.loaded["tiny"]
-    answer, against = (model.tokenizer.encode(text, add_special=False)[0] for text in ("a", "b"))
     said = {**PAIR, "site": "attn.hook_z", "answer": "a", "against": "b"}
     found = finish(engine, ask(engine, "lens_change.patch", session, json.dumps(said)))
+    assert (found["answer"].strip(), found["against"].strip()) == ("a", "b")
+    (answer,), (against,) = (
+        model.tokenizer.encode(found[name], add_special=False) for name in ("answer", "against")
+    )
     expected = lens.patch_grid(
         model, PAIR["clean"], PAIR["corrupted"], answer, against=against, site="attn.hook_z"
     )
     assert found["values"] == [list(row) for row in expected.values]
-    assert (found["answer"], found["against"]) == ("a", "b")
     assert "".join(clean for clean, _ in found["tokens"]).endswith("a cat and")
 
 
