@@ -52,6 +52,10 @@ AT_ROOT = ("favicon.ico", "robots.txt")
 """Static files that are asked for by a name that we do not choose."""
 
 
+PUBLISHED = ("ledger", "schemas")
+"""Folders of web/ that are part of the site as they are."""
+
+
 def build_site(
     *, mirror: Path | None, quick: bool = False, force: bool = False, keep: bool = True
 ) -> Path:
@@ -87,6 +91,7 @@ def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
         wheel,
     ]
     sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
+    sources += files_below(*(WEB / name for name in PUBLISHED))
     sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels", offline.TEMPLATES)
     sources += [*(ROOT / "pyodide_pkg").glob("*.py"), ROOT / "requirements" / "play.txt"]
     sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
@@ -98,6 +103,7 @@ def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
 def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
     assets = _bundles(site) | _static(site) | _kernels(site)
     assets |= offline.write_manifest(site, assets)
+    _published(site)
     pyodide = pyodide_core.place(site / "assets", wheel, mirror)
     listings = []
     for path, entry in models.listings():
@@ -152,6 +158,12 @@ def _static(site: Path) -> dict[str, str]:
             made[name] = f"assets/{stem}.{digest_file(path)[:8]}{dot}{suffix}"
         shutil.copyfile(path, site / made[name])
     return made
+
+
+def _published(site: Path) -> None:
+    """What the panel of claims refers to, for whoever checks a report: at addresses that stay."""
+    for name in PUBLISHED:
+        shutil.copytree(WEB / name, site / name)
 
 
 def _kernels(site: Path) -> dict[str, str]:

@@ -36,6 +36,8 @@ const PATIENCE_MS = 1500;
 /** An interrupt is answered sooner, also on a busy machine; only code that no interrupt reaches is not. */
 const INTERRUPT_MS = 5000;
 
+const READY = "thimble-ready";
+
 /** Alternatives that come with every token. */
 const ALTERNATIVES = 10;
 
@@ -457,6 +459,8 @@ export class LiveSession extends EventTarget {
   }
 
   #become(state: State): void {
+    // The end of what a visitor waits for, once a page, for whoever asks what came before it.
+    if (state === "ready" && !performance.getEntriesByName(READY).length) performance.mark(READY);
     this.state = state;
     this.dispatchEvent(new Event("state"));
   }

@@ -89,6 +89,8 @@ export type TrainOrder =
       readonly text: string;
       readonly sampling: string;
       readonly about: TrainAbout;
+      /** Nothing of it is to outlive the tab, and what an earlier run left stays. */
+      readonly passing?: boolean;
     }
   /** The same from a model on; a recipe without `steps` has as many as a minute allows. */
   | {

@@ -43,6 +43,11 @@ export class TrainingHost {
     return () => port1.postMessage({ type: "stop" } satisfies ToTraining);
   }
 
+  /** End the worker; the next question starts another one. */
+  close(): void {
+    this.#host?.end();
+  }
+
   #alive(): EngineHost {
     if (!this.#host?.alive) this.#host = new EngineHost(this.build, { keepsSnapshot: false });
     return this.#host;

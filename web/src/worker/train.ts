@@ -90,6 +90,7 @@ async function begin(
       order.kind === "begin"
         ? python.call<TrainInfo>("train.begin", recipe, text, sampling, about)
         : python.call<TrainInfo>("train.tune", await bytesOf(order.base), recipe, text, sampling, about);
+    if (order.kind === "begin" && order.passing) return begun;
     await takeShelf(say);
     await shelf?.begin(text).catch((error: unknown) => unkept(error, say));
     return begun;
