@@ -4,6 +4,7 @@ import { registerPanel } from "./registry";
 
 registerPanel({ id: "play", title: "Write", load: () => import("./play") });
 registerPanel({ id: "ledger", title: "Claims", load: () => import("./ledger") });
+registerPanel({ id: "chat", title: "Talk", load: () => import("./chat") });
 registerPanel({ id: "debug", title: "Step", load: () => import("./debug") });
 registerPanel({ id: "read", title: "Read", load: () => import("./read") });
 registerPanel({ id: "lens", title: "Look inside", load: () => import("./lens") });

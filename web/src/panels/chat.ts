@@ -1,0 +1,243 @@
+/** The panel where one talks with the model: turns, edited, answered again, stopped. */
+
+import { html, nothing, render } from "lit";
+import type { TemplateResult } from "lit";
+import { Conversation } from "../chat/conversation";
+import type { Turn } from "../chat/conversation";
+import type { LiveSession } from "../live";
+import type { ChatAbout } from "../protocol/chat";
+import { copy } from "../ui/clipboard";
+import { byId } from "../ui/dom";
+import { count, plural, rate, sentence } from "../ui/format";
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+const part = (id: string): HTMLElement => byId(id, HTMLElement);
+
+class Talk {
+  readonly #root: HTMLElement;
+  readonly #live: LiveSession;
+  readonly #talk: Conversation;
+  readonly #text = byId("chat-text", HTMLTextAreaElement);
+  readonly #system = byId("chat-system-text", HTMLTextAreaElement);
+  readonly #send = button("chat-send");
+  readonly #stop = button("chat-stop");
+  #about: ChatAbout | null = null;
+  /** The model that `#about` is about. */
+  #asked = "";
+  /** Models without a template that the visitor talks with anyway. */
+  readonly #anyway = new Set<string>();
+  /** The place of the turn that is being edited. */
+  #editing: number | null = null;
+
+  constructor(root: HTMLElement, live: LiveSession) {
+    this.#root = root;
+    this.#live = live;
+    this.#talk = new Conversation(live);
+    this.#talk.addEventListener("change", () => this.#show());
+    live.addEventListener("state", () => this.#follow());
+    addEventListener("hashchange", () => this.#follow());
+    this.#listen();
+    this.#follow();
+    this.#show();
+  }
+
+  #listen(): void {
+    byId("chat-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#say();
+    });
+    this.#text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#say();
+    });
+    this.#text.addEventListener("input", () => this.#show());
+    this.#system.addEventListener("input", () => (this.#talk.system = this.#system.value));
+    this.#stop.addEventListener("click", () => this.#talk.stop());
+    this.#root.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      if (this.#talk.busy) this.#talk.stop();
+      else if (this.#editing !== null) this.#edit(null);
+    });
+    const toggle = button("chat-system-toggle");
+    toggle.addEventListener("click", () => {
+      const field = part("chat-system");
+      field.hidden = !field.hidden;
+      toggle.setAttribute("aria-expanded", String(!field.hidden));
+      if (!field.hidden) this.#system.focus();
+    });
+    button("chat-new").addEventListener("click", () => {
+      this.#fail(null);
+      this.#talk.clear();
+      this.#text.focus();
+    });
+    button("chat-forget").addEventListener("click", () => {
+      this.#fail(null);
+      this.#talk.forgetOldest();
+      void this.#work(this.#talk.regenerate(this.#settings()));
+    });
+    button("chat-plain-yes").addEventListener("click", () => {
+      this.#anyway.add(this.#live.model);
+      this.#show();
+      this.#text.focus();
+    });
+    button("chat-open").addEventListener("click", () => byId("model-file", HTMLInputElement).click());
+  }
+
+  /** Ask once about each model that is there while the panel is shown. */
+  #follow(): void {
+    const { model } = this.#live;
+    if (this.#root.hidden || !this.#live.isOpen || this.#asked === model) return this.#show();
+    this.#asked = model;
+    this.#about = null;
+    this.#talk.close(); // the model before makes room
+    this.#live.ask((engine, session) => engine.chatAbout(session)).then(
+      (about) => {
+        if (this.#asked === model) this.#about = about;
+        this.#show();
+      },
+      (error: unknown) => {
+        this.#asked = "";
+        this.#fail(error);
+      },
+    );
+  }
+
+  /** As they stand in Write. */
+  #settings() {
+    return this.#live.draft().settings;
+  }
+
+  get #mayTalk(): boolean {
+    return this.#about !== null && (this.#about.template || this.#anyway.has(this.#asked));
+  }
+
+  #say(): void {
+    const text = this.#text.value.trim();
+    if (!text || this.#talk.busy || !this.#mayTalk) return;
+    this.#text.value = "";
+    void this.#work(this.#talk.send(text, this.#settings()));
+  }
+
+  async #work(work: Promise<void>): Promise<void> {
+    this.#fail(null);
+    this.#editing = null;
+    this.#show();
+    const focused = document.activeElement;
+    if (focused === this.#send) this.#stop.focus();
+    part("chat-outcome").textContent = "Writing.";
+    try {
+      await work;
+      part("chat-outcome").textContent = this.#outcome();
+    } catch (error) {
+      part("chat-outcome").textContent = "";
+      this.#fail(error);
+    }
+    if (document.activeElement === this.#stop || document.activeElement === document.body) this.#text.focus();
+  }
+
+  #outcome(): string {
+    const last = this.#talk.turns.at(-1);
+    if (last?.role !== "assistant") return "Stopped.";
+    const tokens = plural(last.tokens, "token");
+    if (last.finish === null) return `Stopped after ${tokens}.`;
+    const { counts } = this.#talk;
+    if (last.finish === "length" && counts && counts.context >= counts.window) {
+      return "The context is full: the answer ends here.";
+    }
+    return last.finish === "length" ? `Cut at ${tokens}, the length set in Write.` : `Answered with ${tokens}.`;
+  }
+
+  #fail(error: unknown): void {
+    const full = error instanceof Error && error.name === "ContextError";
+    part("chat-notice").hidden = error === null;
+    const words = error instanceof Error ? error.message : String(error ?? "");
+    part("chat-notice-words").textContent = words && sentence(words);
+    const questions = this.#talk.turns.filter(({ role }) => role === "user").length;
+    button("chat-forget").hidden = !full || questions < 2;
+  }
+
+  #edit(at: number | null): void {
+    const before = this.#editing;
+    this.#editing = at;
+    this.#show();
+    const turns = part("chat-turns");
+    if (at !== null) turns.querySelector("textarea")?.focus();
+    else if (before !== null) turns.children[before]?.querySelector("button")?.focus();
+  }
+
+  #show(): void {
+    const { turns, busy, counts } = this.#talk;
+    render(turns.map((turn, at) => this.#turn(turn, at)), part("chat-turns"));
+    part("chat-empty").hidden = turns.length > 0;
+    this.#send.hidden = busy;
+    this.#stop.hidden = !busy;
+    this.#send.disabled = !this.#mayTalk || this.#text.value.trim() === "";
+    button("chat-new").disabled = busy || turns.length === 0;
+    part("chat-context").textContent = counts ? `${count(counts.context)} / ${count(counts.window)}` : "–";
+    part("chat-reused").textContent = counts ? count(counts.reused) : "–";
+    part("chat-read").textContent = counts ? count(counts.read) : "–";
+    part("chat-speed").textContent = counts?.speed ? rate(counts.speed) : "–";
+    this.#showModel();
+  }
+
+  #showModel(): void {
+    const { model } = this.#live;
+    const about = this.#asked === model ? this.#about : null;
+    const how = about?.template ? "its own chat template" : "a plain transcript";
+    part("chat-model").textContent = about ? `${model} · ${how}` : `${model || "The model"} is on its way`;
+    part("chat-plain").hidden = about === null || about.template || this.#anyway.has(model);
+    part("chat-plain-words").textContent =
+      `${model} has no chat template: it was not made to talk, and it will rather go on with the ` +
+      "text than answer. It can be given the conversation as a plain transcript, lines that begin " +
+      "with “User:” and “Assistant:”. A model that was made for it says in its GGUF file how a " +
+      "conversation is written down.";
+  }
+
+  #turn(turn: Turn, at: number): TemplateResult {
+    const yours = turn.role === "user";
+    const isLast = at === this.#talk.turns.length - 1;
+    return html`<li class="turn ${yours ? "yours" : "models"}">
+      <span class="turn-who">${yours ? "You" : turn.model}</span>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${turn.text}</p>
+        <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
+    </li>`;
+  }
+
+  #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {
+    const again = (): void => void this.#work(this.#talk.regenerate(this.#settings()));
+    return html`
+      ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
+      ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
+      <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>`;
+  }
+
+  #editor(turn: Turn, at: number): TemplateResult {
+    const resend = (event: Event): void => {
+      const field = (event.target as HTMLElement).closest(".turn-edit")?.querySelector("textarea");
+      const text = field?.value.trim();
+      if (text && this.#mayTalk) void this.#work(this.#talk.resend(at, text, this.#settings()));
+    };
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      resend(event);
+    };
+    return html`<div class="turn-edit">
+      <textarea aria-label="Your message, edited" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
+      <div class="actions">
+        <button type="button" @click=${resend}>Resend</button>
+        <button type="button" class="quiet" @click=${() => this.#edit(null)}>Cancel</button>
+      </div>
+    </div>`;
+  }
+
+  async #copy(text: string): Promise<void> {
+    const done = await copy(text);
+    part("chat-outcome").textContent = done ? "Copied." : "Copying is not allowed here.";
+  }
+}
+
+export function mount(root: HTMLElement, live: LiveSession): void {
+  new Talk(root, live);
+}
