@@ -89,14 +89,14 @@ def test_each_change_is_felt_in_every_session_and_is_gone_without_it(
 def test_the_distributions_are_those_of_the_model_without_and_with(
     engine: Engine, session: int
 ) -> None:
-    same = ask(engine, "lens_change.next", session, "a cat")
+    ids = thimble.generation.prompt_ids(engine.loaded["tiny"], "a cat", first=True)
+    same = ask(engine, "lens_change.next", session, json.dumps(ids))
     assert same["bits"] == 0.0
     assert all(before == after for *_, before, after in same["rows"])
     put(engine, session, {"kind": "attention", "layer": 0})
-    found = ask(engine, "lens_change.next", session, "a cat")
+    found = ask(engine, "lens_change.next", session, json.dumps(ids))
     model = engine.loaded["tiny"].hooked(alone=True)
     hooks = lens.ablate_attention(model, [0])
-    ids = thimble.generation.prompt_ids(model, "a cat", first=True)
     pairs = []
     for one in (model, model.hooked(hooks)):
         asked = one.session()
@@ -109,6 +109,17 @@ def test_the_distributions_are_those_of_the_model_without_and_with(
     assert [row[2] for row in found["rows"]] == sorted(
         (row[2] for row in found["rows"]), reverse=True
     )
+
+
+def test_a_text_goes_on_as_it_does_without_and_with(engine: Engine, session: int) -> None:
+    put(engine, session, {"kind": "attention", "layer": 0})
+    ids = thimble.generation.prompt_ids(engine.loaded["tiny"], "a cat", first=True)
+    options = json.dumps({"temperature": 0, "max_tokens": 12})
+    job = ask(engine, "lens_change.write", session, json.dumps(ids), options)
+    found = finish_any(engine, job)
+    assert found["after"] == text_of(engine, session)
+    put(engine, session)
+    assert found["before"] == text_of(engine, session) != found["after"]
 
 
 def test_only_one_model_has_changes(engine: Engine, session: int) -> None:
@@ -225,7 +236,8 @@ def test_questions_that_make_no_sense_are_refused(engine: Engine, session: int) 
         assert words in answer["error"][1]
     assert "at least 1" in fails(engine, "lens_change.rank", session, STORIES, 0)[1]
     assert "empty" in fails(engine, "lens_change.rank", session, " ", 5)[1]
-    assert "empty" in fails(engine, "lens_change.next", session, "")[1]
+    assert "no tokens" in fails(engine, "lens_change.next", session, "[]")[1]
+    assert "context holds" in fails(engine, "lens_change.next", session, json.dumps([1] * 999))[1]
     assert "no step 'shop'" in fails(engine, "lens_change.tour", session, "shop", "{}", "")[1]
 
 

@@ -14,10 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ContextError, OptionError
-from ..generation import prompt_ids
+from ..lens.run import token_ids
 from .ensemble_measure import Job, passages_of
 from .lens_hooks import MEAN_STORIES, MOST_CHANGES, Change, Workshop, parse
-from .lens_jobs import Grid, effect, patching, probes, ranking
+from .lens_jobs import Grid, effect, patching, probes, ranking, writing
+from .options import sampling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,21 +73,14 @@ class Facet:
         made = [(one, workshop.hooks(one)) for one in changes]
         return [hook for one, hooks in made for hook in hooks if one.on]
 
-    def next(self, session: int, prompt: str) -> dict[str, Any]:
-        """What may come after a prompt, without the changes and with them.
+    def next(self, session: int, tokens: str) -> dict[str, Any]:
+        """What may come after tokens (a JSON list), without the changes and with them.
 
         "rows" has [text, id, before, after], probabilities, the likeliest before first; "bits" how
         far the second is from the first (the Kullback-Leibler divergence, in bits).
         """
         model = self._engine.opened(session).model
-        ids = prompt_ids(model, prompt, first=True)
-        if not ids:
-            raise OptionError("the prompt is empty: there is nothing that could be gone on with")
-        if len(ids) >= model.config.n_ctx:
-            raise ContextError(
-                f"the text has {len(ids):,} tokens, and this model's context holds "
-                f"{model.config.n_ctx:,}: shorten it"
-            )
+        ids = _given(model, tokens)
         asked = [model.hooked(alone=True).session(), model.session()]
         try:
             for one in asked:
@@ -97,6 +91,12 @@ class Facet:
                 one.close()
 
     # What takes long
+
+    def write(self, session: int, tokens: str, options: str) -> dict[str, Any]:
+        """Get ready to go on with tokens (a JSON list) without the changes and with them."""
+        model = self._engine.opened(session).model
+        params, _ = sampling(json.loads(options))
+        return self._begin(writing(model, _given(model, tokens), params))
 
     def effect(self, session: int, text: str, most: int) -> dict[str, Any]:
         """Get ready to measure the changes in bits per byte over `most` passages of a text."""
@@ -158,6 +158,17 @@ class Facet:
         if most < 1:
             raise OptionError(f"{most} texts cannot be measured on; at least 1 is needed")
         return passages_of(text, [model])[:most]
+
+
+def _given(model: Model, tokens: str) -> list[int]:
+    """Tokens after which there is room for another."""
+    ids = token_ids(model, json.loads(tokens))
+    if len(ids) >= model.config.n_ctx:
+        raise ContextError(
+            f"the text has {len(ids):,} tokens, and this model's context holds "
+            f"{model.config.n_ctx:,}: shorten it"
+        )
+    return ids
 
 
 def _compared(model: Model, before: Session, after: Session) -> dict[str, Any]:

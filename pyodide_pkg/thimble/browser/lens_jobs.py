@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..generation import generate
 from ..lens.effects import Scorer, patch_grid_steps, rank_heads_steps
 from ..lens.probes import detect_heads, plain_tokens
 from ..lens.report import CLEAR, KINDS
@@ -17,6 +18,7 @@ from .ensemble_measure import Job
 
 if TYPE_CHECKING:
     from ..model import Model
+    from ..sampling import SamplingParams
     from ..session import Session
 
 SAMPLES = 4
@@ -26,6 +28,29 @@ LENGTH = 24
 GRID_SITES = ("attn.hook_z", "hook_resid_pre", "hook_attn_out", "hook_mlp_out")
 MOST_TOKENS = 200
 """Of a pair of prompts: a map has a cell for each, in every layer."""
+
+
+def writing(model: Model, ids: Sequence[int], params: SamplingParams) -> Job:
+    """How a text goes on without the changes that stand on the model, and with them."""
+    job = Job(2 * params.max_tokens)
+    job.steps = _writing(job, model, ids, params)
+    return job
+
+
+def _writing(job: Job, model: Model, ids: Sequence[int], params: SamplingParams) -> Generator[int]:
+    texts = []
+    for part, one in enumerate((model.hooked(alone=True), model)):
+        with closing(one.session()) as session:
+            pieces: list[str] = []
+            for piece in generate(session, ids, params):
+                pieces.append(piece.text)
+                job.done = part * params.max_tokens + len(pieces)
+                if piece.finish_reason is None:
+                    yield job.done
+        texts.append("".join(pieces))
+    job.done = job.total
+    job.result = {"before": texts[0], "after": texts[1]}
+    yield job.done
 
 
 def effect(model: Model, stories: Sequence[str]) -> Job:
