@@ -18,6 +18,7 @@ import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
 import { ledgerAnswers } from "./ledger";
 import { lensAnswers } from "./lens";
+import { lensChangeAnswers } from "./lens-change";
 import { machineAnswers } from "./machine";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
@@ -142,6 +143,7 @@ const api: Engine = {
   ...ensembleAnswers(engine),
   ...ledgerAnswers(engine),
   ...lensAnswers(engine),
+  ...lensChangeAnswers(engine),
   ...machineAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),
