@@ -469,3 +469,24 @@ TK_EXPORT tk_int tk_row_steps(tk_int tensor, tk_int row, tk_int steps) {
         ((float *)steps)[b] = ((const float *)(quad + (size_t)b * size))[row & 3];
     return blocks;
 }
+
+/* The cosines between one row of a matrix and each of its rows; 0 for rows of nothing. `room` is for
+ * two rows. Sums are of float64, in the order of the columns. */
+TK_EXPORT tk_int tk_row_cosines(tk_int tensor, tk_int row, tk_int room, tk_int cosines) {
+    const tk_tensor *w = (const tk_tensor *)tensor;
+    float *own = (float *)room, *other = own + w->cols;
+    tk_row(w, (int32_t)row, own);
+    double size = 0;
+    for (int32_t i = 0; i < w->cols; i++) size += (double)own[i] * own[i];
+    for (int32_t r = 0; r < w->rows; r++) {
+        double sum = 0, square = 0;
+        tk_row(w, r, other);
+        for (int32_t i = 0; i < w->cols; i++) {
+            sum += (double)own[i] * other[i];
+            square += (double)other[i] * other[i];
+        }
+        double product = size * square;
+        ((float *)cosines)[r] = product > 0 ? (float)(sum / __builtin_sqrt(product)) : 0.0f;
+    }
+    return 0;
+}

@@ -97,8 +97,16 @@ def similar_tokens(model: Model, token: int, *, most: int = 10) -> list[tuple[in
 
 def token_cosines(model: Model, token: int) -> list[float]:
     """Cosines between a token's embedding and those of the whole vocabulary."""
-    own = _unit(_row(model, check_token(model, token)))
-    return [dot(own, _unit(_row(model, other))) for other in range(model.config.n_vocab)]
+    kernel, config = model.kernel, model.config
+    check_token(model, token)
+    memory = Scratch(kernel, 4 * (2 * config.dim + config.n_vocab), "cosines")
+    try:
+        cosines = memory.address + 8 * config.dim
+        embeddings = model.weights.tensor("token_embd.weight")
+        kernel.call("row_cosines", embeddings, token, memory.address, cosines)
+        return memory.floats(config.n_vocab, 8 * config.dim).tolist()
+    finally:
+        memory.close()
 
 
 def similarities(model: Model, tokens: Iterable[int]) -> list[list[float]]:

@@ -12,6 +12,9 @@ import type { LensText, LensView } from "./state";
 /** Tokens that are listed of those that a head looks at. */
 const LISTED = 8;
 
+/** Heads of a layer from which on there is no room beside them. */
+const MANY = 6;
+
 const element = (id: string): HTMLElement => byId(id, HTMLElement);
 
 class Attention extends Pane {
@@ -60,6 +63,7 @@ class Attention extends Pane {
       this.#first = first;
       this.#key = this.#over = null;
       this.#build(text, first, last);
+      if (!this.lens.isPlaced) this.lens.go(this.#liveliest(text, first, last));
       this.#draw(text);
     }
     this.#choose(text);
@@ -79,6 +83,7 @@ class Attention extends Pane {
       rows.push(row);
     }
     this.#body.replaceChildren(...rows);
+    this.root.querySelector(".attention")?.classList.toggle("many", text.heads > MANY);
   }
 
   #draw(text: LensText): void {
@@ -96,6 +101,23 @@ class Attention extends Pane {
     const size = text.tokens.length ** 2;
     const at = ((layer - this.#first) * text.heads + head) * size;
     return this.#patterns.subarray(at, at + size);
+  }
+
+  /** Nobody has chosen a head: the one that looks hardest from the token at one further back, but for
+   * the first, where heads look that find nothing. */
+  #liveliest(text: LensText, first: number, last: number): { layer: number; head: number } {
+    const at = this.lens.position;
+    const width = text.tokens.length;
+    let most = 0;
+    let found = { layer: first, head: 0 };
+    for (let layer = first; layer < last; layer += 1) {
+      for (let head = 0; head < text.heads; head += 1) {
+        const others = this.#pattern(text, layer, head).subarray(at * width + 1, at * width + Math.max(1, at - 1));
+        const value = Math.max(0, ...others);
+        if (value > most) [most, found] = [value, { layer, head }];
+      }
+    }
+    return found;
   }
 
   /** Another head, or another token. */

@@ -60,6 +60,7 @@ export class LensView extends EventTarget {
   #ids: readonly number[] = [];
   #position = 0;
   #place = START;
+  #placed = false;
   #view: string;
   #turn = 0;
   #working = 0;
@@ -91,6 +92,11 @@ export class LensView extends EventTarget {
     this.#tell("position");
   }
 
+  /** Whether somebody has said which layer and head. */
+  get isPlaced(): boolean {
+    return this.#placed;
+  }
+
   get place(): Place {
     return this.#place;
   }
@@ -98,6 +104,7 @@ export class LensView extends EventTarget {
   /** Look at another layer, head, neuron or matrix. */
   go(place: Partial<Place>): void {
     const next = this.#within({ ...this.#place, ...place });
+    this.#placed ||= "head" in place;
     if (JSON.stringify(next) === JSON.stringify(this.#place)) return;
     this.#place = next;
     this.#tell("place");
@@ -222,8 +229,9 @@ export class LensView extends EventTarget {
     };
     const { layer, head, neuron, matrix } = this.#place;
     this.go({
-      layer: number("layer", layer), head: number("head", head), neuron: number("neuron", neuron),
+      layer: number("layer", layer), neuron: number("neuron", neuron),
       matrix: values.get("matrix") ?? matrix,
+      ...(values.has("head") ? { head: number("head", head) } : {}),
     });
   }
 

@@ -20,6 +20,11 @@ interface ViewModule {
 /** Every view, one line each; its tab and its part of the page are in templates/panels/lens.html. */
 const VIEWS: Readonly<Record<string, () => Promise<ViewModule>>> = {
   attention: () => import("../lens/attention"),
+  logits: () => import("../lens/logits"),
+  parts: () => import("../lens/parts"),
+  neurons: () => import("../lens/neurons"),
+  nearest: () => import("../lens/nearest"),
+  weights: () => import("../lens/weights"),
 };
 
 const FIRST = "attention";
