@@ -28,6 +28,8 @@ export interface Recipe {
   readonly prompt: string;
   readonly model: string;
   readonly settings: SamplingOptions;
+  /** What stood changed inside the model, as a link says it: see lens/change-code.ts. */
+  readonly changes?: readonly string[];
 }
 
 /** A token of the visitor's own sampler takes less; after this it may take for ever. */
@@ -101,6 +103,8 @@ export class LiveSession extends EventTarget {
   draft: () => Omit<Recipe, "model"> = () => ({ prompt: "", settings: {} });
   /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
   sampler: string | null = null;
+  /** What stands changed inside the model: see lens/changes.ts. */
+  changes: readonly string[] = [];
   #selected: number | null = null;
   /** The text whose tokens a worker took with it when it was ended. */
   #lost: Writing | null = null;
@@ -310,7 +314,7 @@ export class LiveSession extends EventTarget {
   async write(prompt: string, settings: SamplingOptions): Promise<void> {
     await this.stop();
     const before = this.writing;
-    const recipe = { prompt, settings, model: this.model };
+    const recipe = { prompt, settings, model: this.model, changes: this.changes };
     this.writing = { recipe, text: "", pieces: [], measures: nothingYet(), finishReason: null };
     this.select(null);
     await this.#run(this.writing, prompt, { ...settings, continue: false }, before);

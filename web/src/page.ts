@@ -23,6 +23,7 @@ try {
     const site = build?.models.map(({ name }) => name) ?? [];
     offerKept(live.files, await kept, site);
     await showPanels(byId("panels", HTMLElement), live);
+    readChanges(live);
     const { Incoming } = await import("./offline/incoming");
     new Incoming(live, site);
     if (app) {
@@ -33,4 +34,15 @@ try {
 } catch (error) {
   byId("stage", HTMLElement).textContent = "A part of this page did not come. Reload to try again.";
   throw error;
+}
+
+/** A link may say what is changed inside the model. */
+function readChanges(live: LiveSession): void {
+  const read = async (): Promise<void> => {
+    if (!new URLSearchParams(location.hash.slice(1)).has("change")) return;
+    const { changesOf } = await import("./lens/changes");
+    await changesOf(live).read(location.hash);
+  };
+  addEventListener("hashchange", () => void read());
+  void read();
 }

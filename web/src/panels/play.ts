@@ -120,7 +120,8 @@ class Play {
   /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */
   #begin(): void {
     const prompt = this.#prompt.value;
-    const recipe = { prompt, settings: this.#settings.read(), model: this.#live.model };
+    const { model, changes } = this.#live;
+    const recipe = { prompt, settings: this.#settings.read(), model, changes };
     if (equal(recipe, this.#live.writing?.recipe)) this.#settings.roll();
     void this.#live.write(prompt, this.#settings.read());
   }
@@ -180,8 +181,12 @@ class Play {
   #link(): string {
     const { recipe } = this.#live.writing ?? {};
     const named = (model: string) => this.#live.reference(model);
-    if (recipe) return writeLink(recipe.prompt, named(recipe.model), recipe.settings as Settings);
-    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read());
+    if (recipe) {
+      const { prompt, model, settings, changes } = recipe;
+      return writeLink(prompt, named(model), settings as Settings, changes);
+    }
+    const { changes } = this.#live;
+    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read(), changes);
   }
 
   async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {

@@ -49,11 +49,13 @@ export function writeLink(
   prompt: string,
   model: ModelReference,
   settings: Readonly<Record<string, number | undefined>>,
+  changes: readonly string[] = [],
 ): string {
   const values = new URLSearchParams({ prompt, ...model });
   for (const [name, value] of Object.entries(settings)) {
     if (value !== undefined) values.set(name, String(value));
   }
+  for (const change of changes) values.append("change", change);
   const url = new URL(location.href);
   url.hash = values.toString();
   return url.href;
