@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tools import browsers
 from tools.fingerprint import ROOT
+from tools.screens_chat import chat
 from tools.screens_debug import debug
 from tools.screens_embed import embed
 from tools.screens_ensemble import ensemble
@@ -154,6 +155,7 @@ def _storage(page: Page, address: str, shot: Shot) -> None:
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
     "seen": seen,
+    "chat": chat,
     "read": read,
     "debug": debug,
     "python": _python,

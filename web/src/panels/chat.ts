@@ -199,7 +199,7 @@ class Talk {
     const isLast = at === this.#talk.turns.length - 1;
     return html`<li class="turn ${yours ? "yours" : "models"}">
       <span class="turn-who">${yours ? "You" : turn.model}</span>
-      ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${turn.text}</p>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${yours ? turn.text : turn.text.trimStart()}</p>
         <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
     </li>`;
   }
