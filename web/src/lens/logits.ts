@@ -185,7 +185,7 @@ class Logits extends Pane {
       const depth = depths - 1 - i;
       const { logprob, rank } = this.#cell(depth, at);
       return {
-        label: place(depth), share: Math.exp(logprob), words: `${percent(Math.exp(logprob))} · rank ${rank}`,
+        label: place(depth), share: Math.exp(logprob), words: `${brief(Math.exp(logprob))} · rank ${rank}`,
         current: depth === this.#depth, choose: () => this.#choose(depth, at, false),
       };
     });
@@ -211,6 +211,11 @@ function nameOf(depth: number): string {
 
 function place(depth: number): string {
   return depth === 0 ? "Embedding" : `After block ${depth - 1}`;
+}
+
+/** A probability that has little room. */
+function brief(probability: number): string {
+  return probability < 1e-5 ? "< 0.001 %" : percent(probability);
 }
 
 function visible(text: string): string {

@@ -132,7 +132,8 @@ export class LensView extends EventTarget {
     this.#tell("levels");
   }
 
-  /** Look into another text: a prompt, and the tokens that were written after it. */
+  /** Look into another text: a prompt, and the tokens that were written after it; at a position, or
+   * so many from the end, -1 for the last. */
   async open(prompt: string, ids: readonly number[] = [], words = prompt, at = -1): Promise<void> {
     const turn = (this.#turn += 1);
     const before = this.text;
@@ -152,7 +153,7 @@ export class LensView extends EventTarget {
     this.#seconds = null;
     this.asking = this.#levels = null;
     const last = tokens.length - 1;
-    this.#position = at < 0 || at > last ? last : at;
+    this.#position = Math.min(last, Math.max(0, at < 0 ? last + 1 + at : at)) || 0;
     this.#place = this.#within(this.#place);
     this.#tell("text");
   }

@@ -75,6 +75,7 @@ class Debug {
     this.#back.addEventListener("click", () => void this.#stepBack());
     this.#run.addEventListener("click", () => void this.#runOrPause());
     this.#begin.addEventListener("click", () => void this.#stepper.begin());
+    button("debug-lens").addEventListener("click", lookInside);
     button("debug-next").addEventListener("click", () => this.#live.select(null));
     this.#stepper.addEventListener("view", () => this.#show());
     this.#stepper.addEventListener("error", () => this.#show());
@@ -176,7 +177,11 @@ class Debug {
       this.#live.select(null);
       void this.#stepper.move((a) => a.engine.debugGo(a.session, a.known, index));
     };
-    return [{ label: "Go back to before it", run: before }];
+    const inside = (): void => {
+      this.#live.select(index);
+      lookInside();
+    };
+    return [{ label: "Go back to before it", run: before }, { label: "Look inside here", run: inside }];
   }
 
   /** The visitor has changed the prompt or a setting. */
@@ -241,6 +246,7 @@ class Debug {
     if (focused === this.#back && pieces === 0) this.#step.focus();
     this.#run.textContent = running ? "Pause" : "Run";
     this.#begin.disabled = !isReady || running;
+    button("debug-lens").disabled = running || writing === null;
     button("debug-save").disabled = running || writing === null || !view?.context;
     button("debug-open").disabled = !isReady || running;
     element("debug-tokens").textContent = view?.context ? count(view.context) : NONE;
@@ -329,6 +335,11 @@ class Debug {
     element("debug-notice").hidden = error === null;
     element("debug-notice-words").textContent = error ? sentence(error.message) : "";
   }
+}
+
+/** Open the same text where it stands, or at the token that is looked at, in “Look inside”. */
+function lookInside(): void {
+  location.hash = "#panel=lens&at=here";
 }
 
 /** Why there is no next token. */

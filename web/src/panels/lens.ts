@@ -159,12 +159,9 @@ class Lens {
       return;
     }
     const ids = idsOf(writing);
-    const words = writing.recipe.prompt + writing.text;
-    void this.#lens.open(writing.recipe.prompt, ids, words).then(() => {
-      const { text } = this.#lens;
-      // A token was chosen where the one before it stands last.
-      if (text && selected !== null) this.#lens.position = text.given + selected - 1;
-    });
+    // A token was chosen where the one before it stands last.
+    const at = selected === null ? -1 : selected - ids.length - 1;
+    void this.#lens.open(writing.recipe.prompt, ids, writing.recipe.prompt + writing.text, at);
   }
 
   /** Show a view, and fetch it first where it is new. */
