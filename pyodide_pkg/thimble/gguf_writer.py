@@ -109,6 +109,10 @@ class GGUFWriter:
             unfinished.unlink(missing_ok=True)
             raise
 
+    def header(self) -> bytes:
+        """Return everything before the tensors' bytes, to be checked before the work is done."""
+        return self._header()
+
     def to_bytes(self) -> bytes:
         """Return the file as bytes."""
         return b"".join(self._chunks())

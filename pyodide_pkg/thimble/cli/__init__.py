@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import OptionError, ThimbleError
-from . import evaluate, export, generate, info, quantize, serve, tokenize, train, verify
+from . import convert, evaluate, export, generate, info, quantize, serve, tokenize, train, verify
 from .command import Command
 
 COMMANDS: tuple[Command, ...] = (
@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     tokenize.COMMAND,
     evaluate.COMMAND,
     quantize.COMMAND,
+    convert.COMMAND,
     info.COMMAND,
     train.COMMAND,
     verify.COMMAND,

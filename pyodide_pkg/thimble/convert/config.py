@@ -1,0 +1,261 @@
+"""A config.json of Hugging Face's as the keys of a GGUF file.
+
+It says what it does not know how to say: a setting that would change what the model computes, and
+that no key of the family stands for, is an UnsupportedError and no wrong model. This file knows
+words and numbers, and no tensors but those that it makes: the divisors of RoPE's frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import FormatError, UnsupportedError
+from ..family_table import FAMILIES, GELU_ERF, GELU_TANH, SILU
+from .names import KINDS, Kind
+
+Config = Mapping[str, Any]
+Keys = dict[str, Any]
+
+ACTIVATIONS = {
+    SILU: ("silu", "swish"),
+    GELU_TANH: ("gelu_pytorch_tanh", "gelu_new", "gelu_fast"),
+    GELU_ERF: ("gelu",),
+}
+
+
+class Settings:
+    """A config.json, of which each word is asked for once and with its type."""
+
+    def __init__(self, config: Config) -> None:
+        kind = config.get("model_type")
+        if kind == "gemma3" and isinstance(config.get("text_config"), dict):
+            config = config["text_config"]  # of a model that could see, its half that reads
+            kind = config.get("model_type", "gemma3_text")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise UnsupportedError(
+                f"config.json has the model_type {kind!r:.60}, which is not converted here; "
+                f"{', '.join(KINDS)} are"
+            )
+        self.kind: Kind = KINDS[kind]
+        self.model_type = kind
+        self.family = FAMILIES[self.kind.family]
+        self._config = {**self.kind.defaults, **{k: v for k, v in config.items() if v is not None}}
+
+    def get(self, *names: str, default: Any = None) -> Any:
+        """The first of these that is there."""
+        return next((self._config[name] for name in names if name in self._config), default)
+
+    def whole(self, *names: str, default: int | None = None) -> int:
+        value = self.get(*names, default=default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise FormatError(
+                f"{names[0]} in config.json is {value!r:.60}; a number above 0 is right"
+            )
+        return value
+
+    def number(self, *names: str, default: float | None = None) -> float:
+        value = self.get(*names, default=default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            raise FormatError(
+                f"{names[0]} in config.json is {value!r:.60}; a number above 0 is right"
+            )
+        return float(value)
+
+    def refuse(self, name: str, *allowed: Any) -> None:
+        """Raise where a setting has a value that does not run here. It may be missing."""
+        value = self.get(name, default=allowed[0])
+        if value not in allowed:
+            raise UnsupportedError(
+                f"{name} in config.json is {value!r:.100}; in {self.model_type} models "
+                f"{' or '.join(map(repr, allowed))} runs here"
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.whole("hidden_size", "n_embd")
+
+    @property
+    def n_layers(self) -> int:
+        return self.whole("num_hidden_layers", "n_layer")
+
+    @property
+    def n_heads(self) -> int:
+        return self.whole("num_attention_heads", "n_head")
+
+    @property
+    def n_kv_heads(self) -> int:
+        return self.whole("num_key_value_heads", default=self.n_heads)
+
+    @property
+    def head_dim(self) -> int:
+        return self.whole("head_dim", default=max(self.dim // self.n_heads, 1))
+
+    @property
+    def n_ctx(self) -> int:
+        return self.whole("max_position_embeddings", "n_positions", "n_ctx")
+
+    @property
+    def tied(self) -> bool:
+        return self.get("tie_word_embeddings", default=False) is True
+
+    def rope(self) -> dict[str, Any]:
+        """What turns the layers that see everything, by whichever words the file has."""
+        found = self.get("rope_parameters", "rope_scaling", default={})
+        if not isinstance(found, dict):
+            raise FormatError(f"rope_scaling in config.json is {found!r:.60}; an object is right")
+        found = dict(found.get("full_attention", found))
+        found.setdefault("rope_type", found.get("type", "default"))
+        for name in ("rope_theta", "partial_rotary_factor"):
+            if name in self._config:
+                found.setdefault(name, self._config[name])
+        found.setdefault("rope_theta", self.get("rotary_emb_base", default=10000.0))
+        found.setdefault("partial_rotary_factor", self.get("rotary_pct", default=1.0))
+        return found
+
+
+def keys(settings: Settings) -> Keys:
+    """The keys of the model's numbers, without the family's name and a dot before them."""
+    s = settings
+    _check(s)
+    epsilon = "layer_norm_epsilon" if s.family.layer_norm else "layer_norm_rms_epsilon"
+    found: Keys = {
+        "context_length": s.n_ctx,
+        "embedding_length": s.dim,
+        "block_count": s.n_layers,
+        "feed_forward_length": s.whole("intermediate_size", "n_inner", default=4 * s.dim),
+        "attention.head_count": s.n_heads,
+        "attention.head_count_kv": s.n_kv_heads,
+        f"attention.{epsilon}": s.number(
+            "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", default=1e-5
+        ),
+    }
+    if s.head_dim * s.n_heads != s.dim:
+        found |= {"attention.key_length": s.head_dim, "attention.value_length": s.head_dim}
+    if s.family.rope:
+        found |= _rope_keys(s)
+    if s.family.windows and s.get("sliding_window") is not None:
+        found["attention.sliding_window"] = s.whole("sliding_window")
+    if s.family.architecture == "gemma2":
+        found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
+        found["final_logit_softcapping"] = s.number("final_logit_softcapping")
+    if s.family.architecture == "gptneox":
+        found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
+    return found
+
+
+def rope_factors(settings: Settings) -> dict[str, list[float]]:
+    """Tensors that divide RoPE's frequencies: of Llama 3's scaling, or Phi-3's."""
+    rope = settings.rope()
+    if rope["rope_type"] == "longrope":
+        found = {}
+        for length in ("short", "long"):
+            factors = rope.get(f"{length}_factor")
+            if not isinstance(factors, list) or len(factors) != _rope_dim(settings, rope) // 2:
+                raise FormatError(
+                    f"{length}_factor in config.json is {factors!r:.60}; a list of "
+                    f"{_rope_dim(settings, rope) // 2} numbers is right"
+                )
+            found[f"rope_factors_{length}.weight"] = [float(f) for f in factors]
+        return found
+    if rope["rope_type"] != "llama3":
+        return {}
+    base, dim = float(rope["rope_theta"]), settings.head_dim
+    factor = _rope_number(rope, "factor")
+    low, high = _rope_number(rope, "low_freq_factor"), _rope_number(rope, "high_freq_factor")
+    trained = _rope_number(rope, "original_max_position_embeddings")
+    factors = []
+    for i in range(0, dim, 2):
+        turns = trained / (2 * math.pi * base ** (i / dim))  # in the context it was trained for
+        smooth = min(max((turns - low) / (high - low), 0.0), 1.0)
+        factors.append(1 / ((1 - smooth) / factor + smooth))
+    return {"rope_freqs.weight": factors}
+
+
+def _rope_dim(s: Settings, rope: dict[str, Any]) -> int:
+    return int(s.head_dim * float(rope["partial_rotary_factor"]))
+
+
+def _rope_number(rope: dict[str, Any], name: str) -> float:
+    value = rope.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise FormatError(f"{name} of RoPE in config.json is {value!r:.60}; a number is right")
+    return float(value)
+
+
+def _rope_keys(s: Settings) -> Keys:
+    rope = s.rope()
+    found: Keys = {
+        "rope.freq_base": _rope_number(rope, "rope_theta"),
+        "rope.dimension_count": _rope_dim(s, rope),
+    }
+    kind = rope["rope_type"]
+    if kind == "linear":
+        found |= {
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": _rope_number(rope, "factor"),
+        }
+    elif kind == "longrope" and s.family.architecture == "phi3":
+        trained = s.whole(
+            "original_max_position_embeddings",
+            default=rope.get("original_max_position_embeddings"),
+        )
+        longer = s.n_ctx / trained
+        magnitude = math.sqrt(1 + math.log(longer) / math.log(trained)) if longer > 1 else 1.0
+        found |= {
+            "rope.scaling.original_context_length": trained,
+            "rope.scaling.attn_factor": float(rope.get("attention_factor") or magnitude),
+        }
+    elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.family != "llama"):
+        raise UnsupportedError(
+            f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'llama3' in llama "
+            "models and 'longrope' in phi3 models run here"
+        )
+    return found
+
+
+def _check(s: Settings) -> None:
+    """Refuse what would change the result and has no key."""
+    activation = s.get("hidden_activation", "activation_function", "hidden_act", default=None)
+    if s.kind.family == "gemma":
+        activation = ACTIVATIONS[GELU_TANH][0]  # whatever the file says: "gelu" was a mistake
+    if activation is not None and activation not in ACTIVATIONS[s.family.activation]:
+        raise UnsupportedError(
+            f"config.json asks for the activation {activation!r:.60}; in {s.model_type} models "
+            f"{' or '.join(map(repr, ACTIVATIONS[s.family.activation]))} runs here"
+        )
+    if not s.family.windows:
+        unused = s.get("use_sliding_window") is False
+        if s.get("sliding_window", default=s.n_ctx) < s.n_ctx and not unused:
+            raise UnsupportedError(
+                f"sliding_window in config.json is {s.get('sliding_window')!r:.40}; "
+                f"{s.model_type} models run here without one"
+            )
+    s.refuse("scale_attn_by_inverse_layer_idx", False)
+    s.refuse("scale_attn_weights", True)
+    s.refuse("add_cross_attention", False)
+    s.refuse("use_bidirectional_attention", False)
+    s.refuse("clip_qkv", None)
+    if s.family.global_every:
+        _check_gemma(s)
+
+
+def _check_gemma(s: Settings) -> None:
+    if s.family.architecture == "gemma3":
+        s.refuse("attn_logit_softcapping", None)
+        s.refuse("final_logit_softcapping", None)
+    every = s.family.global_every
+    pattern = ["full" if i % every == every - 1 else "sliding" for i in range(s.n_layers)]
+    s.refuse("layer_types", [f"{kind}_attention" for kind in pattern])
+    s.refuse("sliding_window_pattern", every)
+    wide = s.n_layers == s.family.scale_by_width
+    scalar = s.dim / s.n_heads if wide else s.head_dim
+    s.refuse("query_pre_attn_scalar", scalar)
+    local = s.get("rope_parameters", default={}).get("sliding_attention", {})
+    base = local.get("rope_theta", s.get("rope_local_base_freq"))
+    if s.family.rope_base_local and base not in (None, s.family.rope_base_local):
+        raise UnsupportedError(
+            f"config.json turns layers with a window by the base {base!r:.40}; "
+            f"{s.family.rope_base_local} runs here"
+        )

@@ -1,0 +1,252 @@
+"""A folder of Hugging Face's (safetensors, config.json, tokenizer.json) as one GGUF file.
+
+    convert_folder("SmolLM2-135M", "smollm2.gguf", "q8_0")
+
+Rows stream from the files to the file: a tensor is mapped, not read, and some rows at a time are
+brought into their order, rounded and written. So memory does not grow with the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError, NumericError, OptionError, UnsupportedError
+from ..families import config_from_header
+from ..gguf import read_header
+from ..gguf_writer import GGUFWriter
+from ..kernel import Kernel, Scratch, default_kernel
+from ..quantize import FILE_TYPES, QUANTIZATION_VERSION
+from ..tensor_types import F16, F32, Q4_0, Q8_0, TensorType
+from .config import Settings, keys, rope_factors
+from .safetensors import Floats, Stored, read_folder, read_json
+from .tokenizer_json import tokenizer_keys
+
+TYPES = {t.name.lower(): t for t in (F16, F32, Q8_0, Q4_0)}
+"""What matrices can become."""
+PIECE = 1 << 18
+"""Values that are on their way at a time, unless one row has more."""
+
+Progress = Callable[[int, int], None]
+"""Called with values done and values in all."""
+Rows = Callable[[int, int], Floats]
+"""Gives the rows from a first to before a last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What `convert_folder` did."""
+
+    architecture: str
+    type: TensorType
+    n_tensors: int
+    misfits: tuple[str, ...]
+    """Matrices that are F16, because their rows do not fill the encoding's blocks."""
+    nbytes: int
+    """Of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A tensor of the new file."""
+
+    name: str
+    stored: Stored
+    shape: tuple[int, ...]
+    type: TensorType
+
+
+def convert_folder(
+    folder: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    type: str = "f16",
+    progress: Progress | None = None,
+    *,
+    kernel: Kernel | None = None,
+) -> Converted:
+    """Write the model in `folder` to `target`, its matrices as `type`: f16, f32, q8_0 or q4_0.
+
+    `target` appears whole or not at all. Raises OptionError for another type, FormatError for a
+    folder that is damaged or lacks a file, UnsupportedError for a model that does not run here,
+    NumericError for a weight that is not finite or too large for `type`; OSError.
+    """
+    if type not in TYPES:
+        raise OptionError(f"the type is {type!r:.40}; {', '.join(TYPES)} are right")
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FormatError(f"{str(folder)!r} is no folder; a folder with config.json is right")
+    settings = Settings(read_json(folder / "config.json"))
+    plan = _plan(settings, read_folder(folder), TYPES[type])
+    writer = GGUFWriter()
+    _add_keys(writer, folder, settings, plan, TYPES[type])
+    for name, factors in rope_factors(settings).items():
+        writer.add_tensor(name, (len(factors),), F32, np.array(factors, dtype="<f4"))
+    tally = _Tally(progress, sum(_count(p.shape) for p in plan))
+    for planned in plan:
+        rows = functools.partial(_encoded, kernel or default_kernel(), settings, planned, tally)
+        writer.add_tensor(planned.name, planned.shape, planned.type, rows)
+    config_from_header(read_header(writer.header(), file_size=None))  # before the work, not after
+    writer.write(target)
+    wanted = TYPES[type]
+    return Converted(
+        architecture=settings.family.architecture,
+        type=wanted,
+        n_tensors=len(plan),
+        misfits=tuple(p.name for p in plan if wanted.block > 1 and p.type == F16),
+        nbytes=os.path.getsize(target),
+    )
+
+
+def _plan(settings: Settings, found: dict[str, Stored], wanted: TensorType) -> list[Planned]:
+    """What becomes of each tensor. Raises UnsupportedError for one that nobody knows."""
+    plan: dict[str, Planned] = {}
+    for stored in found.values():
+        name = settings.kind.name_of(stored.name)
+        if name is None:
+            if re.fullmatch(settings.kind.ignored, stored.name):
+                continue
+            raise UnsupportedError(
+                f"the tensor {stored.name!r:.100} is not known in {settings.model_type} models"
+            )
+        if name == "output.weight" and settings.tied:
+            continue
+        shape = stored.shape
+        if _is_one_of(name, settings.kind.turned) and len(shape) == 2:
+            shape = (shape[1], shape[0])
+        plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
+    return sorted(plan.values(), key=_place)
+
+
+def _place(planned: Planned) -> tuple[int, str]:
+    """Layers in their order, behind what there is once."""
+    parts = planned.name.split(".")
+    return (int(parts[1]) if parts[0] == "blk" else -1, planned.name)
+
+
+def _type_of(name: str, shape: tuple[int, ...], wanted: TensorType) -> TensorType:
+    if len(shape) < 2 or name == "position_embd.weight":  # as llama.cpp has it
+        return F32
+    return wanted if shape[-1] % wanted.block == 0 else F16
+
+
+def _is_one_of(name: str, tensors: tuple[str, ...]) -> bool:
+    return name.rpartition(".")[0].rpartition(".")[2] in tensors
+
+
+def _add_keys(
+    writer: GGUFWriter, folder: Path, settings: Settings, plan: list[Planned], wanted: TensorType
+) -> None:
+    architecture = settings.family.architecture
+    embedding = next((p for p in plan if p.name == "token_embd.weight"), None)
+    if embedding is None or len(embedding.shape) != 2:
+        raise FormatError(f"{str(folder)!r} has no embedding of its tokens")
+    writer.add("general.architecture", architecture)
+    writer.add("general.name", folder.resolve().name)
+    writer.add("general.file_type", FILE_TYPES[wanted])
+    writer.add("general.quantization_version", QUANTIZATION_VERSION)
+    for key, value in keys(settings).items():
+        writer.add(f"{architecture}.{key}", value)
+    writer.add(f"{architecture}.vocab_size", embedding.shape[0])
+    for key, value in tokenizer_keys(folder, embedding.shape[0]).items():
+        if value != []:
+            writer.add(key, value)
+
+
+class _Tally:
+    """Counts values for a progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def add(self, n: int) -> None:
+        self._done += n
+        if self._progress:
+            self._progress(self._done, self._total)
+
+
+def _encoded(
+    kernel: Kernel, settings: Settings, planned: Planned, tally: _Tally
+) -> Iterator[bytes | memoryview]:
+    """A tensor's bytes in the new file, some rows at a time."""
+    rows = _rows(settings, planned)
+    height = planned.shape[0]
+    width = _count(planned.shape) // max(height, 1)
+    step = max(1, PIECE // max(width, 1))
+    for first in range(0, height, step):
+        values = np.ascontiguousarray(rows(first, min(first + step, height)), dtype="<f4")
+        if not np.isfinite(values).all():
+            row = first + int(np.argwhere(~np.isfinite(values))[0][0])
+            raise NumericError(
+                f"tensor {planned.stored.name!r} holds a weight that is not finite, in row {row}"
+            )
+        yield _encode(kernel, planned, values)
+        tally.add(values.size)
+
+
+def _encode(kernel: Kernel, planned: Planned, values: Floats) -> bytes | memoryview:
+    if planned.type == F32:
+        return values.data
+    if planned.type == F16:
+        with np.errstate(over="ignore"):
+            halves = values.astype("<f2")
+        if not np.isfinite(halves).all():
+            raise NumericError(
+                f"tensor {planned.stored.name!r} holds {np.abs(values).max():g}, which is too "
+                "large for F16; convert with --type f32"
+            )
+        return halves.data
+    nbytes = planned.type.size(values.size)
+    scratch = Scratch(kernel, values.nbytes + nbytes, "converting")
+    scratch.write(values.data)
+    out = scratch.address + values.nbytes
+    kernel.call("quantize", planned.type.ggml_id, scratch.address, out, values.size)
+    made = kernel.read(out, nbytes)
+    scratch.close()
+    return made
+
+
+def _rows(settings: Settings, planned: Planned) -> Rows:
+    """How a tensor's rows are read, in the order and with the values of the new file."""
+    kind, stored = settings.kind, planned.stored
+    mapped = stored.map()
+    if _is_one_of(planned.name, kind.turned) and len(planned.shape) == 2:
+        return lambda first, last: stored.floats(mapped[:, first:last].T)
+    order = _order(settings, planned)
+    if order is not None:
+        return lambda first, last: stored.floats(mapped[order[first:last]])
+    if kind.raised_norms and planned.name.endswith("norm.weight"):
+        return lambda first, last: stored.floats(mapped[first:last]) + np.float32(1)
+    return lambda first, last: stored.floats(mapped[first:last])
+
+
+def _order(settings: Settings, planned: Planned) -> NDArray[Any] | None:
+    """Which stored row each row is; None where it is the same."""
+    s, height = settings, planned.shape[0]
+    if _is_one_of(planned.name, s.kind.interleaved):
+        heads = s.n_heads if ".attn_q." in planned.name else s.n_kv_heads
+        shape, turn = (heads, 2, -1), (0, 2, 1)
+    elif _is_one_of(planned.name, s.kind.by_heads):
+        shape, turn = (s.n_heads, 3, -1), (1, 0, 2)
+    else:
+        return None
+    if height % (shape[0] * shape[1]):
+        raise FormatError(
+            f"tensor {planned.stored.name!r} has {height} rows, which are no whole heads of "
+            f"{shape[0]}"
+        )
+    return np.arange(height).reshape(shape).transpose(turn).reshape(-1)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    n = 1
+    for width in shape:
+        n *= width
+    return n

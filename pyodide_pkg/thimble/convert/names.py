@@ -1,0 +1,166 @@
+"""How Hugging Face's models call their tensors, and what has to be done to them on the way.
+
+One entry of `KINDS` for each `model_type` of a config.json: which family of ours it is, and its
+tensors' names. To add one: an entry here and, where its config.json has words of its own, a few
+lines in `config.py`. The names are those of
+https://github.com/huggingface/transformers/tree/main/src/transformers/models; what is done to the
+values is what llama.cpp's convert_hf_to_gguf.py does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One `model_type`."""
+
+    family: str
+    """In `family_table.py`."""
+    layers: str
+    """What a layer's tensors begin with; {} is its number."""
+    names: Mapping[str, str]
+    """Tensors that there are once, without `.weight` and `.bias`."""
+    layer_names: Mapping[str, str]
+    ignored: str = r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
+    """Names that older files have and that say nothing."""
+    interleaved: tuple[str, ...] = ()
+    """Tensors whose heads' rows are to come in RoPE's pairs, not in halves."""
+    turned: tuple[str, ...] = ()
+    """Matrices that are stored with their columns as rows."""
+    by_heads: tuple[str, ...] = ()
+    """Fused queries, keys and values, stored head by head."""
+    raised_norms: bool = False
+    """Whether norms are stored less 1."""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """What config.json may leave out."""
+
+    def name_of(self, stored: str) -> str | None:
+        """The name of a tensor in a GGUF file; None for one that is unknown."""
+        return self._name_of(stored) or self._name_of(f"{self.layers.split('.')[0]}.{stored}")
+
+    def _name_of(self, stored: str) -> str | None:
+        base, _, last = stored.rpartition(".")
+        if base in self.names:
+            return f"{self.names[base]}.{last}"
+        found = re.fullmatch(self.layers.replace(".", r"\.").format(r"(\d+)") + r"\.(.+)", base)
+        if found and found[2] in self.layer_names:
+            return f"blk.{int(found[1])}.{self.layer_names[found[2]]}.{last}"
+        return None
+
+
+_LLAMA_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
+_ATTENTION = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+}
+_GATED = {
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+_NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+_HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+_POST_NORMS = {
+    "post_attention_layernorm": "post_attention_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+_LAYERS = "model.layers.{}"
+_BASE = {**_ATTENTION, **_GATED, **_NORMS}
+_GEMMA2 = {
+    **_ATTENTION,
+    **_GATED,
+    **_POST_NORMS,
+    "input_layernorm": "attn_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+}
+_PAIRS = ("attn_q", "attn_k")
+_GEMMA_DEFAULTS = {"tie_word_embeddings": True, "rms_norm_eps": 1e-6, "head_dim": 256}
+
+KINDS: dict[str, Kind] = {
+    "llama": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
+    "mistral": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
+    "qwen2": Kind("qwen2", _LAYERS, _LLAMA_NAMES, _BASE),
+    "qwen3": Kind("qwen3", _LAYERS, _LLAMA_NAMES, {**_BASE, **_HEAD_NORMS}),
+    "gemma": Kind(
+        "gemma", _LAYERS, _LLAMA_NAMES, _BASE, raised_norms=True, defaults=_GEMMA_DEFAULTS
+    ),
+    "gemma2": Kind(
+        "gemma2", _LAYERS, _LLAMA_NAMES, _GEMMA2, raised_norms=True, defaults=_GEMMA_DEFAULTS
+    ),
+    "gemma3_text": Kind(
+        "gemma3",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {**_GEMMA2, **_HEAD_NORMS},
+        raised_norms=True,
+        defaults=_GEMMA_DEFAULTS,
+    ),
+    "phi3": Kind(
+        "phi3",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {
+            **_NORMS,
+            "self_attn.qkv_proj": "attn_qkv",
+            "self_attn.o_proj": "attn_output",
+            "mlp.gate_up_proj": "ffn_up",
+            "mlp.down_proj": "ffn_down",
+        },
+    ),
+    "gpt2": Kind(
+        "gpt2",
+        "transformer.h.{}",
+        {
+            "transformer.wte": "token_embd",
+            "transformer.wpe": "position_embd",
+            "transformer.ln_f": "output_norm",
+            "lm_head": "output",
+        },
+        {
+            "ln_1": "attn_norm",
+            "attn.c_attn": "attn_qkv",
+            "attn.c_proj": "attn_output",
+            "ln_2": "ffn_norm",
+            "mlp.c_fc": "ffn_up",
+            "mlp.c_proj": "ffn_down",
+        },
+        turned=("attn_qkv", "attn_output", "ffn_up", "ffn_down"),
+        defaults={"tie_word_embeddings": True},
+    ),
+    "gpt_neox": Kind(
+        "gptneox",
+        "gpt_neox.layers.{}",
+        {
+            "gpt_neox.embed_in": "token_embd",
+            "gpt_neox.final_layer_norm": "output_norm",
+            "embed_out": "output",
+            "lm_head": "output",
+        },
+        {
+            "input_layernorm": "attn_norm",
+            "attention.query_key_value": "attn_qkv",
+            "attention.dense": "attn_output",
+            "post_attention_layernorm": "ffn_norm",
+            "mlp.dense_h_to_4h": "ffn_up",
+            "mlp.dense_4h_to_h": "ffn_down",
+        },
+        by_heads=("attn_qkv",),
+    ),
+    "olmo2": Kind(
+        "olmo2",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {**_ATTENTION, **_GATED, **_POST_NORMS, **_HEAD_NORMS},
+    ),
+}
+"""By `model_type`."""

@@ -1,0 +1,149 @@
+"""Every family against what transformers and llama.cpp compute with the same weights.
+
+The models come through `thimble convert` from folders of Hugging Face's; the peers' logits over 64
+positions are recorded (`vectors/record_families.py` says how). Both peers computed in float32.
+llama.cpp takes GELU from a table in half precision, and rounds the activations of F16 and Q8_0
+products, which transformers does not do.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import thimble
+from tests.tiny_folders import CONFIGS, RECORD, recorded, write_folder
+from tests.vectors.record_families import STEP
+from thimble.convert.folder import convert_folder
+from thimble.errors import UnsupportedError
+from thimble.kernel import default_kernel
+from thimble.reference import ReferenceModel
+from thimble.train.finetune import Base
+
+Floats = NDArray[np.float32]
+
+TOLERANCE = {"f32": 1e-4, "f16": 4e-2, "q8_0": 0.6}
+"""How far a logit may be from a peer's, the logits being 6 to 14 wide."""
+TYPICAL = {"f32": 1e-5, "f16": 5e-3, "q8_0": 6e-2}
+"""How far they may be on the whole, by the root mean square and in parts of the logits' own."""
+TABLE = 1e-2
+"""What llama.cpp's GELU, a table in half precision, may be worth; 5e-3 was measured."""
+GELU = ("gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial")
+
+
+@functools.cache
+def converted(name: str, kind: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        folder = write_folder(Path(place) / name, name)
+        convert_folder(folder, Path(place) / "out.gguf", kind)
+        return (Path(place) / "out.gguf").read_bytes()
+
+
+def load(data: bytes) -> thimble.Model:
+    loader = thimble.ModelLoader(len(data))
+    loader.feed(data)
+    return loader.finish()
+
+
+def logits(model: thimble.Model, ids: list[int]) -> Floats:
+    session = model.session()
+    found = []
+    for token in ids:
+        session.append([token])
+        found.append(session.logits())
+    session.close()
+    return np.array(found)
+
+
+def peer(name: str) -> Floats:
+    with np.load(RECORD.with_suffix(".npz")) as arrays:
+        found: Floats = arrays[name]
+    return found
+
+
+def away(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    return float(np.abs(a - b).max())
+
+
+def typical(found: Floats, wanted: Floats) -> float:
+    return float(np.sqrt(np.mean((found - wanted) ** 2)) / np.std(wanted))
+
+
+@pytest.mark.parametrize("kind", TOLERANCE)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_logits_are_the_peers(name: str, kind: str) -> None:
+    ids = recorded()["models"][name]["ids"]
+    model = load(converted(name, kind))
+    found = logits(model, ids)
+    model.close()
+    original, other = peer(f"transformers/{name}"), peer(f"llama.cpp/{name}/{kind}")
+    ours = found[:, ::STEP]
+    assert ours.shape == original.shape == other.shape
+    assert len(ids) == 64
+    assert away(ours, original) < TOLERANCE[kind]
+    assert typical(ours, original) < TYPICAL[kind]
+    assert typical(ours, original) < 1.2 * typical(other, original) + 1e-6
+    table = TABLE if name in GELU else 0.0
+    assert away(ours, other) < TOLERANCE[kind] + table
+    if kind == "f32":
+        assert away(found, ReferenceModel(converted(name, kind)).logits(ids)) < TOLERANCE[kind]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_batches_and_threads_leave_the_bits_alone(name: str) -> None:
+    ids = recorded()["models"][name]["ids"]
+    kernel = default_kernel()
+    model = load(converted(name, "q8_0"))
+    one_by_one = logits(model, ids)[-1].tobytes()
+    try:
+        for threads in (1, 2, 3):
+            kernel.call("threads", threads)
+            session = model.session()
+            session.append(ids)
+            assert session.logits().tobytes() == one_by_one, threads
+            session.close()
+    finally:
+        kernel.call("threads", 1)
+    model.close()
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n.startswith("gemma")][1:])
+def test_layers_with_a_window_see_no_further(name: str) -> None:
+    """What a token further back than all windows together was changes nothing without the layers
+    that see everything, and something with them."""
+    ids = recorded()["models"][name]["ids"]
+    exact = ReferenceModel(converted(name, "f32"))
+    n_layers = exact.config.n_layers
+    wide = replace(exact.config.features, window=4, global_every=0)
+    exact.config = replace(exact.config, features=wide)
+    other = [ids[0] ^ 1, *ids[1:]]
+    far = 1 + n_layers * 3
+    assert away(exact.logits(ids)[far:], exact.logits(other)[far:]) == 0.0
+    model = load(converted(name, "f32"))
+    assert away(logits(model, ids)[-1:], logits(model, other)[-1:]) > 0.0
+    model.close()
+
+
+def test_what_is_not_done_with_a_family_is_said() -> None:
+    model = load(converted("gemma3", "f32"))
+    with pytest.raises(UnsupportedError, match=r"is a gemma3, .* the lens knows what llama models"):
+        model.run_with_cache([1, 2, 3])
+    model.close()
+    with pytest.raises(UnsupportedError, match=r"is a gpt2, and no llama: .* not trained"):
+        Base(converted("gpt2", "f32"))
+
+
+def test_phi3_is_a_llama_with_its_matrices_together() -> None:
+    """So all that is done with llama models is done with it."""
+    ids = recorded()["models"]["phi3"]["ids"][:8]
+    model = load(converted("phi3", "f32"))
+    found, cache = model.run_with_cache(ids)
+    assert away(np.array(found), logits(model, ids)) == 0.0
+    assert "blocks.1.attn.hook_pattern" in cache
+    model.close()

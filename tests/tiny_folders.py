@@ -1,0 +1,234 @@
+"""Small random models as Hugging Face's folders, made on the spot, one for each family.
+
+    folder = write_folder(tmp_path / "qwen2", "qwen2")
+
+`CONFIGS` are what transformers makes its models of; the names and shapes of their tensors are
+recorded in `tests/vectors/families.json`, by `tests/vectors/record_families.py`, as transformers'
+own `save_pretrained` wrote them. The values are drawn here, so that no weights need to be kept, and
+transformers and llama.cpp have computed their logits of the same ones. The tokenizers are those of
+`tests/tiny_models.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.tiny_models import CHAT_TEMPLATE, bpe_vocab, random_values, spm_vocab
+
+RECORD = Path(__file__).parent / "vectors" / "families.json"
+
+_LLAMA: dict[str, Any] = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5,
+}  # fmt: skip
+_GEMMA = {**_LLAMA, "head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 24}
+_LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+}  # fmt: skip
+_LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 10000.0,
+    "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7],
+    "long_factor": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+    "original_max_position_embeddings": 256,
+}  # fmt: skip
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": {"model_type": "llama", **_LLAMA, "rope_parameters": _LLAMA3},
+    "smollm": {"model_type": "llama", **_LLAMA, "tie_word_embeddings": True},
+    "mistral": {"model_type": "mistral", **_LLAMA, "head_dim": 32, "sliding_window": None},
+    "qwen2": {"model_type": "qwen2", **_LLAMA, "tie_word_embeddings": True},
+    "qwen3": {"model_type": "qwen3", **_LLAMA, "head_dim": 32},
+    "gemma": {"model_type": "gemma", **_LLAMA, "head_dim": 32},
+    "gemma2": {
+        "model_type": "gemma2", **_GEMMA, "num_hidden_layers": 4,
+        # Small ones, which change what is computed with small models, too.
+        "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0,
+    },
+    "gemma3": {"model_type": "gemma3_text", **_GEMMA, "num_hidden_layers": 7},
+    "phi3": {"model_type": "phi3", **_LLAMA, "pad_token_id": 0},
+    "phi3-long": {
+        "model_type": "phi3", **_LLAMA, "pad_token_id": 0, "rope_parameters": _LONGROPE,
+        "max_position_embeddings": 512, "original_max_position_embeddings": 256,
+    },
+    "gpt2": {
+        "model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128,
+    },
+    "gptneox": {
+        "model_type": "gpt_neox", "hidden_size": 64, "intermediate_size": 256,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128,
+    },
+    "gptneox-serial": {
+        "model_type": "gpt_neox", "hidden_size": 64, "intermediate_size": 256,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128,
+        "use_parallel_residual": False,
+    },
+    "olmo2": {"model_type": "olmo2", **_LLAMA},
+}  # fmt: skip
+"""By name of the test; those keys that differ from transformers' own defaults."""
+
+SENTENCEPIECE = ("mistral", "gemma", "gemma2", "gemma3", "phi3", "phi3-long")
+
+
+@functools.cache
+def recorded() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def write_folder(folder: Path, name: str, *, stored: str = "F32", shards: int = 1) -> Path:
+    """Write a model's folder, weights stored as F32, F16 or BF16, and return it."""
+    record = recorded()["models"][name]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(record["config"]))
+    write_tokenizer(folder, name)
+    weights = values(name, {k: tuple(v) for k, v in record["tensors"].items()})
+    write_weights(folder, weights, stored=stored, shards=shards)
+    return folder
+
+
+def values(name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+    """The random values of a model's tensors, the same on every machine."""
+    found = {}
+    raised = "gemma" in name
+    for i, (tensor, shape) in enumerate(sorted(shapes.items())):
+        seed = 100_000 * (1 + list(CONFIGS).index(name)) + i
+        norm = "norm" in tensor or ".ln_" in tensor
+        if len(shape) > 1:
+            size = 1.5 * math.sqrt(3 / (shape[0] if name == "gpt2" else shape[-1]))
+            if "wte" in tensor or "embed" in tensor:
+                size = 0.5
+            found[tensor] = random_values(seed, shape, size)
+        elif norm and tensor.endswith("weight"):
+            found[tensor] = random_values(seed, shape, 0.25) + np.float32(0 if raised else 1)
+        else:
+            found[tensor] = random_values(seed, shape, 0.2)
+    return found
+
+
+def write_weights(
+    folder: Path,
+    weights: dict[str, NDArray[np.float32]],
+    *,
+    stored: str = "F32",
+    shards: int = 1,
+) -> None:
+    """Write tensors as safetensors, in one file or in several with an index."""
+    names = list(weights)
+    if shards == 1:
+        write_safetensors(folder / "model.safetensors", weights, stored)
+        return
+    places: dict[str, str] = {}
+    for shard in range(shards):
+        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        part = {name: weights[name] for name in names[shard::shards]}
+        write_safetensors(folder / file, part, stored)
+        places |= dict.fromkeys(part, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def write_safetensors(path: Path, weights: dict[str, NDArray[np.float32]], stored: str) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    parts, at = [], 0
+    for name, tensor in weights.items():
+        data = encoded(tensor, stored)
+        end = at + len(data)
+        header[name] = {"dtype": stored, "shape": tensor.shape, "data_offsets": [at, end]}
+        parts.append(data)
+        at = end
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
+
+
+def encoded(tensor: NDArray[np.float32], stored: str) -> bytes:
+    if stored == "BF16":
+        return (tensor.view(np.uint32) >> np.uint32(16)).astype("<u2").tobytes()
+    return tensor.astype({"F32": "<f4", "F16": "<f2"}[stored]).tobytes()
+
+
+PHI3_TOKENS = ("<|endoftext|>", "<|end|>", "<|user|>")
+"""What llama.cpp looks for in a model called Phi-3, behind whose tokens white space is dropped."""
+
+
+def n_vocab(name: str) -> int:
+    n = len(spm_vocab()[0] if name in SENTENCEPIECE else bpe_vocab()[0])
+    return n + (len(PHI3_TOKENS) if "phi3" in name else 0)
+
+
+def write_tokenizer(folder: Path, name: str) -> None:
+    """Write tokenizer.json and tokenizer_config.json."""
+    whole = _sentencepiece(name) if name in SENTENCEPIECE else _byte_level()
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    if name not in SENTENCEPIECE:
+        special = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    (folder / "tokenizer.json").write_text(json.dumps(whole))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**special, "chat_template": CHAT_TEMPLATE})
+    )
+
+
+def _byte_level() -> dict[str, Any]:
+    tokens, merges = bpe_vocab()
+    step = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    return {
+        "added_tokens": [{"id": len(tokens) - 1, "content": tokens[-1], "special": True}],
+        "pre_tokenizer": step,
+        "post_processor": None,
+        "decoder": {**step, "trim_offsets": True},
+        "model": {
+            "type": "BPE",
+            "vocab": {token: i for i, token in enumerate(tokens[:-1])},
+            "merges": merges,
+        },
+    }
+
+
+def _sentencepiece(name: str) -> dict[str, Any]:
+    tokens, scores, _ = spm_vocab()
+    ids = {token: i for i, token in enumerate(tokens)}
+    # As transformers makes them of a SentencePiece model: each way of cutting a piece in two, in
+    # the order of the pieces' scores.
+    merges = [
+        [token[:cut], token[cut:]]
+        for _, token in sorted(zip(scores, tokens, strict=True), reverse=True)
+        for cut in range(1, len(token))
+        if token[:cut] in ids and token[cut:] in ids and not token.startswith("<")
+    ]
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    prepend = {"type": "Prepend", "prepend": "▁"}
+    gemma = "gemma" in name
+    bos = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    added = [{"id": i, "content": tokens[i], "special": True} for i in range(3)]
+    if "phi3" in name:
+        added += [
+            {"id": len(tokens) + i, "content": text, "special": True, "rstrip": i > 0}
+            for i, text in enumerate(PHI3_TOKENS)
+        ]
+    return {
+        "added_tokens": added,
+        "normalizer": replace if gemma else {"type": "Sequence", "normalizers": [prepend, replace]},
+        "pre_tokenizer": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [bos, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+        },
+        "decoder": None,
+        "model": {
+            "type": "BPE",
+            "unk_token": "<unk>",
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "vocab": ids,
+            "merges": merges,
+        },
+    }

@@ -1,0 +1,120 @@
+"""Records what transformers and llama.cpp compute with a small random model of each family.
+
+    python -m venv build/peers
+    build/peers/bin/pip install torch transformers==5.23.0 numpy gguf==0.19.0
+    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_families transformers
+    build/peers/bin/pip install llama-cpp-python==0.3.36
+    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_families llama_cpp
+
+The first writes `families.json` (each model's config.json as `save_pretrained` writes it, names and
+shapes of its tensors, ids) and `families.npz` with transformers' logits; the second adds what
+llama.cpp makes of the files that `thimble convert` writes. Values are drawn by
+`tests/tiny_folders.py`. Both compute in float32, over N_IDS positions; kept are the logits of every
+STEP-th token.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests import tiny_folders
+from tests.tiny_folders import CONFIGS, RECORD, n_vocab, values, write_folder, write_weights
+from thimble.convert.folder import convert_folder
+
+ARRAYS = RECORD.with_suffix(".npz")
+N_IDS = 64
+STEP = 11
+TYPES = ("f32", "f16", "q8_0")
+
+
+def ids_of(name: str) -> list[int]:
+    seed = list(CONFIGS).index(name)
+    return [int(i) for i in np.random.PCG64(seed).random_raw(N_IDS) % np.uint64(n_vocab(name))]
+
+
+def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """What is recorded of a model, and its logits [N_IDS, n_vocab]."""
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
+    wanted = {**CONFIGS[name], "vocab_size": n_vocab(name)}
+    config = transformers.AutoConfig.for_model(**wanted)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        model.save_pretrained(folder)
+        safetensors: Any = importlib.import_module("safetensors")
+        with safetensors.safe_open(folder / "model.safetensors", "np") as file:
+            names: list[str] = list(file.keys())
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in names}
+        write_weights(folder, values(name, shapes))
+        found = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+        said = json.loads((folder / "config.json").read_text())
+    ids = ids_of(name)
+    with torch.no_grad():
+        logits = found(torch.tensor([ids])).logits[0].numpy()
+    return {"config": said, "tensors": shapes, "ids": ids}, logits
+
+
+def record_transformers() -> None:
+    models, arrays = {}, {}
+    for name in CONFIGS:
+        models[name], logits = transformers_logits(name)
+        arrays[f"transformers/{name}"] = logits[:, ::STEP]
+        print(name, logits.std(), np.abs(logits).max())
+    record = {"transformers": version("transformers"), "torch": version("torch"), "models": models}
+    write(record, arrays)
+
+
+def llama_cpp_logits(path: Path, ids: list[int]) -> NDArray[np.float32]:
+    llama_cpp: Any = importlib.import_module("llama_cpp")
+    f32 = llama_cpp.GGML_TYPE_F32
+    model = llama_cpp.Llama(
+        str(path), n_ctx=64, n_batch=64, n_threads=1, n_threads_batch=1, n_gpu_layers=0,
+        logits_all=True, flash_attn=False, type_k=f32, type_v=f32, verbose=False,
+    )  # fmt: skip
+    model.eval(ids)
+    found = np.array(model.scores[: len(ids)], dtype=np.float32)
+    model.close()
+    return found
+
+
+def record_llama_cpp() -> None:
+    record = json.loads(RECORD.read_text())
+    with np.load(ARRAYS) as file:
+        arrays = {key: file[key] for key in file.files if not key.startswith("llama.cpp")}
+    record["llama_cpp_python"] = version("llama-cpp-python")
+    for name, model in record["models"].items():
+        with tempfile.TemporaryDirectory() as place:
+            folder = write_folder(Path(place) / name, name)
+            for kind in TYPES:
+                path = Path(place) / f"{name}-{kind}.gguf"
+                convert_folder(folder, path, kind)
+                logits = llama_cpp_logits(path, model["ids"])[:, ::STEP]
+                arrays[f"llama.cpp/{name}/{kind}"] = logits
+                away = np.abs(logits - arrays[f"transformers/{name}"]).max()
+                print(name, kind, "from transformers:", away)
+    write(record, arrays)
+
+
+def write(record: dict[str, Any], arrays: dict[str, Any]) -> None:
+    np.savez_compressed(ARRAYS, **arrays)
+    text = json.dumps(record, indent=1)
+    text = re.sub(r"(?<=[\[,])\s+(?=-?\d)", " ", text)  # lists of numbers in one line each
+    RECORD.write_text(re.sub(r"(?<=\d)\s+\]", "]", text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    tiny_folders.recorded.cache_clear()
+    record_llama_cpp() if sys.argv[1:] == ["llama_cpp"] else record_transformers()
