@@ -278,3 +278,35 @@ def _merge(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
         found.append("".join(word[i : i + step]))
         i += step
     return tuple(found)
+
+
+def head_of_large(*, n_layers: int, dim: int, hidden_dim: int, n_vocab: int = 512) -> bytes:
+    """The header, and nothing else, of a Q8_0 llama of any size: for what asks before it fetches.
+
+    Written by our writer: `gguf` would want the tensors' bytes.
+    """
+    from thimble.gguf_writer import GGUFWriter
+    from thimble.tensor_types import F32, Q8_0
+
+    writer, family = GGUFWriter(), "llama"
+    numbers = {
+        "context_length": 2048, "embedding_length": dim, "block_count": n_layers,
+        "feed_forward_length": hidden_dim, "attention.head_count": dim // 64,
+        "attention.head_count_kv": dim // 64, "rope.dimension_count": 64,
+    }  # fmt: skip
+    writer.add("general.architecture", family)
+    for key, value in numbers.items():
+        writer.add(f"{family}.{key}", value)
+    writer.add(f"{family}.attention.layer_norm_rms_epsilon", 1e-5)
+    writer.add("tokenizer.ggml.model", "gpt2")
+    writer.add("tokenizer.ggml.tokens", [f"t{i}" for i in range(n_vocab)])
+    shapes: dict[str, tuple[int, ...]] = {"token_embd": (n_vocab, dim), "output_norm": (dim,)}
+    for i in range(n_layers):
+        shapes |= {f"blk.{i}.{name}_norm": (dim,) for name in ("attn", "ffn")}
+        shapes |= {f"blk.{i}.attn_{name}": (dim, dim) for name in ("q", "k", "v", "output")}
+        shapes |= {f"blk.{i}.ffn_{name}": (hidden_dim, dim) for name in ("gate", "up")}
+        shapes[f"blk.{i}.ffn_down"] = (dim, hidden_dim)
+    for name, shape in shapes.items():
+        kind = F32 if len(shape) == 1 else Q8_0
+        writer.add_tensor(f"{name}.weight", shape, kind, lambda: iter(()))
+    return writer._header()

@@ -65,6 +65,13 @@ TK_EXPORT tk_int tk_machine_read(tk_int model, tk_int times) {
     return (tk_int)(total[0] ^ total[1] ^ total[2] ^ total[3]);
 }
 
+/* The same for any memory: what a model does that is too large for the caches. */
+TK_EXPORT tk_int tk_machine_stream(tk_int data, tk_int bytes, tk_int times) {
+    v4i total = {0};
+    for (tk_int i = 0; i < times; i++) total += sum_of((const uint8_t *)data, (size_t)bytes);
+    return (tk_int)(total[0] ^ total[1] ^ total[2] ^ total[3]);
+}
+
 /* Multiply-adds of one round of `tk_machine_multiply`. */
 TK_EXPORT tk_int tk_machine_round(tk_int floats) {
     return STREAMS * (floats ? 4 : TK_FOURS ? 16 : 8);

@@ -34,7 +34,7 @@ class Facet:
         nbytes = call("machine_bytes", address)
         whole = call("machine_products", address, 0)
         real = call("machine_products", address, 1)
-        read = _rate(1, lambda times: call("machine_read", address, times))
+        read = rate(1, lambda times: call("machine_read", address, times))
         return {
             "name": model.name,
             "parameters": model.n_params,
@@ -43,19 +43,19 @@ class Facet:
             "products": whole,
             "floats": real,
             "read": nbytes * read,
-            "productRate": _multiplies(call, 0) if whole else None,
-            "floatRate": _multiplies(call, 1) if real else None,
+            "productRate": multiplies(call, 0) if whole else None,
+            "floatRate": multiplies(call, 1) if real else None,
             "threads": call("threads_alive"),
         }
 
 
-def _multiplies(call: Callable[..., int], floats: int) -> float:
+def multiplies(call: Callable[..., int], floats: int) -> float:
     """Multiply-adds a second."""
-    rounds = _rate(FIRST_ROUNDS, lambda times: call("machine_multiply", times, floats))
+    rounds = rate(FIRST_ROUNDS, lambda times: call("machine_multiply", times, floats))
     return rounds * call("machine_round", floats)
 
 
-def _rate(times: int, work: Callable[[int], object]) -> float:
+def rate(times: int, work: Callable[[int], object]) -> float:
     """How many times a second `work` does what it does, at best of a few attempts."""
     best = 0.0
     for _ in range(REPEATS):

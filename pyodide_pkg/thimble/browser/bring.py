@@ -1,0 +1,104 @@
+"""A model that is not here yet: what its header says, what it takes, how fast it may be.
+
+The page fetches the first bytes of a file and asks before it fetches the rest. Nothing is loaded
+here; the measurements are those of `machine.py`, on memory as large as the model as far as that is
+sensible, so that caches do not flatter it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FormatError
+from ..families import config_from_header
+from ..gguf import GGUFHeader, NeedMoreData, read_header
+from ..kernel import Scratch, default_kernel
+from .machine import multiplies, rate
+
+if TYPE_CHECKING:
+    from ..families import ModelConfig
+    from .engine import Engine
+    from .pool import JsBuffer
+
+LARGEST = 1 << 31
+"""Addresses of kernel memory are positive 32-bit numbers in a page."""
+BESIDE = 160 << 20
+"""Bytes that Python, the engine and a model that is loaded already take of that, about."""
+FIRST_POSITIONS = 256
+STREAM = 64 << 20
+"""Bytes that a measurement reads at most: more than the caches of most machines."""
+
+
+class Facet:
+    """What the worker asks as "bring.METHOD"."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def examine(self, head: JsBuffer | bytes, total: int | None) -> dict[str, Any]:
+        """What a file's first bytes say, of a file of `total` bytes; `more` where they are too few.
+
+        Raises FormatError and UnsupportedError for what cannot run here.
+        """
+        data = head if isinstance(head, bytes) else head.to_bytes()
+        whole = total is not None and len(data) >= total
+        try:
+            header = read_header(data, file_size=total)
+        except NeedMoreData as more:
+            if whole:
+                raise FormatError(str(more)) from None
+            return {"more": more.at_least}
+        return describe(header, config_from_header(header))
+
+    def speed(self, nbytes: int, quantized: int, floats: int) -> dict[str, Any]:
+        """Tokens a second that one thread could do at best, and what holds it there, for a model
+        whose tokens read `nbytes` and take so many multiply-adds of the two kinds."""
+        kernel = default_kernel()
+        size = max(1 << 20, min(nbytes, STREAM)) & ~127
+        block = Scratch(kernel, size, "measuring")
+        try:
+            reads = rate(1, lambda times: kernel.call("machine_stream", block.address, size, times))
+        finally:
+            block.close()
+        memory = nbytes / (size * reads)
+        arithmetic = 0.0
+        for products, kind in ((quantized, 0), (floats, 1)):
+            if products:
+                arithmetic += products / multiplies(kernel.call, kind)
+        return {
+            "speed": 1 / max(memory, arithmetic, 1e-9),
+            "by": "memory" if memory > arithmetic else "arithmetic",
+            "read": size * reads,
+        }
+
+
+def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
+    """What the page shows of a model before it is loaded, and what `speed` is asked with."""
+    weights = sum(tensor.nbytes for tensor in header.tensors)
+    matrices = [t for t in header.tensors if len(t.shape) > 1]
+    names = {t.name for t in matrices}
+    # The embedding is looked up, a row a token, where the output is another matrix.
+    used = [t for t in matrices if t.name != "token_embd.weight" or "output.weight" not in names]
+    position = 8 * config.n_layers * config.n_kv_heads * config.head_dim
+    needed = weights + position * min(FIRST_POSITIONS, config.n_ctx)
+    types: Counter[str] = Counter()
+    for tensor in matrices:
+        types[tensor.type.name] += tensor.n_elements
+    return {
+        "name": config.name,
+        "architecture": config.architecture,
+        "parameters": sum(t.n_elements for t in header.tensors),
+        "types": [name for name, _ in types.most_common()],
+        "chat": "tokenizer.chat_template" in header.metadata,
+        "bytes": header.file_end,
+        "window": config.n_ctx,
+        # Weights, and the keys and values of a short text; then of the longest there may be.
+        "needed": needed,
+        "neededFull": weights + position * config.n_ctx,
+        "fits": needed + BESIDE <= LARGEST,
+        "limit": LARGEST - BESIDE,
+        "reads": sum(t.nbytes for t in used),
+        "quantized": sum(t.n_elements for t in used if t.type.block > 1),
+        "floats": sum(t.n_elements for t in used if t.type.block == 1),
+    }

@@ -1,0 +1,67 @@
+"""What is said of a model before it is here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.test_browser import ask
+from tests.tiny_models import SPECS, head_of_large, make
+from thimble import ModelLoader
+from thimble.browser import Engine
+
+
+def examine(data: bytes, total: int | None) -> Any:
+    return json.loads(Engine().call("bring.examine", data, total))
+
+
+@pytest.mark.parametrize("name", ["q8_0", "f32-tied", "q4_0"])
+def test_the_first_bytes_say_what_a_model_takes(name: str) -> None:
+    data = make(SPECS[name])
+    head = 1 << 10
+    while "more" in (found := examine(data[:head], len(data))["value"]):
+        head = min(found["more"], len(data))
+    assert head < len(data)
+    loader = ModelLoader()
+    loader.feed(data)
+    model = loader.finish()
+    assert found["parameters"] == model.n_params
+    assert len(data) - 64 < found["bytes"] <= len(data)  # but for what fills up the last tensor
+    assert found["types"] == [SPECS[name].tensor_type]
+    assert found["fits"]
+    # Near what it takes when it is there: rows are padded, and norms are kept as they are used.
+    c = model.config
+    cache = 8 * c.n_layers * c.n_kv_heads * c.head_dim * c.n_ctx
+    assert found["needed"] - cache == pytest.approx(model.nbytes, rel=0.25)
+    call, address = model.kernel.call, model.weights.address
+    products = [call("machine_products", address, floats) for floats in (0, 1)]
+    assert [found["quantized"], found["floats"]] == products
+    model.close()
+
+
+def test_what_cannot_run_is_refused_before_it_is_fetched() -> None:
+    kind, words = examine(b"PK\3\4" + bytes(60), 10_000)["error"]
+    assert kind == "FormatError"
+    assert "GGUF" in words
+    cut = make(SPECS["q8_0"])[:4000]
+    assert examine(cut, 4000)["error"][0] == "FormatError"
+    assert examine(cut, 10**9)["value"] == {"more": pytest.approx(8000, abs=70_000)}
+
+
+def test_what_is_too_large_is_said_before_it_is_fetched() -> None:
+    head = head_of_large(n_layers=24, dim=2048, hidden_dim=16384)
+    found = examine(head, None)["value"]
+    assert found["bytes"] > found["limit"]
+    assert not found["fits"]
+    assert found["neededFull"] > found["needed"] > found["bytes"] - len(head)
+
+
+def test_the_machine_says_how_fast_it_may_be() -> None:
+    engine = Engine()
+    small = ask(engine, "bring.speed", 1 << 20, 1 << 20, 0)
+    large = ask(engine, "bring.speed", 1 << 24, 1 << 24, 1 << 20)
+    assert small["read"] > 1e6
+    assert small["speed"] > large["speed"] > 0
+    assert large["by"] in ("memory", "arithmetic")
