@@ -6,6 +6,7 @@
  */
 
 import type { AdapterEngine } from "./protocol/adapter";
+import type { BringEngine } from "./protocol/bring";
 import type { ChatEngine } from "./protocol/chat";
 import type { ConsoleEngine } from "./protocol/console";
 import type { DebugEngine } from "./protocol/debug";
@@ -147,7 +148,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends AdapterEngine, ChatEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

@@ -9,6 +9,7 @@ import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { adapterAnswers } from "./adapter";
+import { bringAnswers } from "./bring";
 import { chatAnswers } from "./chat";
 import { consoleAnswers } from "./console";
 import { debugAnswers } from "./debug";
@@ -137,6 +138,7 @@ const api: Engine = {
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
   ...adapterAnswers(engine),
+  ...bringAnswers(engine),
   ...chatAnswers(engine),
   ...consoleAnswers(engine),
   ...debugAnswers(engine),

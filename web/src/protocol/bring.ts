@@ -1,0 +1,43 @@
+/** What the worker says of a model that is not here yet. */
+
+export interface ModelOutlook {
+  readonly name: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  /** Encodings of its matrices, the most used first. */
+  readonly types: readonly string[];
+  /** Whether it has a chat template. */
+  readonly chat: boolean;
+  /** Of the file. */
+  readonly bytes: number;
+  /** Tokens of its context. */
+  readonly window: number;
+  /** Bytes of memory: weights with the cache of a short text, and of the longest one. */
+  readonly needed: number;
+  readonly neededFull: number;
+  /** Bytes that a model may take in a page, and whether this one stays below. */
+  readonly limit: number;
+  readonly fits: boolean;
+  /** What a token reads, and its multiply-adds with quantized and with other matrices. */
+  readonly reads: number;
+  readonly quantized: number;
+  readonly floats: number;
+}
+
+/** What one thread could do at best. */
+export interface ModelSpeed {
+  /** Tokens a second. */
+  readonly speed: number;
+  readonly by: "memory" | "arithmetic";
+  /** Bytes a second. */
+  readonly read: number;
+}
+
+export interface BringEngine {
+  /** What a file's first bytes say, or how many it takes to say it. */
+  bringExamine(head: ArrayBuffer, total: number | null): ModelOutlook | { readonly more: number };
+  /** Measures for about a quarter of a second. */
+  bringSpeed(outlook: ModelOutlook): ModelSpeed;
+  /** Whether the browser gives so many bytes to one page now. */
+  bringRoom(bytes: number): boolean;
+}
