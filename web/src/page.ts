@@ -22,8 +22,8 @@ try {
     const app = build && new OfflineApp(build);
     const site = build?.models.map(({ name }) => name) ?? [];
     offerKept(live.files, await kept, site);
-    await showPanels(byId("panels", HTMLElement), live);
     readChanges(live);
+    await showPanels(byId("panels", HTMLElement), live);
     const { Incoming } = await import("./offline/incoming");
     new Incoming(live, site);
     if (app) {
@@ -39,9 +39,10 @@ try {
 /** A link may say what is changed inside the model. */
 function readChanges(live: LiveSession): void {
   const read = async (): Promise<void> => {
-    if (!new URLSearchParams(location.hash.slice(1)).has("change")) return;
+    const fragment = location.hash; // a panel may write its own before the module is here
+    if (!new URLSearchParams(fragment.slice(1)).has("change")) return;
     const { changesOf } = await import("./lens/changes");
-    await changesOf(live).read(location.hash);
+    await changesOf(live).read(fragment);
   };
   addEventListener("hashchange", () => void read());
   void read();

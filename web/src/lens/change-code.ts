@@ -26,9 +26,10 @@ export const PLAIN: Change = {
 
 /** A change as a link has it: its fields between colons, "-" in front where it is switched off. */
 export function encode({ kind, layer, unit, how, factor, towards, away, on }: Change): string {
-  const texts = [towards, away].map(encodeURIComponent);
-  const fields = [kind, layer, unit ?? "", how, factor, ...texts].join(":");
-  return (on ? "" : "-") + fields.replace(/(?::1)?:*$/, "");
+  const fields: (string | number)[] = [kind, layer, unit ?? "", how];
+  if (factor !== 1 || towards || away) fields.push(factor);
+  if (towards || away) fields.push(encodeURIComponent(towards), encodeURIComponent(away));
+  return (on ? "" : "-") + fields.join(":");
 }
 
 /** What a link says. Throws an Error with words for people where it says nothing of ours. */

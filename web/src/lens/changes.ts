@@ -137,6 +137,7 @@ export class Changes extends EventTarget {
   #tell(type: "change" | "failure"): void {
     this.#live.changes = this.codes;
     this.dispatchEvent(new Event(type));
+    if (type === "change") this.#live.dispatchEvent(new Event("changes"));
   }
 }
 

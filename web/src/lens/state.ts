@@ -72,6 +72,7 @@ export class LensView extends EventTarget {
   constructor(live: LiveSession, view: string) {
     super();
     this.live = live;
+    live.addEventListener("changes", () => void this.refresh());
     this.#view = view;
   }
 
@@ -219,6 +220,7 @@ export class LensView extends EventTarget {
       if (matrix) values.set("matrix", matrix);
       if (this.words && this.words.length <= LONGEST) values.set("text", this.words);
     }
+    for (const change of this.live.changes) values.append("change", change);
     return values;
   }
 

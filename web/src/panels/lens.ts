@@ -25,6 +25,9 @@ const VIEWS: Readonly<Record<string, () => Promise<ViewModule>>> = {
   neurons: () => import("../lens/neurons"),
   nearest: () => import("../lens/nearest"),
   weights: () => import("../lens/weights"),
+  change: () => import("../lens/change"),
+  probes: () => import("../lens/probes"),
+  tour: () => import("../lens/tour"),
 };
 
 const FIRST = "attention";

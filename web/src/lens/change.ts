@@ -1,0 +1,277 @@
+/** The view “Change”: what stands changed inside the model, what comes next with it, what it costs. */
+
+import { make, quietButton } from "../debug/elements";
+import type { Compared, EffectFound, RankingFound, WrittenBoth } from "../protocol/lens-change";
+import { copy } from "../ui/clipboard";
+import { byId } from "../ui/dom";
+import { plural } from "../ui/format";
+import { percent } from "../ui/scale";
+import { quoted } from "../ui/token";
+import { Adding } from "./change-form";
+import { PLAIN, changeWords, isTurnable } from "./change-code";
+import type { Change } from "./change-code";
+import { changesOf } from "./changes";
+import type { Changes } from "./changes";
+import { measuredOf } from "./measured";
+import { worthBars } from "./pictures";
+import { Pane } from "./state";
+import type { LensText, LensView } from "./state";
+import { Work, askLive } from "./work";
+
+/** Tokens of “Write it both ways”. */
+const WRITTEN = 60;
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+const element = (id: string): HTMLElement => byId(id, HTMLElement);
+
+class ChangePane extends Pane {
+  readonly #changes: Changes;
+  readonly #list = element("change-list");
+  readonly #work = new Work("effect", "change");
+  readonly #count = byId("effect-count", HTMLInputElement);
+  readonly #text = byId("effect-text", HTMLTextAreaElement);
+  /** What is compared at the moment; an answer of before does not count. */
+  #turn = 0;
+
+  constructor(root: HTMLElement, lens: LensView) {
+    super(root, lens, "change");
+    this.#changes = changesOf(lens.live);
+    new Adding(lens, (change) => void this.#changes.add(change));
+    this.#changes.addEventListener("change", () => this.#changed());
+    this.#changes.addEventListener("failure", () => this.#complain());
+    button("change-all").addEventListener("click", () =>
+      void this.#changes.switchAll(this.#changes.on.length === 0),
+    );
+    button("change-link").addEventListener("click", () => void this.#copyLink());
+    button("change-write").addEventListener("click", () => void this.#write());
+    button("effect-start").addEventListener("click", () => void this.#measure());
+    button("rank-start").addEventListener("click", () => void this.#rank());
+    measuredOf(lens.live).addEventListener("change", () => this.#showRanking());
+    // The panel's text is looked into by Enter, not what is said here.
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.target instanceof HTMLInputElement) event.preventDefault();
+    });
+    this.#showList();
+    this.#complain();
+    this.#showRanking();
+    this.follow();
+  }
+
+  /** The worker has another list. */
+  #changed(): void {
+    this.#showList();
+    this.#complain();
+    element("change-both").hidden = true;
+  }
+
+  protected async show(text: LensText): Promise<void> {
+    const turn = (this.#turn += 1);
+    const { position } = this.lens;
+    const ids = text.tokens.slice(0, position + 1).map(({ id }) => id);
+    const at = text.tokens[position]?.text ?? "";
+    element("change-next").ariaBusy = "true";
+    const found = await this.lens.ask((engine, session) =>
+      engine.lensChangeNext(session, JSON.stringify(ids)),
+    );
+    if (turn !== this.#turn) return;
+    element("change-next").ariaBusy = "false";
+    if (found) this.#compare(found, at, this.#changes.on.length);
+  }
+
+  #compare({ rows, bits }: Compared, at: string, changes: number): void {
+    const after = `After ${quoted(at)}, the token that is looked at`;
+    element("change-next-words").textContent = changes
+      ? `${after}: ${bits.toFixed(bits < 1 ? 3 : 2)} bits away from what it was (Kullback-Leibler).`
+      : `${after}. With a change, there is a second bar.`;
+    element("change-next").replaceChildren(comparison(rows, changes > 0));
+  }
+
+  #showList(): void {
+    const { list, on } = this.#changes;
+    // A slider that is being turned stays the same element.
+    const turned = document.activeElement;
+    if (turned instanceof HTMLInputElement && turned.type === "range" && this.#list.contains(turned)) {
+      const items = [...this.#list.children];
+      if (items.length === list.length) {
+        list.forEach((change, at) => nameOf(items[at] as HTMLElement, change));
+        return;
+      }
+    }
+    const focused = [...this.#list.children].findIndex((item) => item.contains(turned));
+    this.#list.replaceChildren(...list.map((change, at) => this.#item(change, at)));
+    if (focused >= 0) this.#list.children[focused]?.querySelector("input")?.focus();
+    element("change-none").hidden = list.length > 0;
+    element("change-actions").hidden = list.length === 0;
+    button("change-all").textContent = on.length ? "Switch all off" : "Switch all on";
+    button("effect-start").disabled = on.length === 0;
+  }
+
+  #item(change: Change, at: number): HTMLLIElement {
+    const replace = (made: Change | null): Promise<boolean> => {
+      const { list } = this.#changes;
+      return this.#changes.put(list.flatMap((one, place) => (place !== at ? [one] : made ? [made] : [])));
+    };
+    const box = make("input");
+    box.type = "checkbox";
+    box.checked = change.on;
+    box.setAttribute("role", "switch");
+    box.autocomplete = "off";
+    box.addEventListener("change", () => void replace({ ...(this.#changes.list[at] ?? change), on: box.checked }));
+    const name = make("span", "change-name");
+    const item = make("li", "", make("label", "switch", box, name));
+    if (isTurnable(change)) item.append(slider(change, (factor) => replace({ ...change, factor, on: true })));
+    const words = changeWords(change);
+    item.append(quietButton("Remove", () => void replace(null), `Remove: ${words}`));
+    nameOf(item, change);
+    return item;
+  }
+
+  #complain(): void {
+    element("change-notice").hidden = !this.#changes.failure;
+    element("change-notice-words").textContent = this.#changes.failure;
+  }
+
+  async #copyLink(): Promise<void> {
+    const pressed = button("change-link");
+    const values = new URLSearchParams(this.lens.fragment);
+    for (const [name, value] of Object.entries(this.lens.live.reference(this.lens.live.model))) {
+      values.set(name, value);
+    }
+    const url = new URL(location.href);
+    url.hash = values.toString();
+    pressed.textContent = (await copy(url.href)) ? "Copied" : "Copying is not allowed here";
+    setTimeout(() => (pressed.textContent = "Copy link"), 1600);
+  }
+
+  async #write(): Promise<void> {
+    const { text, position, live } = this.lens;
+    if (!text) return;
+    const ids = JSON.stringify(text.tokens.slice(0, position + 1).map(({ id }) => id));
+    const options = JSON.stringify({ ...live.draft().settings, max_tokens: WRITTEN });
+    const found = await this.#work.run<WrittenBoth>("Writing.", askLive(live), (engine, session) =>
+      engine.lensChangeWrite(session, ids, options),
+    );
+    if (!found) return;
+    element("change-both").hidden = false;
+    element("change-before").textContent = found.before;
+    element("change-after").textContent = found.after;
+    if (found.before === found.after) this.#work.say("Both are the same, letter for letter.");
+  }
+
+  async #stories(): Promise<string> {
+    return this.#text.value.trim() ? this.#text.value : this.#changes.stories();
+  }
+
+  get #most(): number {
+    return Math.trunc(this.#count.valueAsNumber) || 0;
+  }
+
+  async #measure(): Promise<void> {
+    const changes = this.#changes.on.map(changeWords);
+    const found = await this.#long<EffectFound>("Measuring.", "effect");
+    if (!found) return;
+    measuredOf(this.lens.live).add({ effect: { ...found, changes } });
+    const share = 100 * (found.after / found.before - 1);
+    const more = `${Math.abs(share).toFixed(1)} % ${share >= 0 ? "more" : "fewer"}`;
+    this.#work.say(
+      `${found.before.toFixed(4)} bits per byte as it was trained, ${found.after.toFixed(4)} with the ` +
+        `changes: ${more}. ${plural(found.worse, "text")} of ${found.texts} ${found.worse === 1 ? "is" : "are"} predicted worse.`,
+    );
+  }
+
+  async #rank(): Promise<void> {
+    const changes = this.#changes.on.map(changeWords);
+    const found = await this.#long<RankingFound>("Ranking.", "rank");
+    if (found) measuredOf(this.lens.live).add({ ranking: { ...found, changes } });
+  }
+
+  async #long<Result>(words: string, what: "effect" | "rank"): Promise<Result | null> {
+    const text = await this.#stories().catch((error: unknown) => this.#work.fail(error));
+    if (text === undefined) return null;
+    return this.#work.run<Result>(words, askLive(this.lens.live), (engine, session) =>
+      what === "rank"
+        ? engine.lensChangeRank(session, text, this.#most)
+        : engine.lensChangeEffect(session, text, this.#most),
+    );
+  }
+
+  #showRanking(): void {
+    const { ranking } = measuredOf(this.lens.live).found;
+    element("rank-found").hidden = !ranking;
+    if (!ranking) return;
+    const changed = ranking.changes.length ? `, with ${ranking.changes.join("; ")}` : "";
+    element("rank-words").textContent =
+      `What each head is worth: bits per byte more without it, beside ${ranking.bits.toFixed(4)} with ` +
+      `all of them${changed}; ${plural(ranking.texts, "text")}. Choose one to switch it off.`;
+    const choose = (layer: number, head: number): void =>
+      void this.#changes.add({ ...PLAIN, layer, unit: head });
+    element("rank-bars").replaceChildren(worthBars(ranking.heads, choose));
+  }
+}
+
+function nameOf(item: HTMLElement, change: Change): void {
+  const words = changeWords(change);
+  const name = item.querySelector(".change-name");
+  if (name) name.textContent = words.charAt(0).toUpperCase() + words.slice(1);
+  item.classList.toggle("off", !change.on);
+}
+
+/** How strongly something is changed, turned while it is felt. */
+function slider(change: Change, turn: (factor: number) => Promise<unknown>): HTMLInputElement {
+  const most = Math.max(change.kind === "steer" ? 8 : 4, Math.abs(change.factor));
+  const made = make("input", "slider");
+  made.type = "range";
+  Object.assign(made, { min: String(-most), max: String(most), step: "0.1", autocomplete: "off" });
+  made.value = String(change.factor);
+  made.setAttribute("aria-label", `How much: ${changeWords(change)}`);
+  let [turning, wanted] = [false, null as number | null];
+  made.addEventListener("input", () => {
+    wanted = made.valueAsNumber;
+    if (!turning) void follow();
+  });
+  // Of many in a row that come while the worker is busy, the last one counts.
+  const follow = async (): Promise<void> => {
+    turning = true;
+    while (wanted !== null) {
+      const value = wanted;
+      wanted = null;
+      await turn(value);
+    }
+    turning = false;
+  };
+  return made;
+}
+
+/** Two bars a token: as it was trained, and with the changes. */
+function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement {
+  const table = make("table", "bar-table compared");
+  const caption = table.createCaption();
+  caption.className = "visually-hidden";
+  caption.textContent = "The likeliest next tokens, without the changes and with them";
+  const head = table.createTHead().insertRow();
+  for (const words of ["token", "as it was trained", ...(changed ? ["with the changes"] : [])]) {
+    const cell = make("th", "", words);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const [text, , before, after] of rows) {
+    const line = body.insertRow();
+    const label = make("th", "", make("span", "", quoted(text)));
+    label.scope = "row";
+    line.append(label);
+    line.append(bar(before, "before"));
+    if (changed) line.append(bar(after, "after"));
+  }
+  return table;
+}
+
+function bar(share: number, which: string): HTMLTableCellElement {
+  const length = make("span", `bar ${which}`);
+  length.style.setProperty("--share", `${(100 * share).toFixed(2)}%`);
+  return make("td", "", length, make("span", "", percent(share)));
+}
+
+export function mount(root: HTMLElement, lens: LensView): void {
+  new ChangePane(root, lens);
+}
