@@ -19,7 +19,19 @@ from typing import Any
 
 from playwright.sync_api import Playwright, sync_playwright
 
-from bench import chart, machine, measure, micro, models, profile, report, shading, site, stepping
+from bench import (
+    chart,
+    looking,
+    machine,
+    measure,
+    micro,
+    models,
+    profile,
+    report,
+    shading,
+    site,
+    stepping,
+)
 from bench.browser import Server, launched
 from bench.results import Results
 from tools.fingerprint import ROOT
@@ -27,6 +39,7 @@ from tools.fingerprint import ROOT
 DOCS = ROOT / "docs" / "bench"
 PARTS = (
     "decode", "prompt", "start", "memory", "native", "micro", "profile", "shading", "stepping",
+    "lens",
 )  # fmt: skip
 QUICK_TOKENS = 48
 
@@ -176,6 +189,10 @@ def _measure(
             model = measure.start_model(build)
             if model.get("default"):
                 stepping.measure_stepping(results, browser, server, model)
+        if asked("lens"):
+            model = measure.start_model(build)
+            if model.get("default"):
+                looking.measure_looking(results, browser, server, model)
         if asked("profile"):
             for shape, encoding in _pairs(options):
                 measure.tell(f"profile, {shape.name} {encoding.name}")

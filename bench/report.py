@@ -203,6 +203,16 @@ def stepping_table(results: Results) -> Table:
     return table
 
 
+def looking_table(results: Results) -> Table:
+    """What a look inside costs, in milliseconds."""
+    heads = ("by the clock", "kernels", "rest of the worker", "page")
+    table: Table = [("model", "tokens", *(f"{head}, ms" for head in heads))]
+    for one in results.looking:
+        parts = map(Spread.of, (one.wall, one.kernels, one.worker, one.page))
+        table.append((one.model, str(one.tokens), *map(spread, parts)))
+    return table
+
+
 LARGEST = 8
 
 
@@ -242,6 +252,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("Kernels", micro_table(results)),
         ("Probabilities while decoding", shading_table(results)),
         ("A step of the debugger", stepping_table(results)),
+        ("A look inside", looking_table(results)),
         ("Thimble's worker while decoding", profile_table(results)),
         ("Its largest functions", function_table(results)),
     ):

@@ -161,6 +161,22 @@ class Stepping:
 
 
 @dataclass(slots=True)
+class Looking:
+    """Looks inside the model, each of the patterns of all heads: milliseconds of processor time,
+    and by the clock."""
+
+    model: str
+    tokens: int
+    wall: list[float] = field(default_factory=list)
+    """From the click to the frame that shows them, not profiled."""
+    kernels: list[float] = field(default_factory=list)
+    worker: list[float] = field(default_factory=list)
+    """In the rest of the worker."""
+    page: list[float] = field(default_factory=list)
+    """In the page's thread."""
+
+
+@dataclass(slots=True)
 class Results:
     """Everything of one run."""
 
@@ -174,6 +190,7 @@ class Results:
     profiles: list[Profile] = field(default_factory=list)
     shading: list[Shading] = field(default_factory=list)
     stepping: list[Stepping] = field(default_factory=list)
+    looking: list[Looking] = field(default_factory=list)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def rate(self, model: str, encoding: str, runner: str, threads: int = 1) -> Rate | None:
@@ -227,6 +244,7 @@ class Results:
             profiles=[Profile(**one) for one in data["profiles"]],
             shading=[Shading(**one) for one in data.get("shading", ())],
             stepping=[Stepping(**one) for one in data.get("stepping", ())],
+            looking=[Looking(**one) for one in data.get("looking", ())],
             models=data["models"],
         )
 

@@ -52,7 +52,7 @@ def measure_stepping(
 
 
 def _stepped(page: Page, model: str) -> Stepping:
-    thread, worker = _Thread(page), WorkerSession(page)
+    thread, worker = Thread(page), WorkerSession(page)
     for _ in range(FIRST):
         page.evaluate(STEP)
     worker.send("Profiler.enable")
@@ -73,7 +73,7 @@ def _stepped(page: Page, model: str) -> Stepping:
     return found
 
 
-class _Thread:
+class Thread:
     """The page's thread, by the processor time that its tasks took."""
 
     def __init__(self, page: Page) -> None:

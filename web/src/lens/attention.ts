@@ -25,6 +25,8 @@ class Attention extends Pane {
   /** The first layer whose patterns are here, and these: [layer, head, pos, key]. */
   #first = 0;
   #patterns = new Float32Array();
+  /** What the small pictures stand for: layers and heads. */
+  #shape = "";
   /** The key under the pointer or the keyboard's mark; null where there is none. */
   #key: number | null = null;
   #over: number | null = null;
@@ -64,13 +66,16 @@ class Attention extends Pane {
       this.#key = this.#over = null;
       this.#build(text, first, last);
       if (!this.lens.isPlaced) this.lens.go(this.#liveliest(text, first, last));
-      this.#draw(text);
+      this.#drawAll(text);
     }
     this.#choose(text);
   }
 
   /** A row of pictures for each layer. */
   #build(text: LensText, first: number, last: number): void {
+    const shape = `${first} ${last} ${text.heads}`;
+    if (shape === this.#shape) return;
+    this.#shape = shape;
     const rows: HTMLTableRowElement[] = [];
     for (let layer = first; layer < last; layer += 1) {
       const row = document.createElement("tr");
@@ -87,13 +92,17 @@ class Attention extends Pane {
   }
 
   #draw(text: LensText): void {
+    this.#drawAll(text);
+    this.#drawLarge(text);
+  }
+
+  #drawAll(text: LensText): void {
     const width = text.tokens.length;
     for (const button of this.#body.querySelectorAll("button")) {
       const { layer, head } = button.dataset;
       const pattern = this.#pattern(text, Number(layer), Number(head));
       paint(button.firstElementChild as HTMLCanvasElement, pattern, width, this.#palette);
     }
-    this.#drawLarge(text);
   }
 
   /** Of one head: [pos, key]. */
