@@ -22,8 +22,10 @@ try {
     const app = build && new OfflineApp(build);
     const site = build?.models.map(({ name }) => name) ?? [];
     offerKept(live.files, await kept, site);
-    readChanges(live);
+    const fragment = location.hash; // a panel writes its own there
     await showPanels(byId("panels", HTMLElement), live);
+    addEventListener("hashchange", () => void readChanges(live, location.hash));
+    void readChanges(live, fragment);
     const { Incoming } = await import("./offline/incoming");
     new Incoming(live, site);
     if (app) {
@@ -37,13 +39,8 @@ try {
 }
 
 /** A link may say what is changed inside the model. */
-function readChanges(live: LiveSession): void {
-  const read = async (): Promise<void> => {
-    const fragment = location.hash; // a panel may write its own before the module is here
-    if (!new URLSearchParams(fragment.slice(1)).has("change")) return;
-    const { changesOf } = await import("./lens/changes");
-    await changesOf(live).read(fragment);
-  };
-  addEventListener("hashchange", () => void read());
-  void read();
+async function readChanges(live: LiveSession, fragment: string): Promise<void> {
+  if (!new URLSearchParams(fragment.slice(1)).has("change")) return;
+  const { changesOf } = await import("./lens/changes");
+  await changesOf(live).read(fragment);
 }

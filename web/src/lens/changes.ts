@@ -30,6 +30,8 @@ export class Changes extends EventTarget {
   #told = false;
   #open = false;
   #stories: Promise<string> | null = null;
+  /** An address whose changes are for a model that is not open yet. */
+  #waiting: string | null = null;
   failure = "";
 
   constructor(live: LiveSession) {
@@ -87,8 +89,13 @@ export class Changes extends EventTarget {
 
   /** Take the changes that an address says; with none there those that stand stay. */
   async read(fragment: string): Promise<void> {
-    const said = new URLSearchParams(fragment.replace(/^#/, "")).getAll("change");
+    const values = new URLSearchParams(fragment.replace(/^#/, ""));
+    const said = values.getAll("change");
     if (!said.length || said.join() === this.codes.join()) return;
+    const [model, sha256] = [values.get("model"), values.get("sha256")];
+    const meant = model && this.#live.meant(sha256 ? { model, sha256 } : { model });
+    this.#waiting = meant && meant !== this.#live.model ? fragment : null;
+    if (this.#waiting) return; // its model may be asked for first
     try {
       await this.put(said.map(decode));
     } catch (error) {
@@ -116,6 +123,7 @@ export class Changes extends EventTarget {
     this.#open = isOpen;
     if (opened && (this.#told || this.list.length)) void this.put(this.list);
     else if (opened) this.#tell("change");
+    if (opened && this.#waiting) void this.read(this.#waiting);
   }
 
   /** Fill the places of other panels that say so; their button switches all of them off. */
