@@ -41,11 +41,11 @@ export async function picture(report: Report, host: HTMLElement): Promise<Blob> 
     context.fillStyle = colour("line");
     context.fillRect(MARGIN, y, WIDTH - 2 * MARGIN, 1);
     const [first] = result.quantities;
-    write(result.title, MARGIN, y + 48, `500 27px ${sans}`, "ink", "left", 440);
+    write(result.title, MARGIN, y + 48, `500 27px ${sans}`, "ink", "left", 400);
     const ink = result.status === "done" ? "accent" : "danger";
-    write(sayResult(result), 900, y + 40, `600 31px ${sans}`, ink, "right", 360);
-    write(first?.name ?? result.error ?? "", 900, y + 66, `19px ${sans}`, "ink-3", "right", 400);
-    if (first) write(sayRange(first), WIDTH - MARGIN, y + 48, `19px ${sans}`, "ink-3", "right", 215);
+    write(sayResult(result), 850, y + 40, `600 31px ${sans}`, ink, "right", 380);
+    write(first?.name ?? result.error ?? "", 850, y + 66, `18px ${sans}`, "ink-3", "right", 420);
+    if (first) write(sayRange(first), WIDTH - MARGIN, y + 48, `18px ${sans}`, "ink-3", "right", 265);
   });
   const doubts = results.filter((result) => result.doubts.length > 0).length;
   const note = doubts ? ` · ${doubts} of these measurements were disturbed: see the report` : "";

@@ -164,7 +164,7 @@ export class Ledger extends EventTarget {
     }
     for (const { name, unit, n, lowest, highest, id } of quantities) {
       const apart = highest / lowest;
-      if (!TIMES.includes(unit) || n < FEWEST || id === "token" || apart < FAR_APART) continue;
+      if (!TIMES.includes(unit) || n < FEWEST || id === "token" || !(apart >= FAR_APART)) continue;
       doubts.push(`The ${n} samples of “${name}” are ${apart.toFixed(1)} times apart.`);
     }
     if (bench.hiddenFor > 0) {

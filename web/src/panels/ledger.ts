@@ -83,6 +83,7 @@ class Panel {
 
   #show(): void {
     const { busy } = this.#ledger;
+    button("ledger-run").disabled = false;
     button("ledger-run").hidden = busy;
     button("ledger-cancel").hidden = !busy;
     this.#progress.hidden = !busy;

@@ -76,6 +76,7 @@ async function tryTag(site: URL, bench: Bench): Promise<number> {
   await import(new URL("widget.js", site).href);
   const element = document.createElement("thimble-lm");
   element.setAttribute("model", bench.model.name);
+  element.setAttribute("loading", "eager"); // out of sight it would wait
   element.inert = true;
   element.className = "ledger-tag";
   try {
