@@ -175,14 +175,24 @@ def write_tokenizer(folder: Path, name: str) -> None:
     )
 
 
+def _added(i: int, text: str, *, special: bool = True, rstrip: bool = False) -> dict[str, Any]:
+    return {
+        "id": i, "content": text, "special": special, "rstrip": rstrip, "lstrip": False,
+        "single_word": False, "normalized": False,
+    }  # fmt: skip
+
+
 def _byte_level() -> dict[str, Any]:
     tokens, merges = bpe_vocab()
-    step = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    step = {
+        "type": "ByteLevel", "add_prefix_space": False, "use_regex": True, "trim_offsets": True
+    }  # fmt: skip
     return {
-        "added_tokens": [{"id": len(tokens) - 1, "content": tokens[-1], "special": True}],
+        "version": "1.0",
+        "added_tokens": [_added(len(tokens) - 1, tokens[-1])],
         "pre_tokenizer": step,
         "post_processor": None,
-        "decoder": {**step, "trim_offsets": True},
+        "decoder": step,
         "model": {
             "type": "BPE",
             "vocab": {token: i for i, token in enumerate(tokens[:-1])},
@@ -206,13 +216,11 @@ def _sentencepiece(name: str) -> dict[str, Any]:
     prepend = {"type": "Prepend", "prepend": "▁"}
     gemma = "gemma" in name
     bos = {"SpecialToken": {"id": "<s>", "type_id": 0}}
-    added = [{"id": i, "content": tokens[i], "special": True} for i in range(3)]
+    added = [_added(i, tokens[i]) for i in range(3)]
     if "phi3" in name:
-        added += [
-            {"id": len(tokens) + i, "content": text, "special": True, "rstrip": i > 0}
-            for i, text in enumerate(PHI3_TOKENS)
-        ]
+        added += [_added(len(tokens) + i, text, rstrip=i > 0) for i, text in enumerate(PHI3_TOKENS)]
     return {
+        "version": "1.0",
         "added_tokens": added,
         "normalizer": replace if gemma else {"type": "Sequence", "normalizers": [prepend, replace]},
         "pre_tokenizer": None,

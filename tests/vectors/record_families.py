@@ -29,12 +29,19 @@ from numpy.typing import NDArray
 
 from tests import tiny_folders
 from tests.tiny_folders import CONFIGS, RECORD, n_vocab, values, write_folder, write_weights
+from tests.tokenizer_vocabularies import HARD_TEXTS
 from thimble.convert.folder import convert_folder
 
 ARRAYS = RECORD.with_suffix(".npz")
 N_IDS = 64
 STEP = 11
 TYPES = ("f32", "f16", "q8_0")
+TEXTS = (
+    *HARD_TEXTS,
+    "<|user|>\n Hi there <|end|>  \n<|endoftext|> \nYes</s>  no<s> \n x",
+    "  two  spaces   three\n\n\nlines\t\ttabs",
+)
+"""Encoded with special tokens parsed."""
 
 
 def ids_of(name: str) -> list[int]:
@@ -77,7 +84,8 @@ def record_transformers() -> None:
     write(record, arrays)
 
 
-def llama_cpp_logits(path: Path, ids: list[int]) -> NDArray[np.float32]:
+def llama_cpp_logits(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], list[list[int]]]:
+    """The logits behind each of `ids`, and the ids of `TEXTS`."""
     llama_cpp: Any = importlib.import_module("llama_cpp")
     f32 = llama_cpp.GGML_TYPE_F32
     model = llama_cpp.Llama(
@@ -86,8 +94,9 @@ def llama_cpp_logits(path: Path, ids: list[int]) -> NDArray[np.float32]:
     )  # fmt: skip
     model.eval(ids)
     found = np.array(model.scores[: len(ids)], dtype=np.float32)
+    texts = [model.tokenize(text.encode(), add_bos=True, special=True) for text in TEXTS]
     model.close()
-    return found
+    return found, texts
 
 
 def record_llama_cpp() -> None:
@@ -101,7 +110,8 @@ def record_llama_cpp() -> None:
             for kind in TYPES:
                 path = Path(place) / f"{name}-{kind}.gguf"
                 convert_folder(folder, path, kind)
-                logits = llama_cpp_logits(path, model["ids"])[:, ::STEP]
+                logits, model["texts"] = llama_cpp_logits(path, model["ids"])
+                logits = logits[:, ::STEP]
                 arrays[f"llama.cpp/{name}/{kind}"] = logits
                 away = np.abs(logits - arrays[f"transformers/{name}"]).max()
                 print(name, kind, "from transformers:", away)

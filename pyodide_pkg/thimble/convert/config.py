@@ -47,11 +47,15 @@ class Settings:
         """The first of these that is there."""
         return next((self._config[name] for name in names if name in self._config), default)
 
+    def _called(self, names: tuple[str, ...]) -> str:
+        """The name that the file has for a setting."""
+        return next((name for name in names if name in self._config), names[0])
+
     def whole(self, *names: str, default: int | None = None) -> int:
         value = self.get(*names, default=default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise FormatError(
-                f"{names[0]} in config.json is {value!r:.60}; a number above 0 is right"
+                f"{self._called(names)} in config.json is {value!r:.60}; a number above 0 is right"
             )
         return value
 
@@ -59,7 +63,7 @@ class Settings:
         value = self.get(*names, default=default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
             raise FormatError(
-                f"{names[0]} in config.json is {value!r:.60}; a number above 0 is right"
+                f"{self._called(names)} in config.json is {value!r:.60}; a number above 0 is right"
             )
         return float(value)
 
@@ -90,7 +94,12 @@ class Settings:
 
     @property
     def head_dim(self) -> int:
-        return self.whole("head_dim", default=max(self.dim // self.n_heads, 1))
+        if self.get("head_dim") is None and self.dim % self.n_heads:
+            raise FormatError(
+                f"config.json has {self.n_heads} heads, which do not share a width of {self.dim} "
+                "evenly"
+            )
+        return self.whole("head_dim", default=self.dim // self.n_heads)
 
     @property
     def n_ctx(self) -> int:

@@ -19,6 +19,7 @@ from .vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Vocabulary
 # Words as they come, with their ids: most words of a text come again. Long ones rarely do.
 CACHE_WORDS = 50_000
 CACHE_WORD_LENGTH = 64  # characters
+WHITE = " \t\n\v\f\r"  # what is dropped behind some models' special tokens
 
 
 class Tokenizer(ABC):
@@ -46,6 +47,8 @@ class Tokenizer(ABC):
             key=lambda i: -len(tokens[i].encode()),
         )
         self._user_defined = [i for i in self._parsed if types[i] == USER_DEFINED]
+        # Tokens behind which white space is dropped.
+        self._dropping = vocabulary.dropping
         for i, kind in enumerate(types):
             if kind == BYTE and byte_of(tokens[i]) is None:
                 raise FormatError(
@@ -164,6 +167,8 @@ class Tokenizer(ABC):
                 for i, part in enumerate(fragment.split(token)):
                     if i:
                         parts.append(token_id)
+                        if token_id in self._dropping:
+                            part = part.lstrip(WHITE)
                     if part:
                         parts.append(part)
             fragments = parts

@@ -57,6 +57,8 @@ class Vocabulary:
     eog_ids: frozenset[int]
     add_bos: bool
     add_eos: bool
+    dropping: frozenset[int] = frozenset()
+    """Special tokens behind which white space is dropped."""
 
 
 def read_vocabulary(
@@ -98,6 +100,7 @@ def read_vocabulary(
         eog_ids=frozenset(ends),
         add_bos=read_flag(metadata, "add_bos_token", add_bos),
         add_eos=read_flag(metadata, "add_eos_token", False),
+        dropping=_dropping(metadata, tokens, types),
     )
     for wanted, known, name in (
         (vocabulary.add_bos, vocabulary.bos_id, "bos"),
@@ -106,6 +109,21 @@ def read_vocabulary(
         if wanted and known is None:
             raise FormatError(f"{PREFIX}add_{name}_token is true, but there is no {name}_token_id")
     return vocabulary
+
+
+def _dropping(
+    metadata: Mapping[str, object], tokens: list[str], types: list[int]
+) -> frozenset[int]:
+    """Phi-3's tokens were learnt without the white space behind them. No key says so: llama.cpp
+    goes by the model's name, and so do we."""
+    name = metadata.get("general.name")
+    if not isinstance(name, str) or not any(word in name.lower() for word in ("phi-3", "phi3")):
+        return frozenset()
+    special = (CONTROL, UNKNOWN, USER_DEFINED)
+    keeping = ("<unk>", "<s>", "<|endoftext|>")
+    return frozenset(
+        i for i, token in enumerate(tokens) if types[i] in special and token not in keeping
+    )
 
 
 def read_sequence(metadata: Mapping[str, object], key: str) -> Sequence[object] | None:

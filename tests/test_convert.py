@@ -1,0 +1,260 @@
+"""Folders of Hugging Face's become GGUF files, and what is wrong with them is said."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thimble
+from tests.command_line import run_failing
+from tests.test_families_peers import converted, load, logits
+from tests.tiny_folders import recorded, values, write_folder, write_weights
+from thimble.cli import main
+from thimble.convert.config import Settings
+from thimble.convert.folder import Planned, _encoded, _Tally, convert_folder
+from thimble.convert.safetensors import read_file, read_folder
+from thimble.errors import FormatError, NumericError, OptionError, ThimbleError, UnsupportedError
+from thimble.gguf import read_header
+from thimble.kernel import default_kernel
+from thimble.tensor_types import Q8_0
+
+
+def weights(name: str) -> dict[str, Any]:
+    shapes = recorded()["models"][name]["tensors"]
+    return dict(values(name, {k: tuple(v) for k, v in shapes.items()}))
+
+
+def change_config(folder: Path, **changes: Any) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    return folder
+
+
+def test_shards_are_one_model(tmp_path: Path) -> None:
+    write_folder(tmp_path / "qwen2", "qwen2", shards=3)
+    convert_folder(tmp_path / "qwen2", tmp_path / "out.gguf", "f32")
+    assert (tmp_path / "out.gguf").read_bytes() == converted("qwen2", "f32")
+
+
+@pytest.mark.parametrize("stored", ["F16", "BF16"])
+def test_weights_in_half_precision_are_taken_as_they_are(tmp_path: Path, stored: str) -> None:
+    folder = write_folder(tmp_path / "llama", "llama", stored=stored)
+    convert_folder(folder, tmp_path / "out.gguf", "f32")
+    header = read_header((tmp_path / "out.gguf").read_bytes())
+    found = next(t for t in header.tensors if t.name == "blk.1.ffn_up.weight")
+    raw = (tmp_path / "out.gguf").read_bytes()[found.offset : found.offset + found.nbytes]
+    name = "model.layers.1.mlp.up_proj.weight"
+    wanted = weights("llama")[name]
+    if stored == "BF16":
+        wanted = (wanted.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    else:
+        wanted = wanted.astype(np.float16).astype(np.float32)
+    assert np.array_equal(np.frombuffer(raw, "<f4").reshape(wanted.shape), wanted)
+
+
+def test_the_command_converts_and_the_file_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = write_folder(tmp_path / "smollm", "smollm"), str(tmp_path / "out.gguf")
+    assert main(["convert", str(folder), out, "--type", "q8_0"]) == 0
+    assert "a llama model of 20 tensors, matrices as Q8_0" in capsys.readouterr().out
+    assert main(["generate", out, "--prompt", "Mia", "--max-tokens", "4"]) == 0
+    capsys.readouterr()
+    model = thimble.load(out)
+    assert model.name == "smollm"
+    assert model.chat_template is not None
+    assert model.metadata["general.file_type"] == 7
+    model.close()
+    other = tmp_path / "other.gguf"
+    said = run_failing(capsys, 2, "convert", str(folder), str(other), "--type", "q3")
+    assert "the type is 'q3'; f16, f32, q8_0, q4_0 are right" in said
+    assert not other.exists()
+
+
+def test_progress_counts_every_value_once(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "olmo2", "olmo2")
+    seen: list[tuple[int, int]] = []
+    convert_folder(folder, tmp_path / "o.gguf", "q4_0", lambda *at: seen.append(at))
+    total = sum(tensor.size for tensor in weights("olmo2").values())
+    assert [n for n, _ in seen] == sorted(n for n, _ in seen)
+    assert seen[-1] == (total, total)
+
+
+def test_rows_that_fill_no_blocks_become_f16(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "gpt2", "gpt2")
+    rows = {f"transformer.h.{i}.mlp": 80 for i in range(2)}
+    changed = weights("gpt2")
+    for name, hidden in rows.items():
+        changed[f"{name}.c_fc.weight"] = changed[f"{name}.c_fc.weight"][:, :hidden].copy()
+        changed[f"{name}.c_fc.bias"] = changed[f"{name}.c_fc.bias"][:hidden].copy()
+        changed[f"{name}.c_proj.weight"] = changed[f"{name}.c_proj.weight"][:hidden].copy()
+    write_weights(folder, changed)
+    change_config(folder, n_inner=80)
+    done = convert_folder(folder, tmp_path / "out.gguf", "q8_0")
+    assert done.misfits == ("blk.0.ffn_down.weight", "blk.1.ffn_down.weight")
+    model = thimble.load(tmp_path / "out.gguf")
+    assert np.isfinite(logits(model, [1, 2, 3])).all()
+    model.close()
+
+
+def test_names_without_the_models_prefix_are_known(tmp_path: Path) -> None:
+    """GPT-2's own files have them so, and masks that say nothing."""
+    folder = write_folder(tmp_path / "gpt2", "gpt2")
+    plain = {name.removeprefix("transformer."): w for name, w in weights("gpt2").items()}
+    plain["h.0.attn.bias"] = np.ones((1, 1, 8, 8), dtype=np.float32)
+    write_weights(folder, plain)
+    convert_folder(folder, tmp_path / "out.gguf", "f32")
+    found = load((tmp_path / "out.gguf").read_bytes())
+    other = load(converted("gpt2", "f32"))
+    assert np.array_equal(logits(found, [3, 4, 5]), logits(other, [3, 4, 5]))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_memory_does_not_grow_with_a_tensor(tmp_path: Path, turned: bool) -> None:
+    name = "gpt2" if turned else "llama"
+    settings = Settings(recorded()["models"][name]["config"])
+    big = np.zeros((1024, 8192), dtype=np.float32)
+    write_weights(tmp_path, {"big": big})
+    stored = read_folder(tmp_path)["big"]
+    shape = (8192, 1024) if turned else (1024, 8192)
+    planned = Planned("blk.0.ffn_up.weight", stored, shape, Q8_0)
+    tracemalloc.start()
+    nbytes = sum(
+        len(piece) for piece in _encoded(default_kernel(), settings, planned, _Tally(None, 1))
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert nbytes == Q8_0.size(big.size)
+    assert peak < big.nbytes / 4  # beside the file's own pages, of which the system may drop any
+
+
+# What is wrong is said.
+
+
+def safetensors(header: Any, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no safetensors file, or is cut short"),
+        (b"\xff" * 8, "no safetensors file, or is cut short"),
+        (safetensors(b"{]"), "is no JSON"),
+        (safetensors([]), "is no JSON object"),
+        (safetensors({"a": 1}), "'a' of .* is described by 1"),
+        (safetensors({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}), r"\[-1\]"),
+        (safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0]}}), r"offsets \[0\]"),
+        (
+            safetensors({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}),
+            "stored as 'F8_E4M3'; F32, F16, BF16, F64 are read",
+        ),
+        (
+            safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, b"1234"),
+            "takes 4 bytes; its shape .2,. as F32 takes 8",
+        ),
+        (
+            safetensors({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, b"1234"),
+            "it is cut short",
+        ),
+    ],
+)
+def test_damaged_safetensors_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(ThimbleError, match=message):
+        read_folder(tmp_path)
+
+
+def test_mutated_safetensors_never_crash(tmp_path: Path) -> None:
+    good = {f"t{i}": np.ones((i + 1, 4), dtype=np.float32) for i in range(3)}
+    write_weights(tmp_path, good)
+    path = tmp_path / "model.safetensors"
+    data, draw = path.read_bytes(), random.Random(7)
+    outcomes = set()
+    for _ in range(1500):
+        mutated = bytearray(data)
+        for _ in range(draw.randint(1, 4)):
+            mutated[draw.randrange(min(len(mutated), 260))] = draw.choice(b'0123456789"[]{},:\x00F')
+        path.write_bytes(mutated[: draw.choice((len(mutated), draw.randrange(len(mutated))))])
+        try:
+            for tensor in read_file(path):
+                tensor.map()
+            outcomes.add("read")
+        except ThimbleError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    for bad in ("../model.safetensors", "/etc/passwd", "missing.safetensors"):
+        index.write_text(json.dumps({"weight_map": {"a": bad}}))
+        with pytest.raises(FormatError, match="which is not in"):
+            read_folder(tmp_path)
+    index.write_text(json.dumps({"weight_map": [1]}))
+    with pytest.raises(FormatError, match="no weight_map"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("llama", {"model_type": "mamba"}, "'mamba', which is not converted here; llama, mistral"),
+        ("llama", {"hidden_act": "relu"}, "activation 'relu'; in llama models 'silu'"),
+        ("mistral", {"sliding_window": 16}, "sliding_window in config.json is 16"),
+        ("llama", {"rope_parameters": {"rope_type": "yarn"}}, "scales RoPE by 'yarn'"),
+        ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "factor of RoPE .* is None"),
+        ("phi3-long", {"rope_parameters": {"rope_type": "longrope"}}, "short_factor .* is None"),
+        ("gemma2", {"query_pre_attn_scalar": 144}, "query_pre_attn_scalar in config.json is 144"),
+        ("gemma2", {"attn_logit_softcapping": None}, "attn_logit_softcapping in .* is None"),
+        ("gemma3", {"layer_types": ["full_attention"] * 7}, "layer_types in config.json is"),
+        ("gemma3", {"final_logit_softcapping": 30.0}, "final_logit_softcapping .* is 30.0"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx in .* is True"),
+        ("gpt2", {"n_embd": "wide"}, "n_embd in config.json is 'wide'"),
+        ("gpt2", {"n_head": 3}, "3 heads, which do not share a width of 64"),
+        ("qwen2", {"num_hidden_layers": 3}, "no tensor 'blk.2"),
+        ("qwen3", {"num_hidden_layers": 1}, "has the tensor 'blk.1"),
+    ],
+)
+def test_settings_that_do_not_run_are_named(
+    tmp_path: Path, name: str, changes: dict[str, Any], message: str
+) -> None:
+    folder = change_config(write_folder(tmp_path / name, name), **changes)
+    with pytest.raises(ThimbleError, match=message):
+        convert_folder(folder, tmp_path / "out.gguf", "f32")
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "llama", "llama")
+    for value, message in ((np.nan, "not finite, in row 5"), (1e6, "1e.06, which is too large")):
+        changed = weights("llama")
+        changed["model.layers.0.mlp.up_proj.weight"][5, 3] = value
+        write_weights(folder, changed)
+        with pytest.raises(NumericError, match=message):
+            convert_folder(folder, tmp_path / "out.gguf")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is no folder"):
+        convert_folder(tmp_path / "nothing", tmp_path / "o.gguf")
+    for part in ("config.json", "model.safetensors", "tokenizer.json"):
+        folder = write_folder(tmp_path / part, "llama")
+        (folder / part).unlink()
+        with pytest.raises(FormatError, match=part):
+            convert_folder(folder, tmp_path / "o.gguf")
+    folder = write_folder(tmp_path / "odd", "llama")
+    write_weights(folder, weights("llama") | {"model.layers.0.extra.weight": np.ones((4, 4), "f4")})
+    with pytest.raises(UnsupportedError, match=r"extra\.weight' is not known in llama models"):
+        convert_folder(folder, tmp_path / "o.gguf")
+    with pytest.raises(OptionError, match="the type is 'q9'"):
+        convert_folder(folder, tmp_path / "o.gguf", "q9")

@@ -1,0 +1,168 @@
+"""A tokenizer.json that became keys of a GGUF file gives the ids that it gave before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_folders import CONFIGS, n_vocab, recorded, write_tokenizer
+from tests.tokenizer_vocabularies import HARD_TEXTS
+from tests.vectors.record_families import TEXTS
+from thimble.convert.tokenizer_json import pre_tokenizer, tokenizer_keys
+from thimble.errors import FormatError, ThimbleError, UnsupportedError
+from thimble.tokenizer import Tokenizer, tokenizer_from_metadata
+
+TORTURE = " ".join(HARD_TEXTS[:-1]) + (
+    " Mia had a little red boat. «Où est-il ?» — 42 Žluťoučký kůň; съешь ещё этих мягких булок."
+    " الأبجدية العربية, עברית; हिन्दी, தமிழ்; 漢字とかな交じり文、한글도."
+    " ¿Qué? Ελληνικά 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \U0001f3f3\ufe0f\u200d\U0001f308"
+    "\n\n\tdef f(x):\n\t\treturn x**2  # 1e-9\n"
+)
+
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LLAMA3 = rf"{CONTRACTIONS}|{LETTERS}|\p{{N}}{{1,3}}|{REST}"
+QWEN2 = rf"{CONTRACTIONS}|{LETTERS}|\p{{N}}|{REST}"
+
+
+def split(pattern: str) -> dict[str, Any]:
+    return {
+        "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False
+    }  # fmt: skip
+
+
+def bytes_of(*, use_regex: bool) -> dict[str, Any]:
+    return {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+        "use_regex": use_regex,
+    }  # fmt: skip
+
+
+STEPS: dict[str, list[dict[str, Any]]] = {
+    "gpt-2": [bytes_of(use_regex=True)],
+    "llama-bpe": [split(LLAMA3), bytes_of(use_regex=False)],
+    "dbrx": [split(LLAMA3), bytes_of(use_regex=False)],
+    "qwen2": [split(QWEN2), bytes_of(use_regex=False)],
+    "smollm": [{"type": "Digits", "individual_digits": True}, bytes_of(use_regex=True)],
+}
+"""How tokenizer.json files cut words, by llama.cpp's names for it."""
+
+
+def folder_with(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
+    """Write a tokenizer with some parts changed; returns the whole."""
+    write_tokenizer(folder, name)
+    whole: dict[str, Any] = json.loads((folder / "tokenizer.json").read_text())
+    whole |= changes
+    (folder / "tokenizer.json").write_text(json.dumps(whole))
+    return whole
+
+
+def ours(folder: Path, n_rows: int, name: str = "") -> Tokenizer:
+    return tokenizer_from_metadata(tokenizer_keys(folder, n_rows) | {"general.name": name})
+
+
+def theirs(whole: dict[str, Any]) -> Any:
+    tokenizers = pytest.importorskip("tokenizers")
+    return tokenizers.Tokenizer.from_str(json.dumps(whole))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mistral", "gemma", "phi3"])
+def test_ids_are_hugging_faces(tmp_path: Path, name: str) -> None:
+    whole = folder_with(tmp_path, name)
+    mine, other = ours(tmp_path, n_vocab(name), name), theirs(whole)
+    for text in (TORTURE, *HARD_TEXTS, " ", "a", " leading and  double  spaces"):
+        assert mine.encode(text, parse_special=True) == other.encode(text).ids, ascii(text[:60])
+    assert mine.decode(mine.encode(TORTURE), skip_special=True) == TORTURE
+
+
+@pytest.mark.parametrize("pre", STEPS)
+def test_words_are_cut_as_before(tmp_path: Path, pre: str) -> None:
+    steps = {"type": "Sequence", "pretokenizers": STEPS[pre]}
+    whole = folder_with(tmp_path, "gpt2", pre_tokenizer=steps)
+    whole["model"]["ignore_merges"] = pre == "llama-bpe"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    assert pre_tokenizer(whole) == pre
+    mine, other = ours(tmp_path, n_vocab("gpt2")), theirs(whole)
+    # The last of the hard texts has characters of Unicode 15, which Hugging Face's library knows
+    # or not.
+    for text in (TORTURE, *HARD_TEXTS[:-1]):
+        assert mine.encode(text) == other.encode(text).ids, ascii(text[:60])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_ids_are_llamacpps(tmp_path: Path, name: str) -> None:
+    write_tokenizer(tmp_path, name)
+    tokenizer = ours(tmp_path, n_vocab(name), name)
+    for text, ids in zip(TEXTS, recorded()["models"][name]["texts"], strict=True):
+        assert tokenizer.encode(text, parse_special=True) == ids, ascii(text)
+
+
+def test_white_space_behind_phi3s_tokens_is_dropped(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, "phi3")
+    tokenizer = ours(tmp_path, n_vocab("phi3"), "Phi-3-mini")
+    end = tokenizer.encode("<|end|>", add_special=False, parse_special=True)
+    found = tokenizer.encode("<|end|> \n Hi", add_special=False, parse_special=True)
+    assert found == end + tokenizer.encode("Hi", add_special=False)
+    other = ours(tmp_path, n_vocab("phi3"), "another")
+    assert other.encode("<|end|> \n Hi", add_special=False, parse_special=True) != found
+    kept = tokenizer.encode("<|endoftext|> Hi", add_special=False, parse_special=True)
+    assert kept != tokenizer.encode("<|endoftext|>Hi", add_special=False, parse_special=True)
+
+
+def test_rows_without_a_token_are_unused(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, "gpt2")
+    n = n_vocab("gpt2")
+    keys = tokenizer_keys(tmp_path, n + 3)
+    assert keys["tokenizer.ggml.tokens"][n:] == [f"[PAD{n + i}]" for i in range(3)]
+    assert keys["tokenizer.ggml.token_type"][n:] == [5] * 3
+    assert ours(tmp_path, n + 3).encode("boat") == ours(tmp_path, n).encode("boat")
+    with pytest.raises(FormatError, match=f"the embedding has {n - 1} rows"):
+        tokenizer_keys(tmp_path, n - 1)
+
+
+def test_special_tokens_and_the_template_come_along(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, "gemma")
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    keys = tokenizer_keys(tmp_path, n_vocab("gemma"))
+    found = {k.removeprefix("tokenizer."): v for k, v in keys.items()}
+    assert found["ggml.add_bos_token"] is True
+    assert found["ggml.add_eos_token"] is False
+    assert found["ggml.add_space_prefix"] is False
+    assert (found["ggml.bos_token_id"], found["ggml.eos_token_id"]) == (1, 2)
+    assert (found["ggml.unknown_token_id"], found["ggml.eot_token_id"]) == (0, 7)
+    assert "message['role']" in found["chat_template"]
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert tokenizer_keys(tmp_path, n_vocab("gemma"))["tokenizer.chat_template"] == "{{ messages }}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"type": "Unigram"}}, "of the kind 'Unigram'; BPE runs"),
+        ({"model": None}, "of the kind None; BPE runs"),
+        ({"pre_tokenizer": split("x+")}, "cuts words by x\\+, which does not run"),
+        ({"model": {"type": "BPE", "vocab": []}}, "the vocabulary .* is \\[\\]"),
+        ({"model": {"type": "BPE", "vocab": {"a": -1}}}, "gives 'a' the id -1"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}}, "the merge \\['a'\\]"),
+        ({"added_tokens": [{"id": "x"}]}, "the added token"),
+    ],
+)
+def test_what_is_not_read_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    folder_with(tmp_path, "gpt2", **changes)
+    with pytest.raises(ThimbleError, match=message):
+        tokenizer_keys(tmp_path, n_vocab("gpt2"))
+
+
+def test_bpe_without_bytes_is_refused(tmp_path: Path) -> None:
+    whole = folder_with(tmp_path, "gpt2", pre_tokenizer=None, decoder=None)
+    with pytest.raises(UnsupportedError, match="neither byte-level nor with byte_fallback"):
+        tokenizer_keys(tmp_path, n_vocab("gpt2"))
+    whole["model"]["byte_fallback"] = True
+    whole["normalizer"] = {"type": "Lowercase"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    with pytest.raises(UnsupportedError, match="normalizes by Lowercase"):
+        tokenizer_keys(tmp_path, n_vocab("gpt2"))
