@@ -62,6 +62,7 @@ export class Ledger extends EventTarget {
     if (this.#abort) return;
     const abort = (this.#abort = new AbortController());
     this.#entries = entries;
+    this.#tell("change");
     await this.#live.stop(); // two at a time would measure each other
     const bench = new Bench(this.#live, this.#build, entries, SAMPLES, abort.signal);
     try {
