@@ -14,8 +14,9 @@ import pytest
 
 import thimble
 from tests.command_line import run_failing
-from tests.test_families_peers import converted, load, logits
-from tests.tiny_folders import recorded, values, write_folder, write_weights
+from tests.fingerprint import load
+from tests.test_families_peers import logits
+from tests.tiny_folders import converted, recorded, values, write_folder, write_weights
 from thimble.cli import main
 from thimble.convert.config import Settings
 from thimble.convert.folder import Planned, _encoded, _Tally, convert_folder
@@ -179,7 +180,7 @@ def test_mutated_safetensors_never_crash(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     data, draw = path.read_bytes(), random.Random(7)
     outcomes = set()
-    for _ in range(1500):
+    for _ in range(500):
         mutated = bytearray(data)
         for _ in range(draw.randint(1, 4)):
             mutated[draw.randrange(min(len(mutated), 260))] = draw.choice(b'0123456789"[]{},:\x00F')

@@ -8,19 +8,16 @@ products, which transformers does not do.
 
 from __future__ import annotations
 
-import functools
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import thimble
-from tests.tiny_folders import CONFIGS, RECORD, recorded, write_folder
+from tests.fingerprint import load
+from tests.tiny_folders import CONFIGS, RECORD, converted, recorded
 from tests.vectors.record_families import STEP
-from thimble.convert.folder import convert_folder
 from thimble.errors import UnsupportedError
 from thimble.kernel import default_kernel
 from thimble.reference import ReferenceModel
@@ -35,20 +32,6 @@ TYPICAL = {"f32": 1e-5, "f16": 5e-3, "q8_0": 6e-2}
 TABLE = 1e-2
 """What llama.cpp's GELU, a table in half precision, may be worth; 5e-3 was measured."""
 GELU = ("gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial")
-
-
-@functools.cache
-def converted(name: str, kind: str) -> bytes:
-    with tempfile.TemporaryDirectory() as place:
-        folder = write_folder(Path(place) / name, name)
-        convert_folder(folder, Path(place) / "out.gguf", kind)
-        return (Path(place) / "out.gguf").read_bytes()
-
-
-def load(data: bytes) -> thimble.Model:
-    loader = thimble.ModelLoader(len(data))
-    loader.feed(data)
-    return loader.finish()
 
 
 def logits(model: thimble.Model, ids: list[int]) -> Floats:

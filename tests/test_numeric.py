@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,13 @@ from numpy.typing import NDArray
 
 import build_kernels
 from tests.fingerprint import fingerprint
+from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.kernel import CKernel, default_kernel
 
+SPECS_OF_BITS = ("f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48")
+FAMILIES_OF_BITS = ("gemma2", "gemma3", "gpt2", "gptneox")
+"""Between them they have every function of `kernels/family.c`."""
 PROBE = Path(__file__).parent / "kernels" / "numeric_probe.c"
 
 
@@ -51,6 +56,24 @@ def test_exp4_is_close_and_total(probe: ctypes.CDLL) -> None:
     assert np.isnan(edges[6])
 
 
+def test_gelu_is_close_and_total(probe: ctypes.CDLL) -> None:
+    x = np.concatenate([np.linspace(-12, 12, 100_000), [-1e30, 1e30, 0.0, -0.0]]).astype("<f4")
+    exact = x.astype(np.float64)
+    normal = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in exact])
+    tanh = 0.5 * (
+        1 + np.tanh(np.sqrt(2 / np.pi) * (exact + 0.044715 * np.clip(exact, -99, 99) ** 3))
+    )
+    for which, share in ((0, tanh), (1, normal)):
+        y = np.empty_like(x)
+        pointers = (ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data))
+        probe.probe_gelu(*pointers, x.size, which, ctypes.c_float(0))
+        assert np.max(np.abs(y - exact * share)[:100_000]) < 1e-6
+        assert abs(y[100_000]) < 1e-8
+        assert y[100_001:].tolist() == [np.float32(1e30), 0.0, 0.0]
+    probe.probe_gelu(*pointers, x.size, 2, ctypes.c_float(3))
+    assert np.max(np.abs(y - 3 * np.tanh(exact / 3))) < 1e-6
+
+
 def test_double_functions_are_close(probe: ctypes.CDLL) -> None:
     x = np.linspace(-60, 60, 50_001)
     assert np.max(np.abs(run(probe, 0, x) / np.exp(x) - 1)) < 1e-15
@@ -68,8 +91,9 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
         CKernel(build_kernels.build(host, tmp_path / level, optimize=level)[0])
         for level in ("-O0", "-O3")
     ]
-    for name in ("f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48"):
-        data = make(SPECS[name])
+    models = {name: make(SPECS[name]) for name in SPECS_OF_BITS}
+    models |= {name: converted(name, "q8_0") for name in FAMILIES_OF_BITS}
+    for name, data in models.items():
         plain, optimised = (fingerprint(data, kernel) for kernel in kernels)
         assert plain == optimised, name
 

@@ -1,6 +1,7 @@
 """Small random models as Hugging Face's folders, made on the spot, one for each family.
 
     folder = write_folder(tmp_path / "qwen2", "qwen2")
+    data = converted("qwen2", "q8_0")                   # the same as the bytes of a GGUF file
 
 `CONFIGS` are what transformers makes its models of; the names and shapes of their tensors are
 recorded in `tests/vectors/families.json`, by `tests/vectors/record_families.py`, as transformers'
@@ -15,6 +16,7 @@ import functools
 import json
 import math
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.tiny_models import CHAT_TEMPLATE, bpe_vocab, random_values, spm_vocab
+from thimble.convert.folder import convert_folder
 
 RECORD = Path(__file__).parent / "vectors" / "families.json"
 
@@ -93,6 +96,15 @@ def write_folder(folder: Path, name: str, *, stored: str = "F32", shards: int = 
     weights = values(name, {k: tuple(v) for k, v in record["tensors"].items()})
     write_weights(folder, weights, stored=stored, shards=shards)
     return folder
+
+
+@functools.cache
+def converted(name: str, kind: str) -> bytes:
+    """The bytes of a model's GGUF file, its matrices as `kind`."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = write_folder(Path(place) / name, name)
+        convert_folder(folder, Path(place) / "out.gguf", kind)
+        return (Path(place) / "out.gguf").read_bytes()
 
 
 def values(name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:

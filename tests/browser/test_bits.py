@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from tests import fingerprint
 from tests.conftest import BROWSER_TIMEOUT_MS
+from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, make
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,12 @@ def in_page(page: Page, data: bytes, variant: str = "base") -> str:
 @pytest.mark.parametrize("name", ["f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48"])
 def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
     data = make(SPECS[name])
+    assert in_page(python, data) == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "gptneox"])
+def test_other_families_give_the_same_bits(python: Page, name: str) -> None:
+    data = converted(name, "q8_0")
     assert in_page(python, data) == fingerprint.fingerprint(data)
 
 

@@ -1,5 +1,5 @@
-/* The functions of numeric.h, reachable from a test. */
-#include "../../pyodide_pkg/kernels/numeric.h"
+/* The functions of numeric.h and gelu.h, reachable from a test. */
+#include "../../pyodide_pkg/kernels/gelu.h"
 
 TK_EXPORT void probe_exp4(const float *x, float *y, long n) {
     for (long i = 0; i < n; i += 4) store4(y + i, exp4(load4(x + i)));
@@ -15,5 +15,13 @@ TK_EXPORT void probe_double(const double *x, double *y, long n, int which) {
             tk_cos_sin(x[i], &c, &s);
             y[i] = which == 2 ? c : s;
         }
+    }
+}
+
+TK_EXPORT void probe_gelu(const float *x, float *y, long n, int which, float cap) {
+    for (long i = 0; i < n; i += 4) {
+        v4f v = load4(x + i);
+        v4f found = which == 2 ? soft_cap4(v, splat4(cap)) : which ? gelu_erf4(v) : gelu_tanh4(v);
+        store4(y + i, found);
     }
 }
