@@ -65,9 +65,10 @@ def test_a_look_knows_the_text_and_the_model_before_it_computes(
     config = model.config
     sizes = [config.n_layers, config.n_heads, config.hidden_dim]
     assert [found["layers"], found["heads"], found["hidden"]] == sizes
-    assert not found["heavy"]
     pattern = lens.cost(model, len(given) + 2, "blocks.0.attn.hook_pattern")
-    assert found["costs"]["patterns"] == sum(pattern.values())
+    assert found["bytes"]["patterns"] == sum(pattern.values())
+    assert found["products"]["parts"] == model.n_params * (len(given) + 2)
+    assert found["products"]["grid"] > found["products"]["parts"]
     assert ask(engine, "lens.weigh", found["look"]) > 0
 
 

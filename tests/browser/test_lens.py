@@ -227,3 +227,35 @@ def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     # An address may say anything.
     look(looker, "attention", "&layer=77&head=99&at=9999")
     expect(looker.locator("#lens-head-title")).to_have_text("Layer 5, head 3")
+
+
+def test_what_is_large_says_what_it_costs_first(looker: Page) -> None:
+    """The least that counts as large is lowered, in the worker: large models take too long here."""
+    code = "from thimble.browser import lens; before, lens.HEAVY = lens.HEAVY, {0}; lens.HEAVY"
+    run_python(looker, code.format(1))
+    look(looker, "neurons")
+    asking = looker.locator("#lens-asking")
+    expect(asking).to_contain_text(re.compile(r"keeps 0\.0 MB .* takes about \d+ ms\."))
+    expect(looker.locator("#lens-neurons-list")).to_be_hidden()
+    looker.get_by_role("button", name="Compute it").click()
+    expect(asking).to_be_hidden()
+    expect(looker.locator("#lens-neurons-list tbody tr")).to_have_count(12)
+    # Another view asks for itself; one that was allowed does not again.
+    looker.get_by_role("tab", name="Logit lens").click()
+    expect(asking).to_contain_text("There is much to compute")
+    looker.get_by_role("tab", name="Neurons").click()
+    expect(asking).to_be_hidden()
+    looker.get_by_role("tab", name="Weights").click()
+    expect(asking).to_be_hidden()
+    run_python(looker, code.format("before"))
+
+
+def run_python(page: Page, code: str) -> None:
+    """Run a line in the Python panel, which is the worker's interpreter."""
+    page.goto("/#panel=python")
+    expect(page.locator("#python-version")).to_contain_text("3.14")
+    page.get_by_role("textbox", name="Python code").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(code)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#python-outcome")).to_contain_text("Done")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ..model import Model
     from .engine import Engine
 
-HEAVY = 2e9
-"""Parameters times tokens from which on the page asks before it computes: a second or so."""
+HEAVY = 10_000_000_000
+"""Products from which on the page says what it costs before it computes: a second or two."""
 HEAVY_BYTES = 64 << 20
-"""Of one answer, the same."""
+"""That a view keeps, the same."""
 SAMPLE = 4
 """Tokens of the pass by which the time of a whole one is told."""
 BEST = 5
@@ -89,9 +89,9 @@ class Facet:
             "hidden": config.hidden_dim,
             "vocabulary": config.n_vocab,
             "parameters": model.n_params,
-            "heavy": float(model.n_params) * len(tokens) >= HEAVY,
-            "costs": _costs(model, len(tokens)),
-            "most": HEAVY_BYTES,
+            "bytes": _bytes(model, len(tokens)),
+            "products": _products(model, len(tokens)),
+            "most": [HEAVY_BYTES, HEAVY],
         }
 
     def close(self, look: int) -> None:
@@ -99,7 +99,7 @@ class Facet:
         self._looks.pop(look, None)
 
     def weigh(self, look: int) -> float:
-        """Seconds that a pass over the text takes, by a pass over its first tokens."""
+        """Seconds that a pass over the text takes, by one over its first tokens."""
         found = self._look(look)
         first = found.ids[:SAMPLE]
         began = time.perf_counter()
@@ -228,8 +228,8 @@ def _texts(model: Model, tokens: list[int]) -> list[list[Any]]:
     return found
 
 
-def _costs(model: Model, tokens: int) -> dict[str, int]:
-    """Bytes of what each view keeps: of one layer, but for the logit lens, which needs all."""
+def _bytes(model: Model, tokens: int) -> dict[str, int]:
+    """What each view keeps: of one layer, but for the logit lens, which needs all of them."""
     config = model.config
     one = lens.cost(model, tokens, [f"blocks.0.{PATTERN}", f"blocks.0.{NEURONS}"])
     stream = lens.cost(model, tokens, "hook_embed")["hook_embed"]
@@ -240,3 +240,11 @@ def _costs(model: Model, tokens: int) -> dict[str, int]:
         "grid": stream * (config.n_layers + 1) + rows,
         "parts": 4 * tokens * config.n_heads * config.dim,
     }
+
+
+def _products(model: Model, tokens: int) -> dict[str, int]:
+    """What each view computes: a pass, and for the logit lens every depth's way to the logits."""
+    config = model.config
+    one = model.n_params * tokens
+    out = (config.n_layers + 1) * tokens * config.n_vocab * config.dim
+    return {"patterns": one, "neurons": one, "grid": one + out, "parts": one}

@@ -54,10 +54,10 @@ class Attention extends Pane {
 
   protected async show(text: LensText): Promise<void> {
     const { layer } = this.lens.place;
-    const all = text.costs.patterns * text.layers < text.most;
+    const all = text.bytes.patterns * text.layers < text.most[0];
     const [first, last] = all ? [0, text.layers] : [layer, layer + 1];
     if (text !== this.#text || first !== this.#first) {
-      if (!this.lens.permits("patterns", first, last - first)) return;
+      if (!this.lens.permits("patterns", last - first)) return;
       const numbers = await this.lens.ask((engine) => engine.lensPatterns(text.look, first, last));
       if (!numbers || text !== this.lens.text) return;
       this.#patterns = new Float32Array(numbers);

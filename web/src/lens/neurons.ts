@@ -39,7 +39,7 @@ class Neurons extends Pane {
     const { layer } = this.lens.place;
     this.#offer(text, layer);
     if (text !== this.#text || layer !== this.#of) {
-      if (!this.lens.permits("neurons", layer)) return;
+      if (!this.lens.permits("neurons")) return;
       const numbers = await this.lens.ask((engine) => engine.lensNeurons(text.look, layer));
       if (!numbers || text !== this.lens.text || layer !== this.lens.place.layer) return;
       this.#values = new Float32Array(numbers);

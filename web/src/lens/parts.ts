@@ -43,7 +43,7 @@ class Parts extends Pane {
     const against = fresh ? null : numberOf(this.#against);
     const wanted = `${at} ${token} ${against}`;
     if (wanted !== this.#shown) {
-      if (!this.lens.permits("parts", position)) return;
+      if (!this.lens.permits("parts")) return;
       const found = await this.lens.ask((engine) => engine.lensParts(text.look, position, token, against));
       if (!found || text !== this.lens.text || position !== this.lens.position) return;
       this.#found = found;

@@ -36,7 +36,9 @@ export interface Place {
 /** What a large model waits for: the visitor has seen what it costs, or has not. */
 export interface Asking {
   readonly bytes: number;
-  /** Of one pass; null until it is measured. */
+  /** How many times a pass over the text. */
+  readonly passes: number;
+  /** Null until a pass over its first tokens has been measured. */
   readonly seconds: number | null;
 }
 
@@ -66,6 +68,7 @@ export class LensView extends EventTarget {
   #working = 0;
   /** What the visitor has let be computed of this text. */
   #allowed = new Set<string>();
+  /** Of one pass. */
   #seconds: number | null = null;
   #wanted = "";
 
@@ -184,19 +187,21 @@ export class LensView extends EventTarget {
     }
   }
 
-  /** Whether something may be computed: where it is large, the visitor is asked, and "text" comes
-   * once more when the answer is yes. */
-  permits(what: keyof LookCosts, part: string | number = "", times = 1): boolean {
+  /** Whether a view may be computed: where it is large, the visitor is asked, and "text" comes once
+   * more when the answer is yes, which holds for this text. */
+  permits(what: keyof LookCosts, times = 1): boolean {
     const { text } = this;
     if (!text) return false;
-    const bytes = text.costs[what] * times;
-    const wanted = `${what} ${part}`;
-    if ((!text.heavy && bytes < text.most) || this.#allowed.has(wanted)) {
+    const bytes = text.bytes[what] * times;
+    const products = text.products[what];
+    const [mostBytes, mostProducts] = text.most;
+    if ((products < mostProducts && bytes < mostBytes) || this.#allowed.has(what)) {
       if (this.asking) this.#ask(null);
       return true;
     }
-    this.#wanted = wanted;
-    this.#ask({ bytes, seconds: this.#seconds });
+    this.#wanted = what;
+    const passes = products / text.products.patterns;
+    this.#ask({ bytes, passes, seconds: this.#seconds && passes * this.#seconds });
     if (this.#seconds === null) void this.#weigh(text);
     return false;
   }
@@ -242,7 +247,8 @@ export class LensView extends EventTarget {
     const seconds = await this.ask((engine) => engine.lensWeigh(text.look));
     if (text !== this.text) return;
     this.#seconds = seconds;
-    if (this.asking) this.#ask({ ...this.asking, seconds });
+    const { asking } = this;
+    if (asking && seconds !== null) this.#ask({ ...asking, seconds: asking.passes * seconds });
   }
 
   #ask(asking: Asking | null): void {

@@ -222,7 +222,7 @@ class Lens {
     element("lens-view-parts").hidden = asking !== null;
     if (asking) {
       const time = asking.seconds === null ? "" : ` and takes about ${milliseconds(1000 * asking.seconds)}`;
-      const words = `This is a large model: it keeps ${megabytes(asking.bytes)} MB of what happens inside${time}.`;
+      const words = `There is much to compute: it keeps ${megabytes(asking.bytes)} MB of what happens inside${time}.`;
       element("lens-asking-words").textContent = words;
     }
     element("lens-took").textContent = took === null ? "–" : milliseconds(took);

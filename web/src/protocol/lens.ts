@@ -3,7 +3,7 @@
 /** A token, its text, and a number that the question was about. */
 export type Named = readonly [id: number, text: string, value: number];
 
-/** Bytes that a view keeps at a time: of one layer, but for the logit lens, which needs all. */
+/** Of each view that needs a pass over the text: bytes that it keeps, or products that it computes. */
 export interface LookCosts {
   readonly patterns: number;
   readonly neurons: number;
@@ -24,11 +24,11 @@ export interface LookInfo {
   readonly hidden: number;
   readonly vocabulary: number;
   readonly parameters: number;
-  /** A pass takes so long that the visitor is asked first. */
-  readonly heavy: boolean;
-  readonly costs: LookCosts;
-  /** Bytes from which on the visitor is asked first. */
-  readonly most: number;
+  /** Of one layer, but for the logit lens, which needs all. */
+  readonly bytes: LookCosts;
+  readonly products: LookCosts;
+  /** Bytes and products from which on the visitor is asked first. */
+  readonly most: readonly [bytes: number, products: number];
 }
 
 /** The logit lens: records of `best` ids, `best` log-probabilities, rank, log-probability, entropy. */
