@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..session import Session
     from .engine import Engine
 
-TOP = 8
-"""Tokens of either distribution that are shown."""
+TOP = 10
+"""Tokens that are shown: those that are likeliest in either distribution."""
 
 
 class Facet:
@@ -185,6 +185,7 @@ def _compared(model: Model, before: Session, after: Session) -> dict[str, Any]:
         ]
         for token in dict.fromkeys(tokens)
     ]  # fmt: skip
+    rows = sorted(rows, key=lambda row: -max(row[2:]))[:TOP]
     rows.sort(key=lambda row: -row[2])
     return {"rows": rows, "bits": _divergence(before, after) if model.fwd_hooks else 0.0}
 

@@ -244,7 +244,7 @@ function slider(change: Change, turn: (factor: number) => Promise<unknown>): HTM
 
 /** Two bars a token: as it was trained, and with the changes. */
 function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement {
-  const table = make("table", "bar-table compared");
+  const table = make("table", "compared");
   const caption = table.createCaption();
   caption.className = "visually-hidden";
   caption.textContent = "The likeliest next tokens, without the changes and with them";
@@ -254,22 +254,24 @@ function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement 
     cell.scope = "col";
     head.append(cell);
   }
+  const most = Math.max(...rows.flatMap(([, , before, after]) => [before, after]), Number.EPSILON);
   const body = table.createTBody();
   for (const [text, , before, after] of rows) {
     const line = body.insertRow();
     const label = make("th", "", make("span", "", quoted(text)));
     label.scope = "row";
     line.append(label);
-    line.append(bar(before, "before"));
-    if (changed) line.append(bar(after, "after"));
+    line.append(bar(before, most, "before"));
+    if (changed) line.append(bar(after, most, "after"));
   }
   return table;
 }
 
-function bar(share: number, which: string): HTMLTableCellElement {
+/** As long as its share of the largest of them all, since most probabilities are small. */
+function bar(probability: number, most: number, which: string): HTMLTableCellElement {
   const length = make("span", `bar ${which}`);
-  length.style.setProperty("--share", `${(100 * share).toFixed(2)}%`);
-  return make("td", "", length, make("span", "", percent(share)));
+  length.style.setProperty("--share", `${((100 * probability) / most).toFixed(2)}%`);
+  return make("td", "", length, make("span", "", percent(probability)));
 }
 
 export function mount(root: HTMLElement, lens: LensView): void {

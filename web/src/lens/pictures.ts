@@ -40,7 +40,7 @@ export function cellTable({
     values[row]?.forEach((value, column) => {
       const cell = line.insertCell();
       cell.style.backgroundColor = colourOf(value);
-      const words = value.toFixed(2).replace("-", "−");
+      const words = hundredths(value);
       if (!choose) {
         cell.textContent = words;
         cell.title = cellWords(row, column);
@@ -59,6 +59,12 @@ export function cellTable({
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", caption);
   return box;
+}
+
+/** "0.12", with a true minus, and none of nothing. */
+export function hundredths(value: number): string {
+  const words = value.toFixed(2);
+  return words === "-0.00" ? "0.00" : words.replace("-", "−");
 }
 
 function columnHead(words: string): HTMLTableCellElement {

@@ -8,7 +8,7 @@ import { quoted } from "../ui/token";
 import { headWords } from "./change-code";
 import { PATTERN_NAMES, measuredOf } from "./measured";
 import type { Measured } from "./measured";
-import { cellTable } from "./pictures";
+import { cellTable, hundredths } from "./pictures";
 import { Pane } from "./state";
 import type { LensView } from "./state";
 import { Work, askLive } from "./work";
@@ -158,8 +158,8 @@ function gridWords({ clean, corrupted, answer, against, values, site, tokens }: 
   const [layer, column, value] = best;
   const place = site === "attn.hook_z" ? headWords(layer, column) : `layer ${layer} at ${quoted(tokens[column]?.[0] ?? "")}`;
   return (
-    `${quoted(answer)} is ahead of ${quoted(against)} by ${clean.toFixed(2)} after the clean text, by ` +
-    `${corrupted.toFixed(2).replace("-", "−")} after the other (logits). Most of that comes back by ${place}: ${value.toFixed(2)}.`
+    `${quoted(answer)} is ahead of ${quoted(against)} by ${hundredths(clean)} after the clean text, by ` +
+    `${hundredths(corrupted)} after the other (logits). Most of that comes back by ${place}: ${value.toFixed(2)}.`
   );
 }
 
