@@ -1,121 +1,181 @@
 /**
- * Models from outside: a file that is dropped or chosen, or one that a link names by its address
- * and SHA-256. Nothing is asked of another host before the visitor says so, and what was refused
- * leaves nothing behind.
+ * Models from outside: a file that is dropped or chosen, an address that the visitor writes, or one
+ * that a link names with its SHA-256. Nothing is asked of another host before the visitor says so;
+ * what a model takes and how fast it may be is said before it is loaded; and what was refused leaves
+ * nothing behind.
  */
 
 import { proxy } from "comlink";
-import type { Arrival, ModelKeeper } from "../keep-model";
+import { addressOf, orderFiles, partsOf } from "../bring/address";
+import { IncomingBox } from "../bring/box";
+import { examine, size, whyNot } from "../bring/outlook";
+import type { Outlook } from "../bring/outlook";
+import type { Arrival, Look, ModelKeeper } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
-import { megabytes, sentence } from "../ui/format";
+import { sentence } from "../ui/format";
 import { isAddress, readLink } from "../ui/link";
 import { openKeeper } from "./keeper";
 import { dropModel, nameFor } from "./models";
 import type { KeptModel } from "./models";
+import { dropPartial, keyOf, readPartial } from "./partial";
 
 /** A model that cannot run here is of no use to keep. */
 const USELESS = ["FormatError", "UnsupportedError"];
+/** Files up to here are loaded without a question where they fit: it takes a second or two. */
+const SMALL = 64e6;
+const DIGEST = /^[0-9a-f]{64}$/i;
 
-const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
-
-interface Answer {
-  readonly label: string;
-  run(): void;
+/** A model at an address. */
+interface There {
+  readonly urls: readonly string[];
+  readonly host: string;
+  readonly file: string;
+  /** Null where nobody said it. */
+  readonly digest: string | null;
 }
 
 export class Incoming {
   readonly #live: LiveSession;
   readonly #site: ReadonlySet<string>;
-  readonly #box = byId("incoming", HTMLElement);
-  readonly #title = byId("incoming-title", HTMLElement);
-  readonly #words = byId("incoming-words", HTMLElement);
-  readonly #facts = byId("incoming-facts", HTMLElement);
-  readonly #size = byId("incoming-size", HTMLElement);
-  readonly #bar = byId("incoming-progress", HTMLProgressElement);
-  readonly #go = button("incoming-go");
-  readonly #close = button("incoming-close");
+  readonly #box = new IncomingBox();
   /** Ends the job that is being done. */
   #end: () => void = () => undefined;
-  #answers: { go: Answer | null; close: Answer } = {
-    go: null,
-    close: { label: "Close", run: () => this.#hide() },
-  };
 
   constructor(live: LiveSession, site: readonly string[]) {
     this.#live = live;
     this.#site = new Set(site);
-    this.#go.addEventListener("click", () => this.#answers.go?.run());
-    this.#close.addEventListener("click", () => this.#answers.close.run());
     const input = byId("model-file", HTMLInputElement);
     input.addEventListener("change", () => {
-      const [file] = input.files ?? [];
+      const files = [...(input.files ?? [])];
       input.value = "";
-      if (file) void this.open(file);
+      if (files.length) void this.open(files);
     });
+    byId("model-address", HTMLButtonElement).addEventListener("click", () => this.#askForAddress());
     this.#acceptDrops();
     addEventListener("hashchange", () => this.#readLink());
     this.#readLink();
   }
 
-  /** Keep a file and open it. */
-  async open(file: File): Promise<void> {
-    const title = `Keeping ${file.name}`;
-    this.#show(title, "It is read, checked and kept on this machine.", { close: this.#cancel() });
+  /** Look at a file, or all parts of one, and load it: large ones when the visitor says so. */
+  async open(chosen: readonly File[]): Promise<void> {
+    const file = chosen[0]?.name ?? "";
+    const total = chosen.reduce((sum, one) => sum + one.size, 0);
+    this.#box.show(`Looking at ${file}`, "It is read on this machine and goes nowhere.");
     try {
-      const kept = await this.#work((keeper, report) => keeper.keepFile(file, report));
-      await this.#use(kept);
+      if (total === 0) throw new Error(`${file} is empty`);
+      const files = orderFiles(chosen);
+      const outlook = await examine(this.#live, async (bytes) => ({
+        head: await (files[0] ?? new Blob()).slice(0, bytes).arrayBuffer(),
+        total: files[0]?.size ?? 0,
+      }));
+      const load = (): void => void this.#keepFiles(files);
+      if (total <= SMALL && whyNot(outlook) === null) return load();
+      this.#askToLoad(file, "It is copied into this browser’s storage and loaded from there.", outlook, load);
+      this.#box.facts({ host: "a file of yours", size: size(total), outlook });
     } catch (error) {
-      await this.#openUnkept(file, error);
+      this.#box.fail(file, wordsOf(error));
+    }
+  }
+
+  async #keepFiles(files: readonly File[]): Promise<void> {
+    const file = files[0]?.name ?? "";
+    this.#box.show(`Keeping ${file}`, "It is read, checked and kept on this machine.", { close: this.#cancel() });
+    try {
+      await this.#use(await this.#work((keeper, report) => keeper.keepFiles(files, report)));
+    } catch (error) {
+      await this.#openUnkept(files, error);
     }
   }
 
   /** What could not be kept is good for this visit, if it is a model at all. */
-  async #openUnkept(file: File, error: unknown): Promise<void> {
+  async #openUnkept(files: readonly File[], error: unknown): Promise<void> {
     const reason = wordsOf(error);
-    if (reason.includes("GGUF") || reason.includes("is empty")) return this.#fail(file.name, reason);
-    const name = nameFor({ ...unknown, name: file.name.replace(/\.gguf$/i, "") }, this.#taken());
-    this.#show(`${file.name} is not kept`, `${sentence(reason)} It can be used until this page is closed.`);
-    await this.#live.openFile(file, name);
+    const file = files[0]?.name ?? "";
+    if (reason.includes("GGUF") || reason.includes("is empty")) return this.#box.fail(file, reason);
+    const name = nameFor({ ...unknown, name: file.replace(/\.gguf$/i, "") }, this.#taken());
+    this.#box.show(`${file} is not kept`, `${sentence(reason)} It can be used until this page is closed.`);
+    await this.#live.openFile(new Blob([...files]), name);
+  }
+
+  /** Let the visitor write an address. */
+  #askForAddress(): void {
+    const words =
+      "Its host learns that somebody here fetches the file, and nothing of what you write. First " +
+      "only its size and its first bytes are asked for.";
+    const go = { label: "Look at it", run: () => this.#takeAddress() };
+    this.#box.show("A model from an address", words, { go, close: this.#box.closing("Cancel") });
+    this.#box.form(go.run);
+  }
+
+  #takeAddress(): void {
+    const { address, digest } = this.#box.written;
+    try {
+      const url = addressOf(address);
+      if (digest && !DIGEST.test(digest)) {
+        throw new Error(`${digest} is no SHA-256: it has 64 hexadecimal digits`);
+      }
+      const kept = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
+      if (kept) {
+        this.#box.show(`${kept[0]} is here already`, "It was kept when it was fetched before.");
+        return void this.#live.open(kept[0]);
+      }
+      void this.#look(there(url, digest ? digest.toLowerCase() : null));
+    } catch (error) {
+      this.#box.say(sentence(wordsOf(error)));
+    }
   }
 
   /** Ask the visitor about a model that a link names. */
   ask(url: URL, digest: string): void {
-    const file = decodeURIComponent(url.pathname.split("/").at(-1) ?? "") || url.host;
-    const fetchIt = (bytes: number | null): void => void this.#fetch(url, digest, bytes, file);
+    const model = there(url, digest);
     const words =
       "A link names this model. Its host learns that somebody here fetches the file, and nothing " +
       "of what you write. It is used only if its SHA-256 is the link's.";
-    this.#show(`Fetch ${file}?`, words, {
-      go: { label: `Ask ${url.host} for its size`, run: () => void this.#measure(url, fetchIt) },
-      close: { label: "Not now", run: () => this.#hide() },
+    this.#box.show(`Fetch ${model.file}?`, words, {
+      go: { label: `Ask ${url.host} for its size`, run: () => void this.#look(model) },
+      close: this.#box.closing("Not now"),
     });
-    byId("incoming-host", HTMLElement).textContent = url.host;
-    byId("incoming-digest", HTMLElement).textContent = digest;
-    this.#size.textContent = "not asked yet";
-    this.#facts.hidden = false;
+    this.#box.facts({ host: url.host, size: "not asked yet", digest });
     this.#box.focus();
   }
 
-  async #measure(url: URL, then: (bytes: number | null) => void): Promise<void> {
-    this.#go.disabled = true;
-    const bytes = await this.#work((keeper) => keeper.sizeOf(url.href)).catch(() => null);
-    this.#go.disabled = false;
-    this.#size.textContent = bytes === null ? "the host does not say" : `${megabytes(bytes)} MB`;
-    this.#answers.go = { label: "Fetch it", run: () => then(bytes) };
-    this.#label();
-    this.#go.focus();
+  /** Ask the host what it is, and the visitor whether to load it. */
+  async #look(model: There): Promise<void> {
+    const { urls, host, file, digest } = model;
+    this.#box.show(`Looking at ${file}`, `${host} is asked for its size and its first bytes.`, { close: this.#cancel() });
+    try {
+      let seen: Look | null = null;
+      const outlook = await examine(this.#live, async (bytes) => {
+        seen = await this.#work((keeper) => keeper.look(urls, bytes));
+        return { head: seen.head, total: seen.sizes[0] ?? null };
+      });
+      const found = seen as Look | null;
+      if (!found) return;
+      const sizes = found.sizes.map((bytes) => bytes ?? NaN);
+      const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+      const before = (await readPartial(keyOf(urls)).catch(() => null))?.bytes ?? 0;
+      const words = before ? `${size(before)} of it are here already, from the last attempt.` : `From ${host}.`;
+      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, found));
+      this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, outlook });
+    } catch (error) {
+      this.#box.fail(file, wordsOf(error));
+    }
   }
 
-  async #fetch(url: URL, digest: string, bytes: number | null, file: string): Promise<void> {
-    this.#show(`Fetching ${file}`, `From ${url.host}.`, { close: this.#cancel() });
+  #askToLoad(file: string, words: string, outlook: Outlook, run: () => void): void {
+    const label = whyNot(outlook) === null ? "Load" : "Load anyway";
+    this.#box.show(`Load ${file}?`, words, { go: { label, run }, close: this.#box.closing("Cancel") });
+    this.#box.focus();
+  }
+
+  async #fetch(model: There, seen: Look): Promise<void> {
+    const { urls, host, file, digest } = model;
+    this.#box.show(`Fetching ${file}`, `From ${host}.`, { close: this.#cancel(keyOf(urls)) });
     try {
-      const kept = await this.#work((keeper, report) =>
-        keeper.keepAddress(url.href, digest, bytes, report),
-      );
-      await this.#use(kept);
+      await this.#use(await this.#work((keeper, report) => keeper.keepAddress(urls, digest, seen, report)));
     } catch (error) {
-      this.#fail(file, wordsOf(error));
+      this.#box.fail(file, wordsOf(error), { label: "Try again", run: () => void this.#look(model) });
     }
   }
 
@@ -125,13 +185,14 @@ export class Incoming {
     const before = live.model;
     const same = [...live.files].find(([, file]) => !(file instanceof Blob) && file.from === kept.from);
     const name = same?.[0] ?? nameFor(kept, this.#taken());
-    this.#show(`${name} is kept`, "It is in the list of models, now and at your next visit.");
+    this.#box.show(`${name} is kept`, "It is in the list of models, now and at your next visit.");
+    this.#box.facts({ size: size(kept.bytes), digest: kept.sha256 });
     await live.openFile(kept, name);
     const { state, failure } = live;
     if (state !== "failed" || !failure || !USELESS.includes(failure.name)) return;
     await dropModel(kept.from);
     live.forgetFile(name);
-    this.#fail(kept.name, failure.message);
+    this.#box.fail(kept.name, failure.message);
     if (before) await live.open(before);
   }
 
@@ -145,20 +206,16 @@ export class Incoming {
     if (!shared?.model || !isAddress(shared.model)) return;
     const { model, sha256 = "" } = shared;
     if (this.#live.meant({ model, sha256 }) !== model) return; // it is here already
-    const refuse = (why: string): void => this.#fail("The link's model", why);
-    if (!URL.canParse(model)) return refuse(`${model} is no address`);
-    const url = new URL(model);
-    const isHere = ["localhost", "127.0.0.1"].includes(url.hostname);
-    if (url.protocol !== "https:" && !(url.protocol === "http:" && isHere)) {
-      return refuse(`its address begins with ${url.protocol}//; only https:// is fetched`);
-    }
-    if (!/^[0-9a-f]{64}$/i.test(sha256)) {
-      return refuse(
+    try {
+      const url = addressOf(model);
+      if (DIGEST.test(sha256)) return this.ask(url, sha256.toLowerCase());
+      throw new Error(
         "it is named without its digest: “sha256=” with 64 hexadecimal digits has to follow the " +
           `address${sha256 && `, and ${sha256} is not that`}`,
       );
+    } catch (error) {
+      this.#box.fail("The link's model", wordsOf(error));
     }
-    this.ask(url, sha256.toLowerCase());
   }
 
   /** Have something done in the frame that may do it, one job at a time. */
@@ -179,11 +236,7 @@ export class Incoming {
     }
     this.#end = end;
     const report = proxy(({ bytes, total }: Arrival) => {
-      if (ended) return;
-      this.#bar.hidden = false;
-      this.#bar.value = total ? bytes / total : 0;
-      this.#words.textContent =
-        `${megabytes(bytes)} ${total ? `of ${megabytes(total)} ` : ""}MB`;
+      if (!ended) this.#box.progress(bytes, total);
     });
     try {
       return await job(keeper, report);
@@ -192,46 +245,19 @@ export class Incoming {
     }
   }
 
-  /** An answer that ends the job: what has not been written whole is not there. */
-  #cancel(): Answer {
+  /** An answer that ends the job: what has not come whole is not kept. */
+  #cancel(partial?: string): { label: string; run: () => void } {
     return {
       label: "Cancel",
       run: () => {
         this.#end();
-        this.#hide();
+        this.#box.hide();
+        if (partial) dropPartial(partial).catch(() => undefined);
       },
     };
   }
 
-  #fail(what: string, why: string): void {
-    this.#show(`${what} was not kept`, sentence(why));
-    this.#box.classList.add("failed");
-  }
-
-  #show(title: string, words: string, answers: { go?: Answer; close?: Answer } = {}): void {
-    this.#title.textContent = title;
-    this.#words.textContent = words;
-    this.#facts.hidden = true;
-    this.#bar.hidden = true;
-    this.#box.hidden = false;
-    this.#box.classList.remove("failed");
-    const close = answers.close ?? { label: "Close", run: () => this.#hide() };
-    this.#answers = { go: answers.go ?? null, close };
-    this.#label();
-  }
-
-  #label(): void {
-    const { go, close } = this.#answers;
-    this.#go.hidden = go === null;
-    this.#go.textContent = go?.label ?? "";
-    this.#close.textContent = close.label;
-  }
-
-  #hide(): void {
-    this.#box.hidden = true;
-  }
-
-  /** A GGUF file may be dropped anywhere; every other file is left to whoever takes it. */
+  /** GGUF files may be dropped anywhere; every other file is left to whoever takes it. */
   #acceptDrops(): void {
     const hint = byId("drop-hint", HTMLElement);
     const isFile = (event: DragEvent): boolean =>
@@ -246,11 +272,11 @@ export class Incoming {
       if (event.relatedTarget === null) hint.hidden = true;
     });
     const drop = (event: DragEvent): void => {
-      const file = [...(event.dataTransfer?.files ?? [])].find(({ name }) => /\.gguf$/i.test(name));
-      if (!file) return;
+      const files = [...(event.dataTransfer?.files ?? [])].filter(({ name }) => /\.gguf$/i.test(name));
+      if (files.length === 0) return;
       event.preventDefault();
       event.stopPropagation();
-      void this.open(file);
+      void this.open(files);
     };
     addEventListener("drop", drop, true);
     // Whatever nobody has taken must not make the browser leave the page.
@@ -258,6 +284,11 @@ export class Incoming {
       if (isFile(event)) event.preventDefault();
     });
   }
+}
+
+function there(url: URL, digest: string | null): There {
+  const file = decodeURIComponent(url.pathname.split("/").at(-1) ?? "") || url.host;
+  return { urls: partsOf(url), host: url.host, file, digest };
 }
 
 const unknown: Omit<KeptModel, "name"> = { from: "", bytes: 0, sha256: null, source: null };

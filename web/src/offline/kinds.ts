@@ -1,7 +1,8 @@
 /** Every kind of thing that is kept, in the order in which it is shown. A new one is a few lines. */
 
+import { fileOf } from "../bring/address";
 import { forgetTraining, keptBytes, keptTraining } from "../train/shelf";
-import { plural } from "../ui/format";
+import { megabytes, plural } from "../ui/format";
 import { fileSize, removeFile } from "../worker/storage";
 import { APP, SITE, offlineApp } from "./app";
 import { forgetUse, markUsed, registerKept, usedAt } from "./kept";
@@ -9,6 +10,7 @@ import type { KeptThing } from "./kept";
 import { dropModel, isLocal, keepModel, listModels } from "./models";
 import type { KeptModel } from "./models";
 import { appCache, extrasCache } from "./names";
+import { dropPartial, listPartials } from "./partial";
 
 async function sizeOf(cache: Cache): Promise<number> {
   const sizes = (await cache.keys()).map(async (key) => {
@@ -106,6 +108,22 @@ registerKept({
       },
     }));
     return [...here, ...away];
+  },
+});
+
+registerKept({
+  id: "partials",
+  title: "Downloads that broke off",
+  async list() {
+    return (await listPartials()).map(({ key, partial }) => {
+      const file = fileOf(partial.urls[0] ?? "");
+      const total = partial.sizes.reduce((sum, size) => sum + size, 0);
+      return {
+        id: key, title: file, bytes: partial.bytes, used: null, here: true,
+        words: `Of ${megabytes(total)} MB. It goes on from there when its address is opened again.`,
+        drop: () => dropPartial(key),
+      };
+    });
   },
 });
 

@@ -5,6 +5,8 @@
  */
 
 import { MODEL_CACHE } from "./names";
+import { dropPieces, finishPartial, isPiece, streamPieces } from "./partial";
+import type { Pieces } from "./partial";
 
 /** Models that are no file of this site have an address by their digest; it is never fetched. */
 const LOCAL = "https://thimble.invalid/model/";
@@ -18,6 +20,8 @@ export interface AboutModel {
   readonly sha256: string | null;
   /** Where it was fetched from, if a link named it; null for the site's models and for files. */
   readonly source: string | null;
+  /** Where its bytes lie, if they came in pieces; else they are the entry itself. */
+  readonly pieces?: Pieces;
 }
 
 export interface KeptModel extends AboutModel {
@@ -38,10 +42,22 @@ function store(): Promise<Cache> {
   return caches.open(MODEL_CACHE);
 }
 
+/** Header values are bytes; names may be anything. */
+function headersOf(about: AboutModel): Record<string, string> {
+  return { [ABOUT]: encodeURIComponent(JSON.stringify(about)) };
+}
+
+function aboutOf(kept: Response): AboutModel | null {
+  const about = kept.headers.get(ABOUT);
+  return about === null ? null : (JSON.parse(decodeURIComponent(about)) as AboutModel);
+}
+
 /** A model's bytes, or null; where nothing may be kept, nothing is. */
 export async function findModel(address: string): Promise<ReadableStream<Uint8Array> | null> {
   try {
-    return (await caches.match(address, { cacheName: MODEL_CACHE }))?.body ?? null;
+    const kept = await caches.match(address, { cacheName: MODEL_CACHE });
+    const pieces = kept && aboutOf(kept)?.pieces;
+    return pieces ? streamPieces(pieces) : (kept?.body ?? null);
   } catch {
     return null;
   }
@@ -64,9 +80,7 @@ export async function keepModel(
   try {
     await refuseWithoutRoom(about);
     const counted = exactly(body, about, (error) => (failure = error));
-    // Header values are bytes; names may be anything.
-    const headers = { [ABOUT]: encodeURIComponent(JSON.stringify(about)) };
-    await (await store()).put(address, new Response(counted, { headers }));
+    await (await store()).put(address, new Response(counted, { headers: headersOf(about) }));
   } catch (error) {
     body.cancel().catch(() => undefined);
     const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
@@ -74,8 +88,19 @@ export async function keepModel(
   }
 }
 
+/** Keep a model whose pieces are all here already, by the download of this key. */
+export async function keepPieces(address: string, about: AboutModel, key: string): Promise<void> {
+  await dropModel(address); // its bytes may be here already, from elsewhere
+  await (await store()).put(address, new Response(null, { headers: headersOf(about) }));
+  await finishPartial(key);
+}
+
 export async function dropModel(address: string): Promise<void> {
-  await (await store()).delete(address);
+  const cache = await store();
+  const kept = await cache.match(address);
+  const pieces = kept && aboutOf(kept)?.pieces;
+  await cache.delete(address);
+  if (pieces) await dropPieces(pieces.home);
 }
 
 /** All that are kept, by name. */
@@ -83,8 +108,9 @@ export async function listModels(): Promise<KeptModel[]> {
   const cache = await store();
   const found: KeptModel[] = [];
   for (const { url } of await cache.keys()) {
-    const about = (await cache.match(url))?.headers.get(ABOUT);
-    if (about) found.push({ ...(JSON.parse(decodeURIComponent(about)) as AboutModel), from: url });
+    const kept = isPiece(url) ? undefined : await cache.match(url);
+    const about = kept && aboutOf(kept);
+    if (about) found.push({ ...about, from: url });
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -150,13 +176,14 @@ async function free(): Promise<number | null> {
   return estimate?.quota === undefined ? null : estimate.quota - (estimate.usage ?? 0);
 }
 
-async function refuseWithoutRoom(about: AboutModel): Promise<void> {
+/** Rejects, with the words for it, where a model has no room. */
+export async function refuseWithoutRoom(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
   const room = await free();
   if (room !== null && room < about.bytes) throw await noRoom(about);
 }
 
 /** The same whether it was known before or found out half-way. */
-async function noRoom({ name, bytes }: AboutModel): Promise<Error> {
+export async function noRoom({ name, bytes }: Pick<AboutModel, "name" | "bytes">): Promise<Error> {
   const room = await free();
   const megabytes = (value: number): string => `${(Math.max(value, 0) / 1e6).toFixed(1)} MB`;
   const there = room === null ? "" : `, and the browser has ${megabytes(room)} left for this site`;

@@ -19,6 +19,7 @@ const LOST = ["LoadError", "StartError", "FormatError", "CrashError", "MemoryLim
 
 /** What the list of models has for a model that is not in it. */
 const OPEN_FILE = "open file…";
+const OPEN_ADDRESS = "open address…";
 
 class Play {
   readonly #root: HTMLElement;
@@ -110,11 +111,12 @@ class Play {
     this.#model.value = this.#live.model || this.#model.value;
   }
 
-  /** Open the chosen model; the last entry of the list asks for a file instead. */
+  /** Open the chosen model; the last entries of the list ask for a file or an address instead. */
   #choose(): void {
-    if (this.#model.value !== OPEN_FILE) return void this.#live.open(this.#model.value);
+    const chosen = this.#model.value;
+    if (chosen !== OPEN_FILE && chosen !== OPEN_ADDRESS) return void this.#live.open(chosen);
     this.#model.value = this.#live.model;
-    byId("model-file", HTMLInputElement).click();
+    byId(chosen === OPEN_FILE ? "model-file" : "model-address", HTMLElement).click();
   }
 
   /** Write. What was written already, from just this, gets a new seed: else nothing would happen. */

@@ -55,6 +55,9 @@ class Machine {
     addEventListener("hashchange", () => this.#lookIfShown());
     this.#persist.addEventListener("click", () => void this.#askToPersist());
     this.#install.addEventListener("click", () => void this.#installApp());
+    for (const [id, opens] of [["bring-file", "model-file"], ["bring-address", "model-address"]] as const) {
+      button(id).addEventListener("click", () => byId(opens, HTMLElement).click());
+    }
     button("clear").addEventListener("click", () => this.#askIfSure(true));
     button("sure-no").addEventListener("click", () => this.#askIfSure(false));
     button("sure-yes").addEventListener("click", () => void this.#clear());

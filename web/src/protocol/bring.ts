@@ -24,6 +24,12 @@ export interface ModelOutlook {
   readonly floats: number;
 }
 
+/** What was found, or how many bytes it takes to find it. */
+export interface Examined {
+  readonly outlook: ModelOutlook | null;
+  readonly more: number;
+}
+
 /** What one thread could do at best. */
 export interface ModelSpeed {
   /** Tokens a second. */
@@ -34,8 +40,8 @@ export interface ModelSpeed {
 }
 
 export interface BringEngine {
-  /** What a file's first bytes say, or how many it takes to say it. */
-  bringExamine(head: ArrayBuffer, total: number | null): ModelOutlook | { readonly more: number };
+  /** What a file's first bytes say. */
+  bringExamine(head: ArrayBuffer, total: number | null): Examined;
   /** Measures for about a quarter of a second. */
   bringSpeed(outlook: ModelOutlook): ModelSpeed;
   /** Whether the browser gives so many bytes to one page now. */

@@ -1,6 +1,6 @@
 /** Answers about models that are not here yet. */
 
-import type { BringEngine } from "../protocol/bring";
+import type { BringEngine, Examined, ModelOutlook } from "../protocol/bring";
 import type { Python } from "./python";
 
 const PAGE = 65_536;
@@ -17,7 +17,10 @@ function hasRoom(bytes: number): boolean {
 
 export function bringAnswers(engine: () => Python): BringEngine {
   return {
-    bringExamine: (head, total) => engine().call("bring.examine", new Uint8Array(head), total),
+    bringExamine: (head, total): Examined => {
+      const answer = engine().call<ModelOutlook | { more: number }>("bring.examine", new Uint8Array(head), total);
+      return "more" in answer ? { outlook: null, more: answer.more } : { outlook: answer, more: 0 };
+    },
     bringSpeed: ({ reads, quantized, floats }) => engine().call("bring.speed", reads, quantized, floats),
     bringRoom: hasRoom,
   };

@@ -1,0 +1,284 @@
+/**
+ * A model by its address: its first bytes, and all of them, taken up again where a connection broke.
+ * It runs in the page that may reach other hosts (keep-model.ts). Requests are plain ones with a
+ * Range at most: anything more, If-Range too, would make the browser ask the host for leave first,
+ * which many hosts of models refuse. That the file is still the same is seen by size and ETag.
+ */
+
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+import { keepPieces, localAddress, noRoom, refuseWithoutRoom } from "../offline/models";
+import type { AboutModel, KeptModel } from "../offline/models";
+import { PIECE, addPiece, dropPartial, keyOf, readPartial, streamPieces } from "../offline/partial";
+import type { PartialRecord, Pieces } from "../offline/partial";
+import { fileOf } from "./address";
+
+/** What is known of a file before it is fetched. */
+export interface Look {
+  /** Bytes of each part; null where its host does not say. */
+  readonly sizes: readonly (number | null)[];
+  readonly etags: readonly (string | null)[];
+  /** The first bytes of the first part. */
+  readonly head: ArrayBuffer;
+}
+
+/** Of a model on its way in. */
+export interface Arrival {
+  readonly bytes: number;
+  /** Null while nobody knows. */
+  readonly total: number | null;
+}
+
+type Report = (arrival: Arrival) => void;
+
+/** Times that a broken connection is taken up again in a row without a byte in between. */
+const TRIES = 4;
+const FIRST_WAIT_MS = 500;
+const REPORT_MS = 100;
+const MAGIC = [0x47, 0x47, 0x55, 0x46]; // "GGUF"
+
+export function refuseOther(name: string, start: Uint8Array): void {
+  if (MAGIC.every((byte, at) => start[at] === byte)) return;
+  throw new Error(`${name} is not a GGUF file: it does not begin with “GGUF”`);
+}
+
+export function nameOf(file: string): string {
+  return file.replace(/(-0*1-of-\d+)?\.gguf$/i, "") || "model";
+}
+
+/** Calls back as bytes pass, but not for every chunk. */
+export function reporter(total: number | null, report: Report): (bytes: number) => void {
+  let last = 0;
+  return (bytes) => {
+    const now = performance.now();
+    if (now - last < REPORT_MS && bytes !== total) return;
+    last = now;
+    report({ bytes, total });
+  };
+}
+
+/** What the host itself said: no use in asking it again. */
+class Refused extends Error {}
+
+async function ask(url: string, init: RequestInit): Promise<Response> {
+  const { host } = new URL(url);
+  const response = await fetch(url, {
+    ...init, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store",
+  }).catch(() => {
+    throw new Error(
+      `${host} did not give the file to this page: it cannot be reached, or it does not allow ` +
+        "other sites to read it (Access-Control-Allow-Origin)",
+    );
+  });
+  if (response.ok) return response;
+  throw new Refused(`${host} answered ${response.status} ${response.statusText}`.trim());
+}
+
+function lengthOf(response: Response): number | null {
+  // The length of packed bytes says nothing of the file's.
+  if (response.headers.has("content-encoding")) return null;
+  const length = Number(response.headers.get("content-length"));
+  return length > 0 ? length : null;
+}
+
+/** Sizes, what tells versions apart, and the first bytes, at least `wanted` where there are so many. */
+export async function look(urls: readonly string[], wanted: number): Promise<Look> {
+  const asked = urls.map((url) => ask(url, { method: "HEAD" }).catch(() => null));
+  const answers = await Promise.all(asked);
+  const sizes = answers.map((answer) => answer && lengthOf(answer));
+  const etags = answers.map((answer) => answer?.headers.get("etag") ?? null);
+  const [first = ""] = urls;
+  const response = await ask(first, { headers: { Range: `bytes=0-${wanted - 1}` } });
+  sizes[0] ??= response.status === 200 ? lengthOf(response) : totalOf(response);
+  const head = await upTo(response, wanted);
+  refuseOther(fileOf(first), new Uint8Array(head));
+  return { sizes, etags, head };
+}
+
+/** Of the whole file, where the host lets us see which range it gave. */
+function totalOf(response: Response): number | null {
+  const total = Number(/\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]);
+  return total > 0 ? total : null;
+}
+
+/** The first bytes of an answer; a host that knows no ranges would go on and on. */
+async function upTo(response: Response, wanted: number): Promise<ArrayBuffer> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body?.getReader();
+  let bytes = 0;
+  while (reader && bytes < wanted) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    bytes += value.length;
+  }
+  reader?.cancel().catch(() => undefined);
+  return (await new Blob(chunks).arrayBuffer()).slice(0, wanted);
+}
+
+/** A download: what is here, and what is held until it makes a piece. */
+class Taking {
+  readonly key: string;
+  readonly hash = sha256.create();
+  readonly total: number;
+  #record: PartialRecord;
+  readonly #held: Uint8Array<ArrayBuffer>[] = [];
+  #heldBytes = 0;
+
+  constructor(key: string, record: PartialRecord) {
+    this.key = key;
+    this.#record = record;
+    this.total = record.sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  get bytes(): number {
+    return this.#record.bytes + this.#heldBytes;
+  }
+
+  get pieces(): Pieces {
+    const { home, count } = this.#record;
+    return { home, count };
+  }
+
+  /** The part that the next byte is in, and its place there. */
+  next(): { part: number; at: number; size: number } {
+    let at = this.bytes;
+    const { sizes } = this.#record;
+    let part = 0;
+    while (part < sizes.length - 1 && at >= (sizes[part] ?? 0)) at -= sizes[part++] ?? 0;
+    return { part, at, size: sizes[part] ?? 0 };
+  }
+
+  async take(chunk: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.hash.update(chunk);
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes >= PIECE) await this.keep();
+  }
+
+  /** Put what is held with the pieces. */
+  async keep(): Promise<void> {
+    if (this.#heldBytes === 0) return;
+    const bytes = new Uint8Array(await new Blob(this.#held).arrayBuffer());
+    this.#record = await addPiece(this.key, this.#record, bytes);
+    this.#held.length = 0;
+    this.#heldBytes = 0;
+  }
+}
+
+/** Go on with what is here of just this file, or begin. */
+async function begin(urls: readonly string[], { sizes, etags }: Look): Promise<Taking> {
+  const key = keyOf(urls);
+  const known = sizes.map((size, at) => {
+    if (size !== null) return size;
+    throw new Error(`${new URL(urls[at] ?? "").host} does not say how large the file is`);
+  });
+  const before = await readPartial(key);
+  const same = JSON.stringify([before?.sizes, before?.etags]) === JSON.stringify([known, etags]);
+  if (before && same) {
+    const taking = new Taking(key, before);
+    const reader = streamPieces(before).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return taking;
+      taking.hash.update(value);
+    }
+  }
+  await dropPartial(key);
+  return new Taking(key, {
+    urls, sizes: known, etags, home: crypto.randomUUID(), count: 0, bytes: 0,
+  });
+}
+
+/** Fetch from where `taking` is to the end of a part; rejects where the connection breaks. */
+async function fetchPart(
+  url: string, taking: Taking, etag: string | null, came: () => void,
+): Promise<void> {
+  const { at, size } = taking.next();
+  const response = await ask(url, at > 0 ? { headers: { Range: `bytes=${at}-` } } : {});
+  const now = response.headers.get("etag");
+  const ranged = response.status === 206;
+  const length = lengthOf(response);
+  if ((etag && now && etag !== now) || (length !== null && length !== (ranged ? size - at : size))) {
+    await dropPartial(taking.key);
+    throw new Refused(`the file at ${new URL(url).host} is another one now: begin again`);
+  }
+  // A host that knows no ranges begins anew; what has come is read past.
+  let skip = ranged ? 0 : at;
+  let left = size - at;
+  const reader = response.body?.getReader();
+  while (reader && left > 0) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    const fresh = value.subarray(Math.min(skip, value.length), skip + left);
+    skip -= Math.min(skip, value.length);
+    left -= fresh.length;
+    if (fresh.length) await taking.take(fresh);
+    came();
+  }
+  if (left > 0) throw new Error("the answer ended before the file did");
+}
+
+/** Fetch what is missing; a break that lasts keeps what has come, and says so. */
+async function fetchAll(
+  urls: readonly string[], etags: Look["etags"], taking: Taking, report: Report,
+): Promise<void> {
+  const tell = reporter(taking.total, report);
+  let tries = 0;
+  while (taking.bytes < taking.total) {
+    const { part } = taking.next();
+    const before = taking.bytes;
+    try {
+      await fetchPart(urls[part] ?? "", taking, etags[part] ?? null, () => tell(taking.bytes));
+    } catch (error) {
+      if (error instanceof Refused || isFull(error)) throw error;
+      if (taking.bytes > before) tries = 0;
+      if (tries >= TRIES) {
+        await taking.keep();
+        const { host } = new URL(urls[part] ?? "");
+        throw new Error(
+          `the connection to ${host} broke off after ${taking.bytes} of ${taking.total} bytes; ` +
+            "what came is kept, and it goes on from there when you try again", { cause: error },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, FIRST_WAIT_MS * 2 ** tries));
+      tries += 1;
+    }
+  }
+  await taking.keep();
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "QuotaExceededError";
+}
+
+/** Fetch and keep a model. Another digest than the one that was said is refused, and not kept. */
+export async function keepAddress(
+  urls: readonly string[], digest: string | null, seen: Look, report: Report,
+): Promise<KeptModel> {
+  const [first = ""] = urls;
+  const name = nameOf(fileOf(first));
+  const taking = await begin(urls, seen);
+  try {
+    await refuseWithoutRoom({ name, bytes: taking.total - taking.bytes });
+    await fetchAll(urls, seen.etags, taking, report);
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    await dropPartial(taking.key);
+    throw await noRoom({ name, bytes: taking.total });
+  }
+  const found = bytesToHex(taking.hash.digest());
+  if (digest !== null && found !== digest) {
+    await dropPartial(taking.key);
+    throw new Error(
+      `${fileOf(first)} is not the model that is meant: its SHA-256 is ${found}, not ${digest}`,
+    );
+  }
+  const about: AboutModel = {
+    name, bytes: taking.total, sha256: found, pieces: taking.pieces,
+    source: urls.length === 1 ? first : null,
+  };
+  const from = localAddress(found);
+  await keepPieces(from, about, taking.key);
+  return { ...about, from };
+}
