@@ -181,11 +181,13 @@ class Logits extends Pane {
     const heads = ["token", "probability"] as const;
     element("lens-cell").replaceChildren(barTable({ caption: "The likeliest tokens there", heads, bars }));
     element("lens-way-title").textContent = `How ${quoted(this.#word(target))} came up`;
+    const chances = Array.from({ length: depths }, (_, depth) => Math.exp(this.#cell(depth, at).logprob));
+    const most = Math.max(...chances, 1e-30);
     const way = Array.from({ length: depths }, (_, i) => {
       const depth = depths - 1 - i;
       const { logprob, rank } = this.#cell(depth, at);
       return {
-        label: place(depth), share: Math.exp(logprob), words: `${brief(Math.exp(logprob))} · rank ${rank}`,
+        label: place(depth), share: Math.exp(logprob) / most, words: `${brief(Math.exp(logprob))} · rank ${rank}`,
         current: depth === this.#depth, choose: () => this.#choose(depth, at, false),
       };
     });
