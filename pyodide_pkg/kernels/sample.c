@@ -1,9 +1,9 @@
 /* From logits to the next token.
  *
- * The order of the stages: logit bias and repetition penalty, temperature, top-k, top-p, min-p, the
- * draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors, and only
- * the few candidates that survive are ordered. The random number of a draw depends on the seed and
- * the position alone, so that a text continued, or begun again half-way, draws the same. */
+ * The order of the stages: logit bias, a grammar, repetition penalty, temperature, top-k, top-p,
+ * min-p, the draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors,
+ * and only the few candidates that survive are ordered. The random number of a draw depends on the
+ * seed and the position alone, so that a text continued, or begun again half-way, draws the same. */
 #include "distribution.h"
 
 /* Mirrored in thimble/sampling.py. */
@@ -12,6 +12,7 @@ typedef struct {
     uint64_t seed;
     double temperature, top_p, min_p, repetition_penalty;
     int64_t recent, bias_ids, bias_values; /* addresses: int32 ids, int32 ids, floats */
+    int64_t mask; /* address: uint32, a bit for each id that may come; or 0 */
     int32_t position, top_k, n_top, n_recent, n_bias, reserved;
 } tk_sampling;
 
@@ -138,6 +139,17 @@ static void penalize(float *logits, int32_t n, const tk_sampling *s) {
             float *l = logits + recent[i];
             *l = *l > 0.0f ? *l / penalty : *l * penalty;
         }
+}
+
+/* Takes out what a grammar does not let come (see constrain.c). */
+static void forbid(float *logits, int32_t n, const uint32_t *mask) {
+    for (int32_t at = 0; at < n; at += 32) {
+        uint32_t allowed = mask[at >> 5];
+        int32_t size = n - at < 32 ? n - at : 32;
+        if (allowed == ~0u) continue;
+        for (int32_t i = 0; i < size; i++)
+            if (!(allowed >> i & 1)) logits[at + i] = -__builtin_inff();
+    }
 }
 
 /* What became of each token, where somebody looks on (mirrored in thimble/debug/pipeline.py). */
@@ -272,9 +284,10 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
                       float *adjusted, tk_candidate *candidates, tk_trace *trace) {
     const float *base = logits;
     size_t bytes = (size_t)n * sizeof(float);
-    if (s->n_bias || (s->n_recent && s->repetition_penalty != 1.0)) {
+    if (s->n_bias || s->mask || (s->n_recent && s->repetition_penalty != 1.0)) {
         tk_move(adjusted, logits, bytes);
         add_bias(adjusted, n, s);
+        if (s->mask) forbid(adjusted, n, (const uint32_t *)(intptr_t)s->mask);
         if (trace) tk_move(trace->biased, adjusted, bytes);
         penalize(adjusted, n, s);
         base = adjusted;

@@ -21,7 +21,8 @@ class Piece(NamedTuple):
     `text` is what can be shown now: it never ends inside a UTF-8 character, nor inside what may
     become a stop string, so it may be empty and the next one longer. `logprob`, `entropy` (nats)
     and `top` (id, logprob) are of the model's own distribution. `finish_reason` is None but on the
-    last piece: "stop" for an end-of-text token or a stop string, "length" for a limit.
+    last piece: "stop" for an end-of-text token or a stop string, "length" for a limit. With a
+    grammar "length" means that the text is not whole.
     """
 
     text: str
@@ -118,6 +119,9 @@ def _chooser(
 def _pieces(session: Session, sampler: Sampler, choose: Callable[[], Choice]) -> Iterator[Piece]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
+    if params.grammar is not None:
+        sampler.constrain(tokenizer, len(session), at_start=at_start)
+    shape = sampler.constraint
     decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
     try:
         for count in range(1, params.max_tokens + 1):
@@ -128,8 +132,11 @@ def _pieces(session: Session, sampler: Sampler, choose: Callable[[], Choice]) ->
             else:
                 session.accept(choice.id)
                 text = stop.push(decoder.push(choice.id))
-                if count == params.max_tokens or len(session) >= session.n_ctx:
-                    reason = "length"
+                if shape and shape.complete(session.tokens):
+                    reason = "stop"
+                    text += stop.push(decoder.flush())
+                elif count == params.max_tokens or len(session) >= session.n_ctx:
+                    reason = "stop" if shape and shape.accepts(session.tokens) else "length"
                     text += stop.push(decoder.flush())
             if stop.found:
                 reason = "stop"

@@ -12,15 +12,19 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from .errors import NumericError, OptionError
 from .kernel import MAX_TOP, Kernel, Scratch
 
+if TYPE_CHECKING:
+    from .constrain import Constraint, Grammar
+    from .tokenizer import Tokenizer
+
 RECENT = 64
 """Tokens that the repetition penalty looks back."""
 NOTHING_LEFT = "the logits hold a NaN, or nothing is left to choose from"
-_SAMPLING = struct.Struct("<Qddddqqqiiiiii")
+_SAMPLING = struct.Struct("<Qddddqqqqiiiiii")
 _CHOICE = struct.Struct("<iiff")
 
 
@@ -51,6 +55,8 @@ class SamplingParams:
     """Of the draws: with the position it alone decides them."""
     top_logprobs: int = 0
     """Alternatives to report with each token."""
+    grammar: Grammar | None = None
+    """The shape that the text must have, from `thimble.constrain`; None for any text."""
 
     def __post_init__(self) -> None:
         _whole("max_tokens", self.max_tokens, 0, 2**31 - 1)
@@ -65,6 +71,8 @@ class SamplingParams:
         _whole("top_logprobs", self.top_logprobs, 0, MAX_TOP)
         self._check_bias()
         self._check_stop()
+        if self.grammar is not None:
+            self._check_grammar()
 
     def _check_bias(self) -> None:
         if not isinstance(self.logit_bias, Mapping):
@@ -78,6 +86,15 @@ class SamplingParams:
                 raise OptionError(
                     f"logit_bias of token {token} is {bias!r}; it must be a number below 1e9"
                 )
+
+    def _check_grammar(self) -> None:
+        from .constrain import Grammar  # who has no grammar does not wait for it
+
+        if not isinstance(self.grammar, Grammar):
+            raise OptionError(
+                f"grammar is {self.grammar!r:.60}; it must be made by thimble.constrain: "
+                "json_schema(...), regex(...) or gbnf(...)"
+            )
 
     def _check_stop(self) -> None:
         bad = isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop)
@@ -170,6 +187,7 @@ class Sampler:
             if token >= n_vocab:
                 raise OptionError(f"logit_bias names token {token}; the vocabulary has {n_vocab}")
         self.params = params
+        self.constraint: Constraint | None = None
         bias = len(params.logit_bias)
         choice = kernel.call("choice_bytes")
         self._recent_at = _SAMPLING.size
@@ -187,9 +205,19 @@ class Sampler:
         base = self.memory.address
         return base, base + self._scratch_at, base + self._choice_at
 
+    def constrain(self, tokenizer: Tokenizer, start: int, *, at_start: bool) -> None:
+        """Keep the tokens from place `start` on to the grammar, if there is one. `at_start`: that
+        no text stands before them."""
+        if self.params.grammar is not None:
+            from .constrain import Constraint
+
+            kernel, grammar = self.memory.kernel, self.params.grammar
+            self.constraint = Constraint(kernel, tokenizer, grammar, start, at_start)
+
     def prepare(self, tokens: Sequence[int]) -> None:
         """Tell the kernel where the draw stands: after `tokens`."""
         p, base = self.params, self.memory.address
+        mask = self.constraint.mask(tokens) if self.constraint else 0
         recent: list[int] = []
         if p.repetition_penalty != 1.0:
             recent = sorted(set(tokens[-RECENT:]))
@@ -197,7 +225,7 @@ class Sampler:
         n_bias = len(p.logit_bias)
         packed = _SAMPLING.pack(
             p.seed, p.temperature, p.top_p, p.min_p, p.repetition_penalty,
-            base + self._recent_at, base + self._bias_at, base + self._bias_at + 4 * n_bias,
+            base + self._recent_at, base + self._bias_at, base + self._bias_at + 4 * n_bias, mask,
             len(tokens), min(p.top_k, 2**31 - 1), p.top_logprobs, len(recent), n_bias, 0,
         )  # fmt: skip
         self.memory.write(packed)

@@ -245,7 +245,7 @@ class SpeculativeSession(Session):
             most, least = 1, 0.0
         elif max(self._chances) < least:
             return [], []  # whatever it says is not believed
-        params = dataclasses.replace(params, top_logprobs=0)
+        params = dataclasses.replace(params, top_logprobs=0, grammar=None)
         if self._drafting is None or self._drafting.params != params:
             self._drafting = Sampler(draft.model.kernel, model.config.n_vocab, params)
         draft.rollback(self._agreed)

@@ -1,0 +1,96 @@
+"""What a grammar is made of, whichever way it was written down.
+
+`gbnf.py`, `regex.py` and `schema.py` make these; `automaton.py` reads them. They speak of
+characters; bytes come later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Range = tuple[int, int]
+"""First and last code point."""
+LAST = 0x10FFFF
+MOST_SOURCE = 1_000_000
+"""Characters that a grammar may have."""
+MOST_NESTED = 64
+"""Brackets in brackets, or schemas in schemas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character out of these ranges; none at all where there are none."""
+
+    ranges: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """One after the other; nothing, where there are none."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """Any one of these."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The same from `low` to `high` times; None for any number."""
+
+    node: Node
+    low: int
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the rule of this name says."""
+
+    name: str
+
+
+Node = Chars | Seq | Alt | Repeat | Rule
+EMPTY = Seq(())
+
+
+def text(characters: str) -> Node:
+    """Exactly these characters."""
+    return Seq(tuple(Chars(((ord(c), ord(c)),)) for c in characters))
+
+
+def chars(*ranges: tuple[str, str] | str) -> Chars:
+    """A class of characters: each a character, or the first and the last of a range."""
+    return Chars(union((ord(r[0]), ord(r[-1])) for r in ranges))
+
+
+def union(ranges: object) -> tuple[Range, ...]:
+    """Ranges in order, those that touch made one."""
+    merged: list[Range] = []
+    for low, high in sorted(ranges):  # type: ignore[call-overload]
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def others(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    """Every code point that is in none of the ranges."""
+    left: list[Range] = []
+    start = 0
+    for low, high in union(ranges):
+        if low > start:
+            left.append((start, low - 1))
+        start = high + 1
+    if start <= LAST:
+        left.append((start, LAST))
+    return tuple(left)
+
+
+def optional(node: Node) -> Node:
+    return Repeat(node, 0, 1)
