@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench bench-training \
-	corpora models ensembles load visits npm pyodide-build lock clean
+	corpora models ensembles load visits claims npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -93,6 +93,9 @@ load: site  ## requests a second on one core, into docs/deploy (ARGS= for tools.
 
 visits: setup-test site  ## bytes and requests of a visit, into docs/deploy
 	@$(RUN) -m tools.visit_report $(ARGS)
+
+claims: setup-test site  ## docs/claims.md: one real run of the eleven claims (ARGS= for tools.claims_report)
+	@$(RUN) -m tools.claims_report $(ARGS)
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt

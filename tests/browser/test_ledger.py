@@ -226,9 +226,14 @@ def test_a_first_visits_bytes_are_those_that_came(ledger: Visit) -> None:
 
 
 def test_requests_are_counted_as_the_test_counts_them(ledger: Visit) -> None:
-    page, seen = ledger.page, list[Request]()
+    page = ledger.page
+    seen: list[Request] = []
+
+    def note(request: Request) -> None:
+        seen.append(request)
+
     assert ledger.quantity("local", "requests_online")["samples"] == [0] * ledger.report["samples"]
-    page.context.on("request", seen.append)
+    page.context.on("request", note)
     measure(page, "local")
     asked = [request.url for request in seen]
     # The two that were made on purpose, to see that the counter tells of them.
@@ -237,7 +242,7 @@ def test_requests_are_counted_as_the_test_counts_them(ledger: Visit) -> None:
     seen.clear()
     measure(page, "deploy")
     heads = [request for request in seen if request.method == "HEAD"]
-    page.context.remove_listener("request", seen.append)
+    page.context.remove_listener("request", note)
     sizes = [
         int((request.response() or pytest.fail()).headers["content-length"]) for request in heads
     ]

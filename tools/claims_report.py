@@ -1,0 +1,110 @@
+"""One real run of the eleven claims in Chromium, into `docs/claims.md`: `make claims`.
+
+    python -m tools.claims_report [--site FOLDER] [--report FILE.json]
+
+Serves `build/site`, lets a visitor come for the first time, measures everything as the button
+does, and writes the table, `docs/claims.json` (the report as the page saves it) and
+`docs/claims.png`. With `--report` it writes the table from a report that was saved before;
+`--site` takes another site. No number in it is typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+import server
+from tools import browsers
+from tools.fingerprint import ROOT
+from tools.marked import put_between
+from tools.visit_report import SITE, Counter, serving
+
+DOCS = ROOT / "docs"
+PAGE, REPORT, PICTURE = DOCS / "claims.md", DOCS / "claims.json", DOCS / "claims.png"
+PATIENCE_MS = 600_000
+FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+
+
+def measure(site: Path) -> None:
+    """Let Chromium measure all claims, and save what the page saves."""
+    with serving(Counter(server.create_app(site))) as address, sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0
+        flags = [*FLAGS, "--no-sandbox"] if root else FLAGS
+        browser = playwright.chromium.launch(executable_path=browsers.find(), args=flags)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        expect(page.locator("#metrics")).to_be_visible(timeout=120_000)
+        page.get_by_role("link", name="Claims", exact=True).click()
+        run = page.get_by_role("button", name="Measure all")
+        run.click()
+        expect(run).to_be_visible(timeout=PATIENCE_MS)
+        _save(page, "Save as JSON", REPORT)
+        _save(page, "Save as picture", PICTURE)
+        browser.close()
+
+
+def _save(page: Page, name: str, path: Path) -> None:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name).click()
+    waiting.value.save_as(path)
+
+
+def tables(report: dict[str, Any]) -> str:
+    """The report in Markdown: a line a claim, then every quantity, then what disturbed it."""
+    machine, model = report["machine"], report["model"]
+    lines = [
+        f"Measured {report['made'][:10]} by Thimble {report['thimble']}, build "
+        f"`{report['build'][:16]}`, on {machine['cores']} cores of a shared machine with "
+        f"`{machine['browser']}`; the model is `{model['name']}`, {model['parameters']:,} "
+        f"parameters, SHA-256 `{model['sha256'][:16]}`.",
+        "",
+        "| claim | what | median | lowest | highest | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    for result in report["results"]:
+        if result["status"] != "done":
+            why = result["error"] or "cancelled"
+            lines.append(f"| {result['title']} | {result['status']}: {why} | | | | |")
+        for at, one in enumerate(result["quantities"]):
+            values = [
+                f"{_number(one[name])} {one['unit']}" for name in ("median", "lowest", "highest")
+            ]
+            title = f"**{result['title']}**" if at == 0 else ""
+            lines.append(" | ".join([f"| {title}", one["name"], *values, f"{one['n']} |"]))
+    lines += ["", "What it came to, in the page's own words:", ""]
+    lines += [f"- {one['title']}: {one['words']}" for one in report["results"] if one["words"]]
+    doubts = [f"- {one['title']}: {words}" for one in report["results"] for words in one["doubts"]]
+    if doubts:
+        lines += ["", "What the page says may have disturbed it:", "", *doubts]
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--report", type=Path, help="a report that the page has saved")
+    parser.add_argument("--site", type=Path, default=SITE, help="the folder that `make site` made")
+    options = parser.parse_args()
+    if options.report is None:
+        measure(options.site)
+    report = json.loads((options.report or REPORT).read_text(encoding="utf-8"))
+    put_between(PAGE, "run", tables(report))
+    failed = [one["claim"] for one in report["results"] if one["status"] != "done"]
+    if failed:
+        print(f"not measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
