@@ -117,6 +117,21 @@ def test_names_without_the_models_prefix_are_known(tmp_path: Path) -> None:
     assert np.array_equal(logits(found, [3, 4, 5]), logits(other, [3, 4, 5]))
 
 
+@pytest.mark.parametrize("prefix", ["language_model.model.", "model.language_model."])
+def test_of_a_model_that_sees_the_half_that_reads_is_taken(tmp_path: Path, prefix: str) -> None:
+    folder = write_folder(tmp_path / "gemma3", "gemma3")
+    both = {prefix + name.removeprefix("model."): w for name, w in weights("gemma3").items()}
+    both["vision_tower.vision_model.embeddings.weight"] = np.ones((2, 2), dtype=np.float32)
+    write_weights(folder, both)
+    text = json.loads((folder / "config.json").read_text())
+    whole = {"model_type": "gemma3", "text_config": text, "eos_token_id": [2, 1]}
+    (folder / "config.json").write_text(json.dumps(whole))
+    convert_folder(folder, tmp_path / "out.gguf", "f32")
+    found = load((tmp_path / "out.gguf").read_bytes())
+    other = load(converted("gemma3", "f32"))
+    assert np.array_equal(logits(found, [3, 4, 5]), logits(other, [3, 4, 5]))
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_memory_does_not_grow_with_a_tensor(tmp_path: Path, turned: bool) -> None:
     name = "gpt2" if turned else "llama"

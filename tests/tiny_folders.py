@@ -56,11 +56,23 @@ CONFIGS: dict[str, dict[str, Any]] = {
         # Small ones, which change what is computed with small models, too.
         "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0,
     },
-    "gemma3": {"model_type": "gemma3_text", **_GEMMA, "num_hidden_layers": 7},
+    "gemma3": {
+        "model_type": "gemma3_text", **_GEMMA, "num_hidden_layers": 7,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    },
     "phi3": {"model_type": "phi3", **_LLAMA, "pad_token_id": 0},
     "phi3-long": {
         "model_type": "phi3", **_LLAMA, "pad_token_id": 0, "rope_parameters": _LONGROPE,
         "max_position_embeddings": 512, "original_max_position_embeddings": 256,
+    },
+    "phi4": {
+        "model_type": "phi3", **_LLAMA, "pad_token_id": 0, "tie_word_embeddings": True,
+        "rope_parameters": {
+            "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+        },
     },
     "gpt2": {
         "model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128,

@@ -25,8 +25,11 @@ class Kind:
     names: Mapping[str, str]
     """Tensors that there are once, without `.weight` and `.bias`."""
     layer_names: Mapping[str, str]
-    ignored: str = r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
-    """Names that older files have and that say nothing."""
+    ignored: str = (
+        r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
+        r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
+    )
+    """Names that older files have and that say nothing, and of what sees."""
     interleaved: tuple[str, ...] = ()
     """Tensors whose heads' rows are to come in RoPE's pairs, not in halves."""
     turned: tuple[str, ...] = ()
@@ -40,6 +43,7 @@ class Kind:
 
     def name_of(self, stored: str) -> str | None:
         """The name of a tensor in a GGUF file; None for one that is unknown."""
+        stored = _LANGUAGE.sub("", stored)
         return self._name_of(stored) or self._name_of(f"{self.layers.split('.')[0]}.{stored}")
 
     def _name_of(self, stored: str) -> str | None:
@@ -51,6 +55,9 @@ class Kind:
             return f"blk.{int(found[1])}.{self.layer_names[found[2]]}.{last}"
         return None
 
+
+_LANGUAGE = re.compile(r"(?:model\.)?language_model\.(?:model\.)?")
+"""What a model that sees puts before the names of its half that reads."""
 
 _LLAMA_NAMES = {
     "model.embed_tokens": "token_embd",
@@ -103,7 +110,13 @@ KINDS: dict[str, Kind] = {
         _LLAMA_NAMES,
         {**_GEMMA2, **_HEAD_NORMS},
         raised_norms=True,
-        defaults=_GEMMA_DEFAULTS,
+        defaults={
+            **_GEMMA_DEFAULTS,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 131072,
+            "rope_theta": 1e6,
+        },
     ),
     "phi3": Kind(
         "phi3",
