@@ -173,6 +173,7 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
 def main(address: str, panels: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     flags = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags.append("--force-prefers-reduced-motion")  # nothing is to write by itself
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
     with sync_playwright() as playwright:
