@@ -1,0 +1,213 @@
+"""A model of the visitor's own: dropped, or from a host that breaks off or has another file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import violations
+from tests.browser.test_offline import Tab, write
+from tests.tiny_models import SPECS, TinySpec, head_of_large, make
+
+LARGE = make(TinySpec("F32", dim=512, hidden_dim=2048, n_layers=1, n_heads=8, head_dim=64, seed=41))
+"""Of several pieces."""
+TINY = make(SPECS["q8_0"])
+HUGE = head_of_large(n_layers=24, dim=2048, hidden_dim=16384)
+
+PIECES = """async () => {
+  const kept = await (await caches.open("thimble-models")).keys();
+  return kept.map(({ url }) => url).filter((url) => url.includes("/piece/")).length;
+}"""
+
+
+@dataclass
+class Host:
+    """Files for any site; it ends its answers after so many bytes of them, if it is told to."""
+
+    files: dict[str, bytes]
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Of files that are said to be larger than what there is of them."""
+    ends_after: int | None = None
+    ranges: list[int] = field(default_factory=list)
+    """Where the answers to GET began, those for a few first bytes left out."""
+    address: str = ""
+
+    def serve(self) -> ThreadingHTTPServer:
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.head(0)
+
+            def do_GET(self) -> None:
+                name = self.path.rpartition("/")[2]
+                ranged = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))
+                start = int(ranged[1]) if ranged else 0
+                end = int(ranged[2]) + 1 if ranged and ranged[2] else None
+                if end is None:
+                    host.ranges.append(start)
+                body = host.files[name][start:end]
+                self.head(start, len(body) if end is not None else None, ranged=bool(ranged))
+                self.wfile.write(body if end is not None else body[: host.ends_after])
+
+            def head(self, start: int, length: int | None = None, ranged: bool = False) -> None:
+                name = self.path.rpartition("/")[2]
+                size = host.sizes.get(name, len(host.files[name]))
+                self.send_response(206 if ranged else 200)
+                self.send_header("Access-Control-Allow-Origin", "*")
+                self.send_header("Content-Length", str(size - start if length is None else length))
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Nothing: pytest's output is for results."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{server.server_address[1]}/models"
+        return server
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    made = Host(
+        {"large.gguf": LARGE, "tiny.gguf": TINY, "huge.gguf": HUGE, "other.gguf": b"PK\3\4"}
+    )
+    made.sizes["huge.gguf"] = 5_000_000_000
+    server = made.serve()
+    yield made
+    server.shutdown()
+    server.server_close()
+
+
+def name_address(page: Page, address: str, digest: str = "") -> None:
+    """Write an address, by the keys, and have it looked at."""
+    page.evaluate("location.hash = 'panel=storage'")
+    page.get_by_role("button", name="From an address…").click()
+    field = page.get_by_role("textbox", name="Address of a GGUF file")
+    expect(field).to_be_focused()
+    field.fill(address)
+    page.get_by_role("textbox", name="SHA-256, if you know it").fill(digest)
+    field.press("Enter")
+
+
+def load(page: Page) -> None:
+    page.get_by_role("button", name="Load", exact=True).click()
+
+
+def test_a_download_that_breaks_off_goes_on_at_another_visit(
+    context: BrowserContext, host: Host
+) -> None:
+    host.ranges.clear()
+    host.ends_after = 12 << 20
+    page = Tab(context).open()
+    name_address(page, f"{host.address}/large.gguf")
+    expect(page.locator("#incoming-kind")).to_contain_text("llama")
+    expect(page.locator("#incoming-size")).to_have_text(f"{len(LARGE) / 1e6:.1f} MB")
+    assert host.ranges == []  # nothing but its size and its first bytes
+    host.files["large.gguf"] = LARGE[: 12 << 20]  # from here on the host has no more
+    host.sizes["large.gguf"] = len(LARGE)
+    load(page)
+    words = page.locator("#incoming-words")
+    expect(words).to_contain_text(f"of {len(LARGE)} bytes; what came is kept")
+    came = int(re.findall(r"after (\d+) of", words.inner_text())[0])
+    assert 8 << 20 < came <= 12 << 20
+    assert page.evaluate(PIECES) > 1
+    page.close()
+
+    host.files["large.gguf"], host.ends_after = LARGE, None
+    host.ranges.clear()
+    page = Tab(context).open("/#panel=storage")
+    expect(page.locator("#kinds")).to_contain_text("Downloads that broke off")
+    name_address(page, f"{host.address}/large.gguf", hashlib.sha256(LARGE).hexdigest())
+    expect(page.locator("#incoming-words")).to_contain_text("are here already")
+    load(page)
+    expect(page.locator("#incoming-title")).to_have_text("large is kept")
+    assert host.ranges == [came]
+    digest = hashlib.sha256(LARGE).hexdigest()
+    expect(page.locator("#incoming-digest")).to_have_text(digest)
+    page.evaluate("location.hash = 'panel=play'")
+    expect(page.locator("#model")).to_have_value("large")
+    assert write(page)
+    # Dropped, nothing is left of it.
+    page.evaluate("location.hash = 'panel=storage'")
+    page.get_by_role("button", name="Drop large").click()
+    expect(page.locator("#storage-outcome")).to_contain_text("large is dropped")
+    assert page.evaluate(PIECES) == 0
+
+
+@pytest.fixture(scope="module")
+def bring(visit: Page) -> Page:
+    """A page with its engine, for the tests that leave nothing behind."""
+    visit.goto("/")
+    expect(visit.locator("#metrics")).to_be_visible()
+    return visit
+
+
+def test_what_does_not_fit_is_said_before_it_is_fetched(bring: Page, host: Host) -> None:
+    host.ranges.clear()
+    name_address(bring, f"{host.address}/huge.gguf")
+    expect(bring.locator("#incoming-memory")).to_contain_text("It does not fit: it takes 3.")
+    expect(bring.get_by_role("button", name="Load anyway")).to_be_visible()
+    assert host.ranges == []
+    for scheme in ("light", "dark"):
+        bring.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert violations(bring, "#incoming") == []
+    for width in (360, 1440):
+        bring.set_viewport_size({"width": width, "height": 800})
+        wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert bring.evaluate(wide) <= 0
+    bring.get_by_role("button", name="Cancel").click()
+    expect(bring.locator("#incoming")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("file", "digest", "words"),
+    [
+        ("tiny.gguf", "0" * 64, "its SHA-256 is "),
+        ("other.gguf", "", "is not a GGUF file"),
+    ],
+    ids=["digest", "format"],
+)
+def test_another_file_than_was_meant_is_refused(
+    bring: Page, host: Host, file: str, digest: str, words: str
+) -> None:
+    name_address(bring, f"{host.address}/{file}", digest)
+    if digest:
+        load(bring)
+    expect(bring.locator("#incoming-words")).to_contain_text(words)
+    expect(bring.locator("#incoming-title")).to_have_text(f"{file} was not kept")
+    assert bring.evaluate(PIECES) == 0
+
+
+def test_what_is_no_address_is_told_where_it_was_written(bring: Page) -> None:
+    for written, words in (
+        ("tiny", "Tiny is no address"),
+        ("ftp://example.org/a.gguf", "only https:// is fetched"),
+        ("hf.co/somebody/models", "Somebody/models names no file"),
+    ):
+        name_address(bring, written)
+        expect(bring.locator("#incoming-words")).to_contain_text(words)
+    name_address(bring, "https://example.org/a.gguf", "abc")
+    expect(bring.locator("#incoming-words")).to_contain_text("Abc is no SHA-256")
+
+
+def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
+    bring.evaluate(
+        """(bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "dropped.gguf"));
+          document.querySelector("main").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        list(TINY),
+    )
+    expect(bring.locator("#incoming-title")).to_have_text("dropped is kept")
+    bring.evaluate("location.hash = 'panel=play'")
+    assert write(bring)
