@@ -33,6 +33,8 @@ CHROMIUM_FLAGS = (
     "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
+    # The page would write a text by itself (web/src/ui/greeting.ts), under a test's hands.
+    "--force-prefers-reduced-motion",
     "--no-first-run",
 )
 

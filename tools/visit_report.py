@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(browsers.HELP)
     with copy_of_site() as site, sync_playwright() as playwright:
         counter = Counter(server.create_app(site))
-        flags = ["--disable-gpu", "--no-sandbox"]
+        flags = ["--disable-gpu", "--no-sandbox", "--force-prefers-reduced-motion"]
         with serving(counter) as address:
             browser = playwright.chromium.launch(executable_path=found, args=flags)
             result = visits(browser, address, counter)

@@ -266,7 +266,7 @@ def test_one_that_fails_leaves_the_others_and_is_marked(ledger: Visit, tmp_path:
     page = ledger.page
     page.route("**/*.gguf", lambda route: route.fulfill(status=503))
     found = measure(page, "deploy")
-    expect(found.locator(".claim-failed")).to_contain_text("the server answered 503")
+    expect(found.locator(".claim-failed")).to_contain_text("The server answered 503")
     row = page.locator(f"{PANEL} .ledger-table [data-claim=deploy]")
     expect(row).to_have_class("failed")
     expect(row).to_contain_text("the server answered 503")
@@ -351,7 +351,7 @@ def test_another_report_is_checked_beside_this_one(ledger: Visit, tmp_path: Path
     notice = page.locator("#ledger-notice")
     for text, wrong in (
         ("{", "it is no JSON"),
-        ('{"ledger": 2}', "its format is 2; this page reads 1"),
+        ('{"ledger": 2}', "Its format is 2; this page reads 1"),
         (json.dumps({**ledger.report, "results": [{"claim": "magic"}]}), 'no claim "magic"'),
     ):
         load(text)

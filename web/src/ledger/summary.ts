@@ -28,6 +28,9 @@ export function table(report: Report, other: Report | null): HTMLElement {
   }
   const box = document.createElement("div");
   box.className = "ledger-box";
+  box.tabIndex = 0; // it scrolls
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", "The report, as a table");
   box.append(made);
   return box;
 }

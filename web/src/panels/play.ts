@@ -4,6 +4,7 @@ import type { LiveSession, ProgressEvent, TextEvent } from "../live";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { plural, sentence } from "../ui/format";
+import { GREETING_TOKENS, greet } from "../ui/greeting";
 import { isAddress, readLink, writeLink } from "../ui/link";
 import { Manuscript } from "../ui/manuscript";
 import { ShadeControls } from "../ui/shade";
@@ -65,6 +66,10 @@ class Play {
     this.#listen();
     this.#offerFiles();
     this.#restore();
+    greet(live, () => {
+      const settings = { ...this.#settings.read(), max_tokens: GREETING_TOKENS };
+      void live.write(this.#prompt.value, settings);
+    });
     void live.open(this.#model.value);
   }
 
