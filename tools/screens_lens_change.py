@@ -41,7 +41,7 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     page.locator("#rank-start").click()
     expect(page.locator("#effect-words")).to_contain_text("more.")
     shot("change-ranking", "#change-write")
-    expect(page.locator("#rank-found")).to_be_visible()
+    expect(page.locator("#rank-found")).to_be_visible(timeout=240_000)
     shot("change-ranked", "#change-write")
     page.locator("#change-layer").fill("99")
     page.locator("#change-add").click()
