@@ -33,7 +33,7 @@ def copier() -> tuple[int, int]:
     answer, against = (
         model.tokenizer.encode(f" {name}", add_special=False)[0] for name in ("Lucy", "Lily")
     )
-    grid = lens.patch_grid(model, *PAIR, answer, against=against, site="attn.hook_z")
+    grid = lens.patch_grid(model, PAIR[0], PAIR[1], answer, against=against, site="attn.hook_z")
     cells = (
         (row, column) for row in range(len(grid.values)) for column in range(len(grid.values[0]))
     )
