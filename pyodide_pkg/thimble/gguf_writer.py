@@ -102,7 +102,7 @@ class GGUFWriter:
         unfinished = Path(f"{os.fspath(path)}.{os.getpid()}.unfinished")
         try:
             with unfinished.open("wb") as file:
-                for chunk in self._chunks():
+                for chunk in self.chunks():
                     file.write(chunk)
             unfinished.replace(path)
         except BaseException:
@@ -115,9 +115,10 @@ class GGUFWriter:
 
     def to_bytes(self) -> bytes:
         """Return the file as bytes."""
-        return b"".join(self._chunks())
+        return b"".join(self.chunks())
 
-    def _chunks(self) -> Iterator[Buffer]:
+    def chunks(self) -> Iterator[Buffer]:
+        """The file's bytes in order, the tensors' made as they are asked for."""
         yield self._header()
         for tensor in self._tensors.values():
             done = 0

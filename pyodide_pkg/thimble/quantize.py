@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Protocol
 
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError
 from .gguf import ARRAY, SCALARS, STRING, TYPE_NAMES, GGUFHeader, TensorInfo, read_file_header
@@ -36,6 +36,14 @@ QUANTIZATION_VERSION = 2
 
 Progress = Callable[[int, int], None]
 """Called with bytes read and bytes in all."""
+
+
+class Source(Protocol):
+    """What of a file is needed to read one."""
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +79,44 @@ def quantize_file(
     target = type_named(type)
     header = read_file_header(src)
     _check_destination(src, dst)
-    changing = [t for t in header.tensors if _changes(t, target)]
-    if not changing:
-        raise OptionError(
-            f"{os.fspath(src)!r} has no matrix that could become {target.name}: "
-            f"{_why_nothing_changes(header, target)}"
-        )
-    kernel = kernel or default_kernel()
     with open(src, "rb") as file:
-        writer = GGUFWriter()
-        _copy_metadata(writer, header, file.read(header.data_offset), target)
-        done = _Tally(progress, sum(t.nbytes for t in header.tensors))
-        for tensor in header.tensors:
-            to = target if _changes(tensor, target) else tensor.type
-            source = partial(_pieces, kernel, file, tensor, to, done)
-            writer.add_tensor(tensor.name, tensor.shape, to, source)
-        writer.write(dst)
+        requantized(file, header, target, progress, name=os.fspath(src), kernel=kernel).write(dst)
     return Quantized(
         type=target,
-        converted=len(changing),
+        converted=sum(_changes(t, target) for t in header.tensors),
         misfits=tuple(t.name for t in header.tensors if _misfits(t, target)),
-        warning=_warning(changing, target),
+        warning=warning_of(header, target),
         source_bytes=os.path.getsize(src),
         target_bytes=os.path.getsize(dst),
     )
+
+
+def requantized(
+    file: Source,
+    header: GGUFHeader,
+    target: TensorType,
+    progress: Progress | None = None,
+    *,
+    name: str,
+    kernel: Kernel | None = None,
+) -> GGUFWriter:
+    """A writer of the model in `file`, of this header, with its matrices as `target`: they are read
+    and converted while it writes. Errors are those of `quantize_file`."""
+    if not any(_changes(t, target) for t in header.tensors):
+        raise OptionError(
+            f"{name!r} has no matrix that could become {target.name}: "
+            f"{_why_nothing_changes(header, target)}"
+        )
+    kernel = kernel or default_kernel()
+    writer = GGUFWriter()
+    file.seek(0)
+    _copy_metadata(writer, header, file.read(header.data_offset), target)
+    done = _Tally(progress, sum(t.nbytes for t in header.tensors))
+    for tensor in header.tensors:
+        to = target if _changes(tensor, target) else tensor.type
+        source = partial(_pieces, kernel, file, tensor, to, done)
+        writer.add_tensor(tensor.name, tensor.shape, to, source)
+    return writer
 
 
 def type_named(name: str) -> TensorType:
@@ -134,8 +156,9 @@ def _why_nothing_changes(header: GGUFHeader, target: TensorType) -> str:
     return f"rows must be a multiple of {target.block} values"
 
 
-def _warning(changing: list[TensorInfo], target: TensorType) -> str | None:
+def warning_of(header: GGUFHeader, target: TensorType) -> str | None:
     """One line where the result is not what a conversion of the original weights would give."""
+    changing = [t for t in header.tensors if _changes(t, target)]
     rounded = sorted({t.type.name for t in changing if t.type.block > 1})
     if rounded and target.block > 1:
         return (
@@ -248,7 +271,7 @@ class _Values:
 
 
 def _pieces(
-    kernel: Kernel, file: BinaryIO, tensor: TensorInfo, target: TensorType, done: _Tally
+    kernel: Kernel, file: Source, tensor: TensorInfo, target: TensorType, done: _Tally
 ) -> Iterator[bytes]:
     """The bytes of a tensor as `target`, some rows at a time; as they are where it is of that."""
     cols = tensor.shape[-1]

@@ -15,6 +15,7 @@ import type { LedgerEngine } from "./protocol/ledger";
 import type { LensEngine } from "./protocol/lens";
 import type { LensChangeEngine } from "./protocol/lens-change";
 import type { MachineEngine } from "./protocol/machine";
+import type { QuantizeEngine } from "./protocol/quantize";
 import type { ReadEngine } from "./protocol/read";
 import type { TrainEngine } from "./protocol/train";
 
@@ -148,7 +149,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, QuantizeEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

@@ -63,6 +63,15 @@ export async function findModel(address: string): Promise<ReadableStream<Uint8Ar
   }
 }
 
+/** The same as a file, which the browser need not hold in memory; from this site where it is its. */
+export async function modelFile(address: string): Promise<Blob> {
+  const kept = await findModel(address);
+  if (!kept && isLocal(address)) throw new Error("the model is not kept on this machine any more");
+  const answer = kept ? new Response(kept) : await fetch(address);
+  if (!answer.ok) throw new Error(`the server answered ${answer.status} for the model's file`);
+  return answer.blob();
+}
+
 export async function isKept(address: string): Promise<boolean> {
   return (await store()).match(address).then(Boolean);
 }

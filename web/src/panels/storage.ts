@@ -2,6 +2,7 @@
 
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
+import { mountSmaller } from "../bring/smaller";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
 import type { OfflineApp } from "../offline/app";
@@ -216,4 +217,5 @@ function wordsOf(error: unknown): string {
 
 export function mount(root: HTMLElement, live: LiveSession): void {
   new Machine(root, live);
+  mountSmaller(live);
 }

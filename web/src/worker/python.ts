@@ -27,12 +27,15 @@ export type PythonMethod =
   | `${Facet}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "bring" | "chat" | "console" | "read" | "machine" | "train" | "ensemble" | "lens" | "lens_change" | "adapter" | "ledger";
+export type Facet = "debug" | "bring" | "chat" | "console" | "quantize" | "read" | "machine" | "train" | "ensemble" | "lens" | "lens_change" | "adapter" | "ledger";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
 
-type Argument = string | number | boolean | null | Uint8Array | KernelPool | Sink | Hear;
+/** Bytes that Python asks for: from here on, so many. */
+type Read = (at: number, size: number) => Uint8Array;
+
+type Argument = string | number | boolean | null | Uint8Array | KernelPool | Sink | Hear | Read;
 
 /** Why a first visit starts without one. */
 const NOT_YET = "there is no snapshot yet";

@@ -26,6 +26,7 @@ import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
 import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
+import { quantizeAnswers } from "./quantize";
 import { readAnswers } from "./read";
 import { whyNot, writeSnapshot } from "./snapshot";
 import { trainAnswers } from "./train";
@@ -147,6 +148,7 @@ const api: Engine = {
   ...lensAnswers(engine),
   ...lensChangeAnswers(engine),
   ...machineAnswers(engine),
+  ...quantizeAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),
   logitsHash: (session, tokens) =>

@@ -1,0 +1,22 @@
+/** What the worker answers to whoever makes a model smaller. */
+
+/** Told on the port: bytes of the model's tensors that were read, of all of them. */
+export interface QuantizeNews {
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface QuantizedFile {
+  /** Null where it was stopped. */
+  readonly file: Blob | null;
+  /** Why the result is worse than it might be. */
+  readonly warning: string | null;
+}
+
+export interface QuantizeEngine {
+  /** The encodings that a model can be given, the smallest first. */
+  quantizeTypes(): string[];
+  /** Write a model's file anew, its matrices in another encoding. Null on the port is the end. */
+  quantizeRun(name: string, source: Blob, encoding: string, port: MessagePort): Promise<QuantizedFile>;
+  quantizeStop(): void;
+}
