@@ -38,6 +38,7 @@ const PATIENCE_MS = 1500;
 /** An interrupt is answered sooner, also on a busy machine; only code that no interrupt reaches is not. */
 const INTERRUPT_MS = 5000;
 
+/** Marks the end of what a visitor waits for, once a page, for whoever asks what came before it. */
 const READY = "thimble-ready";
 
 /** Alternatives that come with every token. */
@@ -269,6 +270,7 @@ export class LiveSession extends EventTarget {
         (session) => {
           if (!isCurrent()) return session.destroy(); // another model was chosen since
           this.#session = session;
+          if (!performance.getEntriesByName(READY).length) performance.mark(READY);
           this.sampler = null; // it was the session's before
           // It may be about to write, have been stopped while it waited, or hold a text again.
           this.#become(this.state === "writing" ? "writing" : this.#stateOf(session));
@@ -463,8 +465,6 @@ export class LiveSession extends EventTarget {
   }
 
   #become(state: State): void {
-    // The end of what a visitor waits for, once a page, for whoever asks what came before it.
-    if (state === "ready" && !performance.getEntriesByName(READY).length) performance.mark(READY);
     this.state = state;
     this.dispatchEvent(new Event("state"));
   }
