@@ -21,7 +21,7 @@ from tools.screens_chat import chat
 from tools.screens_debug import debug
 from tools.screens_embed import embed
 from tools.screens_ensemble import ensemble
-from tools.screens_ledger import ledger
+from tools.screens_ledger import front, ledger
 from tools.screens_lens import lens
 from tools.screens_read import read, seen
 from tools.screens_train import train
@@ -157,6 +157,7 @@ def _storage(page: Page, address: str, shot: Shot) -> None:
 PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
     "seen": seen,
+    "front": front,
     "claims": ledger,
     "chat": chat,
     "read": read,
