@@ -310,10 +310,10 @@ def test_it_waits_while_the_tab_is_hidden_and_says_so(ledger: Visit) -> None:
 
 def test_a_second_run_agrees_within_its_spread(ledger: Visit, tmp_path: Path) -> None:
     page = ledger.page
-    for claim in ("debug", "lens", "ensemble", "reproduce"):
+    for claim in ("debug", "lens", "reproduce"):
         measure(page, claim)
     again = {one["claim"]: one for one in saved(page, tmp_path)["results"]}
-    for claim in ("debug", "lens", "ensemble", "reproduce"):
+    for claim in ("debug", "lens", "reproduce"):
         for first, second in zip(
             ledger.result(claim)["quantities"], again[claim]["quantities"], strict=True
         ):
@@ -382,7 +382,9 @@ def test_what_is_entered_wrong_is_named(ledger: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_bars_anyone(ledger: Visit, scheme: str) -> None:
     page = ledger.page
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.emulate_media(
+        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
+    )
     assert violations(page, PANEL) == []
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
