@@ -31,6 +31,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .choose import best_of, vote
+    from .embedding import embed
     from .ensemble import Ensemble, fit_weights
     from .speculate import Speculative
 
@@ -40,13 +41,13 @@ __all__ = [
     "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
     "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError", "OptionError",
     "Piece", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError",
-    "UnsupportedError", "best_of", "evaluate_text", "fit_weights", "load", "params_from",
+    "UnsupportedError", "best_of", "embed", "evaluate_text", "fit_weights", "load", "params_from",
     "split_stories", "vote",
 ]  # fmt: skip
 
 _LATER = {
     "Ensemble": "ensemble", "fit_weights": "ensemble", "Speculative": "speculate",
-    "best_of": "choose", "vote": "choose",
+    "best_of": "choose", "vote": "choose", "embed": "embedding",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

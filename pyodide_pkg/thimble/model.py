@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,12 @@ class Model:
             bos_token="" if tok.bos_id is None else tok.token_text(tok.bos_id),
             eos_token="" if tok.eos_id is None else tok.token_text(tok.eos_id),
         )
+
+    def embed(self, text: str) -> array[float]:
+        """A text as a vector of length 1: see `embedding.py`, which takes many at once."""
+        from .embedding import embed
+
+        return embed(self, [text])[0]
 
     @property
     def adapter(self) -> Adapter | None:

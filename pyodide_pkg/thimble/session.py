@@ -148,6 +148,15 @@ class Session:
         self._ready()
         return self._describe(self._logits.address, [token], top)[0]
 
+    def add_hidden(self, count: int, sums: int) -> int:
+        """Add the last hidden states of the `count` tokens that were appended last, BATCH at most,
+        to the doubles at an address; not 0 where one is not finite."""
+        return self._kernel.call("hidden_sum", self._live(), count, sums)
+
+    def embed(self, text: str) -> array[float]:
+        """A text's vector, by this session's model: see `embedding.py`. The session stays."""
+        return self.model.embed(text)
+
     def accept(self, token: int) -> None:
         """Append one token without computing it yet."""
         self._check([token])

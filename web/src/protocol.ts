@@ -10,6 +10,7 @@ import type { BringEngine } from "./protocol/bring";
 import type { ChatEngine } from "./protocol/chat";
 import type { ConsoleEngine } from "./protocol/console";
 import type { DebugEngine } from "./protocol/debug";
+import type { EmbedEngine } from "./protocol/embed";
 import type { EnsembleEngine } from "./protocol/ensemble";
 import type { LedgerEngine } from "./protocol/ledger";
 import type { LensEngine } from "./protocol/lens";
@@ -149,7 +150,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, QuantizeEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EmbedEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, QuantizeEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

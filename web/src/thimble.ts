@@ -234,6 +234,22 @@ export class Thimble {
     return this.#host.call((engine) => engine.tokenize(this.#id, String(text)));
   }
 
+  /**
+   * A text as a vector of length 1, or several at once: texts that the model reads alike lie close,
+   * by the product of their vectors. The session's tokens stay.
+   */
+  embed(text: string): Promise<Float32Array>;
+  embed(texts: readonly string[]): Promise<Float32Array[]>;
+  async embed(texts: string | readonly string[]): Promise<Float32Array | Float32Array[]> {
+    const given = typeof texts === "string" ? [texts] : [...texts].map(String);
+    const { numbers } = await this.ask((engine, session) => engine.embedTexts(session, given));
+    const bytes = Uint8Array.from(atob(numbers), (byte) => byte.charCodeAt(0));
+    const all = new Float32Array(bytes.buffer);
+    const dim = all.length / given.length;
+    const vectors = given.map((_, n) => all.slice(n * dim, (n + 1) * dim));
+    return typeof texts === "string" ? (vectors[0] as Float32Array) : vectors;
+  }
+
   /** An independent session with the same tokens and defaults; nothing is computed again. */
   async clone({ signal }: { signal?: AbortSignal } = {}): Promise<Thimble> {
     this.#destroyed.signal.throwIfAborted();

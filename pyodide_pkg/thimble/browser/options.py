@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from ..constrain import Grammar
 
 SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
 OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
@@ -23,6 +26,8 @@ def sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
         chosen["stop"] = _stops(chosen["stop"])
     if "logit_bias" in chosen:
         chosen["logit_bias"] = _biases(chosen["logit_bias"])
+    if chosen.get("grammar") is not None:
+        chosen["grammar"] = _grammar(chosen["grammar"])
     for name in ("logprobs", "continue"):
         if not isinstance(options.get(name, False), bool):
             raise OptionError(f"{name} must be true or false, not {options[name]!r}")
@@ -35,6 +40,16 @@ def _stops(value: Any) -> tuple[str, ...]:
     if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
         raise OptionError(f"stop must be a text or a list of texts, none empty, not {value!r}")
     return tuple(stops)
+
+
+def _grammar(value: Any) -> Grammar:
+    """GBNF is a text; what else a grammar may be says its kind."""
+    from ..constrain import Grammar
+
+    given = {"kind": "gbnf", "source": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or set(given) != {"kind", "source"}:
+        raise OptionError(f"grammar must be a text in GBNF, or kind and source, not {value!r:.60}")
+    return Grammar(**given)
 
 
 def _biases(value: Any) -> dict[int, float]:

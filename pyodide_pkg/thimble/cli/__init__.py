@@ -18,13 +18,26 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import OptionError, ThimbleError
-from . import convert, evaluate, export, generate, info, quantize, serve, tokenize, train, verify
+from . import (
+    convert,
+    embed,
+    evaluate,
+    export,
+    generate,
+    info,
+    quantize,
+    serve,
+    tokenize,
+    train,
+    verify,
+)
 from .command import Command
 
 COMMANDS: tuple[Command, ...] = (
     generate.COMMAND,
     tokenize.COMMAND,
     evaluate.COMMAND,
+    embed.COMMAND,
     quantize.COMMAND,
     convert.COMMAND,
     info.COMMAND,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OptionError, UnsupportedError
 from ..generation import Piece, prompt_ids
@@ -14,6 +16,9 @@ from ..session import Session
 from . import inputs, several
 from .command import Command
 from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..constrain import Grammar
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,6 +52,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="with --json: the N best alternatives at each token")  # fmt: skip
     add("--draft", metavar="DRAFT.gguf",
         help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
+    add("--json-schema", metavar="FILE",
+        help="write JSON that is valid against the JSON Schema in this file")  # fmt: skip
+    add("--regex", metavar="R", help="write what this regular expression matches as a whole")
+    add("--grammar", metavar="FILE", help="write what the GBNF grammar in this file allows")
     several.add_arguments(parser)
     inputs.add_threads(parser)
     inputs.add_json(parser)
@@ -99,7 +108,32 @@ def _params(options: Namespace) -> SamplingParams:
         stop=tuple(options.stop),
         seed=options.seed,
         top_logprobs=options.top_logprobs,
+        grammar=_grammar(options),
     )
+
+
+def _grammar(options: Namespace) -> Grammar | None:
+    """The shape that was asked for; OptionError where there are two, or it is wrong."""
+    given = {
+        name: value
+        for name in ("json_schema", "regex", "grammar")
+        if (value := getattr(options, name)) is not None
+    }
+    if not given:
+        return None
+    if len(given) > 1:
+        names = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise OptionError(f"{names} were both given; a text has one shape")
+    from ..constrain import Grammar
+
+    ((name, value),) = given.items()
+    if name == "regex":
+        return Grammar("regex", value)
+    try:
+        source = Path(value).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{value}: it is no UTF-8 text: {error}") from None
+    return Grammar("gbnf" if name == "grammar" else name, source)
 
 
 def _logit_bias(given: list[str]) -> dict[int, float]:

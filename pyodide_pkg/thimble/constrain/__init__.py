@@ -6,8 +6,9 @@
     session.generate(prompt, SamplingParams(grammar=shape))
 
 At each token those that the grammar does not let come are taken out before the draw. How it is
-written down is `gbnf.py`, `regex.py` and `schema.py`; how it is followed `automaton.py`; which
-tokens that leaves `masks.py`. docs/structured-output.md says what is understood.
+written down is `read_gbnf.py`, `read_regex.py` and `read_schema.py`; how it is followed
+`automaton.py`; which tokens that leaves `masks.py`. What is understood says
+docs/structured-output.md.
 """
 
 from __future__ import annotations
@@ -67,15 +68,15 @@ def gbnf(source: str) -> Grammar:
 def _network(kind: str, source: str) -> Network:
     rules: Mapping[str, Node]
     if kind == "gbnf":
-        from .gbnf import parse as parse_gbnf
+        from .read_gbnf import parse as parse_gbnf
 
         rules = parse_gbnf(source)
     elif kind == "regex":
-        from .regex import parse as parse_regex
+        from .read_regex import parse as parse_regex
 
         rules = {"root": parse_regex(source)}
     else:
-        from .schema import parse as parse_schema
+        from .read_schema import parse as parse_schema
 
         rules = parse_schema(source)
     return Network(rules, "root")

@@ -1,7 +1,7 @@
 """What a grammar is made of, whichever way it was written down.
 
-`gbnf.py`, `regex.py` and `schema.py` make these; `automaton.py` reads them. They speak of
-characters; bytes come later.
+`read_gbnf.py`, `read_regex.py` and `read_schema.py` make these, `automaton.py` follows them. They
+speak of characters; bytes come later.
 """
 
 from __future__ import annotations

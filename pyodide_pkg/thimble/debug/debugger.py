@@ -308,6 +308,8 @@ class Debugger:
 
     def _made(self, params: SamplingParams) -> Sampler:
         model = self.session.model
+        if params.grammar is not None:
+            raise OptionError("the debugger follows no grammar; step without one")
         return Sampler(model.kernel, model.config.n_vocab, params)
 
     @property

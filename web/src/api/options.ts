@@ -22,6 +22,10 @@ export interface SamplingOptions {
   stop?: string | string[];
   /** The same seed, prompt and model write the same text, anywhere. */
   seed?: number;
+  /** The shape of the answer: JSON that is valid against a JSON Schema, or what a RegExp matches. */
+  responseConstraint?: object | boolean | RegExp;
+  /** The shape of the answer as a grammar in GBNF. */
+  grammar?: string;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
   /** With `logprobs`: how many of the most probable tokens to list at each position. */
@@ -37,8 +41,27 @@ export interface PromptOptions extends SamplingOptions {
 
 const SAMPLING = [
   "max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias",
-  "stop", "seed", "logprobs", "top_logprobs",
+  "stop", "seed", "logprobs", "top_logprobs", "responseConstraint", "grammar",
 ];
+
+/** Flags that change nothing about which texts a whole match has. */
+const HARMLESS = /^[dguvy]*$/;
+
+/** A shape as the engine takes it: which notation, and the text. */
+function shapeOf(constraint: unknown): { kind: string; source: string } {
+  if (constraint instanceof RegExp) {
+    if (!HARMLESS.test(constraint.flags)) {
+      const words = `responseConstraint ${String(constraint)}: the flags i, m and s are not supported`;
+      throw new ThimbleError("OptionError", words);
+    }
+    return { kind: "regex", source: constraint.source };
+  }
+  if (typeof constraint !== "boolean" && (typeof constraint !== "object" || constraint === null)) {
+    const words = `responseConstraint is ${String(constraint)}; it must be a JSON Schema or a RegExp`;
+    throw new ThimbleError("OptionError", words);
+  }
+  return { kind: "json_schema", source: JSON.stringify(constraint) };
+}
 
 /** Numbers that JSON lacks cross as their names, so that an error can say what was given. */
 function speakable(_key: string, value: unknown): unknown {
@@ -52,13 +75,19 @@ export function encodeOptions(
 ): string {
   const engine: Record<string, unknown> = {};
   const known = [...SAMPLING, ...also];
+  let shape: { kind: string; source: string } | null = null;
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (value === undefined || own.includes(name)) continue;
     if (!known.includes(name)) {
       const names = [...known, ...own].join(", ");
       throw new ThimbleError("OptionError", `there is no option "${name}"; there are ${names}`);
     }
-    engine[name] = value;
+    if (name === "responseConstraint") shape = shapeOf(value);
+    else engine[name] = value;
   }
+  if (shape && engine["grammar"] !== undefined) {
+    throw new ThimbleError("OptionError", "give one of responseConstraint and grammar, not both");
+  }
+  if (shape) engine["grammar"] = shape;
   return JSON.stringify(engine, speakable);
 }

@@ -28,12 +28,13 @@ export interface Chunk {
 }
 
 /** Texts of alternatives by their ids: what this generation has been told. */
-type Texts = Map<number, string>;
+export type Texts = Map<number, string>;
 
 /** int32 or float32 numbers ahead of a record's alternatives: see `Batch`. */
 const HEAD = 5;
 
-function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
+/** What a batch brings: a text, or a chunk a token where it has their numbers. */
+export function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
   if (!batch.pieces) return batch.text ? [batch.text] : [];
   for (const [id, text] of Object.entries(batch.texts ?? {})) texts.set(Number(id), text);
   const bytes = Uint8Array.from(atob(batch.numbers ?? ""), (byte) => byte.charCodeAt(0));

@@ -27,7 +27,7 @@ export type PythonMethod =
   | `${Facet}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "bring" | "chat" | "console" | "quantize" | "read" | "machine" | "train" | "ensemble" | "lens" | "lens_change" | "adapter" | "ledger";
+export type Facet = "debug" | "bring" | "chat" | "console" | "embed" | "quantize" | "read" | "machine" | "train" | "ensemble" | "lens" | "lens_change" | "adapter" | "ledger";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;

@@ -14,6 +14,7 @@ import { chatAnswers } from "./chat";
 import { consoleAnswers } from "./console";
 import { debugAnswers } from "./debug";
 import { Download } from "./download";
+import { embedAnswers } from "./embed";
 import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
@@ -143,6 +144,7 @@ const api: Engine = {
   ...chatAnswers(engine),
   ...consoleAnswers(engine),
   ...debugAnswers(engine),
+  ...embedAnswers(engine),
   ...ensembleAnswers(engine),
   ...ledgerAnswers(engine),
   ...lensAnswers(engine),

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import OptionError
-from . import numbers, regex
+from . import numbers, read_regex
 from .nodes import (
     EMPTY,
     LAST,
@@ -221,7 +221,7 @@ class Schema:
             value = Rule("any")
             member = Seq((_any_string(), _COLON, value))
             self._rules["any"] = Alt((
-                _any_string(), regex.parse(numbers.NUMBER), text("true"), text("false"),
+                _any_string(), read_regex.parse(numbers.NUMBER), text("true"), text("false"),
                 text("null"), _listed("[", value, "]"), _listed("{", member, "}"),
             ))  # fmt: skip
         return Rule("any")
@@ -348,7 +348,7 @@ def _string(schema: Mapping[str, Any], where: str) -> Node:
             raise _wrong(f"{where}/format", value, f"one of {', '.join(FORMATS)}")
         pattern = value if ways[0] == "pattern" else FORMATS[value]
         try:
-            inside = regex.parse(pattern, encode=in_string, search=ways[0] == "pattern")
+            inside = read_regex.parse(pattern, encode=in_string, search=ways[0] == "pattern")
         except OptionError as error:
             raise OptionError(f"{where}/pattern: {error}") from None
     return Seq((text('"'), inside, text('"')))
@@ -377,7 +377,7 @@ def _number(kind: str, schema: Mapping[str, Any], where: str) -> Node:
         raise OptionError(
             f"{where}: no {kind} lies between the bounds {dict(sorted(found.items()))}"
         )
-    return regex.parse(pattern)
+    return read_regex.parse(pattern)
 
 
 def _most(a: int | None, b: int | None, pick: Any) -> int | None:

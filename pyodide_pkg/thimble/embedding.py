@@ -1,0 +1,73 @@
+"""A text as one vector: the mean of the model's last hidden states, of length 1.
+
+    found = thimble.embed(model, ["a dog barks", "the cat sleeps"])
+
+Texts that a model reads alike lie close: their similarity is the product of their vectors. Models
+that only write were not trained for this; it tells stories about dogs from recipes, not much more.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import ContextError, NumericError, OptionError, UnsupportedError
+from .kernel import BATCH, Scratch
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .session import Session
+
+
+def embed(
+    model: Model,
+    texts: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[array[float]]:
+    """Each text's vector of `dim` float32 numbers, whose squares add up to 1.
+
+    Raises OptionError for a text without tokens, ContextError for one that is longer than the
+    context, UnsupportedError for a model that is several (an ensemble, or with hooks).
+    """
+    if isinstance(texts, str):
+        raise OptionError("embed wants a list of texts; for one text write [text]")
+    if getattr(model, "weights", None) is None or model.fwd_hooks:
+        raise UnsupportedError("an ensemble, or a model with hooks, has no vector for a text")
+    session = model.session()
+    sums = Scratch(model.kernel, 8 * model.config.dim, "a vector")
+    vectors: list[array[float]] = []
+    try:
+        for done, text in enumerate(texts, start=1):
+            vectors.append(_vector(session, sums, text))
+            if progress:
+                progress(done, len(texts))
+    finally:
+        sums.close()
+        session.close()
+    return vectors
+
+
+def _vector(session: Session, sums: Scratch, text: str) -> array[float]:
+    model = session.model
+    ids = model.tokenizer.encode(text)
+    if not ids or not text:
+        raise OptionError("an empty text has no vector")
+    if len(ids) > session.n_ctx:
+        raise ContextError(
+            f"the text has {len(ids):,} tokens and the context holds {session.n_ctx:,}; cut it"
+        )
+    session.rollback(0)
+    sums.write(bytes(sums.nbytes))
+    for at in range(0, len(ids), BATCH):
+        session.append(ids[at : at + BATCH])
+        count = len(ids[at : at + BATCH])
+        if session.add_hidden(count, sums.address):
+            raise NumericError(f"a hidden state of model {model.name!r} is not finite")
+    total = array("d", model.kernel.read(sums.address, sums.nbytes))
+    length = math.sqrt(math.fsum(x * x for x in total))
+    if not length:
+        raise NumericError(f"model {model.name!r} leaves nothing of this text")
+    return array("f", [x / length for x in total])
