@@ -39,7 +39,7 @@ export const claim: Claim = {
       }],
       words:
         `${INSTRUCTIONS[bestKernels()]}, ${threads === 1 ? "one thread" : `${threads} threads`}, no GPU. ` +
-        `At best this machine could read its weights ${rate(limit.speed)} times a second.`,
+        `With nothing else to do, this machine’s ${limit.by} would allow ${rate(limit.speed)} tokens a second at most.`,
     });
   },
 };
