@@ -16,11 +16,20 @@ import thimble
 from tests.command_line import run_failing
 from tests.fingerprint import load
 from tests.test_families_peers import logits
-from tests.tiny_folders import converted, recorded, values, write_folder, write_weights
+from tests.tiny_folders import (
+    converted,
+    n_vocab,
+    recorded,
+    values,
+    write_folder,
+    write_tokenizer,
+    write_weights,
+)
 from thimble.cli import main
-from thimble.convert.config import Settings
+from thimble.convert.config import Settings, keys, rope_factors
 from thimble.convert.folder import Planned, _encoded, _Tally, convert_folder
-from thimble.convert.safetensors import read_file, read_folder
+from thimble.convert.safetensors import read_file, read_folder, read_json
+from thimble.convert.tokenizer_json import tokenizer_keys
 from thimble.errors import FormatError, NumericError, OptionError, ThimbleError, UnsupportedError
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
@@ -274,3 +283,48 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         convert_folder(folder, tmp_path / "o.gguf")
     with pytest.raises(OptionError, match="the type is 'q9'"):
         convert_folder(folder, tmp_path / "o.gguf", "q9")
+
+
+JUNK: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1e400, 10**30, "x", [], [1], [None], {}),
+    {"type": "Sequence"},
+)
+
+
+def mutated(value: Any, draw: random.Random) -> Any:
+    """A copy of a JSON value, one place of which is junk."""
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(list(value))
+        return {**value, key: mutated(value[key], draw)}
+    if isinstance(value, list) and value and draw.random() < 0.9:
+        at = draw.randrange(len(value))
+        return [*value[:at], mutated(value[at], draw), *value[at + 1 :]]
+    return draw.choice(JUNK)
+
+
+@pytest.mark.parametrize("name", ["phi3-long", "gemma3", "gpt2", "llama"])
+def test_mutated_settings_and_tokenizers_never_crash(tmp_path: Path, name: str) -> None:
+    draw, outcomes = random.Random(name), set()
+    config = recorded()["models"][name]["config"]
+    write_tokenizer(tmp_path, name)
+    files = {
+        path: json.loads(path.read_text()) for path in sorted(tmp_path.glob("tokenizer*.json"))
+    }
+    for turn in range(250):
+        (tmp_path / "config.json").write_text(json.dumps(mutated(config, draw)))
+        try:
+            settings = Settings(read_json(tmp_path / "config.json"))
+            keys(settings)
+            rope_factors(settings)
+            outcomes.add("read")
+        except ThimbleError:
+            outcomes.add("refused")
+        if turn % 5 == 0:
+            for path, whole in files.items():
+                path.write_text(json.dumps(mutated(whole, draw)))
+            try:
+                tokenizer_keys(tmp_path, n_vocab(name))
+                outcomes.add("tokenizer read")
+            except ThimbleError:
+                outcomes.add("tokenizer refused")
+    assert outcomes == {"read", "refused", "tokenizer read", "tokenizer refused"}

@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import FormatError, UnsupportedError
+from ..families import MAX_WIDTH
 from ..family_table import FAMILIES, GELU_ERF, GELU_TANH, SILU
 from .names import KINDS, Kind
 
 Config = Mapping[str, Any]
+MAX_LAYERS = 4096
+MAX_NUMBER = 1e30
 Keys = dict[str, Any]
 
 ACTIVATIONS = {
@@ -53,7 +56,7 @@ class Settings:
 
     def whole(self, *names: str, default: int | None = None) -> int:
         value = self.get(*names, default=default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_WIDTH:
             raise FormatError(
                 f"{self._called(names)} in config.json is {value!r:.60}; a number above 0 is right"
             )
@@ -61,11 +64,14 @@ class Settings:
 
     def number(self, *names: str, default: float | None = None) -> float:
         value = self.get(*names, default=default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        if not _numbers([value]):
             raise FormatError(
                 f"{self._called(names)} in config.json is {value!r:.60}; a number above 0 is right"
             )
         return float(value)
+
+    def object(self, *names: str) -> dict[str, Any]:
+        return _object(self.get(*names, default={}), self._called(names))
 
     def refuse(self, name: str, *allowed: Any) -> None:
         """Raise where a setting has a value that does not run here. It may be missing."""
@@ -111,10 +117,8 @@ class Settings:
 
     def rope(self) -> dict[str, Any]:
         """What turns the layers that see everything, by whichever words the file has."""
-        found = self.get("rope_parameters", "rope_scaling", default={})
-        if not isinstance(found, dict):
-            raise FormatError(f"rope_scaling in config.json is {found!r:.60}; an object is right")
-        found = dict(found.get("full_attention", found))
+        found = self.object("rope_parameters", "rope_scaling")
+        found = dict(_object(found.get("full_attention", found), "full_attention"))
         found.setdefault("rope_type", found.get("type", "default"))
         for name in ("rope_theta", "partial_rotary_factor"):
             if name in self._config:
@@ -161,19 +165,25 @@ def rope_factors(settings: Settings) -> dict[str, list[float]]:
         found = {}
         for length in ("short", "long"):
             factors = rope.get(f"{length}_factor")
-            if not isinstance(factors, list) or len(factors) != _rope_dim(settings, rope) // 2:
+            wanted = _rope_dim(settings, rope) // 2
+            if not isinstance(factors, list) or not _numbers(factors) or len(factors) != wanted:
                 raise FormatError(
                     f"{length}_factor in config.json is {factors!r:.60}; a list of "
-                    f"{_rope_dim(settings, rope) // 2} numbers is right"
+                    f"{wanted} numbers above 0 is right"
                 )
             found[f"rope_factors_{length}.weight"] = [float(f) for f in factors]
         return found
     if rope["rope_type"] != "llama3":
         return {}
-    base, dim = float(rope["rope_theta"]), settings.head_dim
+    base, dim = _rope_number(rope, "rope_theta"), settings.head_dim
     factor = _rope_number(rope, "factor")
     low, high = _rope_number(rope, "low_freq_factor"), _rope_number(rope, "high_freq_factor")
     trained = _rope_number(rope, "original_max_position_embeddings")
+    if low >= high:
+        raise FormatError(
+            f"low_freq_factor of RoPE in config.json is {low}; less than high_freq_factor, {high}, "
+            "is right"
+        )
     factors = []
     for i in range(0, dim, 2):
         turns = trained / (2 * math.pi * base ** (i / dim))  # in the context it was trained for
@@ -183,14 +193,28 @@ def rope_factors(settings: Settings) -> dict[str, list[float]]:
 
 
 def _rope_dim(s: Settings, rope: dict[str, Any]) -> int:
-    return int(s.head_dim * float(rope["partial_rotary_factor"]))
+    return int(s.head_dim * min(_rope_number(rope, "partial_rotary_factor"), 1.0))
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise FormatError(f"{name} in config.json is {value!r:.60}; an object is right")
+    return value
+
+
+def _numbers(values: list[Any]) -> bool:
+    """Whether all are numbers above 0 that a float32 holds."""
+    return all(
+        isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < MAX_NUMBER
+        for v in values
+    )
 
 
 def _rope_number(rope: dict[str, Any], name: str) -> float:
     value = rope.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+    if not _numbers([value]):
         raise FormatError(f"{name} of RoPE in config.json is {value!r:.60}; a number is right")
-    return float(value)
+    return float(value or 0)
 
 
 def _rope_keys(s: Settings) -> Keys:
@@ -210,11 +234,15 @@ def _rope_keys(s: Settings) -> Keys:
             "original_max_position_embeddings",
             default=rope.get("original_max_position_embeddings"),
         )
-        longer = s.n_ctx / trained
+        longer = s.n_ctx / trained if trained > 1 else 1.0
         magnitude = math.sqrt(1 + math.log(longer) / math.log(trained)) if longer > 1 else 1.0
         found |= {
             "rope.scaling.original_context_length": trained,
-            "rope.scaling.attn_factor": float(rope.get("attention_factor") or magnitude),
+            "rope.scaling.attn_factor": (
+                _rope_number(rope, "attention_factor")
+                if rope.get("attention_factor")
+                else magnitude
+            ),
         }
     elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.family != "llama"):
         raise UnsupportedError(
@@ -236,7 +264,7 @@ def _check(s: Settings) -> None:
         )
     if not s.family.windows:
         unused = s.get("use_sliding_window") is False
-        if s.get("sliding_window", default=s.n_ctx) < s.n_ctx and not unused:
+        if s.whole("sliding_window", default=s.n_ctx) < s.n_ctx and not unused:
             raise UnsupportedError(
                 f"sliding_window in config.json is {s.get('sliding_window')!r:.40}; "
                 f"{s.model_type} models run here without one"
@@ -246,6 +274,7 @@ def _check(s: Settings) -> None:
     s.refuse("add_cross_attention", False)
     s.refuse("use_bidirectional_attention", False)
     s.refuse("clip_qkv", None)
+    s.refuse("use_parallel_residual", True, False)
     if s.family.global_every:
         _check_gemma(s)
 
@@ -255,13 +284,16 @@ def _check_gemma(s: Settings) -> None:
         s.refuse("attn_logit_softcapping", None)
         s.refuse("final_logit_softcapping", None)
     every = s.family.global_every
+    if s.n_layers > MAX_LAYERS:
+        raise FormatError(f"config.json has {s.n_layers} layers; at most {MAX_LAYERS} are right")
     pattern = ["full" if i % every == every - 1 else "sliding" for i in range(s.n_layers)]
     s.refuse("layer_types", [f"{kind}_attention" for kind in pattern])
     s.refuse("sliding_window_pattern", every)
     wide = s.n_layers == s.family.scale_by_width
     scalar = s.dim / s.n_heads if wide else s.head_dim
     s.refuse("query_pre_attn_scalar", scalar)
-    local = s.get("rope_parameters", default={}).get("sliding_attention", {})
+    rope = s.object("rope_parameters")
+    local = _object(rope.get("sliding_attention", {}), "sliding_attention")
     base = local.get("rope_theta", s.get("rope_local_base_freq"))
     if s.family.rope_base_local and base not in (None, s.family.rope_base_local):
         raise UnsupportedError(

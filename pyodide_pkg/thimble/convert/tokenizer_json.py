@@ -131,7 +131,7 @@ def _is_byte_level(whole: dict[str, Any]) -> bool:
 def _added(whole: dict[str, Any]) -> dict[int, dict[str, Any]]:
     """Tokens that are found in a text before it is cut into words, by id."""
     found = {}
-    for token in whole.get("added_tokens") or ():
+    for token in _list(whole, "added_tokens"):
         good = isinstance(token, dict) and isinstance(token.get("content"), str)
         if not good or not isinstance(token.get("id"), int):
             raise FormatError(f"tokenizer.json has the added token {token!r:.80}")
@@ -165,8 +165,10 @@ def _vocabulary(
 def _merges(model: dict[str, Any]) -> list[tuple[str, str]]:
     """Pairs in the order in which they join: written as "a b", or as ["a", "b"]."""
     found = []
-    for merge in model.get("merges") or ():
-        pair = tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge)
+    for merge in _list(model, "merges"):
+        pair = merge.split(" ", 1) if isinstance(merge, str) else merge
+        if not isinstance(pair, list):
+            pair = []
         if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise FormatError(f"tokenizer.json has the merge {merge!r:.60}; two pieces are right")
         found.append((pair[0], pair[1]))
@@ -250,12 +252,23 @@ def _around(whole: dict[str, Any]) -> tuple[str | None, str | None]:
     for step in _steps(whole.get("post_processor")):
         if step.get("type") != "TemplateProcessing":
             continue
-        places = step.get("single") or []
-        names = [
-            p.get("SpecialToken", {}).get("id") if isinstance(p, dict) else None for p in places
-        ]
+        names = [_special_name(place) for place in _list(step, "single")]
         return (names[0], names[-1]) if len(names) > 1 else (None, None)
     return None, None
+
+
+def _special_name(place: Any) -> str | None:
+    special = place.get("SpecialToken") if isinstance(place, dict) else None
+    name = special.get("id") if isinstance(special, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _list(found: dict[str, Any], name: str) -> list[Any]:
+    """A list, which may be missing. Raises FormatError for another thing."""
+    value = found.get(name)
+    if value is not None and not isinstance(value, list):
+        raise FormatError(f"{name} in tokenizer.json is {value!r:.60}; a list is right")
+    return value or []
 
 
 def _template(folder: Path, settings: dict[str, Any]) -> str | None:
