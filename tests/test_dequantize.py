@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from thimble.dequantize import dequantize
 from thimble.errors import FormatError, UnsupportedError
-from thimble.tensor_types import Q4_0, TENSOR_TYPES, TensorType
+from thimble.tensor_types import BF16, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
 
 TYPES = tuple(TENSOR_TYPES.values())
 
@@ -33,7 +33,7 @@ def test_random_bytes_become_the_peers_bits(kind: TensorType) -> None:
     assert np.array_equal(ours.view(np.uint32), theirs.reshape(shape).view(np.uint32))
 
 
-@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", (F32, F16, BF16, Q8_0, Q4_0), ids=lambda kind: kind.name)
 def test_what_the_peer_quantizes_comes_back_close(kind: TensorType) -> None:
     values = np.random.default_rng(2).standard_normal((4, 96), dtype=np.float32)
     raw = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind.name])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.random_blocks import random_blocks
 from thimble.dequantize import dequantize
 from thimble.kernel import Scratch, default_kernel
-from thimble.tensor_types import BF16, F16, F32, Q4_0, Q8_0, TensorType
+from thimble.tensor_types import BF16, BIG, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
 
 F32Array = NDArray[np.float32]
 
@@ -59,6 +60,44 @@ def test_products_agree_with_numpy(kind: TensorType, rows: int, tokens: int, col
     seen = rounded(x) if kind in (Q8_0, Q4_0) else x.astype(np.float64)
     expected = seen @ weights.T
     assert np.abs(product(data, kind, rows, x) - expected).max() < 1e-5 * np.sqrt(cols) * 4
+
+
+SCALED = [kind for kind in TENSOR_TYPES.values() if kind not in (F32, F16, BF16, Q8_0, Q4_0)]
+
+
+@pytest.mark.parametrize("kind", SCALED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (4, 3), (17, 4), (30, 7), (67, 2), (16, 32)])
+def test_products_of_blocks_with_scales_agree_with_numpy(
+    kind: TensorType, rows: int, tokens: int
+) -> None:
+    cols = 2 * BIG
+    data = random_blocks(kind, rows, cols, seed=rows)
+    x = np.random.default_rng(tokens).normal(0, 1, (tokens, cols)).astype(np.float32)
+    weights = dequantize(memoryview(data), kind, (rows, cols)).astype(np.float64)
+    expected = rounded(x) @ weights.T
+    found = product(data, kind, rows, x)
+    assert np.abs(found - expected).max() < 2e-6 * np.sqrt(cols) * np.abs(weights).max()
+    # A token's product is the same whatever it is computed with.
+    for token in range(tokens):
+        alone = product(data, kind, rows, x[token : token + 1])
+        assert np.array_equal(alone[0], found[token])
+
+
+@pytest.mark.parametrize("kind", SCALED, ids=lambda kind: kind.name)
+def test_rows_of_blocks_with_scales_are_the_files_values(kind: TensorType) -> None:
+    rows, cols = 7, 2 * BIG
+    data = random_blocks(kind, rows, cols)
+    expected = dequantize(memoryview(data), kind, (rows, cols))
+    kernel = default_kernel()
+    tensor = kernel.call("tensor_new", kind.ggml_id, rows, cols)
+    source, out = Scratch(kernel, len(data), "rows"), Scratch(kernel, 4 * cols, "a row")
+    source.write(data)
+    assert kernel.call("pack_rows", tensor, 0, rows, source.address) == 0
+    for row in range(rows):
+        kernel.call("tensor_row", tensor, row, out.address)
+        found = np.array(out.floats(cols), np.float32)
+        assert np.array_equal(found.view(np.uint32), expected[row].view(np.uint32))
+    kernel.call("tensor_free", tensor)
 
 
 @pytest.mark.parametrize("kind", [Q8_0, Q4_0], ids=lambda kind: kind.name)

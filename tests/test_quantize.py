@@ -19,7 +19,7 @@ from thimble.kernel import default_kernel
 from thimble.quantize import quantize_file
 from thimble.tensor_types import F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
 
-ENCODINGS = [t.name for t in TENSOR_TYPES.values()]
+ENCODINGS = ["F32", "F16", "BF16", "Q8_0", "Q4_0"]
 
 
 def quantize(values: NDArray[np.float32], to: TensorType) -> bytes:
@@ -39,7 +39,7 @@ def dequantize(data: bytes, of: TensorType, n: int) -> NDArray[np.float32]:
     kernel = default_kernel()
     source, target = kernel.alloc(len(data), "bytes"), kernel.alloc(4 * n, "values")
     kernel.write(source, data)
-    assert kernel.call("dequantize", of.ggml_id, source, target, n) == 0
+    assert kernel.call("decode", of.ggml_id, source, target, n) == 0
     values = np.frombuffer(kernel.read(target, 4 * n), np.float32)
     kernel.free(source)
     kernel.free(target)

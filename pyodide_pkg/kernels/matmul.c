@@ -3,8 +3,8 @@
  * y[token][row] is summed over columns (floats) or over blocks of 32 columns (quantized, whose
  * integer sums are exact in any order) from first to last, one accumulator per output. Tiles of
  * several quads and tokens only change what stays in registers, never an order. */
-#include "packed.h"
-#include "simd.h"
+#include "blocks.h"
+#include "dots.h"
 
 /* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
 static void quantize_block(const float *x, int16_t *q, int8_t *narrow, float *scale, int32_t *sum) {
@@ -69,42 +69,6 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
     }
     for (int q = 0; q < NQ; q++)
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
-}
-
-/* Adds to dot the products of a block's vector v, eight columns of four rows a quad. */
-TK_INLINE void dot_q4(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int v, const int NQ,
-                      const int NT) {
-    size_t row = (size_t)a->cols, at = x + 8 * (size_t)v;
-#if TK_FOURS
-    v16uc low[4], high[4];
-    for (int q = 0; q < NQ; q++) {
-        v8u words = *(const v8u *)(w + q * TK_QUAD + tk_q4_vector(v));
-        low[q] = (v16uc)words & 15;
-        high[q] = (v16uc)(words >> 4) & 15;
-    }
-    for (int t = 0; t < NT; t++) {
-        v4i first = splat_four(a->narrow + at + (size_t)t * row),
-            second = splat_four(a->narrow + at + (size_t)t * row + 4);
-        for (int q = 0; q < NQ; q++) {
-            v4i sum = dot_fours(dot[q * NT + t], low[q], first);
-            dot[q * NT + t] = dot_fours(sum, high[q], second);
-        }
-    }
-#else
-    v8u words[4];
-    for (int q = 0; q < NQ; q++) words[q] = *(const v8u *)(w + q * TK_QUAD + tk_q4_vector(v));
-#pragma clang loop unroll(full)
-    for (int n = 0; n < 4; n++) {
-        const int shift = (n & 1) * 8 + (n >> 1) * 4;
-        v8s rows[4];
-        for (int q = 0; q < NQ; q++)
-            rows[q] = (v8s)(shift < 12 ? words[q] >> shift & 15 : words[q] >> 12);
-        for (int t = 0; t < NT; t++) {
-            v8s pair = splat_pair(a->q + at + (size_t)t * row + 2 * (size_t)n);
-            for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
-        }
-    }
-#endif
 }
 
 TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act *a, int32_t token,
@@ -229,7 +193,11 @@ static void part_of_rows(void *argument, int32_t part, int32_t parts) {
     int64_t groups = (p->w->quads + 3) / 4;
     int32_t begin = (int32_t)(groups * part / parts) * 4,
             end = (int32_t)(groups * (part + 1) / parts) * 4;
-    rows(p->y, p->w, p->a, begin, end < p->w->quads ? end : p->w->quads);
+    if (end > p->w->quads) end = p->w->quads;
+    if (tk_form_of(p->w->type))
+        tk_rows_of_blocks(p->y, p->w, p->a, begin, end);
+    else
+        rows(p->y, p->w, p->a, begin, end);
 }
 
 /* Products smaller than this are done before another thread has woken up. */
@@ -237,7 +205,8 @@ enum { SMALL = 1 << 16 };
 
 /* y [tokens][rows padded to whole quads] = a times w transposed. */
 void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
-    if ((w->type == TK_Q8_0 || w->type == TK_Q4_0) && !a->quantized) act_quantize(a);
+    int floats = w->type == TK_F32 || w->type == TK_F16 || w->type == TK_BF16;
+    if (!floats && !a->quantized) act_quantize(a);
     tk_division p = {y, w, a};
     if ((int64_t)w->rows * w->cols * a->tokens < SMALL)
         part_of_rows(&p, 0, 1);

@@ -6,8 +6,9 @@
  * quantized matrices lie by blocks of 32 columns, which packed.h describes. Their scales are widened
  * to single precision, which costs 2 bytes a block and saves the kernel the conversion.
  *
- * To add an encoding: the switches here and one kernel in matmul.c. */
-#include "packed.h"
+ * To add an encoding: one with scales and least values in blocks.c; another, the switches here and
+ * one kernel in matmul.c. */
+#include "blocks.h"
 #include "simd.h"
 
 static uint16_t u16_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
@@ -22,6 +23,8 @@ static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 /* Bytes of a group's sixteen rows, or 0 where the encoding is unknown or the columns do not fit. */
 static size_t group_size(tk_int type, tk_int cols) {
     size_t n = (size_t)cols;
+    const tk_form *form = tk_form_of(type);
+    if (form) return cols % form->values ? 0 : n / (size_t)form->values * tk_form_block(form);
     switch (type) {
     case TK_F32: return n * 64;
     case TK_F16:
@@ -35,6 +38,8 @@ static size_t group_size(tk_int type, tk_int cols) {
 /* Bytes of `cols` values in the file's own layout. */
 static size_t source_size(tk_int type, tk_int cols) {
     size_t n = (size_t)cols;
+    const tk_form *form = tk_form_of(type);
+    if (form) return n / (size_t)form->values * (size_t)form->bytes;
     switch (type) {
     case TK_F32: return n * 4;
     case TK_F16:
@@ -136,6 +141,7 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
     tk_tensor *t = (tk_tensor *)tensor;
     const uint8_t *src = (const uint8_t *)source;
     size_t stride = source_size(t->type, t->cols);
+    const tk_form *form = tk_form_of(t->type);
     for (tk_int i = 0; i < count; i++, src += stride) {
         tk_int row = first + i;
         uint8_t *quad = tk_quad(t, (int32_t)(row / 4));
@@ -147,6 +153,7 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
         case TK_BF16: bad = pack_16(quad, r, src, t->cols, 0x7f80); break;
         case TK_Q8_0: bad = pack_q8(quad, r, src, t->cols); break;
         case TK_Q4_0: bad = pack_q4(quad, r, src, t->cols); break;
+        default: bad = tk_pack_blocks(form, quad, r, src, t->cols);
         }
         if (bad >= 0) return 1 + i * t->cols + bad;
     }
@@ -169,7 +176,7 @@ TK_EXPORT tk_int tk_vector_new(tk_int n) {
 TK_EXPORT tk_int tk_vector_set(tk_int vector, tk_int type, tk_int source) {
     tk_tensor *t = (tk_tensor *)vector;
     float *out = (float *)t->data;
-    tk_dequantize(type, source, (tk_int)out, t->cols);
+    tk_decode(type, source, (tk_int)out, t->cols);
     for (int32_t i = 0; i < t->cols; i++)
         if (!tk_finite(out + i, 1)) return 1 + i;
     return 0;
@@ -182,6 +189,11 @@ TK_EXPORT tk_int tk_vector_data(tk_int vector) { return (tk_int)((tk_tensor *)ve
 void tk_row(const tk_tensor *t, int32_t row, float *out) {
     const uint8_t *quad = tk_quad(t, row / 4);
     int r = row & 3;
+    const tk_form *form = tk_form_of(t->type);
+    if (form) {
+        tk_row_of_blocks(form, quad, r, out, t->cols);
+        return;
+    }
     for (int32_t c = 0; c < t->cols; c++) {
         const uint8_t *block;
         switch (t->type) {

@@ -29,6 +29,8 @@ enum { TK_MAX_RANK = 256 }; /* of an adapter */
 
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
+enum { TK_Q4_1 = 3, TK_Q5_0 = 6, TK_Q5_1 = 7, TK_IQ4_NL = 20 };
+enum { TK_Q2_K = 10, TK_Q3_K = 11, TK_Q4_K = 12, TK_Q5_K = 13, TK_Q6_K = 14 };
 
 /* What is added to a product: scale B (A x), of low rank (see adapter.c). Ranks are padded to a
  * multiple of four, and rows to whole quads, with zeros. */
@@ -147,7 +149,11 @@ void tk_move(void *dst, const void *src, size_t bytes);
 void tk_row(const tk_tensor *t, int32_t row, float *out);
 
 /* quantize.c */
+tk_int tk_quantize(tk_int type, tk_int src, tk_int dst, tk_int n);
 tk_int tk_dequantize(tk_int type, tk_int src, tk_int dst, tk_int n);
+
+/* blocks.c */
+tk_int tk_decode(tk_int type, tk_int source, tk_int out, tk_int n);
 
 /* forward.c */
 tk_int tk_forward(tk_int session, tk_int ids, tk_int n, tk_int all, tk_int logits);

@@ -274,7 +274,7 @@ class Adapter:
             scratch = Scratch(kernel, 4 * n + tensor.nbytes, "an adapter")
             source = scratch.address + 4 * n
             kernel.write(source, self.file.data[tensor.offset : tensor.offset + tensor.nbytes])
-            kernel.call("dequantize", tensor.type.ggml_id, source, scratch.address, n)
+            kernel.call("decode", tensor.type.ggml_id, source, scratch.address, n)
             bad = kernel.call("adapter_set", part, up, scratch.address, *tensor.shape)
             scratch.close()
             if bad:

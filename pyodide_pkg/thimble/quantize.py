@@ -3,7 +3,8 @@
 Tensors stream through kernel memory a piece at a time, so that the model may be larger than the
 memory. Norms and other vectors stay as they are, and so does a matrix whose rows do not fill the
 encoding's blocks. This file knows files and tensors; the arithmetic is `kernels/quantize.c`, whose
-bytes are those of ggml's reference quantizers, and it does not know what a tensor is for.
+bytes are those of ggml's reference quantizers, and `kernels/quantize_k.c`, whose method is theirs.
+It does not know what a tensor is for.
 
     report = quantize_file("story-f32.gguf", "story-q8_0.gguf", "q8_0")
 """
@@ -22,14 +23,14 @@ from .errors import FormatError, MemoryLimitError, NumericError, OptionError
 from .gguf import ARRAY, SCALARS, STRING, TYPE_NAMES, GGUFHeader, TensorInfo, read_file_header
 from .gguf_writer import GGUFWriter
 from .kernel import Kernel, Scratch, default_kernel
-from .tensor_types import BF16, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
+from .tensor_types import BF16, F16, F32, Q4_0, Q4_K, Q6_K, Q8_0, WRITTEN, TensorType
 
 PIECE = 1 << 18
 """Values that are converted at a time, unless one row has more."""
 
-FILE_TYPES = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, BF16: 32}
+FILE_TYPES = {F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, Q4_K: 14, Q6_K: 18, BF16: 32}
 """`general.file_type` of a file that is mostly of one encoding: llama.cpp's `llama_ftype`. A new
-encoding is added here, in `tensor_types.py` and in `kernels/quantize.c`."""
+encoding is added here, in `tensor_types.py` and in `kernels/quantize_k.c`."""
 
 QUANTIZATION_VERSION = 2
 """`general.quantization_version`: of the block layouts, ggml's `GGML_QNT_VERSION`."""
@@ -69,7 +70,8 @@ def quantize_file(
     *,
     kernel: Kernel | None = None,
 ) -> Quantized:
-    """Write the model in `src` to `dst`, its matrices as `type`: q8_0, q4_0, f16, bf16 or f32.
+    """Write the model in `src` to `dst`, its matrices as `type`: q8_0, q6_k, q4_k, q4_0, f16,
+    bf16 or f32.
 
     All metadata is kept, with `general.file_type` set anew. `dst` appears whole or not at all.
     Raises OptionError for an unknown type, a `dst` that is `src`, and where nothing would change;
@@ -121,10 +123,10 @@ def requantized(
 
 def type_named(name: str) -> TensorType:
     """The encoding called `name`, in whatever case. Raises OptionError for one that is not here."""
-    for tensor_type in TENSOR_TYPES.values():
+    for tensor_type in WRITTEN:
         if isinstance(name, str) and tensor_type.name == name.upper():
             return tensor_type
-    names = ", ".join(t.name.lower() for t in TENSOR_TYPES.values())
+    names = ", ".join(t.name.lower() for t in WRITTEN)
     raise OptionError(f"the type is {name!r}; it must be one of {names}")
 
 
@@ -255,7 +257,7 @@ class _Values:
         """Encode; returns the bytes, and 0 or 1 + the index of a value that became infinite.
         What is held then is what the bytes say."""
         values = self._kernel.call("vector_data", self._vector)
-        self._kernel.call("quantize", tensor_type.ggml_id, values, self._bytes.address, self._n)
+        self._kernel.call("encode", tensor_type.ggml_id, values, self._bytes.address, self._n)
         bad = self._set(tensor_type)
         return self._kernel.read(self._bytes.address, tensor_type.size(self._n)), bad
 

@@ -22,20 +22,39 @@ class TensorType:
         return n // self.block * self.nbytes
 
 
+BIG = 256
+"""Values of a K type's block."""
+
 F32 = TensorType("F32", 0, 1, 4)
 F16 = TensorType("F16", 1, 1, 2)
 Q4_0 = TensorType("Q4_0", 2, 32, 18)
 Q8_0 = TensorType("Q8_0", 8, 32, 34)
 BF16 = TensorType("BF16", 30, 1, 2)
+Q4_1 = TensorType("Q4_1", 3, 32, 20)
+Q5_0 = TensorType("Q5_0", 6, 32, 22)
+Q5_1 = TensorType("Q5_1", 7, 32, 24)
+Q2_K = TensorType("Q2_K", 10, BIG, 84)
+Q3_K = TensorType("Q3_K", 11, BIG, 110)
+Q4_K = TensorType("Q4_K", 12, BIG, 144)
+Q5_K = TensorType("Q5_K", 13, BIG, 176)
+Q6_K = TensorType("Q6_K", 14, BIG, 210)
+IQ4_NL = TensorType("IQ4_NL", 20, 32, 18)
 
-TENSOR_TYPES: dict[int, TensorType] = {t.ggml_id: t for t in (F32, F16, Q4_0, Q8_0, BF16)}
-"""The encodings that the kernels read, by ggml's number. A new one is added here and in
-`kernels/pack.c`."""
+TENSOR_TYPES: dict[int, TensorType] = {
+    t.ggml_id: t
+    for t in (
+        F32, F16, Q4_0, Q8_0, BF16, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL
+    )
+}  # fmt: skip
+"""The encodings that the kernels read, by ggml's number. A new one is added here, in
+`kernels/blocks.c` and in `dequantize.py`."""
+
+WRITTEN: tuple[TensorType, ...] = (F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K)
+"""Those that we also make (`quantize.py`)."""
 
 # Named in error messages: encodings that exist but are not read here.
 KNOWN_NAMES: dict[int, str] = {
-    3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K",
-    14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+    9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
     21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }  # fmt: skip

@@ -10,13 +10,32 @@ from typing import Any
 from ..errors import ThimbleError
 from ..families import ModelConfig, config_from_header
 from ..gguf import GGUFHeader, TensorInfo, read_file_header
-from ..tensor_types import BF16, F16, F32, Q4_0, Q8_0
+from ..tensor_types import (
+    BF16,
+    F16,
+    F32,
+    IQ4_NL,
+    Q2_K,
+    Q3_K,
+    Q4_0,
+    Q4_1,
+    Q4_K,
+    Q5_0,
+    Q5_1,
+    Q5_K,
+    Q6_K,
+    Q8_0,
+)
 from ..tokenizer import tokenizer_from_metadata
 from . import inputs
 from .command import Command
 
-UNITS = {F32: 16, F16: 8, BF16: 8, Q8_0: 144, Q4_0: 80}
-"""Bytes that one block takes of four rows side by side in kernel memory: `kernels/pack.c`."""
+UNITS = {
+    F32: 16, F16: 8, BF16: 8, Q8_0: 144, Q4_0: 80, Q4_1: 96, Q5_0: 144, Q5_1: 160, IQ4_NL: 144,
+    Q2_K: 672, Q3_K: 592, Q4_K: 608, Q5_K: 1120, Q6_K: 1104,
+}  # fmt: skip
+"""Bytes that one block takes of four rows side by side in kernel memory: `kernels/pack.c`,
+`kernels/blocks.h`."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..quantize import quantize_file
-from ..tensor_types import TENSOR_TYPES
+from ..tensor_types import WRITTEN
 from .command import Command
 from .progress import ProgressBar
 
@@ -14,7 +14,7 @@ from .progress import ProgressBar
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN.gguf", help="the file to read")
     parser.add_argument("target", metavar="OUT.gguf", help="the file to write")
-    names = [t.name.lower() for t in TENSOR_TYPES.values()]
+    names = [t.name.lower() for t in WRITTEN]
     parser.add_argument(
         "--type", required=True, metavar="TYPE", help=f"what matrices become: {', '.join(names)}"
     )
