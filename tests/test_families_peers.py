@@ -8,6 +8,7 @@ products, which transformers does not do.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,9 @@ import thimble
 from tests.fingerprint import load
 from tests.tiny_folders import CONFIGS, RECORD, converted, recorded
 from tests.vectors.record_families import STEP
-from thimble.errors import UnsupportedError
+from thimble.errors import ThimbleError, UnsupportedError
+from thimble.families import config_from_header
+from thimble.gguf import read_header
 from thimble.kernel import default_kernel
 from thimble.reference import ReferenceModel
 from thimble.train.finetune import Base
@@ -31,6 +34,7 @@ TYPICAL = {"f32": 1e-5, "f16": 5e-3, "q8_0": 6e-2}
 """How far they may be on the whole, by the root mean square and in parts of the logits' own."""
 TABLE = 1e-2
 """What llama.cpp's GELU, a table in half precision, may be worth; 5e-3 was measured."""
+ARCHITECTURE = "general.architecture"
 GELU = ("gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial")
 
 
@@ -130,3 +134,20 @@ def test_phi3_is_a_llama_with_its_matrices_together() -> None:
     assert away(np.array(found), logits(model, ids)) == 0.0
     assert "blocks.1.attn.hook_pattern" in cache
     model.close()
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "phi3-long", "gpt2", "gptneox"])
+def test_junk_in_a_familys_keys_is_refused_or_harmless(name: str) -> None:
+    header = read_header(converted(name, "q8_0"))
+    own = [key for key in header.metadata if key.startswith(f"{header.metadata[ARCHITECTURE]}.")]
+    refused = 0
+    for key in own:
+        for junk in (None, True, 0, -1, 1 << 40, 0.0, -2.5, math.nan, math.inf, "x", [], [7, 8]):
+            metadata = {k: v for k, v in header.metadata.items() if k != key}
+            if junk is not None:
+                metadata[key] = junk
+            try:
+                config_from_header(replace(header, metadata=metadata))
+            except ThimbleError:
+                refused += 1
+    assert refused > 6 * len(own)
