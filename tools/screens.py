@@ -23,6 +23,7 @@ from tools.screens_embed import embed
 from tools.screens_ensemble import ensemble
 from tools.screens_ledger import front, ledger
 from tools.screens_lens import lens
+from tools.screens_lens_change import lens_change, lens_probes, lens_tour
 from tools.screens_read import read, seen
 from tools.screens_train import train
 
@@ -165,6 +166,9 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "python": _python,
     "train": train,
     "lens": lens,
+    "lens-change": lens_change,
+    "lens-probes": lens_probes,
+    "lens-tour": lens_tour,
     "ensemble": ensemble,
     "embed": embed,
     "storage": _storage,

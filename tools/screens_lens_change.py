@@ -34,6 +34,7 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     shot("change-two", VIEWS)
     page.locator("#change-list").get_by_role("button", name="Remove: layer 3").click()
     expect(page.locator("#change-list li")).to_have_count(1)
+    page.locator("#effect-count").fill("4")
     page.locator("#effect-start").click()
     expect(page.locator("#effect-words")).to_contain_text("predicted worse")
     page.locator("#change-all").click()
