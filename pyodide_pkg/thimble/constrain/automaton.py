@@ -105,20 +105,38 @@ class Network:
         return end
 
     def _add_repeat(self, node: Repeat, start: int, end: int) -> None:
+        copies = node.low + (1 if node.high is None else node.high - node.low)
+        if copies > 1 and not isinstance(node.node, (Chars, Rule)):
+            # A rule of its own, which is called: copies of copies would have no end.
+            self.names.append("(repeated)")
+            self.starts.append(self._place())
+            self.ends.append(self._place())
+            rule = len(self.starts) - 1
+            self._join(self._add(node.node, self.starts[rule]), self.ends[rule])
+        else:
+            rule = None
         for _ in range(node.low):
-            start = self._add(node.node, start)
+            start = self._again(node.node, rule, start)
         if node.high is None:
             loop = self._place()
             self._join(start, loop)
-            self._join(self._add(node.node, loop), loop)
+            self._join(self._again(node.node, rule, loop), loop)
             self._join(loop, end)
             return
         for _ in range(node.high - node.low):
             self._join(start, end)
             fresh = self._place()  # a loop inside must not be entered from outside
             self._join(start, fresh)
-            start = self._add(node.node, fresh)
+            start = self._again(node.node, rule, fresh)
         self._join(start, end)
+
+    def _again(self, node: Node, rule: int | None, start: int) -> int:
+        """One more of what is repeated; where it ends."""
+        if rule is None:
+            return self._add(node, start)
+        end = self._place()
+        self.calls[start].append((rule, end))
+        return end
 
     def _add_chars(self, node: Chars, start: int) -> int:
         end = self._place()
@@ -260,9 +278,9 @@ class Automaton:
 
     def adopt(self, other: Automaton, state: int) -> int:
         """A state of another automaton over the same network, as one of this."""
-        moved = frozenset(
-            (place, self._adopt_frame(other, frame)) for place, frame in other.items[state]
-        )
+        frames = {frame for _, frame in other.items[state]}
+        adopted = {frame: self._adopt_frame(other, frame) for frame in frames}
+        moved = frozenset((place, adopted[frame]) for place, frame in other.items[state])
         return self._named(moved, other.accepting[state])
 
     def _adopt_frame(self, other: Automaton, frame: int) -> int:

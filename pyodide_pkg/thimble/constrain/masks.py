@@ -224,6 +224,8 @@ class Constraint:
         self._spaced = at_start and tokenizer.adds_space
         self._tokens: list[int] = []
         self._states = [0]
+        self._first = 0
+        """Tokens before the first of the states; those before it are forgotten."""
 
     def mask(self, tokens: Sequence[int]) -> int:
         """Address of the bits of the tokens that may come after these."""
@@ -246,8 +248,11 @@ class Constraint:
             common = 0
             while common < min(len(known), len(fresh)) and known[common] == fresh[common]:
                 common += 1
+            if common < self._first:
+                common = self._first = 0
+                self._states = [0]
             del known[common:]
-            del self._states[common + 1 :]
+            del self._states[common - self._first + 1 :]
         for token in fresh[common:]:
             self._states.append(self._after(token))
             known.append(token)
@@ -267,11 +272,10 @@ class Constraint:
         return state
 
     def _begin_afresh(self) -> None:
-        """Another automaton with nothing but this text's states."""
+        """Another automaton with nothing but the state where this text stands."""
         before, tree = self._machine, self._machine.tree
         self._machine = tree.machine(self._grammar)
         if self._machine is before:
             return
-        self._states = [
-            self._machine.automaton.adopt(before.automaton, state) for state in self._states
-        ]
+        self._states = [self._machine.automaton.adopt(before.automaton, self._states[-1])]
+        self._first = len(self._tokens)

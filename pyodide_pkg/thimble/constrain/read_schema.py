@@ -26,6 +26,7 @@ from .nodes import (
     Repeat,
     Rule,
     Seq,
+    chars,
     optional,
     others,
     text,
@@ -65,16 +66,21 @@ MOST_REPEATED = 10_000
 _GAP = optional(text(" "))
 _COMMA = Seq((text(","), _GAP))
 _COLON = Seq((text(":"), _GAP))
-_SHORT = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\"}
 
 
 def in_string(ranges: tuple[Range, ...]) -> Node:
     """A class of characters as a JSON string spells them: each in one way."""
     plain = union(_without(ranges, ((0, 31), (34, 34), (92, 92))))
     ways: list[Node] = [Chars(plain)] if plain else []
-    for point in (*range(32), 34, 92):
-        if any(low <= point <= high for low, high in ranges):
-            ways.append(text(_SHORT.get(point, f"\\u{point:04x}")))
+    escaped = [p for p in (*range(32), 34, 92) if any(low <= p <= high for low, high in ranges)]
+    short = [(ord(_SHORT[point]),) * 2 for point in escaped if point in _SHORT]
+    if short:
+        ways.append(Seq((text("\\"), Chars(union(short)))))
+    for first in (0, 1):
+        digits = [f"{p & 15:x}" for p in escaped if p not in _SHORT and p >> 4 == first]
+        if digits:
+            ways.append(Seq((text(f"\\u00{first}"), chars(*digits))))
     return ways[0] if len(ways) == 1 else Alt(tuple(ways))
 
 
