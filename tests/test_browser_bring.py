@@ -50,6 +50,13 @@ def test_what_cannot_run_is_refused_before_it_is_fetched() -> None:
     assert examine(cut, 10**9)["value"] == {"more": pytest.approx(8000, abs=70_000)}
 
 
+def test_a_part_of_a_model_is_refused_with_the_way_to_join_it() -> None:
+    head = head_of_large(n_layers=1, dim=128, hidden_dim=256, parts=3)
+    kind, words = examine(head, 10**7)["error"]
+    assert kind == "UnsupportedError"
+    assert "one of 3 parts" in words
+
+
 def test_what_is_too_large_is_said_before_it_is_fetched() -> None:
     head = head_of_large(n_layers=24, dim=2048, hidden_dim=16384)
     found = examine(head, None)["value"]

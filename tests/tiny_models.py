@@ -280,7 +280,9 @@ def _merge(word: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def head_of_large(*, n_layers: int, dim: int, hidden_dim: int, n_vocab: int = 512) -> bytes:
+def head_of_large(
+    *, n_layers: int, dim: int, hidden_dim: int, n_vocab: int = 512, parts: int = 1
+) -> bytes:
     """The header, and nothing else, of a Q8_0 llama of any size: for what asks before it fetches.
 
     Written by our writer: `gguf` would want the tensors' bytes.
@@ -298,6 +300,8 @@ def head_of_large(*, n_layers: int, dim: int, hidden_dim: int, n_vocab: int = 51
     for key, value in numbers.items():
         writer.add(f"{family}.{key}", value)
     writer.add(f"{family}.attention.layer_norm_rms_epsilon", 1e-5)
+    if parts > 1:
+        writer.add("split.count", parts)
     writer.add("tokenizer.ggml.model", "gpt2")
     writer.add("tokenizer.ggml.tokens", [f"t{i}" for i in range(n_vocab)])
     shapes: dict[str, tuple[int, ...]] = {"token_embd": (n_vocab, dim), "output_norm": (dim,)}

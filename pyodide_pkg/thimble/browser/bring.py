@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
+from ..errors import FormatError, UnsupportedError
 from ..families import config_from_header
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
@@ -49,6 +49,12 @@ class Facet:
             if whole:
                 raise FormatError(str(more)) from None
             return {"more": more.at_least}
+        parts = header.metadata.get("split.count", 1)
+        if isinstance(parts, int) and parts > 1:
+            raise UnsupportedError(
+                f"this is one of {parts} parts of a model, and models in parts do not run in the "
+                "page: join them first, for example by llama.cpp's `llama-gguf-split --merge`"
+            )
         return describe(header, config_from_header(header))
 
     def speed(self, nbytes: int, quantized: int, floats: int) -> dict[str, Any]:
