@@ -40,7 +40,7 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     page.locator("#change-all").click()
     expect(page.locator("#change-all")).to_have_text("Switch all on")
     page.locator("#rank-start").click()
-    expect(page.locator("#effect-words")).to_contain_text("more.")
+    expect(page.locator("#effect-words")).to_contain_text("Ranking.")
     shot("change-ranking", "#change-write")
     expect(page.locator("#rank-found")).to_be_visible(timeout=240_000)
     shot("change-ranked", "#change-write")
