@@ -7,7 +7,7 @@
  * two steps that an ordinary pass takes as one (a softmax whose division waits until the values are
  * mixed; heads that are summed inside of one product) are taken apart only for rows that differ. */
 #include "numeric.h"
-#include "packed.h"
+#include "blocks.h"
 
 /* What a block leaves, in the order in which it arises; mirrored in thimble/lens/sites.py. */
 enum {
@@ -457,10 +457,12 @@ TK_EXPORT tk_int tk_capture_ranks(tk_int logits, tk_int count, tk_int rows, tk_i
     return 0;
 }
 
-/* The scales of one row of a quantized matrix, one for each block of 32 columns: how far apart the
- * numbers are that a weight there can be. Returns how many; 0 where the matrix is not quantized. */
+/* The scales of one row of a quantized matrix, one for each 32 columns: how far apart the numbers are
+ * that a weight there can be. Returns how many; 0 where the matrix is not quantized. */
 TK_EXPORT tk_int tk_row_steps(tk_int tensor, tk_int row, tk_int steps) {
     const tk_tensor *w = (const tk_tensor *)tensor;
+    const tk_form *form = tk_form_of(w->type);
+    if (form) return tk_steps_of_blocks(form, w, (int32_t)row, (float *)steps);
     if (w->type != TK_Q8_0 && w->type != TK_Q4_0) return 0;
     size_t size = w->type == TK_Q8_0 ? TK_Q8_BLOCK : TK_Q4_BLOCK;
     const uint8_t *quad = tk_quad(w, (int32_t)(row / 4));

@@ -37,7 +37,7 @@ TK_EXPORT tk_int tk_machine_products(tk_int model, tk_int floats) {
     for (int32_t k = 0; k < matrices(m); k++) {
         const tk_tensor *t = matrix(m, k);
         if (!t) continue;
-        int quantized = t->type == TK_Q8_0 || t->type == TK_Q4_0;
+        int quantized = t->type != TK_F32 && t->type != TK_F16 && t->type != TK_BF16;
         if (quantized == !floats) total += (size_t)t->rows * (size_t)t->cols;
     }
     return (tk_int)total;

@@ -131,12 +131,12 @@ static float fit_q6(const float *x) {
             extreme = x[i];
         }
     if (top < 1e-15f) return 0.0f;
-    float best = 0.0f, scale = 0.0f;
+    float best = 0.0f, scale = 0.0f; /* of values relative to `top`, so that no square overflows */
     for (int step = -9; step <= 9; step++) {
         float inverse = -(32.0f + 0.1f * (float)step) / extreme, wqx = 0.0f, wqq = 0.0f;
         for (int i = 0; i < 16; i++) {
-            float q = (float)clamp(nearest(inverse * x[i]), -32, 31), w = x[i] * x[i];
-            wqx += w * x[i] * q;
+            float q = (float)clamp(nearest(inverse * x[i]), -32, 31), u = x[i] / top, w = u * u;
+            wqx += w * u * q;
             wqq += w * q * q;
         }
         /* What the least error leaves of the sum of squares; larger is better. */
@@ -145,7 +145,7 @@ static float fit_q6(const float *x) {
             best = scale * wqx;
         }
     }
-    return scale;
+    return scale * top;
 }
 
 /* To 210 bytes. */

@@ -24,7 +24,6 @@ from .errors import OptionError
 from .families import config_from_header, parts_of
 from .family_table import GELU_ERF, GELU_TANH
 from .gguf import read_header
-from .tensor_types import Q4_0, Q8_0
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -36,7 +35,7 @@ class ReferenceModel:
     """A model in float64, from a path or from the bytes of a GGUF file.
 
     `activations` is "float" for exact ones, or "q8_0" to round the input of each product with a
-    Q8_0 or Q4_0 matrix to 8 bits as the kernels do. The rest stays in float64, so that what is
+    quantized matrix to 8 bits as the kernels do. The rest stays in float64, so that what is
     left between the two is the kernels' float32 arithmetic, and now and then an activation that
     falls to the other side of a half.
     """
@@ -54,7 +53,7 @@ class ReferenceModel:
         for t in header.tensors:
             raw = memoryview(data)[t.offset : t.offset + t.nbytes]
             self.weights[t.name] = dequantize(raw, t.type, t.shape).astype(np.float64)
-            if activations == "q8_0" and t.type in (Q8_0, Q4_0):
+            if activations == "q8_0" and t.type.block > 1:
                 self._rounded.add(t.name)
             self._split(t.name)
 
