@@ -79,6 +79,7 @@ def lens_tour(page: Page, address: str, shot: Shot) -> None:
             shot("tour-question", VIEWS)
         step.locator(".tour-run").click()
         expect(page.locator("#tour-verdict")).to_be_visible()
-        shot(f"tour-{name}", VIEWS)
+        phone = (page.viewport_size or {"width": 0})["width"] < 500
+        shot(f"tour-{name}", "#tour-found" if phone else VIEWS)
         if name != "worth":
             page.locator("#tour-next").click()
