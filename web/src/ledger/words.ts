@@ -34,8 +34,8 @@ function digits(value: number): string {
 }
 
 /** How far the samples are apart: "0.9 to 1.2 ms, n = 7"; nothing where they cannot be. */
-export function sayRange({ lowest, highest, n, unit }: Quantity): string {
-  if (n === 1) return "measured once";
+export function sayRange({ lowest, highest, n, unit, exact }: Quantity): string {
+  if (n === 1) return exact ? "the same on any machine" : "measured once";
   if (lowest === highest) return `the same ${n} times`;
   const low = say(lowest, unit);
   const high = say(highest, unit);
