@@ -51,6 +51,7 @@ class ChangePane extends Pane {
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target instanceof HTMLInputElement) event.preventDefault();
     });
+    for (const id of ["change-add", "change-write", "rank-start"]) button(id).disabled = false;
     this.#showList();
     this.#complain();
     this.#showRanking();

@@ -36,6 +36,7 @@ class ProbesPane extends Pane {
       void this.#map();
     });
     this.#measured.addEventListener("change", () => this.#show());
+    button("probe-start").disabled = button("grid-start").disabled = false;
     this.#show();
     this.follow();
   }

@@ -39,9 +39,11 @@ class TourPane extends Pane {
     this.#steps = [...root.querySelectorAll<HTMLElement>(".tour-step")];
     this.#steps.forEach((step) => {
       const run = step.querySelector<HTMLButtonElement>(".tour-run");
-      step.addEventListener("change", () => {
-        if (run) run.disabled = false;
-      });
+      const allow = (): void => {
+        if (run) run.disabled = !choices(step).some(({ checked }) => checked);
+      };
+      step.addEventListener("change", allow);
+      allow(); // something may have been chosen before the script came
       run?.addEventListener("click", () => void this.#run(step));
     });
     root.addEventListener("keydown", (event) => {
