@@ -3,6 +3,7 @@
  * after on a text, used or taken away. It is the part of "This machine" that quantize.html renders.
  */
 
+import { proxy } from "comlink";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
 import { openKeeper } from "../offline/keeper";
@@ -178,7 +179,9 @@ class Smaller {
     const taken = new Set([...(offlineApp()?.build.models ?? []).map((model) => model.name), ...this.#live.files.keys()]);
     try {
       const { keeper, close } = await openKeeper();
-      const kept = await keeper.keepFiles([new File([file], `${name}.gguf`)], () => undefined).finally(close);
+      const kept = await keeper
+        .keepFiles([new File([file], `${name}.gguf`)], proxy(() => undefined))
+        .finally(close);
       const free = nameFor(kept, taken);
       await this.#live.openFile(kept, free);
       part("outcome").textContent = `${free} is kept, and chosen in Write.`;
