@@ -1,0 +1,155 @@
+"""Shapes, vectors and OpenAI's names, in a page of somebody's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+PRELUDE = """async ([address, argument]) => {
+  const { OpenAI, Thimble } = await import(address);
+  globalThis.client ??= new OpenAI();
+  globalThis.session ??= await Thimble.create({ model: "names", temperature: 2, max_tokens: 100 });
+  const { client, session } = globalThis;
+  const failure = (promise) => promise.then(JSON.stringify, (error) => error.name + ": " + error.message);
+"""  # noqa: E501
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Browser, server: str) -> Iterator[Page]:
+    """One page, whose tests share an engine; any page of the site will do."""
+    context = chromium.new_context()
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.goto(f"{server}/healthz")
+    yield page
+    context.close()
+
+
+class Run:
+    """Runs a script with the module at hand."""
+
+    def __init__(self, page: Page, server: str) -> None:
+        self._page = page
+        self._address = f"{server}/openai.js"
+
+    def __call__(self, script: str, argument: object = None) -> Any:
+        return self._page.evaluate(PRELUDE + script + "}", [self._address, argument])
+
+
+@pytest.fixture
+def run(page: Page, server: str) -> Run:
+    return Run(page, server)
+
+
+def test_answers_have_the_shape_that_was_asked_for(run: Run) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 9}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+    }
+    answer, word, grammar = run(
+        """
+        return [
+          await session.prompt("", { responseConstraint: argument }),
+          await session.prompt("", { responseConstraint: /^[a-c]{3}-\\d+!$/ }),
+          await session.prompt("", { grammar: 'root ::= "yes" | "no"' }),
+        ];""",
+        schema,
+    )
+    assert set(json.loads(answer)) == {"name", "age"}
+    assert re.fullmatch(r"[a-c]{3}-\d+!", word)
+    assert grammar in ("yes", "no")
+
+
+def test_shapes_that_are_wrong_are_named(run: Run) -> None:
+    flags, keyword, both, notation = run("""
+        return [
+          await failure(session.prompt("", { responseConstraint: /a/i })),
+          await failure(session.prompt("", { responseConstraint: { multipleOf: 2 } })),
+          await failure(session.prompt("", { responseConstraint: {}, grammar: "root ::= [a]" })),
+          await failure(session.prompt("", { grammar: "root ::= root" })),
+        ];""")
+    assert "/a/i" in flags and "multipleOf" in keyword
+    assert "not both" in both and "left recursion" in notation
+
+
+def test_a_chat_is_answered_in_openais_shape(run: Run) -> None:
+    whole, pieces, streamed, usage = run("""
+        const request = { model: "names", messages: [{ role: "user", content: "a name" }],
+                          max_tokens: 20, seed: 3, temperature: 1 };
+        const told = { ...request, logprobs: true, top_logprobs: 2 };
+        const whole = await client.chat.completions.create(told);
+        const pieces = [];
+        const options = { ...request, stream: true, stream_options: { include_usage: true } };
+        for await (const one of await client.chat.completions.create(options)) pieces.push(one);
+        const last = pieces.pop();
+        const text = pieces.map((one) => one.choices[0].delta.content).join("");
+        return [whole, pieces, text, last.usage];
+        """)
+    (choice,) = whole["choices"]
+    assert whole["object"] == "chat.completion" and choice["message"]["role"] == "assistant"
+    assert streamed == choice["message"]["content"]
+    assert usage == whole["usage"]
+    assert usage["prompt_tokens"] > 3
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert len(choice["logprobs"]["content"]) == usage["completion_tokens"]
+    assert all(len(one["top_logprobs"]) == 2 for one in choice["logprobs"]["content"])
+    assert pieces[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert pieces[-1]["choices"][0]["finish_reason"] == choice["finish_reason"]
+
+
+def test_a_response_format_is_kept_to(run: Run) -> None:
+    text, refused = run("""
+        const schema = { type: "array", items: { enum: ["x", 2] }, minItems: 2, maxItems: 4 };
+        const request = { model: "names", messages: [{ role: "user", content: "list" }] };
+        const format = { type: "json_schema", json_schema: { name: "list", schema } };
+        const shaped = { ...request, response_format: format };
+        const answer = await client.chat.completions.create(shaped);
+        return [answer.choices[0].message.content,
+                await failure(client.chat.completions.create({ ...request, tools: [] }))];""")
+    assert 2 <= len(json.loads(text)) <= 4
+    assert refused.startswith("OptionError: tools is not supported")
+
+
+def test_a_completion_goes_on_from_its_prompt(run: Run) -> None:
+    whole, plain, parts = run("""
+        const request = { model: "names", prompt: "ma", max_tokens: 9, seed: 5 };
+        const whole = await client.completions.create(request);
+        const plain = await session.prompt("ma", { max_tokens: 9, seed: 5, temperature: 1 });
+        const parts = [];
+        for await (const part of await client.completions.create({ ...request, stream: true })) {
+          parts.push(part.choices[0].text);
+        }
+        return [whole, plain, parts];""")
+    assert whole["choices"][0]["text"] == plain == "".join(parts)
+    assert whole["usage"]["completion_tokens"] == len(parts)
+
+
+def test_an_abort_ends_a_chat_and_the_next_one_is_answered(run: Run) -> None:
+    name, after = run("""
+        const request = { model: "names", messages: [{ role: "user", content: "a" }] };
+        const stop = new AbortController();
+        let name = "";
+        try {
+          const options = { ...request, grammar: undefined, stream: true, signal: stop.signal };
+          for await (const _ of await client.chat.completions.create(options)) stop.abort();
+        } catch (error) { name = error.name; }
+        const after = await client.chat.completions.create({ ...request, max_tokens: 4 });
+        return [name, after.usage.completion_tokens];""")
+    assert name in ("AbortError", "")  # a name may be whole before the abort arrives
+    assert after >= 1
+
+
+def test_a_text_is_a_vector_of_length_one(run: Run) -> None:
+    length, alike, other = run("""
+        const [a, b, c] = await session.embed(["anna", "anne", "bob"]);
+        const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+        const one = await session.embed("anna");
+        return [dot(one, a), dot(a, b), dot(a, c)];""")
+    assert length == pytest.approx(1.0, abs=1e-5)
+    assert alike > other
