@@ -183,12 +183,22 @@ def load(
     progress: Progress | None = None,
     kernel: Kernel | None = None,
 ) -> Model:
-    """The model in the GGUF file at `path`.
+    """The model in the GGUF file at `path`, or in the files of which that is the first part.
 
     Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; OSError where the file
     cannot be read.
     """
-    total = os.path.getsize(path)
+    from .split import joined, parts_of  # not for a page, which streams
+
+    parts = parts_of(path)
+    total = sum(os.path.getsize(part) for part in parts)
+    if len(parts) > 1:
+        loader = ModelLoader(kernel=kernel)
+        for piece in joined(parts).chunks():
+            loader.feed(piece)
+            if progress:
+                progress(min(loader.bytes_done, total), total)
+        return loader.finish()
     loader = ModelLoader(total, kernel=kernel)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):

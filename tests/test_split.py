@@ -1,0 +1,66 @@
+"""A model in several files loads as the one that it was cut from."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+import thimble
+from tests.tiny_models import SPECS, make
+from thimble.gguf import read_header
+from thimble.gguf_writer import GGUFWriter
+
+
+def cut(folder: Path, count: int = 3) -> list[Path]:
+    """The parts of a tiny model, as llama.cpp's gguf-split names and marks them."""
+    data = make(SPECS["q8_0"])
+    header = read_header(data, file_size=len(data))
+    paths = []
+    for number in range(count):
+        writer = GGUFWriter()
+        if number == 0:
+            for key, value in header.metadata.items():
+                writer.add(key, value)
+        writer.add("split.no", number, type="uint16")
+        writer.add("split.count", count, type="uint16")
+        writer.add("split.tensors.count", len(header.tensors), type="int32")
+        for t in header.tensors[number::count]:
+            raw = data[t.offset : t.offset + t.nbytes]
+            writer.add_tensor(t.name, t.shape, t.type, functools.partial(iter, (raw,)))
+        paths.append(folder / f"m-{number + 1:05}-of-{count:05}.gguf")
+        writer.write(paths[-1])
+    return paths
+
+
+def test_parts_are_the_whole_model(tmp_path: Path) -> None:
+    parts = cut(tmp_path)
+    (tmp_path / "m.gguf").write_bytes(make(SPECS["q8_0"]))
+    steps: list[tuple[int, int]] = []
+    found = thimble.load(parts[0], progress=lambda done, of: steps.append((done, of))).session()
+    whole = thimble.load(tmp_path / "m.gguf").session()
+    for session in (found, whole):
+        session.append([1, 2, 3])
+    assert found.logits() == whole.logits()
+    assert steps and all(done <= of for done, of in steps)
+
+
+def test_what_is_wrong_with_parts_is_said(tmp_path: Path) -> None:
+    parts = cut(tmp_path)
+    with pytest.raises(thimble.FormatError, match=r"not the first part; load 'm-00001-of-00003"):
+        thimble.load(parts[1])
+    second = parts[1].read_bytes()
+    parts[1].write_bytes(parts[2].read_bytes())
+    with pytest.raises(
+        thimble.FormatError, match=r"'m-00002-of-00003\.gguf' says it is part 2 of 3"
+    ):
+        thimble.load(parts[0])
+    parts[1].write_bytes(second[:-64])
+    with pytest.raises(thimble.FormatError, match="ends at byte"):
+        thimble.load(parts[0])
+    parts[1].unlink()
+    with pytest.raises(thimble.FormatError, match=r"'m-00002-of-00003\.gguf' is missing"):
+        thimble.load(parts[0])
+    with pytest.raises(FileNotFoundError):
+        thimble.load(tmp_path / "none-00001-of-00002.gguf")
