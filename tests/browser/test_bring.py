@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+import thimble
 from tests.browser.conftest import violations
 from tests.browser.test_offline import Tab, write
 from tests.tiny_models import SPECS, TinySpec, head_of_large, make
@@ -211,3 +212,31 @@ def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
     expect(bring.locator("#incoming-title")).to_have_text("dropped is kept")
     bring.evaluate("location.hash = 'panel=play'")
     assert write(bring)
+
+
+def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:
+    bring.evaluate("location.hash = 'panel=play'")
+    bring.locator("#model").select_option("story")
+    expect(bring.locator("#metrics")).to_be_visible()
+    bring.evaluate("location.hash = 'panel=storage'")
+    bring.get_by_label("Weights as").select_option("Q4_0")
+    bring.get_by_role("button", name="Make it").click()
+    expect(bring.locator("#smaller-outcome")).to_contain_text("Made.")
+    expect(bring.locator("#smaller-warning")).to_contain_text("rounded to Q8_0 before")
+    rows = [row.split("\t") for row in bring.locator("#smaller-rows tr").all_inner_texts()]
+    (_, large, before), (_, small, after) = rows
+    assert float(small.split()[0]) < 0.7 * float(large.split()[0])
+    assert 0.3 < float(before) < float(after) < 1.5
+    with bring.expect_download() as download:
+        bring.get_by_role("button", name="Download").click()
+    made = thimble.load(download.value.path())
+    text = bring.locator("#smaller-text").input_value()
+    found = thimble.evaluate_text(made, [text]).bits_per_byte
+    assert f"{found:.4f}" == after
+    bring.get_by_role("button", name="Use it now").click()
+    expect(bring.locator("#smaller-outcome")).to_contain_text("chosen in Write")
+    bring.evaluate("location.hash = 'panel=play'")
+    expect(bring.locator("#model")).to_have_value("story-q4_0")
+    assert write(bring)
+    bring.evaluate("location.hash = 'panel=storage'")
+    assert violations(bring, "[data-panel=storage]") == []
