@@ -476,4 +476,4 @@ def test_every_example_is_listed_in_the_panel() -> None:
     names = [path.stem for path in EXAMPLES]
     assert sorted(listed) == names
     assert re.findall(r"^  (\w+): ", bundled, re.MULTILINE) == listed
-    assert len(names) == 13
+    assert len(names) == 15

@@ -11,6 +11,8 @@ import nearestTokens from "./examples/nearest_tokens.py";
 import nextToken from "./examples/next_token.py";
 import numpySoftmax from "./examples/numpy_softmax.py";
 import ownSampler from "./examples/own_sampler.py";
+import search from "./examples/search.py";
+import shape from "./examples/shape.py";
 import surprise from "./examples/surprise.py";
 import timeTokens from "./examples/time_tokens.py";
 
@@ -25,6 +27,8 @@ export const examples: Readonly<Record<string, string>> = {
   ensemble: ensemble,
   entropy_plot: entropyPlot,
   nearest_tokens: nearestTokens,
+  search: search,
+  shape: shape,
   count_parameters: countParameters,
   time_tokens: timeTokens,
   numpy_softmax: numpySoftmax,

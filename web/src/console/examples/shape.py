@@ -1,0 +1,20 @@
+# A text with a shape: JSON that is valid against a schema, whatever the model would rather say.
+import json
+
+from thimble import constrain
+
+schema = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 20},
+        "age": {"type": "integer", "minimum": 1, "maximum": 99},
+        "likes": {"type": "array", "items": {"enum": ["cake", "rain", "dogs"]}, "maxItems": 2},
+    },
+    "required": ["name", "age", "likes"],
+}
+shape = constrain.json_schema(schema)
+for seed in range(3):
+    params = thimble.SamplingParams(grammar=shape, max_tokens=120, seed=seed)
+    pieces = model.session().generate("There was a girl. ", params)
+    text = "".join(piece.text for piece in pieces)
+    print(json.loads(text))
