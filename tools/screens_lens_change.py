@@ -78,7 +78,7 @@ def lens_tour(page: Page, address: str, shot: Shot) -> None:
         if name == "expects":
             shot("tour-question", VIEWS)
         step.locator(".tour-run").click()
-        expect(page.locator("#tour-verdict")).to_be_visible()
+        expect(page.locator("#tour-verdict")).to_be_visible(timeout=240_000)
         phone = (page.viewport_size or {"width": 0})["width"] < 500
         shot(f"tour-{name}", "#tour-found" if phone else VIEWS)
         if name != "worth":

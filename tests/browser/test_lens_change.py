@@ -43,6 +43,8 @@ def copier() -> tuple[int, int]:
 def open_view(page: Page, view: str) -> None:
     page.goto(f"/#panel=lens&view={view}")
     expect(page.locator(f"#lens-{view}")).to_be_visible()
+    expect(page.locator("#lens-tokens .token").first).to_be_visible()  # the field has its text
+    expect(page.locator("#lens-outcome")).to_have_text("")
 
 
 def add_head(page: Page, head: tuple[int, int]) -> None:
