@@ -245,7 +245,7 @@ function slider(change: Change, turn: (factor: number) => Promise<unknown>): HTM
 
 /** Two bars a token: as it was trained, and with the changes. */
 function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement {
-  const table = make("table", "compared");
+  const table = make("table", "change-bars");
   const caption = table.createCaption();
   caption.className = "visually-hidden";
   caption.textContent = "The likeliest next tokens, without the changes and with them";
