@@ -162,10 +162,12 @@ def test_neurons_nearest_tokens_and_weights_are_the_models(
 def test_step_opens_its_place_here(looker: Page) -> None:
     looker.goto("/#panel=debug")
     looker.locator("#debug-prompt").fill("Once upon a time")
-    for _ in range(3):
-        before = looker.locator("#debug-view .token").count()
+    looker.locator("#debug-begin").click()
+    written = looker.locator("#debug-view .token:not(.given)")
+    expect(written).to_have_count(0)
+    for step in range(3):
         looker.locator("#debug-step").click()
-        expect(looker.locator("#debug-view .token")).not_to_have_count(before)
+        expect(written).to_have_count(step + 1)
     text = looker.locator("#debug-view .token-view").text_content()
     looker.get_by_role("button", name="Look inside here").locator("visible=true").click()
     expect(looker.locator("[data-panel=lens]")).to_be_visible()
@@ -178,7 +180,7 @@ def test_step_opens_its_place_here(looker: Page) -> None:
     assert shown(looker)["at"] == str(count - 1)
     # A token that was looked at opens where the one before it stands last.
     looker.goto("/#panel=debug")
-    chosen = looker.locator("#debug-view .token:not(.given)").nth(1)
+    chosen = written.nth(1)
     words = chosen.text_content() or ""
     chosen.click()
     looker.locator(".token-card").get_by_role("button", name="Look inside here").click()
@@ -227,35 +229,3 @@ def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     # An address may say anything.
     look(looker, "attention", "&layer=77&head=99&at=9999")
     expect(looker.locator("#lens-head-title")).to_have_text("Layer 5, head 3")
-
-
-def test_what_is_large_says_what_it_costs_first(looker: Page) -> None:
-    """The least that counts as large is lowered, in the worker: large models take too long here."""
-    code = "from thimble.browser import lens; before, lens.HEAVY = lens.HEAVY, {0}; lens.HEAVY"
-    run_python(looker, code.format(1))
-    look(looker, "neurons")
-    asking = looker.locator("#lens-asking")
-    expect(asking).to_contain_text(re.compile(r"keeps 0\.0 MB .* takes about \d+ ms\."))
-    expect(looker.locator("#lens-neurons-list")).to_be_hidden()
-    looker.get_by_role("button", name="Compute it").click()
-    expect(asking).to_be_hidden()
-    expect(looker.locator("#lens-neurons-list tbody tr")).to_have_count(12)
-    # Another view asks for itself; one that was allowed does not again.
-    looker.get_by_role("tab", name="Logit lens").click()
-    expect(asking).to_contain_text("There is much to compute")
-    looker.get_by_role("tab", name="Neurons").click()
-    expect(asking).to_be_hidden()
-    looker.get_by_role("tab", name="Weights").click()
-    expect(asking).to_be_hidden()
-    run_python(looker, code.format("before"))
-
-
-def run_python(page: Page, code: str) -> None:
-    """Run a line in the Python panel, which is the worker's interpreter."""
-    page.goto("/#panel=python")
-    expect(page.locator("#python-version")).to_contain_text("3.14")
-    page.get_by_role("textbox", name="Python code").click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(code)
-    page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.locator("#python-outcome")).to_contain_text("Done")
