@@ -6,7 +6,8 @@ across files and does better. The second is fetched when an import asks for more
 (`stdlib_rest.py`), and holds the sources, so that tracebacks show lines from then on; Jinja2 lies
 in it too, which renders chat templates and is pure Python.
 
-The engine's wheel gets the same treatment: bytecode where imports look first, nothing compressed.
+The engine's wheel gets the same treatment: bytecode where imports look first, nothing compressed,
+and nothing that runs natively only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ WHOLE = "python_stdlib_whole.zip"
 
 PACKAGES = ("jinja2", "markupsafe")
 """What `thimble.chat` imports beside the standard library; requirements/play.txt pins them."""
+
+NATIVE_ONLY = (
+    "thimble/cli/", "thimble/convert/", "thimble/hosting/", "thimble/__main__",
+    "thimble/train/torch_", "thimble/train/optim", "thimble/train/processes",
+    "thimble/train/rounding",
+)  # fmt: skip
+"""What of the engine no page can run, or has a use for."""
 
 TOOLS = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
@@ -60,10 +68,11 @@ def _packages() -> dict[str, bytes]:
 
 
 def write_engine(folder: Path, wheel: Path) -> Path:
-    """The engine's wheel as the page gets it, in `folder`: no sources, nothing compressed."""
+    """The engine's wheel as the page gets it, in `folder`: no sources, nothing compressed, and
+    without what runs natively only."""
     files = {}
     for path, data in _read_archive(wheel).items():
-        if path.endswith(".py") or path.endswith("/RECORD"):
+        if path.endswith((".py", "/RECORD")) or path.startswith(NATIVE_ONLY):
             continue
         files[_without_pycache(path)] = data
     record = next(path for path in _read_archive(wheel) if path.endswith("/RECORD"))
