@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 
-from ..errors import ThimbleError
+from ..errors import OptionError, ThimbleError
 from .command import Command
 from .progress import ProgressBar
 
@@ -14,7 +15,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="DIR",
-        help="a folder of Hugging Face's: safetensors, config.json, tokenizer.json",
+        help="a folder of Hugging Face's: safetensors, config.json, tokenizer.json; or a model.bin "
+        "of llama2.c's",
     )
     parser.add_argument("target", metavar="OUT.gguf", help="the file to write")
     parser.add_argument(
@@ -23,17 +25,30 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="TYPE",
         help="what matrices become: f16 (default), f32, q8_0, q4_0",
     )
+    parser.add_argument(
+        "--tokenizer", metavar="TOKENIZER.bin", help="with a model of llama2.c's: its tokenizer"
+    )
 
 
 def run(options: Namespace) -> int:
     try:
         from ..convert.folder import convert_folder
+        from ..convert.llama2c import convert_llama2c
     except ModuleNotFoundError as error:
         raise ThimbleError(
             f"converting needs {error.name}: install thimble-lm[convert], or numpy"
         ) from None
     with ProgressBar("converting") as bar:
-        done = convert_folder(options.source, options.target, options.type, bar)
+        if options.tokenizer is not None:
+            done = convert_llama2c(
+                options.source, options.tokenizer, options.target, options.type, bar
+            )
+        elif os.path.isfile(options.source):
+            raise OptionError(
+                f"{options.source!r} is a file: of a model of llama2.c's, give --tokenizer as well"
+            )
+        else:
+            done = convert_folder(options.source, options.target, options.type, bar)
     if done.misfits:
         print(
             f"thimble: warning: {len(done.misfits)} matrices are F16, because their rows are no "

@@ -19,19 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, NumericError, OptionError, UnsupportedError
+from ..errors import FormatError, OptionError, UnsupportedError
 from ..families import config_from_header
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
-from ..kernel import Kernel, Scratch, default_kernel
+from ..kernel import Kernel, default_kernel
 from ..quantize import FILE_TYPES, QUANTIZATION_VERSION
-from ..tensor_types import F16, F32, Q4_0, Q8_0, TensorType
+from ..tensor_types import F16, F32, TensorType
 from .config import Settings, keys, rope_factors
+from .encode import TYPES, check_finite, encode, type_of
 from .safetensors import Floats, Stored, read_folder, read_json
 from .tokenizer_json import tokenizer_keys
 
-TYPES = {t.name.lower(): t for t in (F16, F32, Q8_0, Q4_0)}
-"""What matrices can become."""
 PIECE = 1 << 18
 """Values that are on their way at a time, unless one row has more."""
 
@@ -132,9 +131,7 @@ def _place(planned: Planned) -> tuple[int, str]:
 
 
 def _type_of(name: str, shape: tuple[int, ...], wanted: TensorType) -> TensorType:
-    if len(shape) < 2 or name == "position_embd.weight":  # as llama.cpp has it
-        return F32
-    return wanted if shape[-1] % wanted.block == 0 else F16
+    return F32 if name == "position_embd.weight" else type_of(shape, wanted)  # as llama.cpp
 
 
 def _is_one_of(name: str, tensors: tuple[str, ...]) -> bool:
@@ -182,35 +179,9 @@ def _encoded(
     step = max(1, PIECE // max(width, 1))
     for first in range(0, height, step):
         values = np.ascontiguousarray(rows(first, min(first + step, height)), dtype="<f4")
-        if not np.isfinite(values).all():
-            row = first + int(np.argwhere(~np.isfinite(values))[0][0])
-            raise NumericError(
-                f"tensor {planned.stored.name!r} holds a weight that is not finite, in row {row}"
-            )
-        yield _encode(kernel, planned, values)
+        check_finite(planned.stored.name, values, first)
+        yield encode(kernel, planned.stored.name, planned.type, values)
         tally.add(values.size)
-
-
-def _encode(kernel: Kernel, planned: Planned, values: Floats) -> bytes | memoryview:
-    if planned.type == F32:
-        return values.data
-    if planned.type == F16:
-        with np.errstate(over="ignore"):
-            halves = values.astype("<f2")
-        if not np.isfinite(halves).all():
-            raise NumericError(
-                f"tensor {planned.stored.name!r} holds {np.abs(values).max():g}, which is too "
-                "large for F16; convert with --type f32"
-            )
-        return halves.data
-    nbytes = planned.type.size(values.size)
-    scratch = Scratch(kernel, values.nbytes + nbytes, "converting")
-    scratch.write(values.data)
-    out = scratch.address + values.nbytes
-    kernel.call("quantize", planned.type.ggml_id, scratch.address, out, values.size)
-    made = kernel.read(out, nbytes)
-    scratch.close()
-    return made
 
 
 def _rows(settings: Settings, planned: Planned) -> Rows:
