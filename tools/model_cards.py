@@ -94,7 +94,7 @@ UNVERIFIED = (
 )
 
 
-def measure(name: str, data: Path, heldout: float | None, separator: str) -> str:
+def measure(name: str, data: Path, heldout: float | None, recipe: dict[str, Any]) -> str:
     """How well the file predicts what it was not trained on, beside its float32 weights."""
     model = thimble.load(SHIPPED / f"{name}.gguf")
     text = MODELS[name].texts(data).heldout
@@ -103,14 +103,22 @@ def measure(name: str, data: Path, heldout: float | None, separator: str) -> str
             f"{heldout:.4f} bits per byte, by its weights in float32, on the held-out twentieth of "
             "its text (the receipt's figure)."
         )
-    found: Evaluation = evaluate_text(model, split(text, separator))
+    found: Evaluation = evaluate_text(model, split(text, recipe["separator"]))
     model.close()
+    head = f"| | bits per byte |\n|---|---|\n| `{name}.gguf` | {found.bits_per_byte:.4f} |\n"
+    on = (
+        f"On {found.stories:,} texts that it has not seen, each on its own, cut at its context: "
+        f"{found.bytes:,} bytes."
+    )
+    if recipe["quantize"] != "none":
+        return (
+            f"{head}\n{on} From step {recipe['quantize_start']:,} on its matrices were rounded to "
+            f"{recipe['quantize']} whenever they were used, so that the file is what was trained."
+        )
     worse = 100 * (found.bits_per_byte / heldout - 1)
     return (
-        f"| | bits per byte |\n|---|---|\n| `{name}.gguf` | {found.bits_per_byte:.4f} |\n"
-        f"| the same weights in float32 | {heldout:.4f} |\n\n"
-        f"On {found.stories:,} texts that it has not seen, each on its own, cut at its context: "
-        f"{found.bytes:,} bytes. Rounding the weights costs {worse:.2f} %."
+        f"{head}| the same weights in float32 | {heldout:.4f} |\n\n"
+        f"{on} Rounding the weights costs {worse:.2f} %."
     )
 
 
@@ -154,7 +162,7 @@ def card(name: str, data: Path, verified: str | None) -> str:
         f"`{receipt['data']['sha256']}`",
         parameters=receipt["weights"]["count"],
         head_dim=recipe["dim"] // recipe["n_heads"],
-        measured=measure(name, data, receipt["heldout_bits_per_byte"], recipe["separator"]),
+        measured=measure(name, data, receipt["heldout_bits_per_byte"], recipe),
         command=command,
         sample=text,
         tokens=receipt["tokens"],
