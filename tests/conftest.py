@@ -168,7 +168,8 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
     """A visitor who has never been here; relative addresses are the server's."""
-    made = chromium.new_context(base_url=server)
+    # Without motion nothing writes itself: each test begins with an empty page.
+    made = chromium.new_context(base_url=server, reduced_motion="reduce")
     made.set_default_timeout(BROWSER_TIMEOUT_MS)
     yield made
     made.close()

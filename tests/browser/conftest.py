@@ -33,7 +33,11 @@ def visit(visitor: BrowserContext) -> Page:
 
 def new_visitor(chromium: Browser, server: str) -> BrowserContext:
     """Somebody who has never been here, and lets the page use the clipboard."""
-    made = chromium.new_context(base_url=server, permissions=["clipboard-read", "clipboard-write"])
+    made = chromium.new_context(
+        base_url=server,
+        permissions=["clipboard-read", "clipboard-write"],
+        reduced_motion="reduce",
+    )
     made.set_default_timeout(PATIENCE_MS)
     return made
 

@@ -318,7 +318,7 @@ def test_a_run_is_exported_and_replayed_identically_in_a_fresh_profile(
     (tmp_path / "changed.json").write_text(json.dumps(changed))
     (tmp_path / "nonsense.json").write_text('{"format": "gguf"}')
 
-    context = chromium.new_context(base_url=server)
+    context = chromium.new_context(base_url=server, reduced_motion="reduce")
     page = context.new_page()
     page.goto("/#panel=debug")
     expect(page.locator("#debug-open")).to_be_enabled()

@@ -76,7 +76,7 @@ def host(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]
 
 @pytest.fixture
 def visitor(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context()
+    context = chromium.new_context(reduced_motion="reduce")
     context.set_default_timeout(BROWSER_TIMEOUT_MS)
     yield context.new_page()
     context.close()

@@ -168,6 +168,8 @@ def test_texts_that_teach_nothing_are_told_in_words(tuned: Page) -> None:
 @pytest.mark.parametrize("width", [360, 1440])
 def test_the_panel_fits_and_is_accessible(tuned: Page, width: int) -> None:
     tuned.set_viewport_size({"width": width, "height": 740})
+    tuned.wait_for_function("""() => [...document.querySelectorAll(".u-wrap")]
+      .every((one) => one.getBoundingClientRect().right <= document.documentElement.clientWidth)""")
     overflow = tuned.evaluate("""() => {
       const panel = document.querySelector("[data-panel=train]");
       return [...panel.querySelectorAll("*")]

@@ -73,7 +73,7 @@ def write(page: Page) -> str:
 
 
 def visitor(chromium: Browser, place: Place) -> BrowserContext:
-    context = chromium.new_context(base_url=place.address)
+    context = chromium.new_context(base_url=place.address, reduced_motion="reduce")
     context.set_default_timeout(60_000)
     return context
 

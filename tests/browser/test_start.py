@@ -83,7 +83,7 @@ def visitor(context: BrowserContext) -> Visitor:
 @pytest.fixture(scope="module")
 def kept(chromium: Browser, server: str) -> Iterator[tuple[Visitor, dict[str, Any]]]:
     """A visitor who has been here and has a snapshot, and what the first visit wrote."""
-    context = chromium.new_context(base_url=server)
+    context = chromium.new_context(base_url=server, reduced_motion="reduce")
     context.set_default_timeout(120_000)
     visitor = Visitor(context)
     page, first = visitor.visit()

@@ -86,7 +86,7 @@ def other() -> Iterator[OtherHost]:
 @pytest.fixture(scope="module")
 def kept(chromium: Browser, server: str) -> Iterator[Page]:
     """A page with its engine and all its files kept, on the panel that shows them."""
-    context = chromium.new_context(base_url=server)
+    context = chromium.new_context(base_url=server, reduced_motion="reduce")
     context.set_default_timeout(BROWSER_TIMEOUT_MS)
     page = Tab(context).open()
     page.evaluate(ALL_KEPT)
@@ -151,9 +151,12 @@ def test_all_can_be_cleared_and_the_page_goes_on(kept: Page) -> None:
         kept.evaluate("async () => (await (await caches.open('thimble-models')).keys()).length")
         == 0
     )
-    assert not kept.evaluate(
-        "async () => (await caches.keys()).some((n) => n.startsWith('thimble-app'))"
-    )
+    files = """async () => {
+      const names = (await caches.keys()).filter((name) => name.startsWith("thimble-app"));
+      const kept = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return kept.flat().length;
+    }"""
+    assert kept.evaluate(files) == 0
     kept.evaluate("location.hash = 'panel=play'")
     assert write(kept)
 
@@ -190,7 +193,7 @@ def test_a_dropped_file_is_kept_for_the_next_visit(context: BrowserContext) -> N
     ("data", "words"),
     [
         (b"", "is empty"),
-        (b"PK\3\4" + b"0" * 500, "not a GGUF file"),
+        (b"PK\3\4" + b"0" * 500, "Not a GGUF file"),
         (TINY[:4000], "Truncated"),
     ],
     ids=["empty", "another format", "cut"],

@@ -135,6 +135,8 @@ export class Ledger extends EventTarget {
         ...parts, quantities: [], facts: {}, words: "", series: [], doubts: [], seconds: took(),
         status: cancelled ? "cancelled" : "failed", error: cancelled ? null : words,
       });
+    } finally {
+      bench.hear = () => undefined; // what still runs of a failed one has nothing to say
     }
   }
 
