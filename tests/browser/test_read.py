@@ -58,6 +58,8 @@ def read(page: Page, text: str) -> None:
     page.goto("/#panel=read")
     field = page.get_by_role("textbox", name="Your text")
     field.fill(text)
+    # What is said next is of this text, and not of the one before.
+    page.locator("#read-outcome").evaluate("(outcome) => { outcome.textContent = ''; }")
     field.press("Control+Enter")
 
 
