@@ -12,6 +12,16 @@ import type { KeptModel } from "./models";
 import { appCache, extrasCache } from "./names";
 import { dropPartial, listPartials } from "./partial";
 
+/** Bytes of a cache; null where there is none, or nothing may be kept. */
+async function cacheSize(name: string): Promise<number | null> {
+  try {
+    // Opening it would make it: what is being cleared must not come back.
+    return (await caches.has(name)) ? await sizeOf(await caches.open(name)) : null;
+  } catch {
+    return null;
+  }
+}
+
 async function sizeOf(cache: Cache): Promise<number> {
   const sizes = (await cache.keys()).map(async (key) => {
     const kept = await cache.match(key);
@@ -38,7 +48,7 @@ registerKept({
     if (!app) return [];
     const { standing, failure } = app;
     const here = standing === "ready" || standing === "fetching";
-    const bytes = here ? await sizeOf(await caches.open(appCache(SITE))) : null;
+    const bytes = here ? await cacheSize(appCache(SITE)) : null;
     const canKeep = standing === "off" || standing === "failed" || standing === "waiting";
     const page: KeptThing = {
       id: APP,
