@@ -1,9 +1,11 @@
-"""Q4_K and Q6_K as we write them: as near to the weights as ggml's quantizers bring them."""
+"""Q4_K and Q6_K as we write them: as near to the weights as ggml's quantizers bring them; and what
+stands in for them where rows fill no blocks of 256."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,9 +13,11 @@ from numpy.typing import NDArray
 import thimble
 from tests.tiny_models import TinySpec, random_values, write
 from thimble.dequantize import dequantize
+from thimble.gguf import read_file_header
+from thimble.gguf_writer import GGUFWriter
 from thimble.kernel import Scratch, default_kernel
 from thimble.quantize import quantize_file
-from thimble.tensor_types import Q4_K, Q6_K, TensorType
+from thimble.tensor_types import F32, Q4_K, Q5_0, Q6_K, TensorType
 
 # Root mean square errors of ggml_quantize_chunk (llama-cpp-python 0.3.36) with `samples`.
 PEER = {
@@ -74,3 +78,46 @@ def test_too_large_a_weight_is_not_made_small(large: float) -> None:
     for kind in (Q4_K, Q6_K):
         found = dequantize(encode(values, kind), kind, values.shape)
         assert not np.isfinite(found).all(), "what the loader and the quantizer then refuse"
+
+
+ROWS = {"wide": 512, "smollm2": 576, "qwen2": 896, "odd": 172, "vector": 0}
+"""Of matrices, by name."""
+
+# What llama_model_quantize (llama-cpp-python 0.3.36, pure) makes of such rows, but that it turns
+# what fills no blocks at all into F16; ours stays.
+BECOMES = {
+    "q4_k": {"wide": "Q4_K", "smollm2": "Q5_0", "qwen2": "Q5_0", "odd": "F32", "vector": "F32"},
+    "q6_k": {"wide": "Q6_K", "smollm2": "Q8_0", "qwen2": "Q8_0", "odd": "F32", "vector": "F32"},
+}
+
+
+@pytest.mark.parametrize("to", BECOMES)
+def test_rows_that_fill_no_large_blocks_become_what_llamacpp_makes_of_them(
+    to: str, tmp_path: Path
+) -> None:
+    writer = GGUFWriter()
+    for seed, (name, cols) in enumerate(ROWS.items()):
+        shape = (4, cols) if cols else (576,)
+        writer.add_tensor(name, shape, F32, random_values(seed, shape, 1.0))
+    writer.write(tmp_path / "in.gguf")
+    report = quantize_file(tmp_path / "in.gguf", tmp_path / "out.gguf", to)
+    found = {t.name: t.type.name for t in read_file_header(tmp_path / "out.gguf").tensors}
+    assert found == BECOMES[to]
+    instead = BECOMES[to]["qwen2"]
+    assert report.replaced == (
+        f"2 of 3 matrices are {instead}, as llama.cpp makes them: their rows of 576, 896 values "
+        "fill no blocks of 256"
+    )
+    assert (report.converted, report.misfits) == (3, ("odd",))
+    with pytest.raises(thimble.OptionError, match="are that already"):
+        quantize_file(tmp_path / "out.gguf", tmp_path / "again.gguf", to)
+
+
+@pytest.mark.parametrize("name", ["flat", "thick"])
+def test_q5_0_is_to_the_bit_what_the_reference_writes(name: str) -> None:
+    values = samples(name)
+    values[0, :64] = 0.0
+    values[1, :32] = np.arange(32) - 16  # every code, and ties
+    values[2, :32] = 1e-30
+    expected = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q5_0)
+    assert encode(values, Q5_0) == expected.tobytes()

@@ -1,6 +1,7 @@
-/* Floats to Q4_K and Q6_K, and to every other type that we write.
+/* Floats to Q4_K, Q6_K and Q5_0, and to every other type that we write.
  *
- * A sub-block's scale (and least value) is sought: the range of 16 or 32 values is laid over the
+ * Q5_0, which stands in for Q4_K where rows fill no blocks of 256, has the bytes of ggml's reference
+ * quantizer. In the K types a sub-block's scale (and least value) is sought: the range of 16 or 32 values is laid over the
  * integers a little narrower and wider in turn, each time scale and least value follow by weighted
  * least squares from the integers so found, and the try with the smallest error is kept. Scales are
  * then integers themselves, of a float that the block of 256 shares, and the values are rounded anew
@@ -169,6 +170,25 @@ static void quantize_q6_k(const float *x, uint8_t *out) {
     }
 }
 
+/* To 22 bytes: the scale makes the value furthest from 0 the least of the 32 numbers. */
+static void quantize_q5_0(const float *x, uint8_t *out) {
+    float top = 0.0f, extreme = 0.0f;
+    for (int i = 0; i < TK_QK; i++)
+        if (__builtin_fabsf(x[i]) > top) {
+            top = __builtin_fabsf(x[i]);
+            extreme = x[i];
+        }
+    float d = extreme / -16.0f, inverse = top > 0x1p-124f ? 1.0f / d : 0.0f;
+    put_half(out, d);
+    for (int i = 2; i < 22; i++) out[i] = 0;
+    for (int i = 0; i < TK_QK; i++) {
+        /* Rounded after the product and after the sum, as ggml does: ties depend on it. */
+        int32_t q = clamp((int32_t)(x[i] * inverse + 16.5f), 0, 31);
+        out[2 + i / 8] |= (uint8_t)(q >> 4 << i % 8);
+        out[6 + i % 16] |= (uint8_t)((q & 15) << (i < 16 ? 0 : 4));
+    }
+}
+
 /* n floats in an encoding's bytes. Returns 0, or -1 where we do not write that encoding. */
 TK_EXPORT tk_int tk_encode(tk_int type, tk_int source, tk_int out, tk_int n) {
     const float *x = (const float *)source;
@@ -176,6 +196,9 @@ TK_EXPORT tk_int tk_encode(tk_int type, tk_int source, tk_int out, tk_int n) {
     switch (type) {
     case TK_Q4_K:
         for (tk_int b = 0; b < n / BIG; b++) quantize_q4_k(x + b * BIG, p + b * 144);
+        return 0;
+    case TK_Q5_0:
+        for (tk_int b = 0; b < n / TK_QK; b++) quantize_q5_0(x + b * TK_QK, p + b * 22);
         return 0;
     case TK_Q6_K:
         for (tk_int b = 0; b < n / BIG; b++) quantize_q6_k(x + b * BIG, p + b * 210);

@@ -1,10 +1,11 @@
 """One GGUF file to another, with its matrices in another encoding.
 
 Tensors stream through kernel memory a piece at a time, so that the model may be larger than the
-memory. Norms and other vectors stay as they are, and so does a matrix whose rows do not fill the
-encoding's blocks. This file knows files and tensors; the arithmetic is `kernels/quantize.c`, whose
-bytes are those of ggml's reference quantizers, and `kernels/quantize_k.c`, whose method is theirs.
-It does not know what a tensor is for.
+memory. A matrix whose rows fill no blocks of a K type becomes what stands in for it (`FALLBACKS`).
+Norms and other vectors stay as they are, and so does a matrix whose rows fill no blocks at all.
+This file knows files and tensors; the arithmetic is `kernels/quantize.c`, whose bytes are those of
+ggml's reference quantizers, and `kernels/quantize_k.c`, whose method is theirs. It does not know
+what a tensor is for.
 
     report = quantize_file("story-f32.gguf", "story-q8_0.gguf", "q8_0")
 """
@@ -23,7 +24,18 @@ from .errors import FormatError, MemoryLimitError, NumericError, OptionError
 from .gguf import ARRAY, SCALARS, STRING, TYPE_NAMES, GGUFHeader, TensorInfo, read_file_header
 from .gguf_writer import GGUFWriter
 from .kernel import Kernel, Scratch, default_kernel
-from .tensor_types import BF16, F16, F32, Q4_0, Q4_K, Q6_K, Q8_0, WRITTEN, TensorType
+from .tensor_types import (
+    BF16,
+    F16,
+    F32,
+    FALLBACKS,
+    Q4_0,
+    Q4_K,
+    Q6_K,
+    Q8_0,
+    WRITTEN,
+    TensorType,
+)
 
 PIECE = 1 << 18
 """Values that are converted at a time, unless one row has more."""
@@ -54,6 +66,8 @@ class Quantized:
     type: TensorType
     converted: int
     """Tensors that have another encoding now."""
+    replaced: str | None
+    """How many matrices became `FALLBACKS[type]`, and why, in one line."""
     misfits: tuple[str, ...]
     """Matrices that stayed as they were, because their rows do not fill blocks."""
     warning: str | None
@@ -86,6 +100,7 @@ def quantize_file(
     return Quantized(
         type=target,
         converted=sum(_changes(t, target) for t in header.tensors),
+        replaced=replaced_in(header, target),
         misfits=tuple(t.name for t in header.tensors if _misfits(t, target)),
         warning=warning_of(header, target),
         source_bytes=os.path.getsize(src),
@@ -115,7 +130,7 @@ def requantized(
     _copy_metadata(writer, header, file.read(header.data_offset), target)
     done = _Tally(progress, sum(t.nbytes for t in header.tensors))
     for tensor in header.tensors:
-        to = target if _changes(tensor, target) else tensor.type
+        to = becomes(tensor, target)
         source = partial(_pieces, kernel, file, tensor, to, done)
         writer.add_tensor(tensor.name, tensor.shape, to, source)
     return writer
@@ -141,21 +156,31 @@ def _check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str])
         raise OptionError(f"{os.fspath(dst)!r} is the file that is read; give it another name")
 
 
+def becomes(tensor: TensorInfo, target: TensorType) -> TensorType:
+    """What a tensor is in a file whose matrices are `target`: that, or where its rows do not fill
+    blocks what stands in for it, or what it was."""
+    if len(tensor.shape) == 2:
+        for to in (target, FALLBACKS.get(target)):
+            if to is not None and tensor.shape[-1] % to.block == 0:
+                return to
+    return tensor.type
+
+
 def _changes(tensor: TensorInfo, target: TensorType) -> bool:
-    fits = tensor.shape[-1] % target.block == 0
-    return len(tensor.shape) == 2 and tensor.type != target and fits
+    return becomes(tensor, target) != tensor.type
 
 
 def _misfits(tensor: TensorInfo, target: TensorType) -> bool:
-    return len(tensor.shape) == 2 and tensor.shape[-1] % target.block != 0
+    block = FALLBACKS.get(target, target).block
+    return len(tensor.shape) == 2 and tensor.shape[-1] % block != 0
 
 
 def _why_nothing_changes(header: GGUFHeader, target: TensorType) -> str:
     if not header.tensors:
         return "it has no tensors, only a vocabulary"
-    if any(len(t.shape) == 2 and t.type == target for t in header.tensors):
+    if any(len(t.shape) == 2 and not _misfits(t, target) for t in header.tensors):
         return "the matrices are that already"
-    return f"rows must be a multiple of {target.block} values"
+    return f"rows must be a multiple of {FALLBACKS.get(target, target).block} values"
 
 
 def warning_of(header: GGUFHeader, target: TensorType) -> str | None:
@@ -170,6 +195,20 @@ def warning_of(header: GGUFHeader, target: TensorType) -> str | None:
     if rounded:
         return f"what rounding to {', '.join(rounded)} lost does not come back as {target.name}"
     return None
+
+
+def replaced_in(header: GGUFHeader, target: TensorType) -> str | None:
+    """One line where something stands in for `target`."""
+    changing = [t for t in header.tensors if _changes(t, target)]
+    widths = sorted({t.shape[-1] for t in changing if becomes(t, target) != target})
+    if not widths:
+        return None
+    count = sum(t.shape[-1] in widths for t in changing)
+    return (
+        f"{count} of {len(changing)} matrices are {FALLBACKS[target].name}, as llama.cpp makes "
+        f"them: their rows of {', '.join(map(str, widths))} values fill no blocks of "
+        f"{target.block}"
+    )
 
 
 def _copy_metadata(writer: GGUFWriter, header: GGUFHeader, data: bytes, target: TensorType) -> None:

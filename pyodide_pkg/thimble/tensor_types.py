@@ -50,7 +50,10 @@ TENSOR_TYPES: dict[int, TensorType] = {
 `kernels/blocks.c` and in `dequantize.py`."""
 
 WRITTEN: tuple[TensorType, ...] = (F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K)
-"""Those that we also make (`quantize.py`)."""
+"""Those that a file can be given (`quantize.py`)."""
+
+FALLBACKS: dict[TensorType, TensorType] = {Q4_K: Q5_0, Q6_K: Q8_0}
+"""What a matrix becomes whose rows fill no blocks of 256 values, but of 32: llama.cpp's rule."""
 
 # Named in error messages: encodings that exist but are not read here.
 KNOWN_NAMES: dict[int, str] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import FormatError, OptionError
 from ..gguf import GGUFHeader, NeedMoreData, read_header
-from ..quantize import FILE_TYPES, requantized, type_named, warning_of
+from ..quantize import FILE_TYPES, replaced_in, requantized, type_named, warning_of
 
 if TYPE_CHECKING:
     from ..gguf_writer import Buffer
@@ -86,7 +86,8 @@ class Facet:
         job.chunks = requantized(file, header, target, progress, name=name).chunks()
         number = next(self._numbers)
         self._jobs[number] = job
-        return {"job": number, "total": job.total, "warning": warning_of(header, target)}
+        words = filter(None, (warning_of(header, target), replaced_in(header, target)))
+        return {"job": number, "total": job.total, "warning": "; ".join(words) or None}
 
     def step(self, number: int, milliseconds: float, sink: Sink) -> dict[str, Any]:
         """Write on for about so long: the bytes go to the sink. Raises NumericError for a weight

@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from ..quantize import quantize_file
-from ..tensor_types import WRITTEN
+from ..tensor_types import FALLBACKS, WRITTEN
 from .command import Command
 from .progress import ProgressBar
 
@@ -25,16 +25,20 @@ def run(options: Namespace) -> int:
         done = quantize_file(options.source, options.target, options.type, bar)
     if done.warning:
         print(f"thimble: warning: {done.warning}", file=sys.stderr)
+    if done.replaced:
+        print(f"thimble: {done.replaced}", file=sys.stderr)
     if done.misfits:
+        block = FALLBACKS.get(done.type, done.type).block
         print(
             f"thimble: warning: {len(done.misfits)} matrices stay as they are, because their rows "
-            f"are no multiple of {done.type.block}: {', '.join(done.misfits[:3])}"
+            f"are no multiple of {block}: {', '.join(done.misfits[:3])}"
             + (" ..." if len(done.misfits) > 3 else ""),
             file=sys.stderr,
         )
+    names = f"{done.type.name} or {FALLBACKS[done.type].name}" if done.replaced else done.type.name
     print(
         f"{options.target}: {done.target_bytes:,} bytes, of {done.source_bytes:,}; "
-        f"{done.converted} matrices are {done.type.name} now"
+        f"{done.converted} matrices are {names} now"
     )
     return 0
 
