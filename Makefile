@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench bench-training \
-	corpora models ensembles load visits claims npm pyodide-build lock clean
+	bench-own corpora models ensembles load visits claims npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -78,6 +78,9 @@ bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (A
 
 bench-training: setup-test site  ## how fast it trains, in Chromium and beside PyTorch
 	@$(RUN) -m bench.training
+
+bench-own: setup-test site  ## models of 135M and 0.5B parameters beside wllama (ARGS= for bench/own.py)
+	@$(RUN) -m bench --only own $(ARGS)
 
 corpora: setup  ## build/corpora: the texts that the training panel offers
 	@$(RUN) -m tools.corpora

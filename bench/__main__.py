@@ -1,6 +1,7 @@
 """The command: `make bench`, or `python -m bench` with options.
 
-`--only ensembles` is a command of its own, with options of its own: bench/ensembles.py.
+`--only ensembles` and `--only own` are commands of their own, with options of their own:
+bench/ensembles.py, bench/own.py.
 
 A full run writes docs/bench/: results.json, chart.svg and the tables of README.md. A run of a part
 writes the same files to build/bench/out/ instead, so that what is published is always one run.
@@ -88,6 +89,10 @@ def main(arguments: list[str]) -> int:
         from bench import ensembles
 
         return ensembles.main(arguments[2:])
+    if arguments[:2] == ["--only", "own"]:
+        from bench import own
+
+        return own.main(arguments[2:])
     options = parse(arguments)
     if options.report:
         finish(Results.load(options.report), options.out or options.report.parent)

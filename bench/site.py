@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,12 @@ def build_probe(target_name: str, made: Path) -> Path:
     return made
 
 
-def assemble(wanted: list[tuple[models.Shape, models.Encoding]]) -> dict[str, Any]:
-    """Put the site together; returns its `build.json`."""
+def assemble(
+    wanted: list[tuple[models.Shape, models.Encoding]],
+    files: Sequence[tuple[Path, int]] = (),
+) -> dict[str, Any]:
+    """Put the site together; returns its `build.json`. `files` are further models, with how many
+    parameters they have, that transformers.js is not measured with."""
     product = build_site.SITE
     if not (product / "build.json").is_file():
         raise BenchError(f"no built site in {product}: run `make site`")
@@ -138,7 +143,9 @@ def assemble(wanted: list[tuple[models.Shape, models.Encoding]]) -> dict[str, An
         (SITE / "bench" / f"{name}.html").write_text(PAGE.format(name=name), encoding="utf-8")
     build: dict[str, Any] = json.loads((SITE / "build.json").read_text(encoding="utf-8"))
     for shape, encoding in wanted:
-        build["models"].append(_list_model(shape, encoding))
+        path = models.ensure(MODELS, shape, encoding)
+        build["models"].append(_list_model(path, shape.parameters))
+    build["models"] += [_list_model(path, parameters) for path, parameters in files]
     for shape, encoding in wanted:
         made = onnx_models.ensure(MODELS, shape, encoding)
         shutil.copytree(made, SITE / "assets" / "bench" / made.name, copy_function=_link)
@@ -149,14 +156,13 @@ def assemble(wanted: list[tuple[models.Shape, models.Encoding]]) -> dict[str, An
     return build
 
 
-def _list_model(shape: models.Shape, encoding: models.Encoding) -> dict[str, Any]:
-    path = models.ensure(MODELS, shape, encoding)
+def _list_model(path: Path, parameters: int) -> dict[str, Any]:
     _link(str(path), str(SITE / "assets" / path.name))
     return {
         "name": path.stem,
         "title": path.stem,
         "license": "MIT",
-        "parameters": shape.parameters,
+        "parameters": parameters,
         "bytes": path.stat().st_size,
         "sha256": digest_file(path),
         "default": False,

@@ -1,0 +1,204 @@
+"""Models as people bring them: random weights in the shapes of SmolLM2-135M and Qwen2.5-0.5B.
+
+As in models.py, a text never ends by itself (control tokens and single bytes have logit 0), and the
+prompt's tokens are known: its words have one letter, and of those no merge makes anything but the
+letter with its space. The vocabularies have as many tokens and merges as the models', byte-level,
+but they are made up. Q4_K is what a quantizer makes of such rows when it is told so of all
+matrices: Q5_0 where they are no multiple of 256 (`FALLBACKS`).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import models
+from bench.models import CHUNK_BLOCKS, CONTEXT, FIRST_WORD
+from thimble.gguf_writer import GGUFWriter
+from thimble.quantize import FILE_TYPES
+from thimble.tensor_types import F32, FALLBACKS, Q4_0, Q4_K, Q5_0, Q8_0, TensorType
+from thimble.tokenizer.bpe import ALPHABET
+from tools.fingerprint import fingerprint, is_fresh, remember
+
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+SPACE = ALPHABET[ord(" ")]
+LETTERS = string.ascii_lowercase
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(models.Shape):
+    """A model's shape, its family, and what its files say beside that."""
+
+    likeness: str
+    """Which model has this shape."""
+    architecture: str
+    pretokenizer: str
+    rope_base: float
+    biases: bool
+
+    @property
+    def parameters(self) -> int:
+        biases = self.dim + 2 * self.kv_dim if self.biases else 0
+        return self.products + self.dim * (2 * self.layers + 1) + self.layers * biases
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape(
+            "135M", 576, 30, 9, 3, 1536, 49_152, new_tokens=48, likeness="SmolLM2-135M",
+            architecture="llama", pretokenizer="smollm", rope_base=100_000.0, biases=False,
+        ),
+        Shape(
+            "0.5B", 896, 24, 14, 2, 4864, 151_936, new_tokens=24, likeness="Qwen2.5-0.5B",
+            architecture="qwen2", pretokenizer="qwen2", rope_base=1_000_000.0, biases=True,
+        ),
+    )
+}  # fmt: skip
+
+ENCODINGS = {one.name: one for one in (Q4_0, Q8_0, Q4_K)}
+
+HALVES: dict[TensorType, tuple[tuple[int, float], ...]] = {
+    Q4_0: ((0, 1 / 8),),
+    Q8_0: ((0, 1 / 128),),
+    Q5_0: ((0, 1 / 16),),
+    # 6-bit scales times 4-bit values, less 6-bit least values: even on both sides of 0.
+    Q4_K: ((0, 1 / 240), (2, 7.5 / 240)),
+}
+"""Where a block has its halves, and what they are of values that go to about 1."""
+
+
+def encoding_of(cols: int, wanted: TensorType) -> TensorType:
+    """What a matrix with such rows is in a file of this encoding."""
+    return wanted if cols % wanted.block == 0 else FALLBACKS[wanted]
+
+
+def shares(shape: Shape, wanted: TensorType) -> dict[str, float]:
+    """Which part of the weights each encoding has in a file."""
+    found: dict[str, float] = {}
+    matrices = [*shape.matrices.values()] * shape.layers + [(shape.vocab, shape.dim)]
+    for rows, cols in matrices:
+        name = encoding_of(cols, wanted).name
+        found[name] = found.get(name, 0.0) + rows * cols / shape.products
+    return found
+
+
+def vocabulary(size: int) -> tuple[list[str], list[str]]:
+    """Tokens and merges: control tokens, bytes, one-letter words, then ever longer pieces, each of
+    which is the one that is a letter shorter and that letter."""
+    tokens = [*SPECIAL, *ALPHABET]
+    words = (
+        (mark + "".join(word[:-1]), word[-1])
+        for length in itertools.count(1)
+        for word in itertools.product(LETTERS, repeat=length)
+        for mark in ("", SPACE)
+        if mark or length > 1
+    )
+    merges = list(itertools.islice(words, size - len(tokens)))
+    return tokens + [a + b for a, b in merges], [f"{a} {b}" for a, b in merges]
+
+
+def prompt(count: int) -> tuple[str, list[int]]:
+    """A text of `count` tokens and their ids, the same in each of the vocabularies."""
+    chosen = [(7 * at) % 26 for at in range(count)]
+    first = len(SPECIAL) + ALPHABET.index(LETTERS[chosen[0]])
+    # The words with a space come first among what is merged.
+    ids = [first, *(len(SPECIAL) + len(ALPHABET) + letter for letter in chosen[1:])]
+    return " ".join(LETTERS[letter] for letter in chosen), ids
+
+
+def _blocks(
+    rng: np.random.Generator, shape: tuple[int, int], kind: TensorType, zero_rows: int
+) -> Iterator[NDArray[np.uint8]]:
+    """The encoded bytes of a random matrix, whose first rows may be zero."""
+    rows, cols = shape
+    n_zero, n_blocks = zero_rows * cols // kind.block, rows * cols // kind.block
+    for start in range(0, n_blocks, CHUNK_BLOCKS):
+        count = min(CHUNK_BLOCKS, n_blocks - start)
+        made = rng.integers(0, 256, (count, kind.nbytes), dtype=np.uint8)
+        for at, value in HALVES[kind]:
+            halves = np.full(count, value / cols**0.5, np.float16)
+            halves[: max(0, n_zero - start)] = 0
+            made[:, at : at + 2] = halves.view(np.uint8).reshape(count, 2)
+        yield made
+
+
+def write(path: Path, shape: Shape, wanted: TensorType) -> None:
+    """Write a model of this shape; the same bytes each time."""
+    writer = GGUFWriter()
+    _describe(writer, shape, wanted)
+    rng = np.random.default_rng(0)
+
+    def matrix(name: str, rows: int, cols: int, zero_rows: int = 0) -> None:
+        kind = encoding_of(cols, wanted)
+        chunks = functools.partial(_blocks, rng, (rows, cols), kind, zero_rows)
+        writer.add_tensor(f"{name}.weight", (rows, cols), kind, chunks)
+
+    def vector(name: str, values: NDArray[np.float32]) -> None:
+        writer.add_tensor(name, (len(values),), F32, values.tobytes())
+
+    matrix("token_embd", shape.vocab, shape.dim, FIRST_WORD)
+    ones = np.ones(shape.dim, np.float32)
+    vector("output_norm.weight", ones)
+    for layer in range(shape.layers):
+        at = f"blk.{layer}"
+        vector(f"{at}.attn_norm.weight", ones)
+        vector(f"{at}.ffn_norm.weight", ones)
+        for name, (rows, cols) in shape.matrices.items():
+            matrix(f"{at}.{name}", rows, cols)
+            if shape.biases and name in ("attn_q", "attn_k", "attn_v"):
+                vector(f"{at}.{name}.bias", rng.uniform(-0.1, 0.1, rows).astype(np.float32))
+    writer.write(path)
+
+
+def _describe(writer: GGUFWriter, shape: Shape, wanted: TensorType) -> None:
+    writer.add("general.architecture", shape.architecture)
+    writer.add("general.name", f"random, as {shape.likeness}")
+    writer.add("general.file_type", FILE_TYPES[wanted])
+    numbers = {
+        "context_length": CONTEXT,
+        "embedding_length": shape.dim,
+        "block_count": shape.layers,
+        "feed_forward_length": shape.hidden,
+        "vocab_size": shape.vocab,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "rope.dimension_count": shape.head_dim,
+        "rope.freq_base": shape.rope_base,
+        "attention.layer_norm_rms_epsilon": 1e-6,
+    }
+    for key, value in numbers.items():
+        writer.add(f"{shape.architecture}.{key}", value)
+    tokens, merges = vocabulary(shape.vocab)
+    kinds = [3] * len(SPECIAL) + [1] * (len(tokens) - len(SPECIAL))  # control, normal
+    writer.add("tokenizer.ggml.model", "gpt2")
+    writer.add("tokenizer.ggml.pre", shape.pretokenizer)
+    writer.add("tokenizer.ggml.tokens", tokens)
+    writer.add("tokenizer.ggml.token_type", kinds)
+    writer.add("tokenizer.ggml.merges", merges)
+    writer.add("tokenizer.ggml.bos_token_id", 1)
+    writer.add("tokenizer.ggml.eos_token_id", 2)
+    writer.add("tokenizer.ggml.add_bos_token", False)
+
+
+def path_of(folder: Path, shape: Shape, wanted: TensorType) -> Path:
+    return folder / f"own-{shape.name}-{wanted.name}.gguf"
+
+
+def ensure(folder: Path, shape: Shape, wanted: TensorType) -> Path:
+    """The model's file, written if this version of the recipe has not written it yet."""
+    path = path_of(folder, shape, wanted)
+    stamp = path.with_suffix(".recipe")
+    recipe = fingerprint([Path(__file__), Path(models.__file__)])
+    if not path.is_file() or not is_fresh(stamp, recipe):
+        folder.mkdir(parents=True, exist_ok=True)
+        write(path, shape, wanted)
+        remember(stamp, recipe)
+    return path
