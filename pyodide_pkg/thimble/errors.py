@@ -29,6 +29,9 @@ class ContextError(ThimbleError):
 class OptionError(ThimbleError, ValueError):
     """An unknown option, or a value out of its range."""
 
+    at: int | None = None
+    """Where a text is wrong, in characters from its beginning, if that is known."""
+
 
 class NumericError(ThimbleError):
     """A NaN or an infinity arose; the message says where."""

@@ -82,6 +82,7 @@ def generate(
     params: SamplingParams,
     *,
     custom: CustomSampler | None = None,
+    shape_from: int | None = None,
 ) -> Iterator[Piece]:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
@@ -89,7 +90,8 @@ def generate(
     same session tokens, params and seed give the same pieces. Raises OptionError where there is
     nothing to begin with, ContextError where the prompt leaves no room for one token. A `custom`
     sampler chooses instead of the kernel; where it fails, SamplerError, and the session has what
-    came before.
+    came before. A grammar's text begins with the first piece, or at the place `shape_from` of the
+    session, so that one which was cut off can go on.
     """
     model = session.model
     ids = prompt_ids(model, prompt, first=len(session) == 0)
@@ -102,7 +104,7 @@ def generate(
         )
     session.append(ids)
     sampler = Sampler(model.kernel, model.config.n_vocab, params)
-    return _pieces(session, sampler, _chooser(session, sampler, custom))
+    return _pieces(session, sampler, _chooser(session, sampler, custom), shape_from)
 
 
 def _chooser(
@@ -116,11 +118,13 @@ def _chooser(
     return lambda: choose(custom, session, sampler)
 
 
-def _pieces(session: Session, sampler: Sampler, choose: Callable[[], Choice]) -> Iterator[Piece]:
+def _pieces(
+    session: Session, sampler: Sampler, choose: Callable[[], Choice], shape_from: int | None
+) -> Iterator[Piece]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
     if params.grammar is not None:
-        sampler.constrain(tokenizer, len(session), at_start=at_start)
+        sampler.constrain(tokenizer, session.tokens[:shape_from])
     shape = sampler.constraint
     decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
     try:

@@ -205,14 +205,14 @@ class Sampler:
         base = self.memory.address
         return base, base + self._scratch_at, base + self._choice_at
 
-    def constrain(self, tokenizer: Tokenizer, start: int, *, at_start: bool) -> None:
-        """Keep the tokens from place `start` on to the grammar, if there is one. `at_start`: that
-        no text stands before them."""
+    def constrain(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
+        """Keep the tokens behind these to the grammar, if there is one."""
         if self.params.grammar is not None:
             from .constrain import Constraint
 
             kernel, grammar = self.memory.kernel, self.params.grammar
-            self.constraint = Constraint(kernel, tokenizer, grammar, start, at_start)
+            at_start = all(tokenizer.is_special(token) for token in before)
+            self.constraint = Constraint(kernel, tokenizer, grammar, len(before), at_start)
 
     def prepare(self, tokens: Sequence[int]) -> None:
         """Tell the kernel where the draw stands: after `tokens`."""

@@ -168,11 +168,13 @@ class Session:
         params: SamplingParams | None = None,
         *,
         sampler: CustomSampler | None = None,
+        shape_from: int | None = None,
     ) -> Iterator[Piece]:
         """Append the prompt and write on: see `generation.generate`."""
         from .generation import generate
 
-        return generate(self, prompt, params or SamplingParams(), custom=sampler)
+        params = params or SamplingParams()
+        return generate(self, prompt, params, custom=sampler, shape_from=shape_from)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -58,6 +58,8 @@ class Run:
     detailed: bool
     began: float
     """When it was asked for, by `time.perf_counter`."""
+    shape_from: int | None = None
+    """The place where the grammar's text begins, if that is not where this one does."""
     pieces: Iterator[Piece] | None = None
     failure: ThimbleError | None = None
     """What ended it, to be told once the pieces before it have been."""
@@ -257,11 +259,16 @@ class Engine:
                 f"the text has {n_kept + len(ids):,} tokens and this model's context holds "
                 f"{n_ctx:,}, what it writes included: shorten it"
             )
+        shape_from = None
+        if params.grammar is not None:
+            from .shape import begins  # who has no grammar does not wait for it
+
+            shape_from = begins(opened, params.grammar, n_kept + len(ids), resumed=keep and not ids)
         if not keep:
             opened.session.rollback(0)
         if not keep or ids:
             opened.written = []
-        opened.run = Run(ids, params, detailed, began)
+        opened.run = Run(ids, params, detailed, began, shape_from)
         return {"prompt_tokens": len(ids), "context": n_kept}
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
@@ -300,7 +307,9 @@ class Engine:
             if time.perf_counter() >= until:
                 return [], None
         if run.pieces is None:
-            run.pieces = opened.session.generate(run.prompt, run.params, sampler=opened.sampler)
+            run.pieces = opened.session.generate(
+                run.prompt, run.params, sampler=opened.sampler, shape_from=run.shape_from
+            )
         if run.failure is not None:
             raise run.failure
         pieces: list[Piece] = []

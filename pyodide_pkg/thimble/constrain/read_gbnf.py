@@ -80,7 +80,9 @@ class _Reader:
     def _wrong(self, at: int, words: str) -> OptionError:
         line = self._source.count("\n", 0, at) + 1
         column = at - self._source.rfind("\n", 0, at)
-        return OptionError(f"the grammar is wrong in line {line}, column {column}: {words}")
+        error = OptionError(f"the grammar is wrong in line {line}, column {column}: {words}")
+        error.at = at
+        return error
 
     def rules(self) -> dict[str, Node]:
         rules: dict[str, Node] = {}

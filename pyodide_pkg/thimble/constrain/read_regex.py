@@ -66,7 +66,9 @@ class _Reader:
 
     def _wrong(self, words: str, at: int | None = None) -> OptionError:
         where = self._at if at is None else at
-        return OptionError(f"the regular expression is wrong at character {where + 1}: {words}")
+        error = OptionError(f"the regular expression is wrong at character {where + 1}: {words}")
+        error.at = where
+        return error
 
     def _next(self) -> str:
         return self._pattern[self._at : self._at + 1]

@@ -103,7 +103,9 @@ def parse(source: str) -> dict[str, Node]:
     try:
         schema = json.loads(source)
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"the JSON Schema is no JSON: {error}") from None
+        wrong = OptionError(f"the JSON Schema is no JSON: {error}")
+        wrong.at = getattr(error, "pos", None)
+        raise wrong from None
     return Schema(schema).rules()
 
 

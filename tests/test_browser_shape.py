@@ -1,0 +1,87 @@
+"""What the page asks about shapes of texts, called natively."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.test_browser import ask, engine, fails, write
+from thimble.browser import Engine
+
+__all__ = ["engine"]
+
+LETTERS = {"kind": "regex", "source": "[a-z]{3} [0-9]{30}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "at", "words"),
+    [
+        ("regex", "ab(c", 2, "never closed"),
+        ("regex", "é{2,1}", 1, "at least 2"),
+        ("gbnf", 'root ::= "a"\nb ::= )', 19, "line 2, column 7"),
+        ("json_schema", '{"type": }', 9, "no JSON"),
+        ("json_schema", '{"type": "text"}', None, "'#/type'"),
+        ("json_schema", '{"type": "string", "pattern": "a)"}', None, "no partner"),
+    ],
+)
+def test_a_shape_that_is_wrong_says_where(
+    engine: Engine, kind: str, source: str, at: int | None, words: str
+) -> None:
+    found = ask(engine, "shape.check", kind, source)
+    assert found["at"] == at
+    assert words.strip("'") in found["wrong"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("regex", "a+b"), ("gbnf", 'root ::= "a"'), ("json_schema", '{"type": "integer"}')],
+)
+def test_a_shape_that_can_be_understood_has_nothing_wrong(
+    engine: Engine, kind: str, source: str
+) -> None:
+    assert ask(engine, "shape.check", kind, source) == {"wrong": None, "at": None}
+
+
+def text_of(batches: list[dict[str, Any]]) -> str:
+    return "".join(batch["text"] for batch in batches)
+
+
+def test_a_text_that_was_cut_off_goes_on_in_its_shape(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    whole = text_of(write(engine, session, "Once", grammar=LETTERS, max_tokens=60))
+    assert len(whole) == 34
+
+    half = text_of(write(engine, session, "Once", grammar=LETTERS, max_tokens=9))
+    assert len(half) < 34
+    more = write(engine, session, "", grammar=LETTERS, max_tokens=60, **{"continue": True})
+    assert half + text_of(more) == whole
+    assert more[-1]["finish_reason"] == "stop"
+
+
+def test_a_text_that_is_whole_or_was_changed_is_not_gone_on_with(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    write(engine, session, "Once", grammar=LETTERS, max_tokens=60)
+    again = write(engine, session, "", grammar=LETTERS, max_tokens=60, **{"continue": True})
+    assert len(text_of(again)) == 34
+
+    write(engine, session, "Once", grammar=LETTERS, max_tokens=9)
+    write(engine, session, "Something else", max_tokens=30)
+    fresh = write(engine, session, "", grammar=LETTERS, max_tokens=60, **{"continue": True})
+    assert len(text_of(fresh)) == 34
+
+
+def test_more_to_read_begins_the_shape_afresh(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    write(engine, session, "Once", grammar=LETTERS, max_tokens=9)
+    more = write(engine, session, " upon", grammar=LETTERS, max_tokens=60, **{"continue": True})
+    assert len(text_of(more)) == 34
+
+
+def test_a_wrong_shape_is_refused_before_anything_is_read(engine: Engine) -> None:
+    session = ask(engine, "open", "tiny", "{}")
+    options = json.dumps({"grammar": {"kind": "regex", "source": "(a"}})
+    kind, message = fails(engine, "start", session, "Once", options)
+    assert kind == "OptionError"
+    assert "character 1" in message
