@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..ensemble import MOST_MEMBERS, Ensemble, EnsembleSession, same_vocabulary
 from ..errors import ContextError, MemoryLimitError, OptionError
 from ..generation import prompt_ids
-from .ensemble_measure import Job, fit, measure
+from .ensemble_measure import fit, measure
+from .jobs import Jobs
 from .options import sampling
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Facet:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._groups: dict[int, Group] = {}
-        self._jobs: dict[int, Job] = {}
+        self._jobs = Jobs()
         self._numbers = itertools.count(1)
 
     # Members
@@ -276,11 +277,11 @@ class Facet:
         group = self._group(number)
         other = None if rival is None else self._engine.opened(rival).model
         name = "" if other is None else self._name(other)
-        return self._begin(measure(group.ensemble, group.names, text, other, name))
+        return self._jobs.begin(measure(group.ensemble, group.names, text, other, name))
 
     def fit(self, number: int, text: str) -> dict[str, Any]:
         """Get ready to find the mixture's best weights for a text; `work` does it."""
-        return self._begin(fit(self._group(number).ensemble, text))
+        return self._jobs.begin(fit(self._group(number).ensemble, text))
 
     def draft(
         self, number: int, target: int, helper: int, prompt: str, options: str
@@ -295,7 +296,7 @@ class Facet:
             raise OptionError(
                 f"{group.names[target]!r} cannot draft for itself: choose another for the draft"
             )
-        return self._begin(draft(members[target], members[helper], prompt, params))
+        return self._jobs.begin(draft(members[target], members[helper], prompt, params))
 
     def choose(
         self, number: int, judge: int | None, prompt: str, options: str, n: int
@@ -307,34 +308,15 @@ class Facet:
         ensemble = self._group(number).ensemble
         params, _ = sampling(json.loads(options))
         judging = ensemble if judge is None else ensemble.members[judge]
-        return self._begin(choose(ensemble, judging, prompt, params, n))
-
-    def _begin(self, job: Job) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._jobs[number] = job
-        return {"job": number, "total": job.total}
+        return self._jobs.begin(choose(ensemble, judging, prompt, params, n))
 
     def work(self, number: int, milliseconds: float) -> dict[str, Any]:
         """Go on for about so long; "result" is None until it is done."""
-        job = self._jobs.get(number)
-        if job is None:
-            raise OptionError(f"there is no measurement {number}; it was ended or never begun")
-        until = time.perf_counter() + milliseconds / 1000
-        try:
-            while next(job.steps, None) is not None and time.perf_counter() < until:
-                pass
-        except BaseException:
-            self.end(number)
-            raise
-        if job.result is not None:
-            self.end(number)
-        return {"done": job.done, "total": job.total, "result": job.result}
+        return self._jobs.work(number, milliseconds)
 
     def end(self, number: int) -> None:
         """End a measurement, done or not."""
-        job = self._jobs.pop(number, None)
-        if job is not None:
-            job.close()
+        self._jobs.end(number)
 
     def _group(self, number: int) -> Group:
         if number not in self._groups:

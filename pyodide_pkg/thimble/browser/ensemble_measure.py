@@ -16,6 +16,7 @@ from ..errors import OptionError
 from ..evaluate import MAX_TOKENS, SEPARATOR, split_stories, story_choices
 from ..model import Model
 from ..sampling import Choice
+from .jobs import Job
 
 MOST_CHARACTERS = 200_000
 CHARACTERS_A_TOKEN = 4
@@ -27,21 +28,6 @@ RESAMPLES = 1000
 FEWEST_PASSAGES = 10
 """Of fewer the bootstrap would say nothing."""
 _MASK = 2**64 - 1
-
-
-@dataclass(slots=True)
-class Job:
-    """A measurement under way: every step of `steps` is a little of it."""
-
-    total: int
-    """Steps in all."""
-    steps: Iterator[int] = field(default_factory=lambda: iter(()))
-    done: int = 0
-    result: dict[str, Any] | None = None
-
-    def close(self) -> None:
-        if isinstance(self.steps, Generator):
-            self.steps.close()  # gives the session back now, not when it is collected
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from ..model import Model
 from ..sampling import SamplingParams
 from ..session import Session
 from ..speculate import Speculative, SpeculativeSession
-from .ensemble_measure import Job
+from .jobs import Job
 
 MOST_TEXTS = 64
 assert MOST_TEXTS <= MOST

@@ -7,15 +7,14 @@ a little at a time, so that the worker can hear "cancel" in between.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ContextError, OptionError
 from ..lens.run import token_ids
-from .ensemble_measure import Job, passages_of
+from .ensemble_measure import passages_of
+from .jobs import Jobs
 from .lens_hooks import MEAN_STORIES, MOST_CHANGES, Change, Workshop, parse
 from .lens_jobs import Grid, effect, patching, probes, ranking, writing
 from .options import sampling
@@ -37,8 +36,7 @@ class Facet:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._workshop: Workshop | None = None
-        self._jobs: dict[int, Job] = {}
-        self._numbers = itertools.count(1)
+        self._jobs = Jobs()
 
     # Standing changes
 
@@ -96,27 +94,27 @@ class Facet:
         """Get ready to go on with tokens (a JSON list) without the changes and with them."""
         model = self._engine.opened(session).model
         params, _ = sampling(json.loads(options))
-        return self._begin(writing(model, _given(model, tokens), params))
+        return self._jobs.begin(writing(model, _given(model, tokens), params))
 
     def effect(self, session: int, text: str, most: int) -> dict[str, Any]:
         """Get ready to measure the changes in bits per byte over `most` passages of a text."""
         model = self._engine.opened(session).model
-        return self._begin(effect(model, self._stories(model, text, most)))
+        return self._jobs.begin(effect(model, self._stories(model, text, most)))
 
     def rank(self, session: int, text: str, most: int) -> dict[str, Any]:
         """Get ready to rank every head by what switching it off costs over such passages."""
         model = self._engine.opened(session).model
-        return self._begin(ranking(model, self._stories(model, text, most)))
+        return self._jobs.begin(ranking(model, self._stories(model, text, most)))
 
     def probe(self, session: int) -> dict[str, Any]:
         """Get ready to score every head's pattern."""
-        return self._begin(probes(self._engine.opened(session).model))
+        return self._jobs.begin(probes(self._engine.opened(session).model))
 
     def patch(self, session: int, question: str) -> dict[str, Any]:
         """Get ready for the map of a pair of prompts: JSON with "clean", "corrupted", "site" and,
         as texts or empty, "answer" and "against"."""
         model = self._engine.opened(session).model
-        return self._begin(patching(model, Grid.read(json.loads(question))))
+        return self._jobs.begin(patching(model, Grid.read(json.loads(question))))
 
     def tour(self, session: int, step: str, question: str, text: str) -> dict[str, Any]:
         """Get ready for a step of the guided tour; JSON with "clean", "corrupted", "answer" and
@@ -125,34 +123,15 @@ class Facet:
 
         model = self._engine.opened(session).model
         stories = passages_of(text, [model]) if text else []
-        return self._begin(tour(model, step, json.loads(question), stories))
+        return self._jobs.begin(tour(model, step, json.loads(question), stories))
 
     def work(self, number: int, milliseconds: float) -> dict[str, Any]:
         """Go on for about so long; "result" is None until it is done."""
-        job = self._jobs.get(number)
-        if job is None:
-            raise OptionError(f"there is no measurement {number}; it was ended or never begun")
-        until = time.perf_counter() + milliseconds / 1000
-        try:
-            while next(job.steps, None) is not None and time.perf_counter() < until:
-                pass
-        except BaseException:
-            self.end(number)
-            raise
-        if job.result is not None:
-            self.end(number)
-        return {"done": job.done, "total": job.total, "result": job.result}
+        return self._jobs.work(number, milliseconds)
 
     def end(self, number: int) -> None:
         """End a measurement, done or not."""
-        job = self._jobs.pop(number, None)
-        if job is not None:
-            job.close()
-
-    def _begin(self, job: Job) -> dict[str, Any]:
-        number = next(self._numbers)
-        self._jobs[number] = job
-        return {"job": number, "total": job.total}
+        self._jobs.end(number)
 
     def _stories(self, model: Model, text: str, most: int) -> list[str]:
         if most < 1:

@@ -14,7 +14,7 @@ from ..lens.effects import Scorer, patch_grid_steps, rank_heads_steps
 from ..lens.probes import detect_heads, plain_tokens
 from ..lens.report import CLEAR, KINDS
 from ..lens.run import token_ids
-from .ensemble_measure import Job
+from .jobs import Job
 
 if TYPE_CHECKING:
     from ..model import Model

@@ -18,7 +18,7 @@ from ..generation import generate
 from ..lens.probes import draw, plain_tokens
 from ..lens.run import token_ids
 from ..sampling import SamplingParams
-from .ensemble_measure import Job
+from .jobs import Job
 from .lens_jobs import LENGTH, Grid, one_token
 
 if TYPE_CHECKING:
