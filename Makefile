@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels bench bench-training \
+.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
 	bench-own corpora models ensembles load visits claims npm pyodide-build lock clean
 
 help:  ## what there is
@@ -72,6 +72,9 @@ lint-web: setup-test
 
 lint-kernels: setup-test
 	@$(RUN) -m tools.lint_kernels
+
+fuzz: setup-test  ## a million broken files of every format (ARGS= for tests.fuzz)
+	@PYTHONPATH=pyodide_pkg nice $(RUN) -m tests.fuzz $(ARGS)
 
 bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (ARGS= for bench)
 	@$(RUN) -m bench $(ARGS)

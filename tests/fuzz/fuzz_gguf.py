@@ -47,10 +47,12 @@ NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 64, 65, 255, 256, 65535, 65536, 6
 
 Field = tuple[int, int]
 """Where a number lies in a file, and its bytes."""
+Seed = tuple[bytes, tuple[Field, ...]]
+"""A good file and the places of its numbers."""
 
 
 @functools.cache
-def seeds() -> tuple[tuple[bytes, tuple[Field, ...]], ...]:
+def seeds() -> tuple[Seed, ...]:
     """Return the good files that runs begin with, each with the places of its numbers."""
     one_layer = make(replace(SPECS["one-layer"], dim=32, hidden_dim=32, head_dim=32, tied=True))
     arrays = build([pair("k", ARRAY, nested(3)), pair("l", ARRAY, array(STRING, 0))], data=0)
@@ -97,8 +99,12 @@ def fields(data: bytes) -> list[Field]:
 
 def mutated(run: int) -> bytes:
     """Return the bytes of run number `run`."""
-    rng = random.Random(run)
-    seed, places = rng.choice(seeds())
+    return mutate(random.Random(run), seeds(), other_seeds=seeds())
+
+
+def mutate(rng: random.Random, seeds: tuple[Seed, ...], *, other_seeds: tuple[Seed, ...]) -> bytes:
+    """Return one of the good files with some changes; pieces come from `other_seeds`."""
+    seed, places = rng.choice(seeds)
     data = bytearray(seed)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5, 8))):
         change = rng.random()
@@ -112,7 +118,7 @@ def mutated(run: int) -> bytes:
         elif change < 0.9:
             _move(rng, data, places)
         else:
-            other, other_places = rng.choice(seeds())
+            other, other_places = rng.choice(other_seeds)
             at, begin = rng.choice(places)[0], rng.choice(other_places)[0]
             data[at:] = other[begin:]
     return bytes(data)

@@ -46,7 +46,7 @@ def mutated(number: int) -> bytes:
     if dice.random() < 0.6:
         whole = json.loads(seed())
         for _ in range(dice.choice((1, 1, 2, 4))):
-            _change(whole, dice)
+            change(whole, dice)
         return json.dumps(whole).encode()
     data = bytearray(seed())
     for _ in range(dice.choice((1, 1, 2, 8))):
@@ -73,7 +73,7 @@ def check(data: bytes) -> str:
     return "read"
 
 
-def _change(whole: Any, dice: random.Random) -> None:
+def change(whole: Any, dice: random.Random) -> None:
     """Exchange one value, somewhere in the tree."""
     place = whole
     while True:

@@ -239,7 +239,8 @@ def _quantized(part: NDArray[np.uint8], width: int, n: int, group: int) -> Rows:
             raise FormatError(f"rows of {width} values do not fill groups of {group}")
         q = part[begin:end].view(np.int8).astype(np.float32).reshape(-1, group)
         scales = np.frombuffer(part[n + begin // group * 4 : n + end // group * 4], "<f4")
-        values: Floats = (q * scales[:, None]).reshape(-1, width)
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever takes them looks
+            values: Floats = (q * scales[:, None]).reshape(-1, width)
         return values
 
     return rows

@@ -86,7 +86,7 @@ def _stored(path: Path, name: str, entry: Any, begin: int, size: int) -> Stored:
     kind: Any = entry.get("dtype")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
         raise FormatError(f"{where} has the shape {shape!r:.60} and the offsets {offsets!r:.60}")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise UnsupportedError(f"{where} is stored as {kind!r:.40}; {', '.join(TYPES)} are read")
     found = Stored(name, path, kind, tuple(shape), begin + offsets[0])
     if offsets[1] - offsets[0] != found.nbytes:
@@ -121,7 +121,7 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Stored]:
         raise FormatError(f"{index.name} has no weight_map of names and files")
     found: dict[str, Stored] = {}
     for name in sorted(set(places.values())):
-        if Path(name).name != name or not (folder / name).is_file():
+        if Path(name).name != name or not _is_file(folder / name):
             raise FormatError(f"{index.name} names {name!r:.100}, which is not in {str(folder)!r}")
         found |= {tensor.name: tensor for tensor in read_file(folder / name)}
     missing = [name for name in places if name not in found]
@@ -141,6 +141,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FormatError(f"{path.name} is no JSON object")
     return value
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _counts(value: Any) -> bool:

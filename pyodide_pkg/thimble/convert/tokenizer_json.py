@@ -275,11 +275,14 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     """The chat template, of a file of its own or in tokenizer_config.json."""
     alone = folder / "chat_template.jinja"
     if alone.exists():
-        return alone.read_text(encoding="utf-8")
+        try:
+            return alone.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{alone.name} is no UTF-8: {error}") from None
     found = settings.get("chat_template")
     if isinstance(found, list):
-        named = {t.get("name"): t.get("template") for t in found if isinstance(t, dict)}
-        found = named.get("default")
+        named = [t for t in found if isinstance(t, dict) and t.get("name") == "default"]
+        found = named[-1].get("template") if named else None
     return found if isinstance(found, str) else None
 
 
