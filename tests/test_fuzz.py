@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +24,10 @@ from tests.fuzz.fuzz_llama2c import check as check_llama2c
 from tests.fuzz.fuzz_llama2c import seeds as llama2c_seeds
 from tests.fuzz.fuzz_model import check, check_split, models, split_seeds
 from tests.fuzz.kinds import Case, Kind, put
+from thimble.constrain import json_schema
 from thimble.convert.safetensors import read_folder
 from thimble.convert.tokenizer_json import tokenizer_keys
-from thimble.errors import FormatError, UnsupportedError
+from thimble.errors import FormatError, OptionError, UnsupportedError
 
 RUNS = 2500
 
@@ -133,6 +136,24 @@ def test_a_chat_template_whose_name_is_no_text_is_passed_by(tmp_path: Path) -> N
         {"name": "default", "template": "b"}]}"""
     put({**tokenizer_seeds()[0], "tokenizer_config.json": settings}, tmp_path)
     assert tokenizer_keys(tmp_path, 24)["tokenizer.chat_template"] == "b"
+
+
+def test_many_layers_of_few_weights_take_no_memory(tmp_path: Path) -> None:
+    lies = struct.pack("<7i", 8, 32, 50_000, 4, 2, 17, 8)
+    case = {**llama2c_seeds()[0], "model.bin": lies + bytes(500_000)}
+    tracemalloc.start()
+    try:
+        assert check_llama2c(case, tmp_path) == "FormatError"
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["array", "string"])
+def test_a_schema_whose_least_number_is_null_is_refused(kind: str) -> None:
+    name = {"array": "minItems", "string": "minLength"}[kind]
+    with pytest.raises(OptionError, match=f"{name}.*null.*a whole number"):
+        json_schema({"type": kind, name: None})
 
 
 @pytest.mark.filterwarnings("error")

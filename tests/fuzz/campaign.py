@@ -68,7 +68,7 @@ KINDS = {
     "tokenizer": Kind(fuzz_folder.make_tokenizer, fuzz_folder.check_tokenizer, 12),
     "folder": Kind(fuzz_folder.make_folder, fuzz_folder.check_folder, 1),
     "llama2c": Kind(fuzz_llama2c.make, fuzz_llama2c.check, 10),
-    "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5),
+    "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5, each=1000),
     "recording": Kind(
         lambda rng: {"": fuzz_recording.mutated(rng.getrandbits(32))},
         lambda case, _: fuzz_recording.check(case[""]),
@@ -237,12 +237,12 @@ def _timed(kind: Kind, case: Case, scratch: Path, *, counted: bool) -> str:
     before = _resident()
     signal.setitimer(signal.ITIMER_PROF, SECONDS * (4 if counted else 1))
     try:
-        with _counting(2 * size + ROOM) if counted else contextlib.nullcontext():
+        with _counting(kind.each * size + ROOM) if counted else contextlib.nullcontext():
             result = kind.check(case, scratch)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     grown = _resident() - before
-    assert grown <= 2 * size + RESIDENT, f"the process grew by {grown:,} bytes for {size:,}"
+    assert grown <= kind.each * size + RESIDENT, f"the process grew by {grown:,} bytes for {size:,}"
     return result
 
 

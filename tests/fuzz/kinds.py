@@ -32,6 +32,8 @@ class Kind:
     check: Callable[[Case, Path], str]
     share: int
     """Of so many inputs in a hundred."""
+    each: int = 2
+    """Bytes of memory that are right for a byte of input, and besides what is right for nothing."""
 
 
 def outcome(error: ThimbleError) -> str:

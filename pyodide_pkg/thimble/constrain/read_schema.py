@@ -332,8 +332,10 @@ def _listed(begin: str, item: Node, end: str) -> Node:
 def _counts(schema: Mapping[str, Any], what: str, where: str) -> tuple[int, int | None]:
     low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
     for name, value in ((f"min{what}", low), (f"max{what}", high)):
+        if value is None and name.startswith("max"):
+            continue  # as if it were not there
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and 0 <= value <= MOST_REPEATED):
+        if not (whole and 0 <= value <= MOST_REPEATED):
             raise _wrong(f"{where}/{name}", value, f"a whole number up to {MOST_REPEATED:,}")
     if high is not None and high < low:
         raise OptionError(f"{where} wants at least {low} and at most {high} {what.lower()}")

@@ -194,8 +194,13 @@ def _rows(settings: Settings, planned: Planned) -> Rows:
     if order is not None:
         return lambda first, last: stored.floats(mapped[order[first:last]])
     if kind.raised_norms and planned.name.endswith("norm.weight"):
-        return lambda first, last: stored.floats(mapped[first:last]) + np.float32(1)
+        return lambda first, last: _raised(stored.floats(mapped[first:last]))
     return lambda first, last: stored.floats(mapped[first:last])
+
+
+def _raised(values: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):  # whoever takes them looks
+        return values + np.float32(1)
 
 
 def _order(settings: Settings, planned: Planned) -> NDArray[Any] | None:

@@ -35,6 +35,8 @@ HEADER = 256
 """Bytes before the weights in versions 1 and 2."""
 MOST = 1 << 24
 """No number of a header is larger, unless it is a lie."""
+MOST_LAYERS = 1 << 12
+"""Each is some objects of Python's, however few its weights."""
 LONGEST_TOKEN = 1 << 12
 
 Floats = NDArray[np.float32]
@@ -153,6 +155,8 @@ def read_shape(head: bytes) -> Shape:
         if not least <= number <= MOST or number == 0:
             raise FormatError(f"{name} is {number}; this is no model of llama2.c's")
     dim, hidden, n_layers, n_heads, n_kv_heads, n_vocab, n_ctx = numbers
+    if n_layers > MOST_LAYERS:
+        raise FormatError(f"n_layers is {n_layers}; at most {MOST_LAYERS} are right")
     if dim % n_heads or n_heads % n_kv_heads:
         raise FormatError(
             f"dim {dim}, n_heads {n_heads} and n_kv_heads {n_kv_heads} do not divide each other"
@@ -169,15 +173,11 @@ def _tensors(raw: NDArray[np.uint8], shape: Shape, name: str) -> Iterator[Stored
     found: dict[str, Stored] = {}
     at = 0 if shape.version else 28
     at = HEADER if shape.version else at
+    _check_size(raw.size, at, shape, name)  # before anything is made of it
     for key, height, width, layers, quantized in _order(shape):
         for layer in range(max(layers, 1)):
             n = height * width
             nbytes = n + n // shape.group * 4 if quantized else 4 * n
-            if at + nbytes > raw.size:
-                raise FormatError(
-                    f"{name!r} ends after {raw.size:,} bytes, inside {key!r}, which ends at byte "
-                    f"{at + nbytes:,}"
-                )
             part = raw[at : at + nbytes]
             at += nbytes
             if not key:  # RoPE's table, which the engine makes itself
@@ -186,6 +186,17 @@ def _tensors(raw: NDArray[np.uint8], shape: Shape, name: str) -> Iterator[Stored
             rows = _quantized(part, width, n, shape.group) if quantized else _floats(part, width)
             found[full] = Stored(full, (height, width) if height > 1 else (width,), rows)
     yield from (found[key] for key in sorted(found, key=_place))
+
+
+def _check_size(size: int, at: int, shape: Shape, name: str) -> None:
+    """Raise FormatError where a file of `size` bytes, whose weights begin at `at`, is too short."""
+    for key, height, width, layers, quantized in _order(shape):
+        n = height * width
+        at += max(layers, 1) * (n + n // shape.group * 4 if quantized else 4 * n)
+        if at > size:
+            raise FormatError(
+                f"{name!r} ends after {size:,} bytes, inside {key!r}, which ends at byte {at:,}"
+            )
 
 
 def _place(name: str) -> tuple[int, str]:
