@@ -331,6 +331,7 @@ def _listed(begin: str, item: Node, end: str) -> Node:
 
 def _counts(schema: Mapping[str, Any], what: str, where: str) -> tuple[int, int | None]:
     low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
+    value: Any
     for name, value in ((f"min{what}", low), (f"max{what}", high)):
         if value is None and name.startswith("max"):
             continue  # as if it were not there
