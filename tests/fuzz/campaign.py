@@ -109,9 +109,13 @@ def run(
         KINDS[name].make(random.Random(0))  # the good files are made once, before any fork
     waiting = [numbers[job::jobs] for job in range(jobs)]
     told = 0
-    with selectors.DefaultSelector() as selector:
+    # The parent's own, so that nothing is left of a child that dies.
+    with (
+        tempfile.TemporaryDirectory(prefix="thimble-fuzz-", dir=_memory()) as place,
+        selectors.DefaultSelector() as selector,
+    ):
         for part in filter(len, waiting):
-            _start(selector, part, seed, kind)
+            _start(selector, part, seed, kind, place)
         while selector.get_map():
             now = time.monotonic()
             for key, _ in selector.select(timeout=PATIENCE / 4):
@@ -124,7 +128,7 @@ def run(
                 selector.unregister(child.lines)
                 rest = child.end(report)
                 if rest:
-                    _start(selector, rest, seed, kind)
+                    _start(selector, rest, seed, kind, place)
             for key in list(selector.get_map().values()):
                 if now - key.data.heard > PATIENCE:
                     os.kill(key.data.pid, signal.SIGKILL)
@@ -163,7 +167,9 @@ class Child:
         return self.numbers[index + 1 :]
 
 
-def _start(selector: selectors.BaseSelector, numbers: range, seed: int, kind: str | None) -> None:
+def _start(
+    selector: selectors.BaseSelector, numbers: range, seed: int, kind: str | None, place: str
+) -> None:
     reading, writing = os.pipe()
     at = mmap.mmap(-1, 16)
     sys.stdout.flush()
@@ -173,7 +179,9 @@ def _start(selector: selectors.BaseSelector, numbers: range, seed: int, kind: st
         code = 1
         try:
             os.close(reading)
-            _work(numbers, seed, kind, at, os.fdopen(writing, "w"))
+            _work(
+                numbers, seed, kind, at, os.fdopen(writing, "w"), Path(tempfile.mkdtemp(dir=place))
+            )
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -193,7 +201,9 @@ def _take(report: Report, news: dict[str, Any]) -> None:
     report.slowest = max(report.slowest, tuple(news["slowest"]))
 
 
-def _work(numbers: range, seed: int, kind: str | None, at: mmap.mmap, to: Any) -> None:
+def _work(
+    numbers: range, seed: int, kind: str | None, at: mmap.mmap, to: Any, scratch: Path
+) -> None:
     """In the child: run every input, and tell of them now and then."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     with contextlib.suppress(OSError):  # where there is no /proc, the other looks remain
@@ -205,31 +215,29 @@ def _work(numbers: range, seed: int, kind: str | None, at: mmap.mmap, to: Any) -
     told = 0
     news: dict[str, Any] = {"done": 0, "outcomes": {}, "findings": [], "slowest": (0.0, "")}
     causes: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="thimble-fuzz-", dir=_memory()) as place:
-        scratch = Path(place)
-        for index, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
+        struct.pack_into("<qq", at, 0, index, told)
+        name, case = case_of(number, seed, kind)
+        began = time.process_time()
+        try:
+            result = _timed(KINDS[name], case, scratch, counted=number % LOOK == 0)
+            news["outcomes"].setdefault(name, Counter())[result] += 1
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            cause = f"{type(error).__name__} {where.filename} {where.lineno}"
+            causes[cause] += 1
+            if causes[cause] <= REASONS:
+                words = "".join(traceback.format_exception(error, limit=-4))
+                news["findings"].append((str(number), f"{name}: {words}"))
+        took = time.process_time() - began
+        news["slowest"] = max(news["slowest"], (took, f"{name} {number}"))
+        news["done"] += 1
+        if news["done"] == NEWS or index == len(numbers) - 1:
+            told = index + 1
             struct.pack_into("<qq", at, 0, index, told)
-            name, case = case_of(number, seed, kind)
-            began = time.process_time()
-            try:
-                result = _timed(KINDS[name], case, scratch, counted=number % LOOK == 0)
-                news["outcomes"].setdefault(name, Counter())[result] += 1
-            except Exception as error:
-                where = traceback.extract_tb(error.__traceback__)[-1]
-                cause = f"{type(error).__name__} {where.filename} {where.lineno}"
-                causes[cause] += 1
-                if causes[cause] <= REASONS:
-                    words = "".join(traceback.format_exception(error, limit=-4))
-                    news["findings"].append((str(number), f"{name}: {words}"))
-            took = time.process_time() - began
-            news["slowest"] = max(news["slowest"], (took, f"{name} {number}"))
-            news["done"] += 1
-            if news["done"] == NEWS or index == len(numbers) - 1:
-                told = index + 1
-                struct.pack_into("<qq", at, 0, index, told)
-                to.write(json.dumps(news) + "\n")
-                to.flush()
-                news = {"done": 0, "outcomes": {}, "findings": [], "slowest": (0.0, "")}
+            to.write(json.dumps(news) + "\n")
+            to.flush()
+            news = {"done": 0, "outcomes": {}, "findings": [], "slowest": (0.0, "")}
 
 
 def _timed(kind: Kind, case: Case, scratch: Path, *, counted: bool) -> str:
