@@ -137,7 +137,7 @@ def free_port() -> int:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended:\n{log.read_text()}"
         try:
@@ -147,7 +147,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except OSError:
             time.sleep(0.05)
-    pytest.fail(f"{url} did not answer within 30 s:\n{log.read_text()}")
+    pytest.fail(f"{url} did not answer within 120 s:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Worker, expect
 
 from tests.conftest import ROOT
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE_MS = 60_000
-"""Starting Python takes seconds, more on a busy machine."""
+PATIENCE_MS = 120_000
+"""Starting Python takes seconds, and half a minute on a small and busy machine."""
 
 expect.set_options(timeout=PATIENCE_MS)
+
+BOOM = "() => { setTimeout(() => { throw new Error('boom') }) }"
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +45,67 @@ def new_visitor(chromium: Browser, server: str) -> BrowserContext:
     return made
 
 
+def turn_to(page: Page, title: str) -> None:
+    """Show a panel as a visitor does, and wait until it stands there: a panel that was shown before
+    still has in it what it had then."""
+    link = page.locator("nav").get_by_role("link", name=title, exact=True)
+    link.click()
+    expect(link).to_have_attribute("aria-current", "page")
+
+
 def kill_engine(page: Page) -> None:
     """Let the engine's worker die of an error; the worker that makes a snapshot may go with it."""
+    engine, *others = page.workers
+    for worker in others:
+        with suppress(Error):  # it ends by itself when it is done
+            worker.evaluate(BOOM)
+    engine.evaluate(BOOM)
+
+
+# The engine takes a breath between two batches of tokens, by a message to itself that is null.
+REST = """() => {
+  const { postMessage } = MessagePort.prototype;
+  MessagePort.prototype.postMessage = function (message, ...others) {
+    if (message !== null) return postMessage.call(this, message, ...others);
+    setTimeout(() => postMessage.call(this, null), 500);
+  };
+  globalThis.restNoMore = () => { MessagePort.prototype.postMessage = postMessage; };
+}"""
+
+
+@contextmanager
+def resting(page: Page) -> Iterator[None]:
+    """Let the page's engines rest long between two batches: what a test does while something is
+    written then comes before its end, however quick the model is and however slow the test."""
+    workers: list[Worker] = []
     for worker in page.workers:
-        worker.evaluate("() => { setTimeout(() => { throw new Error('boom') }) }")
+        with suppress(Error):  # the one that makes a snapshot ends by itself
+            worker.evaluate(REST)
+            workers.append(worker)
+    assert workers, "the page has no engine yet"
+    yield
+    for worker in workers:
+        with suppress(Error):
+            worker.evaluate("() => restNoMore()")
+
+
+# What is drawn to fit is drawn again in the frame after a change of width.
+TOO_WIDE = """async () => {
+  const { documentElement: root } = document;
+  for (let frame = 0; frame < 60 && root.scrollWidth > root.clientWidth; frame += 1) {
+    await new Promise((next) => setTimeout(next, 50));
+  }
+  if (root.scrollWidth <= root.clientWidth) return [];
+  const out = [...document.querySelectorAll("body *")].filter(
+    (one) => one.checkVisibility() && one.getBoundingClientRect().right > root.clientWidth);
+  const which = out.map((one) => one.outerHTML.slice(0, 99));
+  return [`${root.scrollWidth} of ${root.clientWidth} pixels`, ...which];
+}"""
+
+
+def too_wide(page: Page) -> list[str]:
+    """What makes a page wider than its window, or nothing."""
+    return list(page.evaluate(TOO_WIDE))
 
 
 def violations(page: Page, within: str = "html") -> list[str]:

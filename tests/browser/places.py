@@ -35,7 +35,7 @@ class Place:
         command += ["--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert self._process.poll() is None, "the server ended"
             try:
@@ -43,7 +43,7 @@ class Place:
                     return self
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError("the server did not answer within 30 s")
+        raise AssertionError("the server did not answer within 120 s")
 
     def end(self) -> None:
         """End the server's process: from now on nobody answers at the address."""

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 import thimble
-from tests.browser.conftest import violations
+from tests.browser.conftest import too_wide, violations
 from tests.browser.test_offline import Tab, write
 from tests.tiny_models import SPECS, TinySpec, head_of_large, make
 
@@ -162,8 +162,7 @@ def test_what_does_not_fit_is_said_before_it_is_fetched(bring: Page, host: Host)
         assert violations(bring, "#incoming") == []
     for width in (360, 1440):
         bring.set_viewport_size({"width": width, "height": 800})
-        wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert bring.evaluate(wide) <= 0
+        assert too_wide(bring) == []
     bring.get_by_role("button", name="Cancel").click()
     expect(bring.locator("#incoming")).to_be_hidden()
 

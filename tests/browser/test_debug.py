@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import violations
+from tests.browser.conftest import too_wide, turn_to, violations
 
 TOKENS = "#debug-view .token:not(.given)"
 """Those that were written; the prompt's stand before them."""
@@ -80,7 +80,7 @@ def run(page: Page) -> str:
 
 def test_what_step_writes_is_in_write_and_the_other_way_round(panel: Page) -> None:
     shown = steps(panel, 6)
-    panel.get_by_role("link", name="Write").click()
+    turn_to(panel, "Write")
     expect(panel.locator("#written")).to_have_text("".join(shown), use_inner_text=False)
     panel.evaluate("""() => {
       const text = document.getElementById("written");
@@ -94,7 +94,7 @@ def test_what_step_writes_is_in_write_and_the_other_way_round(panel: Page) -> No
     expect(panel.locator("#outcome")).to_contain_text(re.compile("Stopped|end|more"))
     written = panel.locator("#written").text_content() or ""
     assert len(written) >= 60
-    panel.get_by_role("link", name="Step").click()
+    turn_to(panel, "Step")
     expect(panel.locator("#debug-tokens")).not_to_have_text("–")
     assert "".join(tokens(panel)) == written
     assert tokens(panel)[:6] == shown
@@ -146,10 +146,10 @@ def test_the_prompts_tokens_are_shaded_and_described_too(panel: Page) -> None:
     expect(given.first).to_be_focused()
     # The same where Write has read it.
     before = given.evaluate_all("(all) => all.map((one) => one.style.cssText)")
-    panel.get_by_role("link", name="Write").click()
+    turn_to(panel, "Write")
     panel.get_by_role("button", name="Write", exact=True).click()
     expect(panel.locator("#outcome")).to_contain_text("token")
-    panel.get_by_role("link", name="Step").click()
+    turn_to(panel, "Step")
     expect(given).to_have_count(len(before))
     assert given.evaluate_all("(all) => all.map((one) => one.style.cssText)") == before
 
@@ -391,7 +391,7 @@ def test_the_panel_is_accessible_and_fits_a_phone(panel: Page, scheme: str) -> N
     panel.locator(TOKENS).nth(2).click()
     panel.locator(".token-card .choice").first.click()
     expect(panel.locator("#debug-branches li")).to_have_count(2)
-    assert panel.evaluate("() => document.documentElement.scrollWidth") <= 360
+    assert too_wide(panel) == []
     # Nor do the stages, with all that can be in them.
     panel.locator("#debug-stages tr[aria-current] .choice").click()
     panel.get_by_role("button", name="Ban", exact=True).click()

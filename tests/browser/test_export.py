@@ -129,7 +129,7 @@ def test_the_page_writes_from_a_plain_file_server_and_then_without_it(
     visitor.get_by_text("Frame", exact=True).click()
     frame = visitor.frame_locator("#embed-preview iframe")
     frame.get_by_role("button", name="Write").click()
-    expect(frame.get_by_role("status")).to_contain_text("tokens", timeout=60_000)
+    expect(frame.get_by_role("status")).to_contain_text("tokens")
     assert log.complaints == []
     assert log.strange(host.address) == []
 
@@ -137,5 +137,5 @@ def test_the_page_writes_from_a_plain_file_server_and_then_without_it(
 def write(page: Page) -> str:
     """What the page writes with the seed that it begins with."""
     page.get_by_role("button", name="Write", exact=True).click()
-    expect(page.locator("#outcome")).to_contain_text(re.compile("token"), timeout=60_000)
+    expect(page.locator("#outcome")).to_contain_text(re.compile("token"))
     return page.locator("#written").text_content() or ""

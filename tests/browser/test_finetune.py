@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import thimble
-from tests.browser.conftest import violations
+from tests.browser.conftest import turn_to, violations
 from tests.tiny_adapters import make_adapter
 from tests.tiny_models import SPECS
 from thimble.train.finetune import Base
@@ -112,17 +112,17 @@ def test_the_slider_changes_the_model_at_once_and_everywhere(tuned: Page, tmp_pa
 
     # The same in the Write panel, whose session was there before the adapter.
     texts = []
-    tuned.get_by_role("link", name="Write", exact=True).click()
+    turn_to(tuned, "Write")
     tuned.locator("#prompt").fill(PROMPT)
     for strength in (1.0, 0.0):
-        tuned.get_by_role("link", name="Train", exact=True).click()
+        turn_to(tuned, "Train")
         outlook(tuned, strength)
-        tuned.get_by_role("link", name="Write", exact=True).click()
+        turn_to(tuned, "Write")
         tuned.get_by_role("button", name="Write", exact=True).click()
         expect(tuned.locator("#outcome")).to_contain_text("token")
         texts.append(tuned.locator("#written").inner_text())
     assert texts[0] != texts[1]
-    tuned.get_by_role("link", name="Train", exact=True).click()
+    turn_to(tuned, "Train")
 
 
 def test_the_receipt_names_the_base_and_holds_natively(tuned: Page) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect
 
+from tests.browser.conftest import PATIENCE_MS, resting
 from tests.conftest import CHROMIUM_FLAGS
 from tools import browsers
 
@@ -94,9 +95,11 @@ def test_a_frame_and_its_page_talk(page: Page, elsewhere: Elsewhere, server: str
     assert set(kinds) == {"ready", "resize", "progress", "load", "token", "finish"}
     tokens = [message["text"] for message in heard if message["type"] == "token"]
     assert "".join(tokens) == finish["text"]
-    height = [message["height"] for message in heard if message["type"] == "resize"][-1]
     frame = embedded(page)
-    assert height == frame.evaluate("() => Math.ceil(document.body.scrollHeight)")
+    height = frame.evaluate("() => Math.ceil(document.body.scrollHeight)")
+    page.wait_for_function(  # told after the last word, and by another way than the words
+        "(height) => heard.findLast(({ type }) => type === 'resize').height === height", arg=height
+    )
     assert frame.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
     again = page.evaluate("""async () => {
@@ -111,15 +114,16 @@ def test_a_frame_and_its_page_talk(page: Page, elsewhere: Elsewhere, server: str
     assert again[1]["state"] == "ready"
     assert again[1]["ignored"] == {"origin": 0, "malformed": 0}
 
-    stopped = page.evaluate("""async () => {
-      const from = heard.length;
-      say({ thimble: 1, type: "prompt", options: { max_tokens: 100000, temperature: 1 } });
-      await next("token", from);
-      say({ thimble: 1, type: "stop" });
-      const { reason, prompt } = await next("finish", from);
-      say({ thimble: 1, type: "prompt", options: { temperature: -1 } });
-      return [reason, prompt, await next("error", from)];
-    }""")
+    with resting(page):
+        stopped = page.evaluate("""async () => {
+          const from = heard.length;
+          say({ thimble: 1, type: "prompt", options: { max_tokens: 100000, temperature: 1 } });
+          await next("token", from);
+          say({ thimble: 1, type: "stop" });
+          const { reason, prompt } = await next("finish", from);
+          say({ thimble: 1, type: "prompt", options: { temperature: -1 } });
+          return [reason, prompt, await next("error", from)];
+        }""")
     assert stopped[:2] == ["stopped", "A cat"]
     assert stopped[2]["name"] == "OptionError"
     assert "-1" in stopped[2]["message"]
@@ -277,6 +281,7 @@ def test_without_any_storage_it_writes_all_the_same(
     )
     try:
         page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(elsewhere.page(tag(server) + iframe(server, "prompt=Once&max-tokens=5")))
         denied = page.evaluate("() => { try { return !localStorage } catch { return true } }")
         assert denied

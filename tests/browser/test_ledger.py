@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 import thimble
-from tests.browser.conftest import new_visitor, violations
+from tests.browser.conftest import new_visitor, too_wide, turn_to, violations
 from tests.conftest import ROOT
 from thimble import lens
 from thimble.train.receipt import verify
@@ -64,7 +64,7 @@ def ledger(
     page.goto("/")
     expect(page.locator("#metrics")).to_be_visible()
     counting[0] = False
-    page.get_by_role("link", name="Claims", exact=True).click()
+    turn_to(page, "Claims")
     page.get_by_label("A million tokens cost elsewhere").fill("2.5")
     page.get_by_label("Milliseconds to the first token elsewhere").fill("400")
     began = time.monotonic()
@@ -387,7 +387,7 @@ def test_nothing_bars_anyone(ledger: Visit, scheme: str) -> None:
     )
     assert violations(page, PANEL) == []
     page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert too_wide(page) == []
     assert violations(page, PANEL) == []
     page.emulate_media(media="print")
     expect(page.locator(f"{PANEL} .claims")).to_be_hidden()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import thimble
-from tests.browser.conftest import violations
+from tests.browser.conftest import too_wide, violations
 from tests.browser.test_page import open_ready
 from tests.conftest import ROOT
 from thimble import lens
@@ -198,7 +198,7 @@ def test_nothing_bars_anyone(looker: Page, scheme: str, width: int) -> None:
         expect(looker.locator(f"#lens-{view}")).to_be_visible()
         expect(looker.locator("#lens-outcome")).to_be_empty()
         assert violations(looker, "[data-panel=lens]") == []
-        assert looker.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        assert too_wide(looker) == []
     looker.emulate_media(color_scheme="no-preference")
     looker.set_viewport_size({"width": 1280, "height": 720})
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, Request, expect
 
+from tests.browser.conftest import PATIENCE_MS
 from tests.browser.places import Place
 from tests.tiny_models import SPECS, make
 from thimble.hosting import precache
-
-expect.set_options(timeout=60_000)
 
 # All of the page is here, and the model that it opens with.
 ALL_KEPT = """async () => {
@@ -50,12 +49,16 @@ class Tab:
     def __init__(self, context: BrowserContext) -> None:
         self.page = context.new_page()
         self.wrong: list[str] = []
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"no {request.url}"))
+        self.page.on("requestfailed", self._note)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on(
             "console",
             lambda message: self.wrong.append(message.text) if message.type == "error" else None,
         )
+
+    def _note(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # by leaving the page
+            self.wrong.append(f"no {request.url}: {request.failure}")
 
     def open(self, address: str = "/") -> Page:
         self.page.goto(address)
@@ -74,7 +77,7 @@ def write(page: Page) -> str:
 
 def visitor(chromium: Browser, place: Place) -> BrowserContext:
     context = chromium.new_context(base_url=place.address, reduced_motion="reduce")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     return context
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
-from tests.browser.conftest import violations
+from tests.browser.conftest import too_wide, violations
 from tests.browser.test_offline import ALL_KEPT, Tab, write
 from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM_FLAGS
 from tests.tiny_models import SPECS, make
@@ -120,8 +120,7 @@ def test_the_panel_shows_what_there_is_and_fits(kept: Page) -> None:
         assert violations(kept) == []
     for width in (360, 1440):
         kept.set_viewport_size({"width": width, "height": 800})
-        wide = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert kept.evaluate(wide) <= 0
+        assert too_wide(kept) == []
 
 
 def test_each_thing_can_be_dropped_and_kept_again(kept: Page) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 import thimble
-from tests.browser.conftest import violations
+from tests.browser.conftest import turn_to, violations
 from thimble.train.receipt import verify
 from tools import corpora
 
@@ -127,14 +127,14 @@ def test_the_model_can_be_downloaded_and_runs(trained: Page, tmp_path: Path) -> 
 def test_every_panel_can_use_it(trained: Page) -> None:
     trained.get_by_role("button", name="Use it in every panel").click()
     expect(trained.locator("#train-outcome")).to_contain_text("Every panel has it")
-    trained.get_by_role("link", name="Write", exact=True).click()
+    turn_to(trained, "Write")
     title = f"Names of places, {STEPS} steps"
     assert trained.locator("#model option:checked").inner_text() == title
     trained.locator("#prompt").fill("")
     trained.get_by_role("button", name="Write", exact=True).click()
     expect(trained.locator("#outcome")).to_contain_text("token")
     assert trained.locator("#written").text_content()
-    trained.get_by_role("link", name="Train", exact=True).click()
+    turn_to(trained, "Train")
 
 
 def test_bad_input_is_told_in_words(bench: Page) -> None:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.conftest import CHROMIUM_FLAGS
 from tools import browsers
 
+from .conftest import PATIENCE_MS, resting
 from .elsewhere import Elsewhere, serving
 
 BEFORE = 12_000
@@ -168,6 +169,7 @@ def test_one_more_element_takes_little_memory(
     browser = chromium.browser_type.launch(executable_path=browsers.find("chromium"), args=flags)
     try:
         page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(
             elsewhere.page(
                 tag(server, 'prompt="Once upon a time" loading="eager"'),
@@ -176,7 +178,7 @@ def test_one_more_element_takes_little_memory(
             )
         )
         page.evaluate("() => ended(all()[0])")
-        (worker,) = page.workers
+        worker = page.workers[0]  # and maybe the one that makes the snapshot
         worker.evaluate("""() => {
           const { grow } = WebAssembly.Memory.prototype;
           globalThis.grown = 0;
@@ -258,17 +260,18 @@ def test_methods_write_stop_and_clear(element: Any) -> None:
     }""")
     assert first == second != ""
     assert state == "finished"
-    text, reason, shown = page.evaluate("""async () => {
-      const [element] = all();
-      element.maxTokens = 100000;
-      element.temperature = 1;
-      element.heard.length = 0;
-      const writing = element.prompt("Once");
-      await new Promise((done) => element.addEventListener("token", done, { once: true }));
-      await element.stop();
-      const text = await writing;
-      return [text, element.heard.at(-1), [element.state, element.text]];
-    }""")
+    with resting(page):
+        text, reason, shown = page.evaluate("""async () => {
+          const [element] = all();
+          element.maxTokens = 100000;
+          element.temperature = 1;
+          element.heard.length = 0;
+          const writing = element.prompt("Once");
+          await new Promise((done) => element.addEventListener("token", done, { once: true }));
+          await element.stop();
+          const text = await writing;
+          return [text, element.heard.at(-1), [element.state, element.text]];
+        }""")
     assert text
     assert reason[0] == "finish"
     assert reason[1]["reason"] == "stopped"
@@ -299,13 +302,16 @@ def test_the_last_of_several_prompts_is_written(element: Any) -> None:
 
 def test_a_visitor_writes_with_the_keyboard(element: Any) -> None:
     page = element(prompt="A dog", max_tokens=100_000, temperature=1)
+    page.evaluate("() => all()[0].prompt('A')")  # now the engine is there
     field = page.get_by_label("How does it begin?")
     field.fill("A small boat")
-    field.press("Control+Enter")
-    stop = page.get_by_role("button", name="Stop")
-    expect(stop).to_be_visible()
-    field.press("Escape")
-    expect(page.get_by_role("button", name="Write")).to_be_visible()
+    with resting(page):
+        field.press("Control+Enter")
+        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+        page.wait_for_function("() => all()[0].state === 'writing' && all()[0].text")
+        field.press("Escape")
+        expect(page.get_by_role("button", name="Write")).to_be_visible()
+    assert page.evaluate("() => all()[0].state") == "stopped"
     expect(page.locator("thimble-lm").get_by_role("region")).to_contain_text("A small boat")
     link = page.get_by_role("link", name="Thimble").get_attribute("href")
     assert "#prompt=A+small+boat" in (link or "")
@@ -382,13 +388,19 @@ def test_moving_an_element_does_not_stop_it_and_removing_frees_its_session(
 
 def test_an_element_that_goes_while_it_writes_is_stopped(element: Any) -> None:
     page = element(prompt="Once", max_tokens=100_000, temperature=1)
-    detail = page.evaluate("""async () => {
+    page.evaluate("""async () => {
       const [element] = all();
-      element.prompt();
-      await new Promise((done) => element.addEventListener("token", done, { once: true }));
-      element.remove();
-      return (await ended(element))[1];
+      await element.prompt(); // now the engine is there
+      element.heard.length = 0;
     }""")
+    with resting(page):
+        detail = page.evaluate("""async () => {
+          const [element] = all();
+          element.prompt();
+          await new Promise((done) => element.addEventListener("token", done, { once: true }));
+          element.remove();
+          return (await ended(element))[1];
+        }""")
     assert detail["reason"] == "stopped"
     assert detail["text"]
 

@@ -6,7 +6,7 @@
  */
 
 import { WITHDRAWN, appCache, extrasCache } from "./offline/names";
-import type { ToServiceWorker } from "./offline/names";
+import type { ToServiceWorker, Withdrawal } from "./offline/names";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -15,10 +15,17 @@ self.addEventListener("install", (event) => event.waitUntil(self.skipWaiting()))
 self.addEventListener("activate", (event) => {
   const site = self.registration.scope;
   const gone = Promise.all([caches.delete(appCache(site)), caches.delete(extrasCache(site))]);
-  event.waitUntil(gone.then(() => self.registration.unregister()));
+  event.waitUntil(gone.then(() => tell(site)).then(() => self.registration.unregister()));
 });
 
-// Pages ask, so that they can say why nothing is kept.
+/** Pages say why nothing is kept, also those that came past every service worker. */
+async function tell(site: string): Promise<void> {
+  for (const page of await self.clients.matchAll({ includeUncontrolled: true })) {
+    page.postMessage({ type: "withdrawn", site } satisfies Withdrawal);
+  }
+}
+
+// A page that has just come may ask before it is told.
 self.addEventListener("message", (event) => {
   const message = event.data as ToServiceWorker;
   if (message.type === "which build") event.ports[0]?.postMessage(WITHDRAWN);

@@ -30,6 +30,11 @@ export interface Counts {
   readonly speed: number | null;
 }
 
+/** Whether a conversation was refused because the model's context cannot hold it. */
+export function isTooLong(error: unknown): boolean {
+  return error instanceof Error && error.name === "ContextError";
+}
+
 export class Conversation extends EventTarget {
   readonly #live: LiveSession;
   #session: Session | null = null;
@@ -69,11 +74,13 @@ export class Conversation extends EventTarget {
     await this.#answer({ ...settings, seed });
   }
 
-  /** Leave out what was said first, and what was answered to it; the system prompt stays. */
-  forgetOldest(): void {
-    const next = this.turns.findIndex((turn, at) => at > 0 && turn.role === "user");
-    if (next > 0) this.turns.splice(0, next);
-    this.#tell();
+  /**
+   * Answer what was said last without the oldest turns, at least one of them and as many as it
+   * takes for the rest to fit; the system prompt stays. Rejects where the last one alone does not.
+   */
+  async forgetAndAnswer(settings: SamplingOptions): Promise<void> {
+    this.#forgetOldest();
+    await this.#answer(settings, { mayForget: true });
   }
 
   clear(): void {
@@ -96,8 +103,14 @@ export class Conversation extends EventTarget {
     this.#session = null;
   }
 
-  async #answer(settings: SamplingOptions): Promise<void> {
-    const messages = this.#messages();
+  /** Drop what was said first, and what was answered to it; false where nothing would be left. */
+  #forgetOldest(): boolean {
+    const next = this.turns.findIndex((turn, at) => at > 0 && turn.role === "user");
+    if (next > 0) this.turns.splice(0, next);
+    return next > 0;
+  }
+
+  async #answer(settings: SamplingOptions, { mayForget = false } = {}): Promise<void> {
     const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
     this.turns.push(turn);
     this.busy = true;
@@ -105,8 +118,14 @@ export class Conversation extends EventTarget {
     this.#tell();
     try {
       const session = await this.#open();
-      if (this.#stopped) return;
-      await this.#write(session, messages, turn, settings);
+      while (!this.#stopped) {
+        try {
+          return await this.#write(session, this.#messages(turn), turn, settings);
+        } catch (error) {
+          if (!mayForget || !isTooLong(error) || !this.#forgetOldest()) throw error;
+          this.#tell();
+        }
+      }
     } catch (error) {
       if (error instanceof Error && error.name === "CrashError") this.#session = null;
       throw error;
@@ -144,9 +163,10 @@ export class Conversation extends EventTarget {
     );
   }
 
-  /** The system's word and the turns, in the order in which they were said. */
-  #messages(): Message[] {
-    const turns = this.turns.map(({ role, text }): Message => ({ role, content: text }));
+  /** The system's word and the turns before this one, in the order in which they were said. */
+  #messages(before: Turn): Message[] {
+    const said = this.turns.slice(0, this.turns.indexOf(before));
+    const turns = said.map(({ role, text }): Message => ({ role, content: text }));
     const system = this.system.trim();
     return system ? [{ role: "system", content: system }, ...turns] : turns;
   }

@@ -8,7 +8,7 @@ import type { Build } from "../api/build";
 import { forgetUse, markUsed } from "./kept";
 import { isKept, keepModel } from "./models";
 import { WITHDRAWN, appCache, extrasCache } from "./names";
-import type { ToServiceWorker } from "./names";
+import type { ToServiceWorker, Withdrawal } from "./names";
 
 /** Of the page's own files: whether they are all here. */
 export type Standing =
@@ -89,6 +89,9 @@ export class OfflineApp extends EventTarget {
       event.preventDefault(); // the panel has a button for it
       this.installation = event as InstallEvent;
       this.#become(this.standing);
+    });
+    container?.addEventListener("message", ({ data }: MessageEvent<Withdrawal>) => {
+      if (data.type === "withdrawn" && data.site === SITE) this.#withdraw();
     });
     container?.addEventListener("controllerchange", () => {
       if (this.#reloading) location.reload();
@@ -202,9 +205,10 @@ export class OfflineApp extends EventTarget {
 
   async #look(): Promise<void> {
     const { active, waiting } = this.#registration ?? {};
-    if (!active || this.standing === "withdrawn") return;
+    if (!active) return;
     const running = await buildOf(active);
     if (running === WITHDRAWN) return this.#withdraw();
+    if (this.standing === "withdrawn") return; // it has told so, and is gone
     this.newVersion = Boolean(waiting) || (running !== null && running !== this.build.hash);
     this.#become(active.state === "activated" ? "ready" : "fetching");
     await this.keepExtras([]).catch(() => undefined); // the panel shows what is not here

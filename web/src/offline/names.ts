@@ -26,6 +26,12 @@ export type ToServiceWorker =
 /** The answer to "which build" of the one that only takes everything away; see withdrawn-worker.ts. */
 export const WITHDRAWN = "";
 
+/** What the same one tells every open page before it goes: asked later, it would answer no more. */
+export interface Withdrawal {
+  readonly type: "withdrawn";
+  readonly site: string;
+}
+
 /** The part of the service worker's file that differs from build to build; see precache.py. */
 export interface Precache {
   readonly build: string;

@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
-import { Conversation } from "../chat/conversation";
+import { Conversation, isTooLong } from "../chat/conversation";
 import type { Turn } from "../chat/conversation";
 import type { LiveSession } from "../live";
 import type { ChatAbout } from "../protocol/chat";
@@ -72,9 +72,7 @@ class Talk {
       this.#text.focus();
     });
     button("chat-forget").addEventListener("click", () => {
-      this.#fail(null);
-      this.#talk.forgetOldest();
-      void this.#work(this.#talk.regenerate(this.#settings()));
+      void this.#work(this.#talk.forgetAndAnswer(this.#settings()));
     });
     button("chat-plain-yes").addEventListener("click", () => {
       this.#anyway.add(this.#live.model);
@@ -149,12 +147,13 @@ class Talk {
   }
 
   #fail(error: unknown): void {
-    const full = error instanceof Error && error.name === "ContextError";
+    const full = isTooLong(error);
     part("chat-notice").hidden = error === null;
     const words = error instanceof Error ? error.message : String(error ?? "");
-    part("chat-notice-words").textContent = words && sentence(words);
-    const questions = this.#talk.turns.filter(({ role }) => role === "user").length;
-    button("chat-forget").hidden = !full || questions < 2;
+    const alone = this.#talk.turns.filter(({ role }) => role === "user").length < 2;
+    const advice = full && alone ? " Nothing is left to forget: edit your message to make it shorter." : "";
+    part("chat-notice-words").textContent = words && sentence(words) + advice;
+    button("chat-forget").hidden = !full || alone;
   }
 
   #edit(at: number | null): void {
