@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import thimble
 from thimble import SamplingParams
@@ -28,27 +28,59 @@ STORIES = (
 TALES = "30 books of fairy tales and other stories for children, public domain"
 NAMES = "32,033 first names, MIT"
 MEMBER = "One of the members that [ensembles](../../docs/ensembles.md) are made of: "
-ABOUT: dict[str, tuple[str, str, str]] = {
-    "names": ("It invents first names.", NAMES, ""),
-    "story-small": (
+ONCE = "Once upon a time"
+
+
+class About(NamedTuple):
+    """What a model is, what it learned from, how its sample begins, and what it cannot do."""
+
+    what: str
+    learned: str
+    prompt: str = ONCE
+    limits: str = """\
+- It knows the world of the stories that it has read: animals, parks, toys, mothers. It knows no
+  facts, answers no questions, follows no instructions, and speaks no language but simple English.
+- It holds a scene for some sentences. Over a whole story, names, things and reasons slip: who owned
+  the ball may change, and a moral need not follow from what happened.
+- It has not seen more than {context} tokens at once.
+- Its stories carry the habits of their source, which a larger model wrote: who does what in a
+  family, which names there are, that everything ends well. It was not examined for harm; a sampled
+  text may be unsuitable for children."""
+
+
+TALES_LIMITS = """\
+- It holds a sentence or two. It knows no facts, answers no questions and follows no instructions.
+- It has not seen more than {context} tokens at once.
+- What it has read is old, with the manners and prejudices of its time. It was not examined for
+  harm; a sampled text may be unsuitable for children."""
+
+ABOUT = {
+    "names": About(
+        "It invents first names.", NAMES, "",
+        "- It knows how names are made of letters, and nothing else. Some that it writes are real.",
+    ),
+    "story": About(
+        "It writes stories for small children. It is what the page opens with.", STORIES
+    ),
+    "story-small": About(
         "It writes stories for small children, as `story.gguf` does, in a third of its size.",
-        STORIES, "Once upon a time",
+        STORIES,
     ),
-    "member-1": (MEMBER + "the first of four that differ by seed.", STORIES, "Once upon a time"),
-    "member-2": (MEMBER + "the second of four that differ by seed.", STORIES, "Once upon a time"),
-    "member-3": (MEMBER + "the third of four that differ by seed.", STORIES, "Once upon a time"),
-    "member-4": (MEMBER + "the fourth of four that differ by seed.", STORIES, "Once upon a time"),
-    "member-fairy": (MEMBER + "the one that knows fairy tales.", TALES, "There was once a king"),
-    "member-plain": (
-        MEMBER + "the one that has read some of everything.", f"{STORIES}; {TALES}",
-        "Once upon a time",
+    "member-1": About(MEMBER + "the first of four that differ by seed.", STORIES),
+    "member-2": About(MEMBER + "the second of four that differ by seed.", STORIES),
+    "member-3": About(MEMBER + "the third of four that differ by seed.", STORIES),
+    "member-4": About(MEMBER + "the fourth of four that differ by seed.", STORIES),
+    "member-fairy": About(
+        MEMBER + "the one that knows fairy tales.", TALES, "There was once a king", TALES_LIMITS
     ),
-    "story-four": (
-        "As large as the four story members together, for comparison with them.", STORIES,
-        "Once upon a time",
+    "member-plain": About(
+        MEMBER + "the one that has read some of everything.", f"{STORIES}; {TALES}", ONCE,
+        TALES_LIMITS,
+    ),
+    "story-four": About(
+        "As large as the four story members together, for comparison with them.", STORIES
     ),
 }  # fmt: skip
-"""What each is, what it learned from, and how its sample begins."""
 
 CARD = """# {title}
 
@@ -58,7 +90,7 @@ CARD = """# {title}
 |---|---|
 | file | `{name}.gguf`, {type}, {bytes:,} bytes |
 | SHA-256 | `{sha256}` |
-| network | llama: {n_layers} layers, width {dim}, {n_heads} heads of {head_dim}, hidden {hidden}, \
+| network | llama: {n_layers} layers, width {dim}, {heads} of {head_dim}, hidden {hidden}, \
 context {context}, output tied to the embedding |
 | tokenizer | byte-level BPE of {vocab_size:,} tokens; `<|endoftext|>` begins and ends a text |
 | licence | {license}, by this project |
@@ -87,6 +119,10 @@ make models DATA=FOLDER ARGS="--verify {name}"
 ```
 
 {verified}
+
+## What it cannot do
+
+{limits}
 """
 VERIFIED = "Checked from the first step to the last on {}: every bit agreed."
 UNVERIFIED = (
@@ -125,7 +161,7 @@ def measure(name: str, data: Path, heldout: float | None, recipe: dict[str, Any]
 def sample(name: str, prompt: str) -> tuple[str, str]:
     """The command of a sample, and what it writes."""
     model = thimble.load(SHIPPED / f"{name}.gguf")
-    params = SamplingParams(temperature=0.8, seed=1, max_tokens=120)
+    params = SamplingParams(temperature=0.8, seed=1, max_tokens=200)
     texts = []
     for seed in range(1, 2 if prompt else 13):
         session = model.session()
@@ -137,8 +173,16 @@ def sample(name: str, prompt: str) -> tuple[str, str]:
     seeds = "--seed 1" if prompt else "--seed 1 (to 12)"
     return (
         f'thimble generate web/models/{name}.gguf --prompt "{prompt}" --temperature 0.8 {seeds}'
-        " --max-tokens 120",
+        " --max-tokens 200",
         words,
+    )
+
+
+def heads(recipe: dict[str, Any]) -> str:
+    """How many heads of attention there are."""
+    queries, keys = recipe["n_heads"], recipe["n_kv_heads"]
+    return (
+        f"{queries} heads" if keys in (None, queries) else f"{queries} query and {keys} key heads"
     )
 
 
@@ -148,19 +192,20 @@ def card(name: str, data: Path, verified: str | None) -> str:
         (SHIPPED / f"{name}.receipt.json").read_text(encoding="utf-8")
     )
     recipe, path = receipt["recipe"], SHIPPED / f"{name}.md"
-    what, learned, prompt = ABOUT[name]
+    about = ABOUT[name]
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     kept = next((line for line in before.splitlines() if line.startswith(VERIFIED[:30])), None)
     if kept is None or receipt["model"]["sha256"] not in before:
         kept = UNVERIFIED
-    command, text = sample(name, prompt)
+    command, text = sample(name, about.prompt)
     return CARD.format(
         **recipe | receipt["model"],
         name=name,
-        what=what,
-        learned=f"{learned}; {receipt['data']['bytes']:,} bytes with SHA-256 "
+        what=about.what,
+        learned=f"{about.learned}; {receipt['data']['bytes']:,} bytes with SHA-256 "
         f"`{receipt['data']['sha256']}`",
         parameters=receipt["weights"]["count"],
+        heads=heads(recipe),
         head_dim=recipe["dim"] // recipe["n_heads"],
         measured=measure(name, data, receipt["heldout_bits_per_byte"], recipe),
         command=command,
@@ -168,6 +213,7 @@ def card(name: str, data: Path, verified: str | None) -> str:
         tokens=receipt["tokens"],
         core_seconds=receipt["core_seconds"],
         verified=VERIFIED.format(verified) if verified else kept,
+        limits=about.limits.format(**recipe),
     )
 
 

@@ -91,6 +91,7 @@ def names(data: Path) -> Texts:
 FIRST_MEMBER = "member-1"
 MODELS: dict[str, Shipped] = {
     "names": Shipped(names),
+    "story": Shipped(stories),
     "story-small": Shipped(stories, "q4_0"),
     FIRST_MEMBER: Shipped(stories),
     "member-2": Shipped(stories, tokenizer=FIRST_MEMBER),
