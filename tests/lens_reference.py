@@ -34,11 +34,20 @@ class CapturingReference(ReferenceModel):
         h = self._norm(to + "ln1", x, block + "attn_norm.weight", kept)
         heads = {"q": c.n_heads, "k": c.n_kv_heads, "v": c.n_kv_heads}
         q, k, v = (
-            self.matmul(h, f"{block}attn_{kind}.weight").reshape(n, count, c.head_dim)
+            (
+                self.matmul(h, f"{block}attn_{kind}.weight")
+                + self.weights.get(f"{block}attn_{kind}.bias", 0)  # Qwen 2
+            ).reshape(n, count, c.head_dim)
             for kind, count in heads.items()
         )
         at = to + "attn."
         kept |= {at + "hook_q": q, at + "hook_k": k, at + "hook_v": v}
+        if f"{block}attn_q_norm.weight" in self.weights:  # Qwen 3
+            q, k = (
+                one / np.sqrt(np.mean(one * one, axis=-1, keepdims=True) + c.norm_eps)
+                * self.weights[f"{block}attn_{kind}_norm.weight"]
+                for kind, one in (("q", q), ("k", k))
+            )  # fmt: skip
         q, k = self.rope(q), self.rope(k)
         kept |= {at + "hook_rot_q": q, at + "hook_rot_k": k}
         group = c.n_heads // c.n_kv_heads

@@ -13,6 +13,7 @@ import thimble
 from tests.lens_reference import CapturingReference
 from tests.test_session import load
 from tests.tiny_adapters import make_adapter
+from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble import lens
 from thimble.lens import tensor
@@ -69,13 +70,28 @@ def test_neither_threads_nor_an_adapter_part_the_two_ways(name: str) -> None:
         model.kernel.call("threads", 1)
 
 
+FAMILIES = ["qwen2", "qwen3", "phi3"]
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_looking_into_a_relative_of_llama_changes_no_bit(name: str, kind: str) -> None:
+    model = load(converted(name, kind))
+    ids = ids_for(model, 40)
+    logits, cache = model.run_with_cache(ids)
+    assert logits.tobytes() == ordinary(model, ids).tobytes()
+    assert list(cache) == lens.site_names(model.config)
+    same = [(lambda _name: True, lambda array, _hook: array.copy())]
+    assert model.run_with_hooks(ids, same).tobytes() == logits.tobytes()
+
+
 EXACT = ["f32", "f16", "bf16", "f32-tied", "head8", "rope-linear", "rope-freqs", "one-layer"]
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", EXACT + FAMILIES)
 def test_every_value_is_the_reference_models(name: str) -> None:
     """Within 1e-4 of the largest value there, as float32 arithmetic is of float64."""
-    data = make(SPECS[name])
+    data = make(SPECS[name]) if name in SPECS else converted(name, "f32")
     model = load(data)
     ids = ids_for(model)
     logits, cache = model.run_with_cache(ids)

@@ -17,7 +17,7 @@ enum {
     Q,           /* [tokens][n_heads][head_dim] */
     K,           /* [tokens][n_kv_heads][head_dim] */
     V,           /* the same */
-    ROT_Q,       /* as Q, turned by their positions */
+    ROT_Q,       /* as Q, normed where the family does that, and turned by their positions */
     ROT_K,       /* as K */
     SCORES,      /* [n_heads][tokens][keys]; minus infinity for keys that come later */
     PATTERN,     /* the same */
@@ -114,6 +114,12 @@ static tk_act weighted(const tk_capture *c, const float *normed, const tk_tensor
     return activations(c->s, out, tokens, c->m->dim);
 }
 
+/* y [tokens][rows], and the bias of these where the family has one. */
+static void biased(const tk_capture *c, float *y, int slot, int bias, tk_act *a) {
+    tk_matmul(y, weights(c, slot), a);
+    if (weights(c, bias)) tk_add_bias(y, weights(c, bias), a->tokens);
+}
+
 static void qkv(const tk_capture *c) {
     size_t dim = (size_t)c->m->dim, hd = (size_t)c->m->head_dim;
     size_t heads = (size_t)c->m->n_heads * hd, kv = (size_t)c->m->n_kv_heads * hd;
@@ -121,9 +127,9 @@ static void qkv(const tk_capture *c) {
         size_t row = (size_t)t;
         tk_act a = weighted(c, site(c, LN1_NORM) + row * dim, weights(c, TK_ATTN_NORM),
                             batch(c->tokens, t));
-        tk_matmul(site(c, Q) + row * heads, weights(c, TK_ATTN_Q), &a);
-        tk_matmul(site(c, K) + row * kv, weights(c, TK_ATTN_K), &a);
-        tk_matmul(site(c, V) + row * kv, weights(c, TK_ATTN_V), &a);
+        biased(c, site(c, Q) + row * heads, TK_ATTN_Q, TK_ATTN_Q_BIAS, &a);
+        biased(c, site(c, K) + row * kv, TK_ATTN_K, TK_ATTN_K_BIAS, &a);
+        biased(c, site(c, V) + row * kv, TK_ATTN_V, TK_ATTN_V_BIAS, &a);
     }
 }
 
@@ -133,6 +139,9 @@ static void rope(const tk_capture *c) {
     size_t kv = (size_t)m->n_kv_heads * (size_t)m->head_dim;
     tk_move(site(c, ROT_Q), site(c, Q), (size_t)c->tokens * heads * sizeof(float));
     tk_move(site(c, ROT_K), site(c, K), (size_t)c->tokens * kv * sizeof(float));
+    const tk_tensor *q_norm = weights(c, TK_ATTN_Q_NORM), *k_norm = weights(c, TK_ATTN_K_NORM);
+    if (q_norm) tk_norm_heads(m, site(c, ROT_Q), q_norm, (int32_t)heads, c->tokens);
+    if (k_norm) tk_norm_heads(m, site(c, ROT_K), k_norm, (int32_t)kv, c->tokens);
     for (int32_t t = 0; t < c->tokens; t++) {
         tk_rope_table(m, c->s->n_past + t, c->s->rope);
         tk_rope(m, c->s->rope, site(c, ROT_Q) + (size_t)t * heads, m->n_heads);

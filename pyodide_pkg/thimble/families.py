@@ -22,9 +22,11 @@ LANES = 4
 
 __all__ = [
     "FAMILIES",
+    "TAKEN_APART",
     "Family",
     "Features",
     "ModelConfig",
+    "can_be_taken_apart",
     "config_from_header",
     "family_of",
     "like_llama",
@@ -226,9 +228,24 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
 
 def like_llama(config: ModelConfig) -> bool:
     """Return whether a model computes what llama models do, whatever its tensors are called."""
-    family = FAMILIES[config.architecture]
-    names = {p for name in family.layer_tensors for p in family.fused.get(name, (name,))}
+    names = _parts_of_layers(FAMILIES[config.architecture])
     return config.features == Features() and names == set(FAMILIES["llama"].layer_tensors)
+
+
+def can_be_taken_apart(config: ModelConfig) -> bool:
+    """Return whether the lens knows what a model computes: what llama models do, where queries,
+    keys and values may have biases, and queries and keys norms."""
+    known = {p for name in TAKEN_APART for p in _parts_of_layers(FAMILIES[name])}
+    names = _parts_of_layers(FAMILIES[config.architecture])
+    return config.features == Features() and names <= known
+
+
+TAKEN_APART = ("llama", "qwen2", "qwen3")
+
+
+def _parts_of_layers(family: Family) -> set[str]:
+    """Return the names of a layer's tensors, of those that are several their parts'."""
+    return {p for name in family.layer_tensors for p in family.fused.get(name, (name,))}
 
 
 @dataclass(frozen=True, slots=True)
