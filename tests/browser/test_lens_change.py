@@ -274,6 +274,21 @@ def test_a_link_brings_its_changes(changer: Page) -> None:
     page.close()
 
 
+def test_a_link_may_bring_another_model_and_its_changes_at_once(changer: Page) -> None:
+    """Each model has a list of its own, whichever was open when the link came."""
+    page = changer.context.new_page()
+    page.goto("/#panel=play&change=head:1:1:zero")
+    words = page.locator("[data-panel=play] [data-changes-words]")
+    expect(words).to_have_text(re.compile(r"layer 1, head 1 off\.$"))
+    for layer in (2, 3):
+        for name in ("story-small", "story"):
+            model = f"model={name}&change=head:{layer}:0:zero"
+            page.evaluate("(link) => { location.hash = link; }", f"panel=play&{model}")
+            expect(page.locator("#model")).to_have_value(name)
+            expect(words).to_have_text(re.compile(rf"layer {layer}, head 0 off\.$"))
+    page.close()
+
+
 def test_what_the_model_does_not_have_is_refused(changer: Page) -> None:
     open_view(changer, "change")
     changer.locator("#change-layer").fill("77")

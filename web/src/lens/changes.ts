@@ -24,8 +24,8 @@ export function changesOf(live: LiveSession): Changes {
 export class Changes extends EventTarget {
   readonly #live: LiveSession;
   readonly #lists = new Map<string, readonly Change[]>();
-  /** What was last asked for, so that the answer of a question before it does not count. */
-  #turn = 0;
+  /** What was last asked for and has no answer yet; the answer of a question before it does not count. */
+  #asked: { readonly model: string; readonly list: readonly Change[] } | null = null;
   /** Whether the worker has been told of any list, and so may have to be told again. */
   #told = false;
   #open = false;
@@ -54,20 +54,24 @@ export class Changes extends EventTarget {
   /** Let these be the changes; where the worker refuses them, those before stay. */
   async put(list: readonly Change[]): Promise<boolean> {
     const { model } = this.#live;
-    const turn = (this.#turn += 1);
+    const asked = (this.#asked = { model, list });
     try {
       const text = list.some(({ how }) => how === "mean") ? await this.stories() : "";
+      if (asked !== this.#asked) return false; // it must not come after what was asked later
       await this.#live.ask((engine, session) =>
         engine.lensChangePut(session, JSON.stringify(list), text),
       );
       this.#told = true;
-      if (turn !== this.#turn || model !== this.#live.model) return true;
+      if (asked !== this.#asked) return true;
+      this.#asked = null;
+      if (model !== this.#live.model) return true;
       this.#lists.set(model, list);
       this.failure = "";
       this.#tell("change");
       return true;
     } catch (error) {
-      if (turn !== this.#turn) return false;
+      if (asked !== this.#asked) return false;
+      this.#asked = null;
       this.failure = sentence(error instanceof Error ? error.message : String(error));
       this.#tell("failure");
       return false;
@@ -118,12 +122,15 @@ export class Changes extends EventTarget {
 
   /** Tell a new session's worker what stands; another model has another list. */
   #follow(): void {
-    const { isOpen } = this.#live;
+    const { isOpen, model } = this.#live;
     const opened = isOpen && !this.#open;
     this.#open = isOpen;
-    if (opened && (this.#told || this.list.length)) void this.put(this.list);
-    else if (opened) this.#tell("change");
-    if (opened && this.#waiting) void this.read(this.#waiting);
+    if (!opened) return;
+    // A link may have asked while its model was on the way.
+    const list = this.#asked?.model === model ? this.#asked.list : this.list;
+    if (this.#told || list.length) void this.put(list);
+    else this.#tell("change");
+    if (this.#waiting) void this.read(this.#waiting);
   }
 
   /** Fill the places of other panels that say so; their button switches all of them off. */
