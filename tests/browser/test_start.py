@@ -118,6 +118,29 @@ def test_two_pages_start_from_one_snapshot_at_once(kept: tuple[Visitor, dict[str
         page.close()
 
 
+def test_a_snapshot_that_another_tab_is_writing_is_not_read(
+    kept: tuple[Visitor, dict[str, Any]],
+) -> None:
+    visitor, first = kept
+    writing, _ = visitor.visit()
+    writing.evaluate("""() => new Promise((held) => {
+      navigator.locks.request("thimble-snapshot", () => new Promise((done) => {
+        globalThis.written = done;
+        held();
+      }));
+    })""")
+    visitor.console.clear()
+    page, second = visitor.visit()
+    assert second["start"]["from"] == "packages"
+    assert second["start"]["because"] == NOT_YET
+    assert second["text"] == first["text"]
+    assert visitor.console == []
+    writing.evaluate("() => written()")
+    wait_for_snapshot(page)
+    page.close()
+    writing.close()
+
+
 @pytest.mark.parametrize(
     ("change", "because"),
     [

@@ -34,8 +34,19 @@ function isMissing(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotFoundError";
 }
 
-/** The file's bytes, or null where there is none; rejects where the browser forbids storage. */
+/** Where pages are secure there are locks; elsewhere nothing can be kept anyway. */
+const locks = navigator.locks as LockManager | undefined;
+
+/**
+ * The file's bytes, or null where there is none, or none that is whole, because somebody is writing
+ * it just now; rejects where the browser forbids storage.
+ */
 export async function readFile(): Promise<Uint8Array | null> {
+  if (!locks) return read();
+  return locks.request(NAME, { mode: "shared", ifAvailable: true }, (lock) => lock && read());
+}
+
+async function read(): Promise<Uint8Array | null> {
   const folder = await privateFolder();
   if (!folder) {
     const kept = await (await caches.open(NAME)).match(CACHE_KEY);
@@ -80,6 +91,10 @@ export async function fileSize(): Promise<number | null> {
 
 /** Replace the file; what is half written is removed again. */
 export async function writeFile(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  return locks ? locks.request(NAME, () => write(bytes)) : write(bytes);
+}
+
+async function write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   const folder = await privateFolder();
   if (!folder) {
     await (await caches.open(NAME)).put(CACHE_KEY, new Response(bytes));
