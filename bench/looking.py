@@ -1,13 +1,18 @@
-"""What a look inside the model costs: from the click to the painted patterns of all heads.
+"""What a look inside the model costs: from the click to the painted patterns of all heads; ranking
+all heads by their effect; and ordinary decoding afterwards.
 
 The panel “Look inside” takes a text of 64 tokens apart and draws a picture of each head. By the
 clock it is measured without a profiler; then the same looks are taken apart by thread, as the steps
 of the debugger are: what the page's thread worked, what the kernels did, and the rest of the
 worker, which is Python and the way of the numbers to the page.
+
+Whether decoding is slower where somebody has looked inside is asked of two pages in turns, one that
+has looked and one that has not.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from playwright.sync_api import Browser, Page
@@ -23,6 +28,12 @@ from tools.fingerprint import ROOT
 
 TOKENS = 64
 LOOKS = 20
+RANKINGS = 3
+RANKED_ON = 20
+HELDOUT = ROOT.parent / "shared" / "data" / "tinystories-heldout.txt"
+"""Stories that the model has not seen; without them nothing is ranked."""
+TEXTS = 25
+"""Of each page, to compare their decoding."""
 FIRST = 5
 """Looks that do not count: what they run is compiled meanwhile."""
 STORY = (
@@ -43,6 +54,33 @@ LOOK = """() => new Promise((resolve) => {
   document.getElementById("lens-go").click();
 })"""
 
+# Seconds from the click to the bars of every head.
+RANK = """() => new Promise((resolve) => {
+  const found = document.getElementById("rank-found");
+  found.hidden = true;
+  const began = performance.now();
+  new MutationObserver((_, watch) => {
+    if (found.hidden) return;
+    watch.disconnect();
+    resolve((performance.now() - began) / 1000);
+  }).observe(found, { attributeFilter: ["hidden"] });
+  document.getElementById("rank-start").click();
+})"""
+
+# Tokens a second from the first token to the last, by the engine that the page has.
+DECODE = """async (seed) => {
+  const { Thimble } = await import("/thimble.js");
+  const session = await Thimble.create({ seed, temperature: 1, max_tokens: 400 });
+  let [tokens, first] = [-1, 0];
+  for await (const piece of session.promptStreaming("Once upon a time")) {
+    if (tokens < 0) first = performance.now();
+    tokens += 1;
+  }
+  const seconds = (performance.now() - first) / 1000;
+  session.destroy();
+  return tokens / seconds;
+}"""
+
 
 def measure_looking(
     results: Results, browser: Browser, server: Server, model: dict[str, Any]
@@ -56,7 +94,11 @@ def measure_looking(
         page.goto(f"{server.address}/#panel=lens&view=attention")
         page.wait_for_selector("#lens-looks table", timeout=START_TIMEOUT_MS)
         page.locator("#lens-text").fill(text)
-        results.looking.append(_looked(page, model["name"]))
+        found = _looked(page, model["name"])
+        results.looking.append(found)
+        _decode(page, context.new_page(), found, server)
+        if HELDOUT.is_file():
+            _rank(page, found)
     finally:
         context.close()
 
@@ -94,3 +136,29 @@ def _looked(page: Page, model: str) -> Looking:
         found.kernels.append(places.get("kernels", 0.0))
         found.worker.append(sum(places.values()) - found.kernels[-1])
     return found
+
+
+def _rank(page: Page, found: Looking) -> None:
+    measure.tell("ranking every head")
+    stories = thimble.split_stories(HELDOUT.read_text(encoding="utf-8"))[:RANKED_ON]
+    page.evaluate("() => { location.hash = 'panel=lens&view=change'; }")
+    page.wait_for_selector("#rank-start:enabled", state="attached")
+    page.evaluate(
+        "(texts) => { document.getElementById('effect-text').value = texts; }",
+        "\n\n".join(re.sub(r"\n+", "\n", story) for story in stories),
+    )
+    for _ in range(RANKINGS):
+        found.ranking.append(page.evaluate(RANK))
+
+
+def _decode(looked: Page, plain: Page, found: Looking, server: Server) -> None:
+    """Both pages write the same texts, and begin in turns."""
+    measure.tell("decoding with and without a look")
+    plain.goto(f"{server.address}/#prompt=Once")  # a link: nothing is written by itself
+    plain.wait_for_selector("#metrics:not([hidden])", timeout=START_TIMEOUT_MS)
+    places = [(looked, found.looked), (plain, found.plain)]
+    for page, _ in places:
+        page.evaluate(DECODE, 0)  # does not count: what it runs is compiled meanwhile
+    for seed in range(1, TEXTS + 1):
+        for page, speeds in places if seed % 2 else reversed(places):
+            speeds.append(page.evaluate(DECODE, seed))

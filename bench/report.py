@@ -213,6 +213,19 @@ def looking_table(results: Results) -> Table:
     return table
 
 
+def after_looking_table(results: Results) -> Table:
+    """What the ranking of all heads takes, and whether decoding knows that somebody has looked."""
+    heads = ("ranking, s", "decode, tokens/s", "after a look, tokens/s", "ratio")
+    table: Table = [("model", *heads)]
+    for one in results.looking:
+        if not one.plain:
+            continue
+        ratios = [after / before for after, before in zip(one.looked, one.plain, strict=True)]
+        row = map(spread, map(Spread.of, (one.ranking, one.plain, one.looked)))
+        table.append((one.model, *row, spread(Spread.of(ratios), "{:.3f}")))
+    return table
+
+
 LARGEST = 8
 
 
@@ -253,6 +266,7 @@ def tables(results: Results) -> Iterator[tuple[str, Table]]:
         ("Probabilities while decoding", shading_table(results)),
         ("A step of the debugger", stepping_table(results)),
         ("A look inside", looking_table(results)),
+        ("All heads ranked; decoding after a look", after_looking_table(results)),
         ("Thimble's worker while decoding", profile_table(results)),
         ("Its largest functions", function_table(results)),
     ):

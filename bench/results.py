@@ -174,6 +174,12 @@ class Looking:
     """In the rest of the worker."""
     page: list[float] = field(default_factory=list)
     """In the page's thread."""
+    ranking: list[float] = field(default_factory=list)
+    """Every head switched off over held-out stories: seconds by the clock."""
+    plain: list[float] = field(default_factory=list)
+    """Ordinary decoding in a page that has never looked inside, in tokens a second."""
+    looked: list[float] = field(default_factory=list)
+    """The same in a page that has; in turns with the other."""
 
 
 @dataclass(slots=True)
