@@ -32,6 +32,12 @@ export interface Recipe {
   readonly changes?: readonly string[];
 }
 
+/** What stands in the form of the Write panel. */
+export interface Draft extends Pick<Recipe, "prompt" | "settings"> {
+  /** What only a text that is written in one go keeps to. */
+  readonly shape: Pick<SamplingOptions, "grammar">;
+}
+
 /** A token of the visitor's own sampler takes less; after this it may take for ever. */
 const PATIENCE_MS = 1500;
 
@@ -101,7 +107,7 @@ export class LiveSession extends EventTarget {
   writing: Writing | null = null;
   failure: Error | null = null;
   /** What a new text would begin from, as it stands in the form where the visitor says it. */
-  draft: () => Omit<Recipe, "model"> = () => ({ prompt: "", settings: {} });
+  draft: () => Draft = () => ({ prompt: "", settings: {}, shape: {} });
   /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
   sampler: string | null = null;
   /** What stands changed inside the model: see lens/changes.ts. */

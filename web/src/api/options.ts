@@ -2,6 +2,12 @@
 
 import { ThimbleError } from "./errors";
 
+/** The shape of a text: in which notation it is written down, and the text of it. */
+export interface Shape {
+  readonly kind: "json_schema" | "regex" | "gbnf";
+  readonly source: string;
+}
+
 /** How the next token is chosen. Ranges are checked by the engine, which names what is wrong. */
 export interface SamplingOptions {
   /** At most so many new tokens. */
@@ -24,8 +30,8 @@ export interface SamplingOptions {
   seed?: number;
   /** The shape of the answer: JSON that is valid against a JSON Schema, or what a RegExp matches. */
   responseConstraint?: object | boolean | RegExp;
-  /** The shape of the answer as a grammar in GBNF. */
-  grammar?: string;
+  /** The shape of the answer as a grammar in GBNF, or as a text in a notation that is named. */
+  grammar?: string | Shape;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
   /** With `logprobs`: how many of the most probable tokens to list at each position. */
@@ -48,7 +54,7 @@ const SAMPLING = [
 const HARMLESS = /^[dguvy]*$/;
 
 /** A shape as the engine takes it: which notation, and the text. */
-function shapeOf(constraint: unknown): { kind: string; source: string } {
+function shapeOf(constraint: unknown): Shape {
   if (constraint instanceof RegExp) {
     if (!HARMLESS.test(constraint.flags)) {
       const words = `responseConstraint ${String(constraint)}: the flags i, m and s are not supported`;
@@ -75,7 +81,7 @@ export function encodeOptions(
 ): string {
   const engine: Record<string, unknown> = {};
   const known = [...SAMPLING, ...also];
-  let shape: { kind: string; source: string } | null = null;
+  let shape: Shape | null = null;
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (value === undefined || own.includes(name)) continue;
     if (!known.includes(name)) {

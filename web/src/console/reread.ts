@@ -4,8 +4,9 @@ import type { LiveSession } from "../live";
 
 /** Read the session's tokens again and show them as the page's text. */
 export async function showTokens(live: LiveSession): Promise<void> {
-  const { writing } = live;
-  const recipe = writing?.recipe ?? { ...live.draft(), model: live.model };
+  const { writing, model } = live;
+  const { prompt: begun, settings } = live.draft();
+  const recipe = writing?.recipe ?? { prompt: begun, settings, model };
   const before = writing?.pieces ?? [];
   const ids = JSON.stringify(before.map((piece) => piece.id));
   const { prompt, kept, pieces, context } = await live.ask((engine, session) =>

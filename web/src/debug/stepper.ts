@@ -156,7 +156,9 @@ export class Stepper extends EventTarget {
     let last: ReplayView | null = null;
     await this.#drive(async (signal) => {
       let view = await this.#ask((a) => a.engine.debugOpen(a.session, content));
-      const recipe = { ...this.#live.draft(), prompt: view.prompt[1], model: this.#live.model, changes: this.#live.changes };
+      const { settings } = this.#live.draft();
+      const { model, changes } = this.#live;
+      const recipe = { settings, prompt: view.prompt[1], model, changes };
       this.#show(view, recipe);
       await this.#learnGiven();
       while (!view.replay.over && !signal.aborted) {

@@ -103,7 +103,8 @@ class Talk {
 
   /** As they stand in Write. */
   #settings() {
-    return this.#live.draft().settings;
+    const { settings, shape } = this.#live.draft();
+    return { ...settings, ...shape };
   }
 
   get #mayTalk(): boolean {

@@ -1,6 +1,7 @@
 /** The panel where the model writes: prompt, controls and the text. */
 
 import type { LiveSession, ProgressEvent, TextEvent } from "../live";
+import type { SamplingOptions } from "../thimble";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { plural, sentence } from "../ui/format";
@@ -11,6 +12,7 @@ import { ShadeControls } from "../ui/shade";
 import { tellSampler } from "../ui/sampler";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
+import { ShapeControl } from "../ui/shape";
 import { Standing } from "../ui/standing";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -29,6 +31,7 @@ class Play {
   readonly #prompt = byId("prompt", HTMLTextAreaElement);
   readonly #model = byId("model", HTMLSelectElement);
   readonly #settings = new SettingControls(this.#form, byId("digest", HTMLElement));
+  readonly #shape = new ShapeControl();
   readonly #manuscript = new Manuscript();
   readonly #standing: Standing;
   readonly #write = button("write");
@@ -55,7 +58,7 @@ class Play {
     live.addEventListener("progress", (event) =>
       this.#standing.progress((event as ProgressEvent).progress),
     );
-    live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read() });
+    live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read(), shape: this.#shape.read() });
     new ShadeControls(live, this.#manuscript);
     const latency = byId("latency", HTMLDetailsElement);
     const measure = async (): Promise<void> => {
@@ -79,7 +82,7 @@ class Play {
       this.#begin();
     });
     this.#stop.addEventListener("click", () => void this.#live.stop());
-    this.#continue.addEventListener("click", () => void this.#live.continue(this.#settings.read()));
+    this.#continue.addEventListener("click", () => void this.#live.continue(this.#options));
     this.#regenerate.addEventListener("click", () => void this.#live.regenerate());
     this.#again.addEventListener("click", () => void this.#live.open(this.#model.value));
     this.#model.addEventListener("change", () => this.#choose());
@@ -128,9 +131,13 @@ class Play {
   #begin(): void {
     const prompt = this.#prompt.value;
     const { model, changes } = this.#live;
-    const recipe = { prompt, settings: this.#settings.read(), model, changes };
+    const recipe = { prompt, settings: this.#options, model, changes };
     if (equal(recipe, this.#live.writing?.recipe)) this.#settings.roll();
-    void this.#live.write(prompt, this.#settings.read());
+    void this.#live.write(prompt, this.#options);
+  }
+
+  get #options(): SamplingOptions {
+    return { ...this.#settings.read(), ...this.#shape.read() };
   }
 
   /** Show what the state allows; the visitor's focus goes along with Write and Stop. */
@@ -189,11 +196,14 @@ class Play {
     const { recipe } = this.#live.writing ?? {};
     const named = (model: string) => this.#live.reference(model);
     if (recipe) {
-      const { prompt, model, settings, changes } = recipe;
-      return writeLink(prompt, named(model), settings as Settings, changes);
+      const { prompt, model, changes } = recipe;
+      const { grammar, ...settings } = recipe.settings;
+      const shape = typeof grammar === "object" ? grammar : null;
+      return writeLink(prompt, named(model), settings as Settings, shape, changes);
     }
     const { changes } = this.#live;
-    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read(), changes);
+    const shape = this.#shape.read().grammar ?? null;
+    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read(), shape, changes);
   }
 
   async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {
@@ -211,6 +221,7 @@ class Play {
     if (!shared) return false;
     if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
     const refused = this.#settings.restore(shared.settings);
+    if (shared.shape) this.#shape.restore(shared.shape);
     if (shared.model !== undefined) {
       const model = this.#live.meant({ ...shared, model: shared.model });
       const there = [...this.#model.options].some((option) => option.value === model);

@@ -1,0 +1,109 @@
+/** The control that gives an answer its shape: one of three notations, a text, and examples. */
+
+import type { Shape } from "../api/options";
+import { byId } from "./dom";
+
+type Kind = Shape["kind"];
+interface Example {
+  readonly title: string;
+  readonly source: string;
+}
+
+const HERO = `{
+  "type": "object",
+  "properties": {
+    "hero": { "enum": ["Lily", "Tim", "Mia", "Ben"] },
+    "pet": { "enum": ["cat", "dog", "bird", "frog"] },
+    "age": { "type": "integer", "minimum": 3, "maximum": 9 },
+    "brave": { "type": "boolean" }
+  },
+  "required": ["hero", "pet", "age", "brave"]
+}`;
+const WORDS = `{
+  "type": "array",
+  "items": { "type": "string", "pattern": "^[a-z]{3,8}$" },
+  "minItems": 3,
+  "maxItems": 5
+}`;
+
+const DIALOGUE = String.raw`root ::= said said said
+said ::= "\"" [A-Z] [a-z ,]{8,40} "!\" said " name ".\n"
+name ::= "Tim" | "Lily" | "the dog"`;
+const LIST = String.raw`root ::= line line line
+line ::= "- " word (" " word){1,5} "\n"
+word ::= [a-z]{1,10}`;
+
+const EXAMPLES: Readonly<Record<Kind, readonly Example[]>> = {
+  json_schema: [
+    { title: "A hero", source: HERO },
+    { title: "Some words", source: WORDS },
+  ],
+  regex: [
+    { title: "An answer", source: String.raw`(Yes|No), because [a-z ]{10,60}\.` },
+    { title: "A day", source: "(Mon|Tues|Fri)day, the [1-9](st|nd|th)" },
+  ],
+  gbnf: [
+    { title: "A dialogue", source: DIALOGUE },
+    { title: "A list", source: LIST },
+  ],
+};
+/** What each is called beside the other settings. */
+const SHORT: Readonly<Record<Kind, string>> = { json_schema: "JSON", regex: "expression", gbnf: "grammar" };
+
+function isKind(value: string): value is Kind {
+  return Object.hasOwn(EXAMPLES, value);
+}
+
+export class ShapeControl {
+  readonly #kind = byId("shape-kind", HTMLSelectElement);
+  readonly #more = byId("shape-more", HTMLElement);
+  readonly #source = byId("shape-source", HTMLTextAreaElement);
+  readonly #examples = byId("shape-examples", HTMLElement);
+  readonly #digest = byId("shape-digest", HTMLElement);
+  /** The example that was put there, as long as nobody has changed it. */
+  #untouched = "";
+
+  constructor() {
+    this.#kind.addEventListener("change", () => {
+      const [first] = isKind(this.#kind.value) ? EXAMPLES[this.#kind.value] : [];
+      if (first && this.#source.value === this.#untouched) this.#put(first);
+      this.#show();
+    });
+    this.#show();
+  }
+
+  /** What the engine is asked to keep to; nothing where any text will do. */
+  read(): { grammar?: Shape } {
+    const kind = this.#kind.value;
+    return isKind(kind) ? { grammar: { kind, source: this.#source.value } } : {};
+  }
+
+  /** Take a shape from a link. */
+  restore({ kind, source }: Shape): void {
+    this.#kind.value = kind;
+    this.#source.value = source;
+    this.#show();
+  }
+
+  #put({ source }: Example): void {
+    this.#source.value = this.#untouched = source;
+  }
+
+  #show(): void {
+    const kind = this.#kind.value;
+    const offered = isKind(kind) ? EXAMPLES[kind] : [];
+    this.#more.hidden = !isKind(kind);
+    this.#digest.textContent = isKind(kind) ? `in shape: ${SHORT[kind]}` : "";
+    this.#examples.replaceChildren(
+      "For example:",
+      ...offered.map((example) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "quiet";
+        button.textContent = example.title;
+        button.addEventListener("click", () => this.#put(example));
+        return button;
+      }),
+    );
+  }
+}
