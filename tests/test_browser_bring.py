@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.test_browser import ask
+from tests.test_browser import ask, fails
+from tests.test_browser_lens import Kept
+from tests.test_split import cut
 from tests.tiny_models import SPECS, head_of_large, make
 from thimble import ModelLoader
 from thimble.browser import Engine
+from thimble.split import joined
 
 
 def examine(data: bytes, total: int | None) -> Any:
@@ -50,7 +54,30 @@ def test_what_cannot_run_is_refused_before_it_is_fetched() -> None:
     assert examine(cut, 10**9)["value"] == {"more": pytest.approx(8000, abs=70_000)}
 
 
-def test_a_part_of_a_model_is_refused_with_the_way_to_join_it() -> None:
+def test_parts_become_one_file_by_their_first_bytes(tmp_path: Path) -> None:
+    engine, sink = Engine(), Kept()
+    paths = cut(tmp_path)
+    data = [path.read_bytes() for path in paths]
+    here = [1 << 10] * len(data)
+    while True:
+        heads = b"".join(one[:count] for one, count in zip(data, here, strict=True))
+        parts = [[p.name, n, len(one)] for p, n, one in zip(paths, here, data, strict=True)]
+        found = ask(engine, "bring.join", heads, json.dumps(parts), sink)
+        if "starts" in found:
+            break
+        assert found["more"] > here[found["part"]]
+        here[found["part"]] = min(found["more"], len(data[found["part"]]))
+    whole = sink.data + b"".join(
+        one[start:] for one, start in zip(data, found["starts"], strict=True)
+    )
+    assert whole == joined(paths).to_bytes()
+    assert examine(whole[: len(sink.data)], len(whole))["value"]["parameters"]
+    swapped = json.dumps([parts[1], parts[0], parts[2]])
+    heads = b"".join(data[at][: here[at]] for at in (1, 0, 2))
+    assert "says it is part 1 of 3" in fails(engine, "bring.join", heads, swapped, sink)[1]
+
+
+def test_a_part_of_a_model_alone_is_refused_with_what_to_do() -> None:
     head = head_of_large(n_layers=1, dim=128, hidden_dim=256, parts=3)
     kind, words = examine(head, 10**7)["error"]
     assert kind == "UnsupportedError"

@@ -9,8 +9,10 @@ import pytest
 
 import thimble
 from tests.tiny_models import SPECS, make
+from thimble.errors import FormatError
 from thimble.gguf import read_header
 from thimble.gguf_writer import GGUFWriter
+from thimble.split import joined, joined_header
 
 
 def cut(folder: Path, count: int = 3) -> list[Path]:
@@ -44,6 +46,20 @@ def test_parts_are_the_whole_model(tmp_path: Path) -> None:
         session.append([1, 2, 3])
     assert found.logits() == whole.logits()
     assert steps and all(done <= of for done, of in steps)
+
+
+def test_a_header_before_the_parts_makes_the_file_that_they_are(tmp_path: Path) -> None:
+    parts = cut(tmp_path)
+    data = [part.read_bytes() for part in parts]
+    headers = [read_header(one, file_size=len(one)) for one in data]
+    names, sizes = [part.name for part in parts], [len(one) for one in data]
+    pieces = [one[header.data_offset :] for one, header in zip(data, headers, strict=True)]
+    whole = joined(parts).to_bytes()
+    assert b"".join([joined_header(names, headers, sizes), *pieces]) == whole
+    with pytest.raises(FormatError, match=r"not just its tensors.*llama-gguf-split --merge"):
+        joined_header(names, headers, [*sizes[:2], sizes[2] + 32])
+    with pytest.raises(FormatError, match="says it is part 1 of 3"):
+        joined_header(names, headers[1:] + headers[:1], sizes)
 
 
 def test_what_is_wrong_with_parts_is_said(tmp_path: Path) -> None:

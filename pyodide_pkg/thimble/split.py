@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -47,29 +47,61 @@ def joined(parts: list[Path]) -> GGUFWriter:
 
     Raises FormatError where a part belongs elsewhere or a tensor is in two of them.
     """
+    headers = (read_file_header(part) for part in parts)
+    names = [part.name for part in parts]
+    return _writer(names, headers, lambda number, tensor: partial(_bytes, parts[number], tensor))
+
+
+def joined_header(
+    names: Sequence[str], headers: Sequence[GGUFHeader], sizes: Sequence[int]
+) -> bytes:
+    """What stands before the tensors of the model as one file.
+
+    Behind it come the parts as they are, each from its `data_offset` on; `sizes` are bytes of whole
+    parts. Raises FormatError as `joined` does, and where a part is laid out otherwise than here.
+    """
+    writer = _writer(names, headers, lambda _number, _tensor: tuple)
+    for name, header, size in zip(names, headers, sizes, strict=True):
+        place = header.data_offset
+        for tensor in header.tensors:
+            if tensor.offset != place:
+                break
+            place += -(-tensor.nbytes // headers[0].alignment) * headers[0].alignment
+        if place != size:
+            raise FormatError(
+                f"{name!r} has {size:,} bytes, and not just its tensors one behind the other; "
+                "join the parts first, for example by `llama-gguf-split --merge`"
+            )
+    return writer.header()
+
+
+def _writer(
+    names: Sequence[str],
+    headers: Iterable[GGUFHeader],
+    source: Callable[[int, TensorInfo], Callable[[], Iterable[bytes]]],
+) -> GGUFWriter:
+    """The first part's metadata, and the tensors of all in their order."""
     writer = GGUFWriter()
     seen: set[str] = set()
-    for number, part in enumerate(parts):
-        header = read_file_header(part)
-        _check(part, header, number, len(parts))
+    for number, (name, header) in enumerate(zip(names, headers, strict=True)):
+        _check(name, header, number, len(names))
         if number == 0:
             for key, value in header.metadata.items():
                 if key not in _OWN:
                     writer.add(key, value)
         for tensor in header.tensors:
             if tensor.name in seen:
-                raise FormatError(f"{part.name!r} has tensor {tensor.name!r} a second time")
+                raise FormatError(f"{name!r} has tensor {tensor.name!r} a second time")
             seen.add(tensor.name)
-            source = partial(_bytes, part, tensor)
-            writer.add_tensor(tensor.name, tensor.shape, tensor.type, source)
+            writer.add_tensor(tensor.name, tensor.shape, tensor.type, source(number, tensor))
     return writer
 
 
-def _check(part: Path, header: GGUFHeader, number: int, count: int) -> None:
+def _check(name: str, header: GGUFHeader, number: int, count: int) -> None:
     found = (header.metadata.get("split.no"), header.metadata.get("split.count"))
     if found != (number, count):
         raise FormatError(
-            f"{part.name!r} says it is part {found[0]} of {found[1]}, counted from 0; "
+            f"{name!r} says it is part {found[0]} of {found[1]}, counted from 0; "
             f"its name says {number} of {count}"
         )
 

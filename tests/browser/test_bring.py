@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -15,7 +17,9 @@ from playwright.sync_api import BrowserContext, Page, expect
 import thimble
 from tests.browser.conftest import too_wide, violations
 from tests.browser.test_offline import Tab, write
+from tests.test_split import cut
 from tests.tiny_models import SPECS, TinySpec, head_of_large, make
+from thimble.split import joined
 
 LARGE = make(TinySpec("F32", dim=512, hidden_dim=2048, n_layers=1, n_heads=8, head_dim=64, seed=41))
 """Of several pieces."""
@@ -54,14 +58,15 @@ class Host:
                 end = int(ranged[2]) + 1 if ranged and ranged[2] else None
                 if end is None:
                     host.ranges.append(start)
-                body = host.files[name][start:end]
+                body = host.files.get(name, b"")[start:end]
                 self.head(start, len(body) if end is not None else None, ranged=bool(ranged))
                 self.wfile.write(body if end is not None else body[: host.ends_after])
 
             def head(self, start: int, length: int | None = None, ranged: bool = False) -> None:
                 name = self.path.rpartition("/")[2]
-                size = host.sizes.get(name, len(host.files[name]))
-                self.send_response(206 if ranged else 200)
+                size = host.sizes.get(name, len(host.files.get(name, b"")))
+                there = 206 if ranged else 200
+                self.send_response(there if name in host.files else 404)
                 self.send_header("Access-Control-Allow-Origin", "*")
                 self.send_header("Content-Length", str(size - start if length is None else length))
                 self.end_headers()
@@ -85,6 +90,21 @@ def host() -> Iterator[Host]:
     yield made
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A tiny model as llama.cpp's gguf-split cuts it."""
+    return {path.name: path.read_bytes() for path in cut(tmp_path_factory.mktemp("parts"))}
+
+
+def whole(parts: dict[str, bytes]) -> bytes:
+    """The parts as one file, as it is made natively."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in parts]
+        for path, data in zip(paths, parts.values(), strict=True):
+            path.write_bytes(data)
+        return joined(paths).to_bytes()
 
 
 def name_address(page: Page, address: str, digest: str = "") -> None:
@@ -211,6 +231,51 @@ def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
     expect(bring.locator("#incoming-title")).to_have_text("dropped is kept")
     bring.evaluate("location.hash = 'panel=play'")
     assert write(bring)
+
+
+def test_the_parts_of_a_model_are_one_when_they_are_dropped_together(
+    bring: Page, parts: dict[str, bytes]
+) -> None:
+    bring.evaluate(
+        """(files) => {
+          const data = new DataTransfer();
+          for (const [name, bytes] of files.reverse()) {
+            data.items.add(new File([new Uint8Array(bytes)], name));
+          }
+          document.querySelector("main").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        [[name, [*data]] for name, data in parts.items()],
+    )
+    expect(bring.locator("#incoming-title")).to_have_text("m is kept")
+    digest = hashlib.sha256(whole(parts)).hexdigest()
+    expect(bring.locator("#incoming-digest")).to_have_text(digest)
+    bring.evaluate("location.hash = 'panel=play'")
+    assert write(bring)
+
+
+def test_the_first_parts_address_brings_all_of_them(
+    bring: Page, host: Host, parts: dict[str, bytes]
+) -> None:
+    host.files.update(parts)
+    host.ranges.clear()
+    first, second, _ = parts
+    digest = hashlib.sha256(whole(parts)).hexdigest()
+    name_address(bring, f"{host.address}/{first}", digest)
+    expect(bring.locator("#incoming-kind")).to_contain_text("llama")
+    assert host.ranges == []
+    expect(bring.locator("#incoming-size")).to_have_text(f"{len(whole(parts)) / 1e6:.1f} MB")
+    load(bring)
+    expect(bring.locator("#incoming-title")).to_have_text("m is kept")
+    expect(bring.locator("#incoming-digest")).to_have_text(digest)
+    assert len(host.ranges) == 3
+    assert all(host.ranges)  # behind their own headers
+    bring.evaluate("location.hash = 'panel=play'")
+    assert write(bring)
+
+    del host.files[second]
+    name_address(bring, f"{host.address}/{first}")
+    expect(bring.locator("#incoming-words")).to_contain_text("404")
 
 
 def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:

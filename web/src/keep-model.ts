@@ -9,30 +9,29 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { expose } from "comlink";
 import { keepAddress, look, nameOf, refuseOther, reporter } from "./bring/fetching";
-import type { Arrival, Look } from "./bring/fetching";
+import type { Arrival, Look, Seen } from "./bring/fetching";
 import { keepModel, localAddress } from "./offline/models";
 import type { AboutModel, KeptModel } from "./offline/models";
 
-export type { Arrival, Look } from "./bring/fetching";
+export type { Arrival, Look, Seen } from "./bring/fetching";
 
 export interface ModelKeeper {
-  /** Keep files, the parts of one model in their order; the first one's name is the model's. */
-  keepFiles(files: readonly File[], report: (arrival: Arrival) => void): Promise<KeptModel>;
-  /** What there is at addresses, the parts of one model, and at least its first `wanted` bytes. */
-  look(urls: readonly string[], wanted: number): Promise<Look>;
-  /** Fetch and keep it; a digest that is known is checked. */
+  /** Keep a file, whose name is the model's. */
+  keepFile(file: File, report: (arrival: Arrival) => void): Promise<KeptModel>;
+  /** What there is at an address, and at least its first `wanted` bytes. */
+  look(url: string, wanted: number): Promise<Look>;
+  /** Fetch and keep what is at addresses; a digest that is known is checked. */
   keepAddress(
     urls: readonly string[],
     digest: string | null,
-    seen: Look,
+    seen: Seen,
     report: (arrival: Arrival) => void,
   ): Promise<KeptModel>;
 }
 
 /** First its digest, which is its place in the store; then its bytes. */
-async function keepFiles(files: readonly File[], report: (arrival: Arrival) => void): Promise<KeptModel> {
-  const whole = new Blob([...files]);
-  const file = files[0]?.name ?? "";
+async function keepFile(whole: File, report: (arrival: Arrival) => void): Promise<KeptModel> {
+  const file = whole.name;
   const tell = reporter(whole.size, report);
   const hash = sha256.create();
   let bytes = 0;
@@ -56,7 +55,7 @@ async function keepFiles(files: readonly File[], report: (arrival: Arrival) => v
 function takePort({ source, origin, ports: [port] }: MessageEvent<unknown>): void {
   if (source !== window.parent || origin !== location.origin || !port) return;
   removeEventListener("message", takePort);
-  expose({ keepFiles, look, keepAddress } satisfies ModelKeeper, port);
+  expose({ keepFile, look, keepAddress } satisfies ModelKeeper, port);
 }
 
 if (window.parent !== window) {

@@ -7,6 +7,7 @@ sensible, so that caches do not flatter it.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from ..errors import FormatError, UnsupportedError
 from ..families import config_from_header
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
+from ..split import joined_header
 from .machine import multiplies, rate
 
 if TYPE_CHECKING:
     from ..families import ModelConfig
     from .engine import Engine
+    from .lens import Sink
     from .pool import JsBuffer
 
 LARGEST = 1 << 31
@@ -52,10 +55,33 @@ class Facet:
         parts = header.metadata.get("split.count", 1)
         if isinstance(parts, int) and parts > 1:
             raise UnsupportedError(
-                f"this is one of {parts} parts of a model, and models in parts do not run in the "
-                "page: join them first, for example by llama.cpp's `llama-gguf-split --merge`"
+                f"this is one of {parts} parts of a model: open all of them together, or the "
+                "address of the first, under the names that llama.cpp's gguf-split gives them"
             )
         return describe(header, config_from_header(header))
+
+    def join(self, heads: JsBuffer | bytes, parts: str, sink: Sink) -> dict[str, Any]:
+        """Write to `sink` what stands before the tensors where a model's parts become one file;
+        `starts` are where in each part what comes behind it begins. `heads` are the parts' first
+        bytes, one behind the other, and `parts` is a list of their names, how many bytes of each
+        are here, and how many it has. `more` and `part` say of which there are too few.
+
+        Raises FormatError where the parts make no model.
+        """
+        data = memoryview(heads if isinstance(heads, bytes) else heads.to_bytes())
+        names, headers, sizes, at = [], [], [], 0
+        for number, (name, here, size) in enumerate(json.loads(parts)):
+            try:
+                headers.append(read_header(data[at : at + here], file_size=size))
+            except NeedMoreData as more:
+                if here >= size:
+                    raise FormatError(f"{name!r}: {more}") from None
+                return {"more": more.at_least, "part": number}
+            names.append(name)
+            sizes.append(size)
+            at += here
+        sink.write(joined_header(names, headers, sizes))
+        return {"starts": [header.data_offset for header in headers]}
 
     def speed(self, nbytes: int, quantized: int, floats: int) -> dict[str, Any]:
         """Tokens a second that one thread could do at best, and what holds it there, for a model

@@ -9,17 +9,25 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { keepPieces, localAddress, noRoom, refuseWithoutRoom } from "../offline/models";
 import type { AboutModel, KeptModel } from "../offline/models";
+import type { Joined } from "../protocol/bring";
 import { PIECE, addPiece, dropPartial, keyOf, readPartial, streamPieces } from "../offline/partial";
 import type { PartialRecord, Pieces } from "../offline/partial";
 import { fileOf } from "./address";
 
 /** What is known of a file before it is fetched. */
 export interface Look {
-  /** Bytes of each part; null where its host does not say. */
-  readonly sizes: readonly (number | null)[];
-  readonly etags: readonly (string | null)[];
-  /** The first bytes of the first part. */
+  /** Null where its host does not say. */
+  readonly size: number | null;
+  readonly etag: string | null;
+  /** Its first bytes. */
   readonly head: ArrayBuffer;
+}
+
+/** What is known of a model before it is fetched: of its file, or of all its parts. */
+export interface Seen {
+  readonly looks: readonly Look[];
+  /** How several parts become one. */
+  readonly joined: Joined | null;
 }
 
 /** Of a model on its way in. */
@@ -81,18 +89,14 @@ function lengthOf(response: Response): number | null {
   return length > 0 ? length : null;
 }
 
-/** Sizes, what tells versions apart, and the first bytes, at least `wanted` where there are so many. */
-export async function look(urls: readonly string[], wanted: number): Promise<Look> {
-  const asked = urls.map((url) => ask(url, { method: "HEAD" }).catch(() => null));
-  const answers = await Promise.all(asked);
-  const sizes = answers.map((answer) => answer && lengthOf(answer));
-  const etags = answers.map((answer) => answer?.headers.get("etag") ?? null);
-  const [first = ""] = urls;
-  const response = await ask(first, { headers: { Range: `bytes=0-${wanted - 1}` } });
-  sizes[0] ??= response.status === 200 ? lengthOf(response) : totalOf(response);
+/** Size, what tells versions apart, and the first bytes, at least `wanted` where there are so many. */
+export async function look(url: string, wanted: number): Promise<Look> {
+  const answer = await ask(url, { method: "HEAD" }).catch(() => null);
+  const response = await ask(url, { headers: { Range: `bytes=0-${wanted - 1}` } });
+  const said = response.status === 200 ? lengthOf(response) : totalOf(response);
   const head = await upTo(response, wanted);
-  refuseOther(fileOf(first), new Uint8Array(head));
-  return { sizes, etags, head };
+  refuseOther(fileOf(url), new Uint8Array(head));
+  return { size: (answer && lengthOf(answer)) ?? said, etag: answer?.headers.get("etag") ?? null, head };
 }
 
 /** Of the whole file, where the host lets us see which range it gave. */
@@ -141,12 +145,12 @@ class Taking {
   }
 
   /** The part that the next byte is in, and its place there. */
-  next(): { part: number; at: number; size: number } {
+  next(): { part: number; at: number } {
     let at = this.bytes;
     const { sizes } = this.#record;
     let part = 0;
     while (part < sizes.length - 1 && at >= (sizes[part] ?? 0)) at -= sizes[part++] ?? 0;
-    return { part, at, size: sizes[part] ?? 0 };
+    return { part, at };
   }
 
   async take(chunk: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -166,15 +170,35 @@ class Taking {
   }
 }
 
-/** Go on with what is here of just this file, or begin. */
-async function begin(urls: readonly string[], { sizes, etags }: Look): Promise<Taking> {
-  const key = keyOf(urls);
-  const known = sizes.map((size, at) => {
-    if (size !== null) return size;
-    throw new Error(`${new URL(urls[at] ?? "").host} does not say how large the file is`);
+/** What the bytes that are kept are made of: some of a file at an address, or some that are here. */
+interface Source {
+  readonly url: string;
+  readonly etag: string | null;
+  /** Where in the file they begin, and how many they are. */
+  readonly start: number;
+  readonly size: number;
+}
+
+function sourcesOf(urls: readonly string[], { looks, joined }: Seen): Source[] {
+  const sources = urls.map((url, at): Source => {
+    const { size = null, etag = null } = looks[at] ?? {};
+    if (size === null) throw new Error(`${new URL(url).host} does not say how large the file is`);
+    const start = joined?.starts[at] ?? 0;
+    return { url, etag, start, size: size - start };
   });
+  if (!joined) return sources;
+  return [{ url: "", etag: null, start: 0, size: joined.header.byteLength }, ...sources];
+}
+
+/** Go on with what is here of just this model, or begin. */
+async function begin(
+  urls: readonly string[], sources: readonly Source[], joined: Joined | null,
+): Promise<Taking> {
+  const key = keyOf(urls);
+  const sizes = sources.map(({ size }) => size);
+  const etags = sources.map(({ etag }) => etag);
   const before = await readPartial(key);
-  const same = JSON.stringify([before?.sizes, before?.etags]) === JSON.stringify([known, etags]);
+  const same = JSON.stringify([before?.sizes, before?.etags]) === JSON.stringify([sizes, etags]);
   if (before && same) {
     const taking = new Taking(key, before);
     const reader = streamPieces(before).getReader();
@@ -185,16 +209,21 @@ async function begin(urls: readonly string[], { sizes, etags }: Look): Promise<T
     }
   }
   await dropPartial(key);
-  return new Taking(key, {
-    urls, sizes: known, etags, home: crypto.randomUUID(), count: 0, bytes: 0,
+  const taking = new Taking(key, {
+    urls, sizes, etags, home: crypto.randomUUID(), count: 0, bytes: 0,
   });
+  if (joined) {
+    await taking.take(new Uint8Array(joined.header));
+    await taking.keep();
+  }
+  return taking;
 }
 
 /** Fetch from where `taking` is to the end of a part; rejects where the connection breaks. */
-async function fetchPart(
-  url: string, taking: Taking, etag: string | null, came: () => void,
-): Promise<void> {
-  const { at, size } = taking.next();
+async function fetchPart(source: Source, taking: Taking, came: () => void): Promise<void> {
+  const { url, etag } = source;
+  const at = source.start + taking.next().at;
+  const size = source.start + source.size;
   const response = await ask(url, at > 0 ? { headers: { Range: `bytes=${at}-` } } : {});
   const now = response.headers.get("etag");
   const ranged = response.status === 206;
@@ -221,21 +250,22 @@ async function fetchPart(
 
 /** Fetch what is missing; a break that lasts keeps what has come, and says so. */
 async function fetchAll(
-  urls: readonly string[], etags: Look["etags"], taking: Taking, report: Report,
+  sources: readonly Source[], taking: Taking, report: Report,
 ): Promise<void> {
   const tell = reporter(taking.total, report);
   let tries = 0;
   while (taking.bytes < taking.total) {
-    const { part } = taking.next();
+    const source = sources[taking.next().part];
+    if (!source) throw new Error("there is no such part");
     const before = taking.bytes;
     try {
-      await fetchPart(urls[part] ?? "", taking, etags[part] ?? null, () => tell(taking.bytes));
+      await fetchPart(source, taking, () => tell(taking.bytes));
     } catch (error) {
       if (error instanceof Refused || isFull(error)) throw error;
       if (taking.bytes > before) tries = 0;
       if (tries >= TRIES) {
         await taking.keep();
-        const { host } = new URL(urls[part] ?? "");
+        const { host } = new URL(source.url);
         throw new Error(
           `the connection to ${host} broke off after ${taking.bytes} of ${taking.total} bytes; ` +
             "what came is kept, and it goes on from there when you try again", { cause: error },
@@ -254,14 +284,15 @@ function isFull(error: unknown): boolean {
 
 /** Fetch and keep a model. Another digest than the one that was said is refused, and not kept. */
 export async function keepAddress(
-  urls: readonly string[], digest: string | null, seen: Look, report: Report,
+  urls: readonly string[], digest: string | null, seen: Seen, report: Report,
 ): Promise<KeptModel> {
   const [first = ""] = urls;
   const name = nameOf(fileOf(first));
-  const taking = await begin(urls, seen);
+  const sources = sourcesOf(urls, seen);
+  const taking = await begin(urls, sources, seen.joined);
   try {
     await refuseWithoutRoom({ name, bytes: taking.total - taking.bytes });
-    await fetchAll(urls, seen.etags, taking, report);
+    await fetchAll(sources, taking, report);
   } catch (error) {
     if (!isFull(error)) throw error;
     await dropPartial(taking.key);

@@ -180,7 +180,7 @@ class Smaller {
     try {
       const { keeper, close } = await openKeeper();
       const kept = await keeper
-        .keepFiles([new File([file], `${name}.gguf`)], proxy(() => undefined))
+        .keepFile(new File([file], `${name}.gguf`), proxy(() => undefined))
         .finally(close);
       const free = nameFor(kept, taken);
       await this.#live.openFile(kept, free);

@@ -6,11 +6,13 @@
  */
 
 import { proxy } from "comlink";
-import { addressOf, orderFiles, partsOf } from "../bring/address";
+import { addressOf, fileOf, orderFiles, partsOf } from "../bring/address";
 import { IncomingBox } from "../bring/box";
 import { examine, size, whyNot } from "../bring/outlook";
 import type { Outlook } from "../bring/outlook";
-import type { Arrival, Look, ModelKeeper } from "../keep-model";
+import { join, joinFiles } from "../bring/join";
+import type { Part } from "../bring/join";
+import type { Arrival, Look, ModelKeeper, Seen } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
@@ -60,16 +62,15 @@ export class Incoming {
   /** Look at a file, or all parts of one, and load it: large ones when the visitor says so. */
   async open(chosen: readonly File[]): Promise<void> {
     const file = chosen[0]?.name ?? "";
-    const total = chosen.reduce((sum, one) => sum + one.size, 0);
     this.#box.show(`Looking at ${file}`, "It is read on this machine and goes nowhere.");
     try {
+      const whole = await joinFiles(this.#live, orderFiles(chosen));
+      const total = whole.size;
       if (total === 0) throw new Error(`${file} is empty`);
-      const files = orderFiles(chosen);
       const outlook = await examine(this.#live, async (bytes) => ({
-        head: await (files[0] ?? new Blob()).slice(0, bytes).arrayBuffer(),
-        total: files[0]?.size ?? 0,
+        head: await whole.slice(0, bytes).arrayBuffer(), total,
       }));
-      const load = (): void => void this.#keepFiles(files);
+      const load = (): void => void this.#keepFile(whole);
       if (total <= SMALL && whyNot(outlook) === null) return load();
       this.#askToLoad(file, "It is copied into this browser’s storage and loaded from there.", outlook, load);
       this.#box.facts({ host: "a file of yours", size: size(total), outlook });
@@ -78,24 +79,24 @@ export class Incoming {
     }
   }
 
-  async #keepFiles(files: readonly File[]): Promise<void> {
-    const file = files[0]?.name ?? "";
+  async #keepFile(whole: File): Promise<void> {
+    const file = whole.name;
     this.#box.show(`Keeping ${file}`, "It is read, checked and kept on this machine.", { close: this.#cancel() });
     try {
-      await this.#use(await this.#work((keeper, report) => keeper.keepFiles(files, report)));
+      await this.#use(await this.#work((keeper, report) => keeper.keepFile(whole, report)));
     } catch (error) {
-      await this.#openUnkept(files, error);
+      await this.#openUnkept(whole, error);
     }
   }
 
   /** What could not be kept is good for this visit, if it is a model at all. */
-  async #openUnkept(files: readonly File[], error: unknown): Promise<void> {
+  async #openUnkept(whole: File, error: unknown): Promise<void> {
     const reason = wordsOf(error);
-    const file = files[0]?.name ?? "";
+    const file = whole.name;
     if (reason.includes("GGUF") || reason.includes("is empty")) return this.#box.fail(file, reason);
     const name = nameFor({ ...unknown, name: file.replace(/\.gguf$/i, "") }, this.#taken());
     this.#box.show(`${file} is not kept`, `${sentence(reason)} It can be used until this page is closed.`);
-    await this.#live.openFile(new Blob([...files]), name);
+    await this.#live.openFile(whole, name);
   }
 
   /** Let the visitor write an address. */
@@ -145,22 +146,38 @@ export class Incoming {
     const { urls, host, file, digest } = model;
     this.#box.show(`Looking at ${file}`, `${host} is asked for its size and its first bytes.`, { close: this.#cancel() });
     try {
-      let seen: Look | null = null;
-      const outlook = await examine(this.#live, async (bytes) => {
-        seen = await this.#work((keeper) => keeper.look(urls, bytes));
-        return { head: seen.head, total: seen.sizes[0] ?? null };
-      });
-      const found = seen as Look | null;
-      if (!found) return;
-      const sizes = found.sizes.map((bytes) => bytes ?? NaN);
-      const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+      const { seen, outlook, total } = await this.#see(urls);
       const before = (await readPartial(keyOf(urls)).catch(() => null))?.bytes ?? 0;
       const words = before ? `${size(before)} of it are here already, from the last attempt.` : `From ${host}.`;
-      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, found));
+      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, seen));
       this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, outlook });
     } catch (error) {
       this.#box.fail(file, wordsOf(error));
     }
+  }
+
+  /** The first bytes of what lies there, and what they say; of several parts as one. */
+  async #see(urls: readonly string[]): Promise<{ seen: Seen; outlook: Outlook; total: number | null }> {
+    const looks: Look[] = [];
+    const look = async (at: number, bytes: number): Promise<Look> =>
+      (looks[at] = await this.#work((keeper) => keeper.look(urls[at] ?? "", bytes)));
+    if (urls.length === 1) {
+      const outlook = await examine(this.#live, async (bytes) => {
+        const { head, size: total } = await look(0, bytes);
+        return { head, total };
+      });
+      return { seen: { looks, joined: null }, outlook, total: looks[0]?.size ?? null };
+    }
+    const parts: Part[] = [];
+    for (const [at, url] of urls.entries()) {
+      const { size } = await look(at, 64); // one after the other: there is one job at a time
+      if (size === null) throw new Error(`${new URL(url).host} does not say how large ${fileOf(url)} is`);
+      parts.push({ name: fileOf(url), size, read: async (bytes) => (await look(at, bytes)).head });
+    }
+    const joined = await join(this.#live, parts);
+    const total = parts.reduce((sum, part, at) => sum + part.size - (joined.starts[at] ?? 0), joined.header.byteLength);
+    const outlook = await examine(this.#live, () => Promise.resolve({ head: joined.header, total }));
+    return { seen: { looks, joined }, outlook, total };
   }
 
   #askToLoad(file: string, words: string, outlook: Outlook, run: () => void): void {
@@ -169,7 +186,7 @@ export class Incoming {
     this.#box.focus();
   }
 
-  async #fetch(model: There, seen: Look): Promise<void> {
+  async #fetch(model: There, seen: Seen): Promise<void> {
     const { urls, host, file, digest } = model;
     this.#box.show(`Fetching ${file}`, `From ${host}.`, { close: this.#cancel(keyOf(urls)) });
     try {

@@ -30,6 +30,23 @@ export interface Examined {
   readonly more: number;
 }
 
+/** One of a model's files, and how many of its first bytes are here. */
+export type PartHead = readonly [name: string, here: number, size: number];
+
+/** How the parts of a model become one file. */
+export interface Joined {
+  /** What stands before the tensors' bytes; behind it comes each part, from its start on. */
+  readonly header: ArrayBuffer;
+  readonly starts: readonly number[];
+}
+
+/** What was found, or of which part how many bytes it takes to find it. */
+export interface JoinAnswer {
+  readonly joined: Joined | null;
+  readonly part: number;
+  readonly more: number;
+}
+
 /** What one thread could do at best. */
 export interface ModelSpeed {
   /** Tokens a second. */
@@ -42,6 +59,8 @@ export interface ModelSpeed {
 export interface BringEngine {
   /** What a file's first bytes say. */
   bringExamine(head: ArrayBuffer, total: number | null): Examined;
+  /** The parts' first bytes, one behind the other; or which part's are too few. */
+  bringJoin(heads: ArrayBuffer, parts: readonly PartHead[]): JoinAnswer;
   /** Measures for about a quarter of a second. */
   bringSpeed(outlook: ModelOutlook): ModelSpeed;
   /** Whether the browser gives so many bytes to one page now. */

@@ -1,7 +1,9 @@
 /** Answers about models that are not here yet. */
 
-import type { BringEngine, Examined, ModelOutlook } from "../protocol/bring";
+import { transfer } from "comlink";
+import type { BringEngine, Examined, JoinAnswer, Joined, ModelOutlook } from "../protocol/bring";
 import type { Python } from "./python";
+import { Sink } from "./sink";
 
 const PAGE = 65_536;
 
@@ -20,6 +22,15 @@ export function bringAnswers(engine: () => Python): BringEngine {
     bringExamine: (head, total): Examined => {
       const answer = engine().call<ModelOutlook | { more: number }>("bring.examine", new Uint8Array(head), total);
       return "more" in answer ? { outlook: null, more: answer.more } : { outlook: answer, more: 0 };
+    },
+    bringJoin: (heads, parts): JoinAnswer => {
+      const sink = new Sink();
+      const told = engine().call<Pick<Joined, "starts"> | { part: number; more: number }>(
+        "bring.join", new Uint8Array(heads), JSON.stringify(parts), sink,
+      );
+      if ("more" in told) return { joined: null, ...told };
+      const { buffer } = sink.bytes;
+      return transfer({ joined: { ...told, header: buffer }, part: 0, more: 0 }, [buffer]);
     },
     bringSpeed: ({ reads, quantized, floats }) => engine().call("bring.speed", reads, quantized, floats),
     bringRoom: hasRoom,
