@@ -67,16 +67,18 @@ RANK = """() => new Promise((resolve) => {
   document.getElementById("rank-start").click();
 })"""
 
-# Tokens a second from the first token to the last, by the engine that the page has.
-DECODE = """async (seed) => {
+# Tokens a second from the first piece to the last, by the engine that the page has.
+DECODE = """async ([seed, banned]) => {
   const { Thimble } = await import("/thimble.js");
-  const session = await Thimble.create({ seed, temperature: 1, max_tokens: 400 });
-  let [tokens, first] = [-1, 0];
-  for await (const piece of session.promptStreaming("Once upon a time")) {
-    if (tokens < 0) first = performance.now();
-    tokens += 1;
+  const logit_bias = Object.fromEntries(banned.map((token) => [token, -1000]));
+  const session = await Thimble.create({ seed, temperature: 1, max_tokens: 450, logit_bias });
+  let [tokens, first] = [0, 0];
+  for await (const _ of session.promptStreaming("Once upon a time")) {
+    first ||= performance.now();
+    tokens ||= session.contextUsage;
   }
   const seconds = (performance.now() - first) / 1000;
+  tokens = session.contextUsage - tokens;
   session.destroy();
   return tokens / seconds;
 }"""
@@ -87,7 +89,7 @@ def measure_looking(
 ) -> None:
     """Look into the site's default model."""
     measure.tell(f"a look inside, {model['name']}")
-    text = _text(model["name"])
+    text, banned = _text(model["name"])
     context = browser.new_context()
     page = context.new_page()
     try:
@@ -96,19 +98,20 @@ def measure_looking(
         page.locator("#lens-text").fill(text)
         found = _looked(page, model["name"])
         results.looking.append(found)
-        _decode(page, context.new_page(), found, server)
+        _decode(page, context.new_page(), found, server, banned)
         if HELDOUT.is_file():
             _rank(page, found)
     finally:
         context.close()
 
 
-def _text(model: str) -> str:
-    """As much of a story as has so many tokens, with the BOS that the model puts before it."""
+def _text(model: str) -> tuple[str, list[int]]:
+    """As much of a story as has so many tokens, with the BOS that the model puts before it; and the
+    tokens that would end a text."""
     loaded = thimble.load(ROOT / "web" / "models" / f"{model}.gguf")
     try:
         ids = loaded.tokenizer.encode(STORY, add_special=True)
-        return loaded.tokenizer.decode(ids[1:TOKENS])
+        return loaded.tokenizer.decode(ids[1:TOKENS]), sorted(loaded.tokenizer.eog_ids)
     finally:
         loaded.close()
 
@@ -151,14 +154,15 @@ def _rank(page: Page, found: Looking) -> None:
         found.ranking.append(page.evaluate(RANK))
 
 
-def _decode(looked: Page, plain: Page, found: Looking, server: Server) -> None:
+def _decode(looked: Page, plain: Page, found: Looking, server: Server, banned: list[int]) -> None:
     """Both pages write the same texts, and begin in turns."""
     measure.tell("decoding with and without a look")
     plain.goto(f"{server.address}/#prompt=Once")  # a link: nothing is written by itself
     plain.wait_for_selector("#metrics:not([hidden])", timeout=START_TIMEOUT_MS)
     places = [(looked, found.looked), (plain, found.plain)]
     for page, _ in places:
-        page.evaluate(DECODE, 0)  # does not count: what it runs is compiled meanwhile
+        page.evaluate(DECODE, [0, banned])  # does not count: what it runs is compiled meanwhile
     for seed in range(1, TEXTS + 1):
         for page, speeds in places if seed % 2 else reversed(places):
-            speeds.append(page.evaluate(DECODE, seed))
+            page.bring_to_front()  # a page in the background is held back
+            speeds.append(page.evaluate(DECODE, [seed, banned]))
