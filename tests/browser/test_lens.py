@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 import thimble
 from tests.browser.conftest import too_wide, violations
 from tests.browser.test_page import open_ready
 from tests.conftest import ROOT
+from tests.tiny_models import TinySpec, make
 from thimble import lens
 
 TEXT = "Once there was a girl named Lily. Lily went to the park. The girl's name was"
@@ -229,3 +230,24 @@ def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     # An address may say anything.
     look(looker, "attention", "&layer=77&head=99&at=9999")
     expect(looker.locator("#lens-head-title")).to_have_text("Layer 5, head 3")
+
+
+def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looker: Page) -> None:
+    """With so many tokens: whatever takes more than a second or two is asked about first."""
+    large = make(TinySpec("Q4_0", 640, 8, 10, 2, 64, 2560, n_ctx=512, seed=43))
+    file: FilePayload = {"name": "large.gguf", "mimeType": "", "buffer": large}
+    looker.set_input_files("#model-file", [file])
+    expect(looker.locator("#model")).to_have_value("large")
+    words = looker.locator("#lens-asking-words")
+    look(looker, "attention", "", "The cat sat on the mat. " * 20)
+    expect(words).to_contain_text(re.compile(r"it keeps [\d.]+ MB .* and takes about [\d.,]+ m?s"))
+    expect(looker.locator("#lens-view-parts")).to_be_hidden()
+    looker.get_by_role("button", name="Compute it").click()
+    expect(looker.locator("#lens-heads button")).to_have_count(80)
+    expect(words).to_be_hidden()
+    # What was allowed once holds for the text; a short one needs nobody's leave.
+    look(looker, "attention", "", TEXT)
+    expect(looker.locator("#lens-heads button")).to_have_count(80)
+    looker.locator("#model").evaluate("(list) => { list.value = 'story' }")
+    looker.locator("#model").dispatch_event("change")
+    expect(looker.locator("#lens-heads button")).to_have_count(24)
