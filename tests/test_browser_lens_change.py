@@ -242,8 +242,8 @@ def test_questions_that_make_no_sense_are_refused(engine: Engine, session: int) 
 
 
 TOUR = {
-    "clean": "Once upon a time, there was a girl named Lucy. The dog liked the girl named",
-    "corrupted": "Once upon a time, there was a girl named Lily. The dog liked the girl named",
+    "clean": 'Once upon a time, there was a girl named Lucy. Her mom said, "Come here,',
+    "corrupted": 'Once upon a time, there was a girl named Lily. Her mom said, "Come here,',
     "answer": "Lucy",
     "against": "Lily",
 }

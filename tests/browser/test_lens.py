@@ -239,7 +239,7 @@ def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looke
     looker.set_input_files("#model-file", [file])
     expect(looker.locator("#model")).to_have_value("large")
     words = looker.locator("#lens-asking-words")
-    look(looker, "attention", "", "The cat sat on the mat. " * 20)
+    looker.goto(f"/#panel=lens&view=attention&text={'The+cat+sat+on+the+mat.+' * 20}")
     expect(words).to_contain_text(re.compile(r"it keeps [\d.]+ MB .* and takes about [\d.,]+ m?s"))
     expect(looker.locator("#lens-view-parts")).to_be_hidden()
     looker.get_by_role("button", name="Compute it").click()
@@ -248,6 +248,20 @@ def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looke
     # What was allowed once holds for the text; a short one needs nobody's leave.
     look(looker, "attention", "", TEXT)
     expect(looker.locator("#lens-heads button")).to_have_count(80)
+    # A text that is asked for while a model is on the way is not lost to the one before.
+    for model, heads in (("story", 24), ("large", 80)):
+        text = f"The {model} was red."
+        looker.evaluate(
+            """([model, link]) => {
+              const list = document.getElementById("model");
+              list.value = model;
+              list.dispatchEvent(new Event("change"));
+              location.hash = link;
+            }""",
+            [model, f"panel=lens&view=attention&text={text.replace(' ', '+')}"],
+        )
+        expect(looker.locator("#lens-heads button")).to_have_count(heads)
+        expect(looker.locator("#lens-tokens .token-list")).to_have_text(text, use_inner_text=False)
     looker.locator("#model").evaluate("(list) => { list.value = 'story' }")
     looker.locator("#model").dispatch_event("change")
     expect(looker.locator("#lens-heads button")).to_have_count(24)

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from thimble import lens
 from thimble.reference import softmax
 
-PAIR = [f"Once upon a time, there was a girl named {name}. The dog liked the girl named"
+PAIR = [f'Once upon a time, there was a girl named {name}. Her mom said, "Come here,'
         for name in ("Lucy", "Lily")]  # fmt: skip
 SHORT = "One day a cat saw a dog.\nThe dog ran to the cat.\n"
 OTHER = "The sun was hot. Tom and his mom sat in the boat and ate all of the red apples"

@@ -64,7 +64,8 @@ export class LensView extends EventTarget {
   #place = START;
   #placed = false;
   #view: string;
-  #turn = 0;
+  /** What is being opened, by `open`'s parameters. */
+  #opening: Parameters<LensView["open"]> | null = null;
   #working = 0;
   /** What the visitor has let be computed of this text. */
   #allowed = new Set<string>();
@@ -139,15 +140,19 @@ export class LensView extends EventTarget {
   /** Look into another text: a prompt, and the tokens that were written after it; at a position, or
    * so many from the end, -1 for the last. */
   async open(prompt: string, ids: readonly number[] = [], words = prompt, at = -1): Promise<void> {
-    const turn = (this.#turn += 1);
+    const opening = (this.#opening = [prompt, ids, words, at]);
     const before = this.text;
     const { model } = this.live;
     const info = await this.ask((engine, session) =>
       engine.lensBegin(session, prompt, JSON.stringify(ids)),
     );
-    if (!info) return;
+    if (!info) {
+      if (opening === this.#opening) this.#opening = null;
+      return;
+    }
     if (before) void this.live.ask((engine) => engine.lensClose(before.look)).catch(() => undefined);
-    if (turn !== this.#turn) return;
+    if (opening !== this.#opening) return;
+    this.#opening = null;
     const tokens = info.tokens.map(([text, id]) => ({ text, id }));
     this.text = { ...info, tokens, model };
     this.words = words;
@@ -162,9 +167,11 @@ export class LensView extends EventTarget {
     this.#tell("text");
   }
 
-  /** The same text once more, since what is inside the model has changed. */
+  /** The same text once more, since what is inside the model has changed; or the one that was asked
+   * for meanwhile. */
   async refresh(): Promise<void> {
-    if (this.text) await this.open(this.#prompt, this.#ids, this.words, this.#position);
+    if (this.#opening) await this.open(...this.#opening);
+    else if (this.text) await this.open(this.#prompt, this.#ids, this.words, this.#position);
   }
 
   /** Ask the worker; null where it failed, which `failure` then tells. */
