@@ -25,7 +25,7 @@ VIEWS = {
 
 def lens(page: Page, address: str, shot: Shot) -> None:
     """The panel as it opens, then each view, and what is refused."""
-    page.goto(f"{address}/#panel=lens&view=attention&layer=4&head=3")
+    page.goto(f"{address}/#panel=lens&view=attention&layer=4&head=1")
     expect(page.locator("#lens-looks table")).to_be_visible(timeout=120_000)
     shot("lens")
     for view, there in VIEWS.items():

@@ -20,7 +20,7 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#change-next tbody tr").first).to_be_visible(timeout=120_000)
     shot("change-none", VIEWS)
     page.locator("#change-layer").fill("4")
-    page.locator("#change-unit").fill("3")
+    page.locator("#change-unit").fill("1")
     page.locator("#change-add").click()
     expect(page.locator("#change-list li")).to_have_count(1)
     page.locator("#change-kind").select_option("steer")
