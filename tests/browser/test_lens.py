@@ -232,6 +232,17 @@ def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     expect(looker.locator("#lens-head-title")).to_have_text("Layer 5, head 3")
 
 
+def test_what_is_remembered_brings_nobody_back(looker: Page) -> None:
+    """The address is written down as things change, also while somebody leaves."""
+    look(looker, "attention", "&at=19")
+    looker.evaluate("""() => {
+      location.hash = "panel=play";
+      document.getElementById("lens-tab-logits").click();
+    }""")
+    expect(looker.locator("[data-panel=play]")).to_be_visible()
+    assert shown(looker) == {"panel": "play"}
+
+
 def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looker: Page) -> None:
     """With so many tokens: whatever takes more than a second or two is asked about first."""
     large = make(TinySpec("Q4_0", 640, 8, 10, 2, 64, 2560, n_ctx=512, seed=43))

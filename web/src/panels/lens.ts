@@ -232,7 +232,9 @@ class Lens {
 
   /** Keep the state in the address, where it can be copied from. */
   #remember(): void {
-    if (this.#root.hidden) return;
+    // The visitor may have gone elsewhere just now, and the panels have not heard of it yet.
+    const here = new URLSearchParams(location.hash.slice(1)).get("panel") === "lens";
+    if (this.#root.hidden || !here) return;
     const fragment = `#${this.#lens.fragment.toString()}`;
     if (location.hash !== fragment) history.replaceState(null, "", fragment);
   }
