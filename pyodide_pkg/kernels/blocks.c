@@ -6,10 +6,10 @@
 #include "simd.h"
 
 static const tk_form FORMS[] = {
-    {TK_Q4_1, 20, 32, 32, 4, 0, 1},    {TK_Q5_0, 22, 32, 32, 8, 0, 0},
-    {TK_Q5_1, 24, 32, 32, 8, 0, 1},    {TK_Q2_K, 84, 256, 16, 4, 0, 1},
-    {TK_Q3_K, 110, 256, 16, 4, 4, 0},  {TK_Q4_K, 144, 256, 32, 4, 0, 1},
-    {TK_Q5_K, 176, 256, 32, 8, 0, 1},  {TK_Q6_K, 210, 256, 16, 8, 0, 0},
+    {TK_Q4_1, 20, 32, 32, 4, 0, 1},    {TK_Q5_0, 22, 32, 32, 5, 16, 0},
+    {TK_Q5_1, 24, 32, 32, 5, 0, 1},    {TK_Q2_K, 84, 256, 16, 2, 0, 1},
+    {TK_Q3_K, 110, 256, 16, 3, 4, 0},  {TK_Q4_K, 144, 256, 32, 4, 0, 1},
+    {TK_Q5_K, 176, 256, 32, 5, 0, 1},  {TK_Q6_K, 210, 256, 16, 6, 32, 0},
     {TK_IQ4_NL, 18, 32, 32, 8, 0, 0},
 };
 
@@ -161,8 +161,41 @@ TK_EXPORT tk_int tk_decode(tk_int type, tk_int source, tk_int out, tk_int n) {
     return 0;
 }
 
-/* The column whose weight is in the low half of a row's byte i; the high half is four further. */
-static int q4_column(int i) { return i / 4 * 8 + ((i & 1) << 1 | (i >> 1 & 1)); }
+/* One row's part of 32 columns: 4 bytes of each line of fewer than 8 bits, 8 of each of 8. */
+
+static void put_bytes(uint8_t *lines, int r, const int8_t *q) {
+    for (int c = 0; c < TK_QK; c++)
+        lines[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))] = (uint8_t)q[c];
+}
+
+static void put_bits(uint8_t *lines, int r, const int8_t *q, int bits, int offset) {
+    int low = tk_low_bits(bits), upper = tk_upper_bits(bits), per = 4 / low;
+    uint8_t own[8][4] = {{0}};
+    for (int i = 0; i < TK_QK / 2; i++) {
+        int v = i / 4, byte = i & 3, c = tk_q4_column(i);
+        for (int which = 0; which < 2; which++) {
+            int value = q[c + 4 * which] + offset, mask = (1 << low) - 1;
+            int at = 4 / per * which + 4 * (v % per);
+            own[v / per][byte] |= (uint8_t)((value & mask) << at);
+            if (upper == 1) own[low][byte] |= (uint8_t)((value >> low) << (2 * v + which));
+            if (upper == 2) own[low + which][byte] |= (uint8_t)((value >> low) << (2 * v));
+        }
+    }
+    for (int line = 0; line < bits; line++)
+        __builtin_memcpy(lines + tk_q4_vector(line) + 4 * r, own[line], 4);
+}
+
+/* Column c's q, with the offset that it was put with. */
+static int bits_at(const uint8_t *lines, int r, int c, int bits) {
+    int low = tk_low_bits(bits), upper = tk_upper_bits(bits), per = 4 / low;
+    int v = c / 8, which = c >> 2 & 1, j = c & 3;
+    const uint8_t *own = lines + r * 4 + ((j & 1) << 1 | j >> 1);
+    int at = 4 / per * which + 4 * (v % per);
+    int value = own[tk_q4_vector(v / per)] >> at & ((1 << low) - 1);
+    if (upper == 1) value |= (own[tk_q4_vector(low)] >> (2 * v + which) & 1) << low;
+    if (upper == 2) value |= (own[tk_q4_vector(low + which)] >> (2 * v) & 3) << low;
+    return value;
+}
 
 int32_t tk_pack_blocks(const tk_form *f, uint8_t *quad, int r, const uint8_t *source, int32_t cols) {
     tk_block b;
@@ -177,15 +210,10 @@ int32_t tk_pack_blocks(const tk_form *f, uint8_t *quad, int r, const uint8_t *so
         uint8_t *lines = quad + tk_form_head(f) - TK_LINE; /* where packed.h counts from */
         for (int k = 0; k < f->values / TK_QK; k++, lines += f->bits * TK_LINE) {
             const int8_t *q = b.q + k * TK_QK;
-            if (f->bits == 8) {
-                for (int c = 0; c < TK_QK; c++)
-                    lines[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))] = (uint8_t)q[c];
-                continue;
-            }
-            for (int i = 0; i < TK_QK / 2; i++) {
-                int c = q4_column(i), first = q[c] + f->offset, second = q[c + 4] + f->offset;
-                lines[tk_q4_vector(i / 4) + (size_t)(r * 4 + (i & 3))] = (uint8_t)(first | second << 4);
-            }
+            if (f->bits == 8)
+                put_bytes(lines, r, q);
+            else
+                put_bits(lines, r, q, f->bits, f->offset);
         }
     }
     return -1;
@@ -202,12 +230,10 @@ void tk_row_of_blocks(const tk_form *f, const uint8_t *quad, int r, float *out, 
         const uint8_t *lines =
             quad + tk_form_head(f) - TK_LINE + (size_t)(c / TK_QK * f->bits) * TK_LINE;
         c %= TK_QK;
-        if (f->bits == 8) {
+        if (f->bits == 8)
             q = (int8_t)lines[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))];
-        } else {
-            int j = c & 3, byte = r * 4 + ((j & 1) << 1 | j >> 1);
-            q = (lines[tk_q4_vector(c / 8) + (size_t)byte] >> (c & 4) & 15) - f->offset;
-        }
+        else
+            q = bits_at(lines, r, c, f->bits) - f->offset;
         float low = f->has_low ? ((const float *)(quad + TK_LINE))[r] : 0.0f;
         out[at] = value_of(f, ((const float *)quad)[r], low, s, m, q);
     }

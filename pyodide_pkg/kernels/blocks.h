@@ -10,7 +10,7 @@
  *   d             1 line of floats
  *   low           1 line of floats                          where there is one
  *   s, then m     [4 quads][4 sub-blocks][4 rows] bytes     in blocks of 256
- *   q             per 32 columns 4 lines of 4 bits or 8 of 8 bits, as packed.h has them */
+ *   q             per 32 columns as many lines as q has bits, as packed.h has them */
 #ifndef TK_BLOCKS_H
 #define TK_BLOCKS_H
 
@@ -19,7 +19,7 @@
 typedef struct {
     int32_t type, bytes;   /* of a block in the file */
     int32_t values, sub;   /* of a block, of a sub-block */
-    int32_t bits, offset;  /* q is stored in 4 bits with the offset added, or in 8 signed bits */
+    int32_t bits, offset;  /* q is stored in so many bits, the offset added; 8 are signed */
     int32_t has_low;
 } tk_form;
 

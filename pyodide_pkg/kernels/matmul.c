@@ -82,7 +82,7 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act 
             for (int t = 0; t < NT; t++)
                 dot[q * NT + t] = splat4i(-8 * a->sum[(size_t)t * blocks + b]);
 #pragma clang loop unroll(disable)
-        for (int v = 0; v < 4; v++) dot_q4(dot, w, a, b * TK_QK, v, NQ, NT);
+        for (int v = 0; v < 4; v++) dot_bits(dot, w, a, b * TK_QK, v, 4, NQ, NT);
         for (int q = 0; q < NQ; q++)
             for (int t = 0; t < NT; t++) {
                 v4f scale = load4((const float *)(w + q * TK_QUAD)) *

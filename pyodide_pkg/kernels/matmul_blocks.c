@@ -19,8 +19,24 @@ TK_INLINE int32_t sum16(const int16_t *x) {
     return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-/* One tile of NQ quads and NT tokens. What a form says is given as numbers, so that the frequent
- * types have them as constants. */
+/* Adds to dot the products of `sub` columns from column `from` of a block on. 4 bits are unpacked in
+ * two operations; with others it pays that the vector's number is a constant. */
+TK_INLINE void part(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int from, const int sub,
+                    const int bits, const int NQ, const int NT) {
+    if (bits == 4) {
+#pragma clang loop unroll(disable)
+        for (int v = from / 8; v < (from + sub) / 8; v++) dot_bits(dot, w, a, x, v, bits, NQ, NT);
+    } else if (bits < 8) {
+#pragma clang loop unroll(full)
+        for (int v = from / 8; v < (from + sub) / 8; v++) dot_bits(dot, w, a, x, v, bits, NQ, NT);
+    } else {
+#pragma clang loop unroll_count(4)
+        for (int p = from / 2; p < (from + sub) / 2; p++) dot_q8(dot, w, a, x, p, NQ, NT);
+    }
+}
+
+/* One tile of NQ quads and NT tokens. What a form says is given as numbers, so that they can be
+ * constants. */
 TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_form *f, int32_t quad,
                     const tk_act *a, int32_t token, const int bits, const int sub, const int has_low,
                     const int per, const int NQ, const int NT) {
@@ -34,43 +50,38 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_
         v4f sum[8], low[8];
         for (int i = 0; i < NQ * NT; i++) sum[i] = low[i] = splat4(0.0f);
         const uint8_t *lines = w + head - TK_LINE; /* where packed.h counts from */
-        for (int i = 0; i < per * halves; i++) {
-            int k = i / halves, half = i % halves;
-            size_t x = (b + (size_t)k) * TK_QK;
+        for (int k = 0; k < per; k++) {
             const uint8_t *at = lines + (size_t)(k * bits) * TK_LINE;
-            v4i dot[8];
-            int32_t sums[4] = {0, 0, 0, 0};
-            if (has_low || f->offset)
-                for (int t = 0; t < NT; t++) {
-                    size_t block = (size_t)t * blocks + b + (size_t)k;
-                    sums[t] = halves == 1 ? a->sum[block]
-                                          : sum16(a->q + block * TK_QK + 16 * (size_t)half);
-                }
-            for (int q = 0; q < NQ; q++)
-                for (int t = 0; t < NT; t++) dot[q * NT + t] = splat4i(-f->offset * sums[t]);
-            if (bits == 4) {
-#pragma clang loop unroll(disable)
-                for (int v = half * sub / 8; v < (half + 1) * sub / 8; v++)
-                    dot_q4(dot, at, a, x, v, NQ, NT);
-            } else {
-#pragma clang loop unroll_count(4)
-                for (int p = half * sub / 2; p < (half + 1) * sub / 2; p++)
-                    dot_q8(dot, at, a, x, p, NQ, NT);
-            }
-            for (int q = 0; q < NQ; q++) {
-                const uint8_t *own = w + q * TK_QUAD;
-                v4i s = splat4i(1), m = splat4i(1);
-                if (per > 1) {
-                    s = bytes4(own + tk_form_scale(f, 0, i));
-                    if (has_low) m = bytes4(own + tk_form_scale(f, 1, i));
-                }
-                for (int t = 0; t < NT; t++) {
-                    float scale = a->scale[(size_t)t * blocks + b + (size_t)k];
-                    sum[q * NT + t] +=
-                        __builtin_convertvector(dot[q * NT + t] * s, v4f) * splat4(scale);
-                    if (has_low)
-                        low[q * NT + t] +=
-                            __builtin_convertvector(m, v4f) * splat4(scale * (float)sums[t]);
+            size_t x = (b + (size_t)k) * TK_QK;
+#pragma clang loop unroll(full)
+            for (int half = 0; half < halves; half++) {
+                int i = k * halves + half;
+                v4i dot[8];
+                int32_t sums[4] = {0, 0, 0, 0};
+                if (has_low || f->offset)
+                    for (int t = 0; t < NT; t++) {
+                        size_t block = (size_t)t * blocks + b + (size_t)k;
+                        sums[t] = halves == 1 ? a->sum[block]
+                                              : sum16(a->q + block * TK_QK + 16 * (size_t)half);
+                    }
+                for (int q = 0; q < NQ; q++)
+                    for (int t = 0; t < NT; t++) dot[q * NT + t] = splat4i(-f->offset * sums[t]);
+                part(dot, at, a, x, half * sub, sub, bits, NQ, NT);
+                for (int q = 0; q < NQ; q++) {
+                    const uint8_t *own = w + q * TK_QUAD;
+                    v4i s = splat4i(1), m = splat4i(1);
+                    if (per > 1) {
+                        s = bytes4(own + tk_form_scale(f, 0, i));
+                        if (has_low) m = bytes4(own + tk_form_scale(f, 1, i));
+                    }
+                    for (int t = 0; t < NT; t++) {
+                        float scale = a->scale[(size_t)t * blocks + b + (size_t)k];
+                        sum[q * NT + t] +=
+                            __builtin_convertvector(dot[q * NT + t] * s, v4f) * splat4(scale);
+                        if (has_low)
+                            low[q * NT + t] +=
+                                __builtin_convertvector(m, v4f) * splat4(scale * (float)sums[t]);
+                    }
                 }
             }
         }
@@ -89,18 +100,19 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_
         for (int t = 0; t < NT; t++) store4(out + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
 }
 
-/* Of any form; the two that most files are made of have code of their own. */
+/* Of any form: what its inner loops need are constants. */
 TK_INLINE void tile_of(float *y, size_t s, const tk_tensor *w, const tk_form *f, int32_t quad,
                        const tk_act *a, int32_t token, const int NQ, const int NT) {
-    int per = f->values / TK_QK;
-    if (f->type == TK_Q4_K)
-        tile(y, s, w, f, quad, a, token, 4, 32, 1, 8, NQ, NT);
-    else if (f->type == TK_Q6_K)
-        tile(y, s, w, f, quad, a, token, 8, 16, 0, 8, NQ, NT);
-    else if (f->bits == 4)
-        tile(y, s, w, f, quad, a, token, 4, f->sub, f->has_low, per, NQ, NT);
-    else
-        tile(y, s, w, f, quad, a, token, 8, f->sub, f->has_low, per, NQ, NT);
+    switch (f->type) {
+    case TK_Q2_K: tile(y, s, w, f, quad, a, token, 2, 16, 1, 8, NQ, NT); break;
+    case TK_Q3_K: tile(y, s, w, f, quad, a, token, 3, 16, 0, 8, NQ, NT); break;
+    case TK_Q4_K: tile(y, s, w, f, quad, a, token, 4, 32, 1, 8, NQ, NT); break;
+    case TK_Q6_K: tile(y, s, w, f, quad, a, token, 6, 16, 0, 8, NQ, NT); break;
+    case TK_Q4_1: tile(y, s, w, f, quad, a, token, 4, 32, 1, 1, NQ, NT); break;
+    case TK_IQ4_NL: tile(y, s, w, f, quad, a, token, 8, 32, 0, 1, NQ, NT); break;
+    default: /* the three of 5 bits */
+        tile(y, s, w, f, quad, a, token, 5, 32, f->has_low, f->values / TK_QK, NQ, NT);
+    }
 }
 
 /* Kept out of line, so that each tile shape is compiled once. */

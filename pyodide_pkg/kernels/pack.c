@@ -113,9 +113,6 @@ static int32_t pack_q8(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
     return -1;
 }
 
-/* The column whose weight is in the low nibble of a row's byte i. */
-static int q4_column(int i) { return i / 4 * 8 + ((i & 1) << 1 | (i >> 1 & 1)); }
-
 /* The weight, plus 8, of column c of a block as files have it. */
 static uint32_t q4_of_block(const uint8_t *nibbles, int c) {
     return c < 16 ? nibbles[c] & 15u : (uint32_t)nibbles[c - 16] >> 4;
@@ -127,7 +124,7 @@ static int32_t pack_q4(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
         if (!half_is_finite(scale)) return b * TK_QK;
         ((float *)quad)[r] = half_to_float(scale);
         for (int i = 0; i < TK_QK / 2; i++) {
-            int c = q4_column(i);
+            int c = tk_q4_column(i);
             quad[tk_q4_vector(i / 4) + (size_t)(r * 4 + (i & 3))] =
                 (uint8_t)(q4_of_block(src + 2, c) | q4_of_block(src + 2, c + 4) << 4);
         }

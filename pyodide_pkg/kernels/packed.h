@@ -10,6 +10,15 @@
  * Q4_0's columns, 0 2 1 3, lets both ways of multiplying read the same bytes: four columns at a
  * time in 8 bits, and pairs of neighbours in 16 bits (bytes 0 and 2, bytes 1 and 3).
  *
+ * The types of blocks.h have 2, 3, 4, 5, 6 or 8 bits a weight, in as many lines. 8 and 4 bits lie as
+ * those of Q8_0 and Q4_0. Otherwise the lowest 4 bits (2 of 2 and 3 bits) lie so first, and the
+ * upper ones behind them:
+ *
+ *   2 bits, lowest   a line for 16 columns: each half of a byte has two, as a byte has of 4 bits
+ *   1 bit, upper     a line for 32 columns: bit 2 v of a byte belongs to its low half in line v,
+ *                    bit 2 v + 1 to its high half
+ *   2 bits, upper    two lines for 32 columns, bits 2 v and 2 v + 1: of the low halves, of the high
+ *
  * Offsets are from the quad's first scale, which `tk_quad` finds. */
 #ifndef TK_PACKED_H
 #define TK_PACKED_H
@@ -27,5 +36,12 @@ TK_INLINE size_t tk_q8_pair(int p) {
 
 /* Where columns 8 v to 8 v + 7 lie: sixteen bytes, four to a row. */
 TK_INLINE size_t tk_q4_vector(int v) { return TK_LINE + TK_LINE * (size_t)v; }
+
+/* The column whose weight is in the low half of a row's byte i; the high half is four further. */
+TK_INLINE int tk_q4_column(int i) { return i / 4 * 8 + ((i & 1) << 1 | (i >> 1 & 1)); }
+
+/* How many of a weight's bits are the lowest ones, and how many the upper; not of 8. */
+TK_INLINE int tk_low_bits(int bits) { return bits < 4 ? 2 : 4; }
+TK_INLINE int tk_upper_bits(int bits) { return bits - tk_low_bits(bits); }
 
 #endif

@@ -31,8 +31,8 @@ from . import inputs
 from .command import Command
 
 UNITS = {
-    F32: 16, F16: 8, BF16: 8, Q8_0: 144, Q4_0: 80, Q4_1: 96, Q5_0: 144, Q5_1: 160, IQ4_NL: 144,
-    Q2_K: 672, Q3_K: 592, Q4_K: 608, Q5_K: 1120, Q6_K: 1104,
+    F32: 16, F16: 8, BF16: 8, Q8_0: 144, Q4_0: 80, Q4_1: 96, Q5_0: 96, Q5_1: 112, IQ4_NL: 144,
+    Q2_K: 416, Q3_K: 464, Q4_K: 608, Q5_K: 736, Q6_K: 848,
 }  # fmt: skip
 """Bytes that one block takes of four rows side by side in kernel memory: `kernels/pack.c`,
 `kernels/blocks.h`."""
