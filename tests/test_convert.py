@@ -33,7 +33,8 @@ from thimble.convert.tokenizer_json import tokenizer_keys
 from thimble.errors import FormatError, NumericError, OptionError, ThimbleError, UnsupportedError
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
-from thimble.tensor_types import Q8_0
+from thimble.quantize import quantize_file
+from thimble.tensor_types import Q4_K, Q8_0, TensorType
 
 
 def weights(name: str) -> dict[str, Any]:
@@ -84,8 +85,61 @@ def test_the_command_converts_and_the_file_writes(
     model.close()
     other = tmp_path / "other.gguf"
     said = run_failing(capsys, 2, "convert", str(folder), str(other), "--type", "q3")
-    assert "the type is 'q3'; f16, f32, q8_0, q4_0 are right" in said
+    assert "the type is 'q3'; it must be one of f32, f16, bf16, q8_0, q4_0, q4_k, q6_k" in said
     assert not other.exists()
+
+
+def wide_folder(folder: Path) -> Path:
+    """A llama whose feed-forward blocks have rows of 256 values on the way back, 64 elsewhere."""
+    write_folder(folder, "llama")
+    wide = weights("llama")
+    for name, weight in wide.items():
+        if ".mlp." in name:
+            axis = 1 if "down_proj" in name else 0
+            wide[name] = np.repeat(weight, 3, axis).take(range(256), axis).copy()
+    write_weights(folder, wide)
+    return change_config(folder, intermediate_size=256)
+
+
+@pytest.mark.parametrize("to", ["q4_k", "q6_k", "bf16", "q4_0"])
+@pytest.mark.parametrize("between", ["f32", "f16"])
+def test_a_conversion_is_one_to_floats_that_is_quantized(
+    tmp_path: Path, to: str, between: str
+) -> None:
+    stored = between.upper()
+    folder = wide_folder(tmp_path / "llama")
+    write_weights(
+        folder, {k: v.astype(np.float16).astype(np.float32) for k, v in load_weights(folder)},
+        stored=stored,
+    )  # fmt: skip
+    at_once, floats, later = (tmp_path / name for name in ("a.gguf", "b.gguf", "c.gguf"))
+    done = convert_folder(folder, at_once, to)
+    convert_folder(folder, floats, between)
+    report = quantize_file(floats, later, to)
+    assert (done.replaced, done.misfits) == (report.replaced, report.misfits)
+    found, wanted = (path.read_bytes() for path in (at_once, later))
+    ours, theirs = read_header(found), read_header(wanted)
+    assert ours.metadata == theirs.metadata
+    assert found[ours.data_offset :] == wanted[theirs.data_offset :]
+    assert [(t.name, t.type) for t in ours.tensors] == [(t.name, t.type) for t in theirs.tensors]
+    kinds = {t.type.name for t in ours.tensors if len(t.shape) == 2}
+    assert kinds == {"q4_k": {"Q4_K", "Q5_0"}, "q6_k": {"Q6_K", "Q8_0"}}.get(to, {to.upper()})
+    model = thimble.load(at_once)
+    assert np.isfinite(logits(model, [1, 2, 3])).all()
+    model.close()
+
+
+def load_weights(folder: Path) -> list[tuple[str, Any]]:
+    found = read_folder(folder)
+    return [(name, stored.floats(np.array(stored.map()))) for name, stored in found.items()]
+
+
+def test_what_stands_in_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = wide_folder(tmp_path / "llama"), str(tmp_path / "out.gguf")
+    assert main(["convert", str(folder), out, "--type", "Q4_K"]) == 0
+    said = capsys.readouterr()
+    assert "14 of 16 matrices are Q5_0, as llama.cpp makes them: their rows of 64" in said.err
+    assert "matrices as Q4_K or Q5_0" in said.out
 
 
 def test_progress_counts_every_value_once(tmp_path: Path) -> None:
@@ -141,22 +195,22 @@ def test_of_a_model_that_sees_the_half_that_reads_is_taken(tmp_path: Path, prefi
     assert np.array_equal(logits(found, [3, 4, 5]), logits(other, [3, 4, 5]))
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_memory_does_not_grow_with_a_tensor(tmp_path: Path, turned: bool) -> None:
+@pytest.mark.parametrize(("turned", "kind"), [(False, Q8_0), (True, Q8_0), (False, Q4_K)])
+def test_memory_does_not_grow_with_a_tensor(tmp_path: Path, turned: bool, kind: TensorType) -> None:
     name = "gpt2" if turned else "llama"
     settings = Settings(recorded()["models"][name]["config"])
     big = np.zeros((1024, 8192), dtype=np.float32)
     write_weights(tmp_path, {"big": big})
     stored = read_folder(tmp_path)["big"]
     shape = (8192, 1024) if turned else (1024, 8192)
-    planned = Planned("blk.0.ffn_up.weight", stored, shape, Q8_0)
+    planned = Planned("blk.0.ffn_up.weight", stored, shape, kind)
     tracemalloc.start()
     nbytes = sum(
         len(piece) for piece in _encoded(default_kernel(), settings, planned, _Tally(None, 1))
     )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert nbytes == Q8_0.size(big.size)
+    assert nbytes == kind.size(big.size)
     assert peak < big.nbytes / 4  # beside the file's own pages, of which the system may drop any
 
 
@@ -260,12 +314,16 @@ def test_settings_that_do_not_run_are_named(
 
 def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "llama", "llama")
-    for value, message in ((np.nan, "not finite, in row 5"), (1e6, "1e.06, which is too large")):
+    for value, to, message in (
+        (np.nan, "f16", "not finite, in row 5"), (1e6, "f16", "1e.06, which is too large for F16"),
+        (1e9, "q8_0", "1e.09, which is too large for Q8_0"), (np.inf, "f32", "not finite"),
+        (1e9, "q4_k", "too large for Q5_0; convert with --type f32"),
+    ):  # fmt: skip
         changed = weights("llama")
         changed["model.layers.0.mlp.up_proj.weight"][5, 3] = value
         write_weights(folder, changed)
         with pytest.raises(NumericError, match=message):
-            convert_folder(folder, tmp_path / "out.gguf")
+            convert_folder(folder, tmp_path / "out.gguf", to)
     assert not list(tmp_path.glob("out*"))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -35,6 +35,7 @@ from .tensor_types import (
     Q8_0,
     WRITTEN,
     TensorType,
+    fitting,
 )
 
 PIECE = 1 << 18
@@ -159,11 +160,7 @@ def _check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str])
 def becomes(tensor: TensorInfo, target: TensorType) -> TensorType:
     """What a tensor is in a file whose matrices are `target`: that, or where its rows do not fill
     blocks what stands in for it, or what it was."""
-    if len(tensor.shape) == 2:
-        for to in (target, FALLBACKS.get(target)):
-            if to is not None and tensor.shape[-1] % to.block == 0:
-                return to
-    return tensor.type
+    return (len(tensor.shape) == 2 and fitting(target, tensor.shape[-1])) or tensor.type
 
 
 def _changes(tensor: TensorInfo, target: TensorType) -> bool:
@@ -171,8 +168,7 @@ def _changes(tensor: TensorInfo, target: TensorType) -> bool:
 
 
 def _misfits(tensor: TensorInfo, target: TensorType) -> bool:
-    block = FALLBACKS.get(target, target).block
-    return len(tensor.shape) == 2 and tensor.shape[-1] % block != 0
+    return len(tensor.shape) == 2 and fitting(target, tensor.shape[-1]) is None
 
 
 def _why_nothing_changes(header: GGUFHeader, target: TensorType) -> str:
@@ -199,13 +195,18 @@ def warning_of(header: GGUFHeader, target: TensorType) -> str | None:
 
 def replaced_in(header: GGUFHeader, target: TensorType) -> str | None:
     """One line where something stands in for `target`."""
-    changing = [t for t in header.tensors if _changes(t, target)]
-    widths = sorted({t.shape[-1] for t in changing if becomes(t, target) != target})
+    return replaced_rows([t.shape[-1] for t in header.tensors if _changes(t, target)], target)
+
+
+def replaced_rows(rows: Sequence[int], target: TensorType) -> str | None:
+    """The same of matrices by the values in their rows, all of which fill blocks of one or of the
+    other."""
+    widths = sorted({width for width in rows if width % target.block})
     if not widths:
         return None
-    count = sum(t.shape[-1] in widths for t in changing)
+    count = sum(width in widths for width in rows)
     return (
-        f"{count} of {len(changing)} matrices are {FALLBACKS[target].name}, as llama.cpp makes "
+        f"{count} of {len(rows)} matrices are {FALLBACKS[target].name}, as llama.cpp makes "
         f"them: their rows of {', '.join(map(str, widths))} values fill no blocks of "
         f"{target.block}"
     )
@@ -275,7 +276,7 @@ class _Tally:
             self._progress(self._done, self._total)
 
 
-class _Values:
+class Values:
     """`n` values in kernel memory, on their way from one encoding to another."""
 
     def __init__(self, kernel: Kernel, n: int) -> None:
@@ -287,7 +288,7 @@ class _Values:
             self._bytes.close()
             raise MemoryLimitError(f"no memory for {n:,} values of 4 bytes")
 
-    def take(self, tensor_type: TensorType, raw: bytes) -> int:
+    def take(self, tensor_type: TensorType, raw: bytes | memoryview) -> int:
         """Decode; returns 0, or 1 + the index of the first value that is not finite."""
         self._bytes.write(raw)
         return self._set(tensor_type)
@@ -323,7 +324,7 @@ def _pieces(
         raw = file.read(tensor.type.size(n))
         if len(raw) != tensor.type.size(n):
             raise FormatError(f"the file ended inside tensor {tensor.name!r} while it was read")
-        values = _Values(kernel, n)
+        values = Values(kernel, n)
         try:
             bad = values.take(tensor.type, raw)
             if bad:

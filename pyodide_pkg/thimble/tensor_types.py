@@ -55,6 +55,16 @@ WRITTEN: tuple[TensorType, ...] = (F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q6_K)
 FALLBACKS: dict[TensorType, TensorType] = {Q4_K: Q5_0, Q6_K: Q8_0}
 """What a matrix becomes whose rows fill no blocks of 256 values, but of 32: llama.cpp's rule."""
 
+
+def fitting(wanted: TensorType, width: int) -> TensorType | None:
+    """`wanted`, or what stands in for it, where rows of `width` values fill its blocks; None where
+    they fill neither's."""
+    for to in (wanted, FALLBACKS.get(wanted)):
+        if to is not None and width % to.block == 0:
+            return to
+    return None
+
+
 # Named in error messages: encodings that exist but are not read here.
 KNOWN_NAMES: dict[int, str] = {
     9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 
 from ..errors import OptionError, ThimbleError
+from . import encodings
 from .command import Command
 from .progress import ProgressBar
 
@@ -19,12 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "of llama2.c's",
     )
     parser.add_argument("target", metavar="OUT.gguf", help="the file to write")
-    parser.add_argument(
-        "--type",
-        default="f16",
-        metavar="TYPE",
-        help="what matrices become: f16 (default), f32, q8_0, q4_0",
-    )
+    encodings.add_type(parser, default="f16")
     parser.add_argument(
         "--tokenizer", metavar="TOKENIZER.bin", help="with a model of llama2.c's: its tokenizer"
     )
@@ -49,16 +44,10 @@ def run(options: Namespace) -> int:
             )
         else:
             done = convert_folder(options.source, options.target, options.type, bar)
-    if done.misfits:
-        print(
-            f"thimble: warning: {len(done.misfits)} matrices are F16, because their rows are no "
-            f"multiple of {done.type.block}: {', '.join(done.misfits[:3])}"
-            + (" ..." if len(done.misfits) > 3 else ""),
-            file=sys.stderr,
-        )
+    names = encodings.tell(done.type, done.replaced, done.misfits, "are F16")
     print(
         f"{options.target}: {done.nbytes:,} bytes; a {done.architecture} model of "
-        f"{done.n_tensors} tensors, matrices as {done.type.name}"
+        f"{done.n_tensors} tensors, matrices as {names}"
     )
     return 0
 

@@ -2,22 +2,58 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NumericError
-from ..kernel import Kernel, Scratch
-from ..tensor_types import F16, F32, Q4_0, Q8_0, TensorType
+from ..kernel import Kernel
+from ..quantize import Values, replaced_rows
+from ..tensor_types import F16, F32, TensorType, fitting
 
-TYPES = {t.name.lower(): t for t in (F16, F32, Q8_0, Q4_0)}
-"""What matrices can become."""
+Plan = Mapping[str, tuple[tuple[int, ...], TensorType]]
+"""The tensors of a new file: their shapes, and what they become."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion did."""
+
+    architecture: str
+    type: TensorType
+    n_tensors: int
+    replaced: str | None
+    """How many matrices became `FALLBACKS[type]`, and why, in one line."""
+    misfits: tuple[str, ...]
+    """Matrices that are F16, because their rows fill no blocks."""
+    nbytes: int
+    """Of the file."""
+
+
+def converted(
+    architecture: str, wanted: TensorType, plan: Plan, target: str | os.PathLike[str]
+) -> Converted:
+    """What was done, of a file that has been written to `target`."""
+    rows = {name: shape[-1] for name, (shape, to) in plan.items() if to.block > 1}
+    return Converted(
+        architecture=architecture,
+        type=wanted,
+        n_tensors=len(plan),
+        replaced=replaced_rows(list(rows.values()), wanted),
+        misfits=tuple(n for n, (_, to) in plan.items() if wanted.block > 1 and to == F16),
+        nbytes=os.path.getsize(target),
+    )
 
 
 def type_of(shape: tuple[int, ...], wanted: TensorType) -> TensorType:
-    """What a tensor becomes: vectors stay exact, and rows that do not fill blocks are F16."""
+    """What a tensor becomes: vectors stay exact, matrices are `wanted` or what stands in for it,
+    and F16 where their rows fill no blocks at all."""
     if len(shape) < 2:
         return F32
-    return wanted if shape[-1] % wanted.block == 0 else F16
+    return fitting(wanted, shape[-1]) or F16
 
 
 def check_finite(name: str, values: NDArray[np.float32], first: int) -> None:
@@ -30,23 +66,18 @@ def check_finite(name: str, values: NDArray[np.float32], first: int) -> None:
 def encode(
     kernel: Kernel, name: str, to: TensorType, values: NDArray[np.float32]
 ) -> bytes | memoryview:
-    """The bytes of finite `values`. Raises NumericError where they are too large for F16."""
+    """The bytes of finite `values`. Raises NumericError where they are too large for `to`."""
     if to == F32:
         return values.data
-    if to == F16:
-        with np.errstate(over="ignore"):
-            halves = values.astype("<f2")
-        if not np.isfinite(halves).all():
-            raise NumericError(
-                f"tensor {name!r} holds {np.abs(values).max():g}, which is too large for F16; "
-                "convert with --type f32"
-            )
-        return halves.data
-    nbytes = to.size(values.size)
-    scratch = Scratch(kernel, values.nbytes + nbytes, "converting")
-    scratch.write(values.data)
-    out = scratch.address + values.nbytes
-    kernel.call("quantize", to.ggml_id, scratch.address, out, values.size)
-    made = kernel.read(out, nbytes)
-    scratch.close()
+    held = Values(kernel, values.size)
+    try:
+        held.take(F32, values.data)
+        made, bad = held.give(to)
+    finally:
+        held.close()
+    if bad:
+        raise NumericError(
+            f"tensor {name!r} holds {np.abs(values).max():g}, which is too large for {to.name}; "
+            "convert with --type f32"
+        )
     return made

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, OptionError, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..families import config_from_header
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
 from ..kernel import Kernel, default_kernel
-from ..quantize import FILE_TYPES, QUANTIZATION_VERSION
-from ..tensor_types import F16, F32, TensorType
+from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
+from ..tensor_types import F32, TensorType
 from .config import Settings, keys, rope_factors
-from .encode import TYPES, check_finite, encode, type_of
+from .encode import Converted, check_finite, converted, encode, type_of
 from .safetensors import Floats, Stored, read_folder, read_json
 from .tokenizer_json import tokenizer_keys
 
@@ -38,19 +38,6 @@ Progress = Callable[[int, int], None]
 """Called with values done and values in all."""
 Rows = Callable[[int, int], Floats]
 """Gives the rows from a first to before a last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """What `convert_folder` did."""
-
-    architecture: str
-    type: TensorType
-    n_tensors: int
-    misfits: tuple[str, ...]
-    """Matrices that are F16, because their rows do not fill the encoding's blocks."""
-    nbytes: int
-    """Of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +58,21 @@ def convert_folder(
     *,
     kernel: Kernel | None = None,
 ) -> Converted:
-    """Write the model in `folder` to `target`, its matrices as `type`: f16, f32, q8_0 or q4_0.
+    """Write the model in `folder` to `target`, its matrices as `type`: f32, f16, bf16, q8_0, q6_k,
+    q4_k or q4_0.
 
     `target` appears whole or not at all. Raises OptionError for another type, FormatError for a
     folder that is damaged or lacks a file, UnsupportedError for a model that does not run here,
     NumericError for a weight that is not finite or too large for `type`; OSError.
     """
-    if type not in TYPES:
-        raise OptionError(f"the type is {type!r:.40}; {', '.join(TYPES)} are right")
+    wanted = type_named(type)
     folder = Path(folder)
     if not folder.is_dir():
         raise FormatError(f"{str(folder)!r} is no folder; a folder with config.json is right")
     settings = Settings(read_json(folder / "config.json"))
-    plan = _plan(settings, read_folder(folder), TYPES[type])
+    plan = _plan(settings, read_folder(folder), wanted)
     writer = GGUFWriter()
-    _add_keys(writer, folder, settings, plan, TYPES[type])
+    _add_keys(writer, folder, settings, plan, wanted)
     for name, factors in rope_factors(settings).items():
         writer.add_tensor(name, (len(factors),), F32, np.array(factors, dtype="<f4"))
     tally = _Tally(progress, sum(_count(p.shape) for p in plan))
@@ -94,13 +81,8 @@ def convert_folder(
         writer.add_tensor(planned.name, planned.shape, planned.type, rows)
     config_from_header(read_header(writer.header(), file_size=None))  # before the work, not after
     writer.write(target)
-    wanted = TYPES[type]
-    return Converted(
-        architecture=settings.family.architecture,
-        type=wanted,
-        n_tensors=len(plan),
-        misfits=tuple(p.name for p in plan if wanted.block > 1 and p.type == F16),
-        nbytes=os.path.getsize(target),
+    return converted(
+        settings.family.architecture, wanted, {p.name: (p.shape, p.type) for p in plan}, target
     )
 
 

@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError, OptionError, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..families import config_from_header
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
 from ..kernel import Kernel, default_kernel
-from ..quantize import FILE_TYPES, QUANTIZATION_VERSION
-from ..tensor_types import F16, TensorType
-from .encode import TYPES, check_finite, encode, type_of
-from .folder import Converted
+from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
+from ..tensor_types import TensorType
+from .encode import Converted, check_finite, converted, encode, type_of
 
 MAGIC = 0x616B3432
 """Of versions 1 and 2; what has it not is of version 0, without a mark."""
@@ -86,15 +85,14 @@ def convert_llama2c(
     *,
     kernel: Kernel | None = None,
 ) -> Converted:
-    """Write the model in `source` to `target`, its matrices as `type`: f16, f32, q8_0 or q4_0.
+    """Write the model in `source` to `target`, its matrices as `type`: f32, f16, bf16, q8_0, q6_k,
+    q4_k or q4_0.
 
     `target` appears whole or not at all. Raises OptionError for another type, FormatError for a
     file that is no model or tokenizer of llama2.c's, or too short; NumericError for a weight that
     is not finite or too large for `type`; OSError.
     """
-    if type not in TYPES:
-        raise OptionError(f"the type is {type!r:.40}; {', '.join(TYPES)} are right")
-    wanted = TYPES[type]
+    wanted = type_named(type)
     size = os.path.getsize(source)
     with open(source, "rb") as file:
         shape = read_shape(file.read(HEADER))
@@ -117,16 +115,8 @@ def convert_llama2c(
         writer.add_tensor(stored.name, stored.shape, to, rows)
     config_from_header(read_header(writer.header(), file_size=None))  # before the work, not after
     writer.write(target)
-    return Converted(
-        architecture="llama",
-        type=wanted,
-        n_tensors=len(tensors),
-        misfits=tuple(
-            t.name for t in tensors
-            if len(t.shape) == 2 and wanted.block > 1 and type_of(t.shape, wanted) == F16
-        ),
-        nbytes=os.path.getsize(target),
-    )  # fmt: skip
+    plan = {t.name: (t.shape, type_of(t.shape, wanted)) for t in tensors}
+    return converted("llama", wanted, plan, target)
 
 
 def read_shape(head: bytes) -> Shape:
