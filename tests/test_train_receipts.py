@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -337,6 +338,22 @@ def test_a_run_leaves_a_model_and_a_receipt_that_holds(
     assert cli.main(verify) == 3
     assert "it differs at step 24 of 24: the q4_0 file is" in capsys.readouterr().out
     assert cli.main(command(folder)) == 2  # there is a run already
+
+
+def test_choices_that_are_pytorchs_alone_are_told_of(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = CHOICES | {"steps": 1, "warmup_steps": 0, "decay_steps": 1}
+    made = []
+    for choices in ({}, {"compile": True}, {"dtype": "bfloat16", "compile": True}):
+        (folder / "recipe.json").write_text(json.dumps(short | choices))
+        assert cli.main(command(folder)) == 0
+        made.append(json.loads((folder / "run" / "receipt.json").read_text())["model"])
+        said = capsys.readouterr().err
+        assert all(f"{name} {value!r}" in said for name, value in choices.items())
+        assert said.count("change nothing: they are for the backend 'torch'") == bool(choices)
+        shutil.rmtree(folder / "run")
+    assert made[0] == made[1] == made[2]
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -62,10 +63,27 @@ def run(options: Namespace) -> int:
 
 
 def _go(run: Run) -> int:
+    _tell_unused(run.trainer.recipe)
     try:
         return run.go()
     finally:
         run.trainer.close()
+
+
+def _tell_unused(recipe: Recipe) -> None:
+    """Say which choices, made for PyTorch, change nothing: our kernels compute in float32."""
+    usual = Recipe()
+    unused = [
+        f"{name} {getattr(recipe, name)!r}"
+        for name in ("dtype", "compile")
+        if getattr(recipe, name) != getattr(usual, name)
+    ]
+    if unused:
+        print(
+            f"thimble: the recipe's {' and '.join(unused)} change nothing: they are for the "
+            "backend 'torch', and our own kernels compute in float32",
+            file=sys.stderr,
+        )
 
 
 def _run_torch(recipe: Recipe, options: Namespace) -> int:
