@@ -17,12 +17,12 @@ typedef struct {
     int64_t rows;    /* int32 [states][n_classes] */
     int64_t stack;   /* int32 [deepest + 2]: the state before each depth */
     int64_t mask;    /* uint32: a bit a token */
-    int32_t n_nodes, n_classes, at, reserved;
+    int32_t n_nodes, n_classes, at, found; /* found: bits that were set, of all tokens */
 } tk_walk;
 
 enum { MISSING = -2 }; /* stands in the first class of a row that is not there */
 
-/* Sets the bits of the tokens that may come, from node `at` on. Returns the state whose row is
+/* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns the state whose row is
  * missing, or -1 when the walk is over. */
 TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     tk_walk *w = (tk_walk *)walk;
@@ -51,6 +51,7 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
         stack[depths[i] + 1] = next;
         for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
             mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
+        w->found += firsts[i + 1] - firsts[i];
         i++;
     }
     w->at = i;

@@ -141,14 +141,30 @@ static void penalize(float *logits, int32_t n, const tk_sampling *s) {
         }
 }
 
-/* Takes out what a grammar does not let come (see constrain.c). */
-static void forbid(float *logits, int32_t n, const uint32_t *mask) {
-    for (int32_t at = 0; at < n; at += 32) {
-        uint32_t allowed = mask[at >> 5];
-        int32_t size = n - at < 32 ? n - at : 32;
-        if (allowed == ~0u) continue;
-        for (int32_t i = 0; i < size; i++)
-            if (!(allowed >> i & 1)) logits[at + i] = -__builtin_inff();
+enum { WORD = 32 }; /* ids that share a word of a grammar's mask (see constrain.c) */
+
+/* Copies the logits that a grammar lets come; minus infinity stands in place of the rest. */
+static void copy_allowed(float *out, const float *logits, int32_t n, const uint32_t *mask) {
+    const v4i bits = {1, 2, 4, 8}, none = (v4i)splat4(-__builtin_inff());
+    for (int32_t at = 0; at < n; at += WORD) {
+        uint32_t allowed = mask[at / WORD];
+        int32_t end = n - at < WORD ? n : at + WORD;
+        for (int32_t i = at; i < end; i += 4, allowed >>= 4) {
+            v4i on = (splat4i((int32_t)allowed) & bits) != splat4i(0);
+            store4(out + i, (v4f)(((v4i)load4(logits + i) & on) | (none & ~on)));
+        }
+    }
+}
+
+/* `exponentials`, where the forbidden logits are minus infinity: those words have no weight. */
+static void exponentials_allowed(float *w, const float *x, int32_t n, float top, float scale,
+                                 const uint32_t *mask) {
+    for (int32_t at = 0; at < n; at += WORD) {
+        int32_t size = n - at < WORD ? n - at : WORD;
+        if (mask[at / WORD])
+            exponentials(w + at, x + at, size, top, scale);
+        else
+            for (int32_t i = 0; i < size; i += 4) store4(w + at + i, splat4(0.0f));
     }
 }
 
@@ -284,10 +300,13 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
                       float *adjusted, tk_candidate *candidates, tk_trace *trace) {
     const float *base = logits;
     size_t bytes = (size_t)n * sizeof(float);
-    if (s->n_bias || s->mask || (s->n_recent && s->repetition_penalty != 1.0)) {
-        tk_move(adjusted, logits, bytes);
-        add_bias(adjusted, n, s);
-        if (s->mask) forbid(adjusted, n, (const uint32_t *)(intptr_t)s->mask);
+    const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
+    if (s->n_bias || mask || (s->n_recent && s->repetition_penalty != 1.0)) {
+        if (mask)
+            copy_allowed(adjusted, logits, n, mask);
+        else
+            tk_move(adjusted, logits, bytes);
+        add_bias(adjusted, n, s); /* what is minus infinity stays so */
         if (trace) tk_move(trace->biased, adjusted, bytes);
         penalize(adjusted, n, s);
         base = adjusted;
@@ -308,7 +327,11 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
         return best;
     }
     double u = uniform(s->seed, s->position);
-    exponentials(weights, base, n, top, (float)(1.0 / s->temperature));
+    float scale = (float)(1.0 / s->temperature);
+    if (mask)
+        exponentials_allowed(weights, base, n, top, scale, mask);
+    else
+        exponentials(weights, base, n, top, scale);
     if (trace) {
         tk_move(trace->weights, weights, bytes);
         trace->uniform = u;

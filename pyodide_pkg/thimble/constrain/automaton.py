@@ -250,6 +250,7 @@ class Automaton:
         self._reached: dict[frozenset[Item], int] = {}
         self._around: dict[int, tuple[list[int], list[tuple[int, int]], bool]] = {}
         self._moves: dict[int, list[tuple[int, int]]] = {}
+        self._kinds: dict[int, list[int]] = {}
         self._ends = set(network.ends)
         self._state(frozenset({(network.starts[network.root], 0)}))
 
@@ -258,15 +259,37 @@ class Automaton:
         known = self.rows[state]
         if known is not None:
             return known
-        ways: dict[int, set[Item]] = {}
-        for place, frame in self.items[state]:
-            for kind, target in self._moves_of(place):
-                ways.setdefault(kind, set()).add((target, frame))
         row = [NOWHERE] * self.n_classes
-        for kind, reached in ways.items():
-            row[kind] = self._state(frozenset(reached))
+        for kinds, reached in self._parts(state):
+            following = self._state(frozenset(reached))
+            for kind in self._kinds_of(kinds):
+                row[kind] = following
         self.rows[state] = row
         return row
+
+    def _parts(self, state: int) -> list[tuple[int, list[Item]]]:
+        """What a state's places reach, by sets of classes (as bits) that reach the same: most
+        classes do, so that a state behind a byte is looked up once and not for each of them."""
+        parts: list[tuple[int, list[Item]]] = []
+        for place, frame in self.items[state]:
+            for kinds, target in self._moves_of(place):
+                left, item = kinds, (target, frame)
+                for at in range(len(parts)):
+                    bits, reached = parts[at]
+                    common = bits & left
+                    if not common:
+                        continue
+                    if common == bits:
+                        reached.append(item)
+                    else:
+                        parts[at] = (bits ^ common, reached)
+                        parts.append((common, [*reached, item]))
+                    left ^= common
+                    if not left:
+                        break
+                if left:
+                    parts.append((left, [item]))
+        return parts
 
     def step(self, state: int, byte: int) -> int:
         """The state behind a byte, or NOWHERE."""
@@ -364,15 +387,21 @@ class Automaton:
         return known
 
     def _moves_of(self, place: int) -> list[tuple[int, int]]:
-        """A place's edges as (class of bytes, target)."""
+        """A place's edges as (classes of bytes, as bits, target): one for each target."""
         known = self._moves.get(place)
         if known is None:
-            classes = self.classes
-            known = self._moves[place] = [
-                (kind, target)
-                for low, high, target in self.network.edges[place]
-                for kind in range(classes[low], classes[high] + 1)
-            ]
+            reached: dict[int, int] = {}
+            for low, high, target in self.network.edges[place]:
+                bits = (2 << self.classes[high]) - (1 << self.classes[low])
+                reached[target] = reached.get(target, 0) | bits
+            known = self._moves[place] = [(bits, target) for target, bits in reached.items()]
+        return known
+
+    def _kinds_of(self, bits: int) -> list[int]:
+        """The numbers of the classes in a set of them."""
+        known = self._kinds.get(bits)
+        if known is None:
+            known = self._kinds[bits] = [i for i in range(self.n_classes) if bits >> i & 1]
         return known
 
 

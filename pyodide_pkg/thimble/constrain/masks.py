@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from . import Grammar
 
 _WALK = struct.Struct("<9q4i")
+_ROWS_AT = 48
+"""Where in it the address of the states' rows stands."""
 _MISSING = -2
 """Stands in the first class of a row that is not there (`MISSING` in the kernel)."""
 MOST_STATES = 4096
@@ -160,35 +162,33 @@ class Machine:
             automaton.rows.append(row)
         else:
             begin = state
-        self._walk(begin, mask)
-        bits = array("I", tree.kernel.read(mask.address, 4 * tree.n_words))
-        if automaton.accepting[state]:
+        found = self._walk(begin, mask)
+        if automaton.accepting[state] and tree.ends:
+            bits = array("I", tree.kernel.read(mask.address, 4 * tree.n_words))
             for token in tree.ends:
                 bits[token >> 5] |= 1 << (token & 31)
             mask.write(bits.tobytes())
-        if not any(bits):
+        elif not found:
             raise OptionError("no token of this model can go on as the grammar demands")
         return mask
 
-    def _walk(self, state: int, mask: Scratch) -> None:
+    def _walk(self, state: int, mask: Scratch) -> int:
+        """Set the bits of the tokens that may come in a state; how many."""
         self._tell(state)
-        at = 0
-        stack = self._memory.address + _WALK.size + 256
-        tree = self.tree
+        assert self._rows is not None
+        tree, memory = self.tree, self._memory
+        stack = memory.address + _WALK.size + 256
         tree.kernel.write(stack, struct.pack("<i", state))
-        while True:
-            assert self._rows is not None
-            self._memory.write(
-                _WALK.pack(
-                    *tree.addresses, self._memory.address + _WALK.size, self._rows.address, stack,
-                    mask.address, tree.n_nodes, self.automaton.n_classes, at, 0,
-                )
-            )  # fmt: skip
-            missing = tree.kernel.call("constrain_walk", self._memory.address)
-            if missing < 0:
-                return
-            at = _WALK.unpack(tree.kernel.read(self._memory.address, _WALK.size))[11]
+        memory.write(
+            _WALK.pack(
+                *tree.addresses, memory.address + _WALK.size, self._rows.address, stack,
+                mask.address, tree.n_nodes, self.automaton.n_classes, 0, 0,
+            )
+        )  # fmt: skip
+        while (missing := tree.kernel.call("constrain_walk", memory.address)) >= 0:
             self._tell(missing)
+            memory.write(struct.pack("<q", self._rows.address), _ROWS_AT)
+        return int(_WALK.unpack(tree.kernel.read(memory.address, _WALK.size))[12])
 
     def _tell(self, state: int) -> None:
         """Let the kernel have a state's row, and room for the states that it names."""
