@@ -22,6 +22,7 @@ from thimble.constrain.read_schema import FORMATS
 from thimble.sampling import SamplingParams
 
 NAMES = Path(__file__).resolve().parent.parent / "web" / "models" / "names.gguf"
+LONG_TOKENS = NAMES.with_name("story-small.gguf")
 EACH = 1_000
 """Texts a grammar."""
 
@@ -76,6 +77,13 @@ term  ::= [0-9] | "(" sum ")" | "\x78" | [^\x00-\x7f]
 @pytest.fixture(scope="module")
 def model() -> Iterator[thimble.Model]:
     loaded = thimble.load(NAMES)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def long_tokens() -> Iterator[thimble.Model]:
+    loaded = thimble.load(LONG_TOKENS)
     yield loaded
     loaded.close()
 
@@ -185,6 +193,10 @@ SHAPES = {
     "regex": constrain.regex("(?:ab|a[^a]?|é)*c{2,3}"),
     "gbnf": constrain.gbnf('root ::= "[" root? "]" root? | [a-c] [a-c] root | ""'),
     "schema": constrain.json_schema({"type": "array", "items": {"enum": ["ab", 1]}}),
+    "copies": constrain.regex("(?:a|bé?){25,40}(?:[a-z]x?){2,30}(?:a?b?){20}"),
+    "strings": constrain.json_schema(
+        {"type": "array", "minItems": 25, "items": {"type": "string", "maxLength": 25}}
+    ),
 }
 
 
@@ -218,6 +230,53 @@ def test_masks_are_those_of_trial(model: thimble.Model, name: str) -> None:
             tokens = tokens[: len(tokens) // 2]  # back, as a debugger goes
         else:
             tokens.append(sorted(wanted)[(turn * 31) % len(wanted)])
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?: ?[a-z]){22,44}[,.]",
+        "(?:(?: [a-z]{1,15}){2,30}\\.){14,16}",
+        "(?:the |[a-z]{12,15} |a{0,30}b){30}(?:!!?){0,40}",
+    ],
+)
+def test_long_tokens_see_the_end_of_what_is_repeated(
+    long_tokens: thimble.Model, pattern: str
+) -> None:
+    kernel, tokenizer = long_tokens.kernel, long_tokens.tokenizer
+    shape = constrain.regex(pattern)
+    automaton = Automaton(shape.network)
+    constraint = Constraint(kernel, tokenizer, shape, 0, False)
+    spelled = [(t, tokenizer.token_bytes(t)) for t in range(tokenizer.n_vocab)]
+    spelled = [(t, data) for t, data in spelled if data and not tokenizer.is_special(t)]
+    tokens: list[int] = []
+    state = turn = 0
+    while state != NOWHERE:
+        behind: dict[int, int] = {}
+        for token, data in spelled:
+            at = state
+            for byte in data:
+                at = automaton.step(at, byte) if at != NOWHERE else NOWHERE
+            if at != NOWHERE:
+                behind[token] = at
+        n_words = (tokenizer.n_vocab + 31) // 32
+        bits = array("I", kernel.read(constraint.mask(tokens), 4 * n_words))
+        allowed = {token for token, _ in spelled if bits[token >> 5] >> (token & 31) & 1}
+        assert allowed == set(behind)
+        turn += 1
+        tokens.append(sorted(behind)[turn * 31 % len(behind)] if behind else -1)
+        state = behind.get(tokens[-1], NOWHERE)
+    assert turn > 9
+
+
+def test_places_that_no_token_tells_apart_share_their_masks(model: thimble.Model) -> None:
+    shape = constrain.regex("[a-z]{2000}")
+    machine = Tree.of(model.kernel, model.tokenizer).machine(shape)
+    session = model.session(n_ctx=128)
+    list(session.generate("", SamplingParams(grammar=shape, max_tokens=120)))
+    assert len(machine.automaton.items) > 100
+    assert machine.n_masks == 2  # where it begins, and behind any of the letters
+    session.close()
 
 
 def _rules(shape: constrain.Grammar) -> Iterator[tuple[str, Any]]:

@@ -35,25 +35,33 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     const int32_t *rows = (const int32_t *)(intptr_t)w->rows;
     int32_t *stack = (int32_t *)(intptr_t)w->stack;
     uint32_t *mask = (uint32_t *)(intptr_t)w->mask;
-    int32_t i = w->at;
+    int32_t i = w->at, found = w->found;
     while (i < w->n_nodes) {
-        int32_t state = stack[depths[i]];
+        int32_t depth = depths[i], state = stack[depth], next = -1;
         const int32_t *row = rows + (size_t)state * (size_t)w->n_classes;
         if (row[0] == MISSING) {
             w->at = i;
+            w->found = found;
             return state;
         }
-        int32_t next = row[classes[bytes[i]]];
-        if (next < 0) {
-            i = skips[i];
-            continue;
-        }
-        stack[depths[i] + 1] = next;
-        for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
-            mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
-        w->found += firsts[i + 1] - firsts[i];
-        i++;
+        /* What stands beside each other comes from one state, up to the first with more under it. */
+        do {
+            next = row[classes[bytes[i]]];
+            if (next < 0) {
+                i = skips[i];
+                continue;
+            }
+            for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
+                mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
+            found += firsts[i + 1] - firsts[i];
+            i++;
+            if (skips[i - 1] != i) {
+                stack[depth + 1] = next;
+                break;
+            }
+        } while (i < w->n_nodes && depths[i] == depth);
     }
     w->at = i;
+    w->found = found;
     return -1;
 }

@@ -13,6 +13,7 @@ would never end and is refused. It knows nothing of tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from ..errors import OptionError
 from .nodes import Alt, Chars, Node, Range, Repeat, Rule, Seq
@@ -56,6 +57,18 @@ def utf8_ranges(low: int, high: int) -> Iterator[tuple[Range, ...]]:
     yield tuple(zip(chr(low).encode(), chr(high).encode(), strict=True))
 
 
+class Copies(NamedTuple):
+    """The same part of an automaton several times, one behind the other."""
+
+    first: int
+    """The first place of the first copy."""
+    size: int
+    """Places of each."""
+    count: int
+    rule: int | None
+    """What each of them calls; None where each reads one character itself."""
+
+
 class Network:
     """All rules' automata. Of each place: where it leads for nothing, for bytes, and by a call."""
 
@@ -64,12 +77,15 @@ class Network:
         self.edges: list[list[tuple[int, int, int]]] = []
         self.calls: list[list[tuple[int, int]]] = []
         self.names = list(rules)
+        self._copies: list[Copies] = []
         self._numbers = {name: number for number, name in enumerate(rules)}
         self.starts = [self._place() for _ in rules]
         self.ends = [self._place() for _ in rules]
         for number, node in enumerate(rules.values()):
             self._join(self._add(node, self.starts[number]), self.ends[number])
         self.root = self._numbers[root]
+        self.nullable = self._nullable()
+        """The rules that may read nothing."""
         self._refuse_left_recursion()
         self._drop_dead_ends()
 
@@ -115,20 +131,36 @@ class Network:
             self._join(self._add(node.node, self.starts[rule]), self.ends[rule])
         else:
             rule = None
+        first = len(self.free)
         for _ in range(node.low):
             start = self._again(node.node, rule, start)
+        self._note(node.node, rule, first, node.low)
         if node.high is None:
             loop = self._place()
             self._join(start, loop)
             self._join(self._again(node.node, rule, loop), loop)
             self._join(loop, end)
             return
+        first = len(self.free)
         for _ in range(node.high - node.low):
             self._join(start, end)
             fresh = self._place()  # a loop inside must not be entered from outside
             self._join(start, fresh)
             start = self._again(node.node, rule, fresh)
+        self._note(node.node, rule, first, node.high - node.low)
         self._join(start, end)
+
+    def _note(self, node: Node, rule: int | None, first: int, count: int) -> None:
+        """Remember that `count` copies of a node stand behind place `first`."""
+        if count > 1:
+            called = self._numbers[node.name] if isinstance(node, Rule) else rule
+            size = (len(self.free) - first) // count
+            self._copies.append(Copies(first, size, count, called))
+
+    def repeated(self) -> list[Copies]:
+        """All copies that cannot read nothing, by their first place."""
+        never_empty = [one for one in self._copies if one.rule not in self.nullable]
+        return sorted(never_empty, key=lambda one: one.first)
 
     def _again(self, node: Node, rule: int | None, start: int) -> int:
         """One more of what is repeated; where it ends."""
@@ -151,7 +183,6 @@ class Network:
         return end
 
     def _nullable(self) -> set[int]:
-        """The rules that may read nothing."""
         found: set[int] = set()
         while True:
             more = {
@@ -179,8 +210,8 @@ class Network:
         return seen, called
 
     def _refuse_left_recursion(self) -> None:
-        nullable = self._nullable()
-        first = [self._before_reading(rule, nullable)[1] for rule in range(len(self.starts))]
+        rules = range(len(self.starts))
+        first = [self._before_reading(rule, self.nullable)[1] for rule in rules]
         done: set[int] = set()
         for rule in range(len(first)):
             path: dict[int, Iterator[int]] = {} if rule in done else {rule: iter(first[rule])}
@@ -244,7 +275,8 @@ class Automaton:
         self.accepting: list[bool] = []
         """Of each state, whether the text may end there."""
         self.rows: list[list[int] | None] = []
-        self._frames: list[Item] = [(NOWHERE, NOWHERE)]
+        self.frames: list[Item] = [(NOWHERE, NOWHERE)]
+        """Of each frame, where to go on and the frame below; 0 is the bottom."""
         self._frame_numbers: dict[Item, int] = {}
         self._numbers: dict[tuple[frozenset[Item], bool], int] = {}
         self._reached: dict[frozenset[Item], int] = {}
@@ -293,7 +325,17 @@ class Automaton:
 
     def step(self, state: int, byte: int) -> int:
         """The state behind a byte, or NOWHERE."""
-        return self.row(state)[self.classes[byte]]
+        row, kind = self.rows[state], self.classes[byte]
+        if row is not None:
+            return row[kind]
+        # Not the whole row, which nobody may ever ask for.
+        reached = frozenset(
+            (target, frame)
+            for place, frame in self.items[state]
+            for kinds, target in self._moves_of(place)
+            if kinds >> kind & 1
+        )
+        return self._state(reached) if reached else NOWHERE
 
     def complete(self, state: int) -> bool:
         """Whether the text must end here."""
@@ -309,7 +351,7 @@ class Automaton:
     def _adopt_frame(self, other: Automaton, frame: int) -> int:
         backs: list[int] = []
         while frame:
-            back, frame = other._frames[frame]
+            back, frame = other.frames[frame]
             backs.append(back)
         for back in reversed(backs):
             frame = self._frame(back, frame)
@@ -344,7 +386,7 @@ class Automaton:
                 for start, back in calls
             ]
             if ends and frame:
-                ways.append(self._frames[frame])
+                ways.append(self.frames[frame])
             accepting |= ends and not frame
             fresh = [way for way in ways if way not in seen]
             seen.update(fresh)
@@ -357,9 +399,9 @@ class Automaton:
         return frozenset(reading), accepting
 
     def _frame(self, back: int, below: int) -> int:
-        number = self._frame_numbers.setdefault((back, below), len(self._frames))
-        if number == len(self._frames):
-            self._frames.append((back, below))
+        number = self._frame_numbers.setdefault((back, below), len(self.frames))
+        if number == len(self.frames):
+            self.frames.append((back, below))
         return number
 
     def _only_ends(self, place: int) -> bool:

@@ -1,8 +1,8 @@
 """Which tokens may come next: a grammar's automaton led through the tree of a vocabulary's bytes.
 
 The walk is `kernels/constrain.c`. Its result, a bit for each token, is kept for each state of the
-automaton, so that what comes again (the inside of a string, the space behind a comma) costs nothing
-(Willard & Louf 2023; Dong et al. 2024).
+automaton and for those that are like it (`folding.py`), so that what comes again (the inside of a
+string, the space behind a comma) costs nothing (Willard & Louf 2023; Dong et al. 2024).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from ..errors import OptionError
 from ..kernel import Kernel, Scratch
 from .automaton import NOWHERE, Automaton, Network
+from .folding import Folding, Signature
 
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
@@ -112,6 +113,9 @@ class Machine:
         self.following: dict[tuple[int, int], int] = {}
         """The state behind a state and a token."""
         self._masks: dict[int, Scratch] = {}
+        self._folding = Folding(self.automaton, tree.deepest)
+        self._alike: dict[Signature, Scratch] = {}
+        """Masks by what states have in common that no token tells apart."""
         self._room = 0
         self._rows: Scratch | None = None
         self._told: set[int] = set()
@@ -124,14 +128,26 @@ class Machine:
     def full(self) -> bool:
         return len(self.automaton.items) > MOST_STATES
 
+    @property
+    def n_masks(self) -> int:
+        """Masks that are kept for states that a token tells apart."""
+        return len(self._alike)
+
     def mask(self, state: int, *, spaced: bool = False) -> int:
         """Address of the bits of the tokens that may come in a state. With `spaced` a space may
         stand before, which the text will not have. Raises OptionError where there is none."""
         key = ~state if spaced else state
         found = self._masks.get(key)
         if found is None:
-            found = self._masks[key] = self._made(state, spaced)
+            found = self._masks[key] = self._made(state, True) if spaced else self._shared(state)
         return found.address
+
+    def _shared(self, state: int) -> Scratch:
+        signature = self._folding.of(state)
+        found = self._alike.get(signature)
+        if found is None:
+            found = self._alike[signature] = self._made(state, False)
+        return found
 
     def after(self, state: int, token: int, *, spaced: bool = False) -> int:
         """The state behind a token, or NOWHERE."""
@@ -254,7 +270,8 @@ class Constraint:
             del known[common:]
             del self._states[common - self._first + 1 :]
         for token in fresh[common:]:
-            self._states.append(self._after(token))
+            state = self._after(token)  # which may begin another list of states
+            self._states.append(state)
             known.append(token)
         return self._states[-1]
 
