@@ -151,6 +151,26 @@ def test_work_grows_with_the_text_not_with_its_square(tokenizer: Tokenizer, text
     assert work(text) <= 3 * (len(text.encode()) + 1)
 
 
+def test_a_pair_has_the_rank_of_its_first_merge() -> None:
+    """Whichever other merges make the same token."""
+    metadata = bpe()
+    merges = ["a b", "b c", "ab c", "a bc", "ab c", "c a", "a bc", "b ca", "bc a", "abc a", "a bca"]
+    tokens = list(dict.fromkeys([*metadata["tokenizer.ggml.tokens"], *"abc"]))
+    tokens += [m for m in dict.fromkeys(m.replace(" ", "") for m in merges) if m not in tokens]
+    del metadata["tokenizer.ggml.token_type"]
+    tokenizer = tokenizer_from_metadata(
+        {**metadata, "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": merges}
+    )
+    ranks: dict[tuple[str, ...], int] = {}
+    for rank, merge_text in enumerate(merges):
+        ranks.setdefault(tuple(merge_text.split(" ")), rank)
+    pieces = ["a", "b", "c", "ab", "bc", "ca", "abc", "bca", "abca", "x", "zz"]
+    for left in pieces:
+        for right in pieces:
+            found = tokenizer._pair_rank(left, right)  # type: ignore[attr-defined]
+            assert found == ranks.get((left, right)), (left, right)
+
+
 def test_a_million_spaces_are_split_in_one_pass() -> None:
     for pretokenizer in PRETOKENIZERS.values():
         assert "".join(pretokenizer.split(" " * 1_000_000)) == " " * 1_000_000

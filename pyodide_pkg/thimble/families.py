@@ -15,6 +15,7 @@ from typing import Any
 from .errors import FormatError, UnsupportedError
 from .family_table import FAMILIES, Family
 from .gguf import GGUFHeader, TensorInfo
+from .gguf_lists import is_list
 from .tensor_types import F16, F32
 
 LANES = 4
@@ -263,9 +264,9 @@ class _Keys:
         value = self.metadata.get(self.full(key), default)
         if value is None:
             raise FormatError(f"{self.full(key)} is missing; it is a whole number")
-        if isinstance(value, list) and value and value.count(value[0]) == len(value):
+        if is_list(value) and value and value.count(value[0]) == len(value):
             value = value[0]  # one number for each layer, all the same
-        if isinstance(value, list):
+        if is_list(value):
             raise UnsupportedError(f"{self.full(key)} differs between layers; one value runs here")
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_WIDTH:
             raise FormatError(
@@ -303,7 +304,7 @@ def _n_vocab(keys: _Keys) -> int:
     tokens = keys.metadata.get("tokenizer.ggml.tokens")
     if tokens is None:
         return keys.width("vocab_size")
-    if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_WIDTH:
+    if not is_list(tokens) or not 1 <= len(tokens) <= MAX_WIDTH:
         raise FormatError(f"tokenizer.ggml.tokens is {tokens!r:.100}; a list of strings is right")
     n_vocab = keys.width("vocab_size", default=len(tokens))
     if n_vocab != len(tokens):

@@ -9,15 +9,17 @@ Source: the GGUF specification, https://github.com/ggml-org/ggml/blob/master/doc
 
 from __future__ import annotations
 
+import codecs
 import os
 import struct
-import sys
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import FormatError, OptionError, UnsupportedError
+from .gguf_lists import LENGTH, Numbers, Texts
 from .tensor_types import KNOWN_NAMES, TENSOR_TYPES, TensorType
 
 MAGIC = b"GGUF"
@@ -25,21 +27,22 @@ VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32
 
 # What a header may ask for. Real ones stay far below: the largest vocabularies have 256,000 tokens
-# and as many merges, together some 15 MB.
+# and as many merges, together some 15 MB, and models have tens of keys and hundreds of tensors. Of
+# those each takes a few hundred bytes of memory, whatever it has in the file.
 MAX_HEADER = 32 << 20  # bytes before the tensors
-MAX_KEYS = 16_384
-MAX_TENSORS = 16_384
+MAX_KEYS = 4096
+MAX_TENSORS = 4096
 MAX_KEY = 65_535  # bytes, as in the specification
 MAX_TENSOR_NAME = 64  # bytes, as in the specification
 MAX_DIMS = 4
 MAX_DEPTH = 4  # arrays in arrays
-MAX_NESTED = 16_384  # arrays inside of others, in all: no known file has one
+MAX_NESTED = 1024  # arrays inside of others, in all: no known file has one
 MAX_ALIGNMENT = 1 << 16
 MAX_ELEMENTS = 1 << 48  # of one tensor
 
 # Value types, by the specification's numbers; `SCALARS` are those that `struct` reads.
 BOOL, STRING, ARRAY = 7, 8, 9
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", BOOL: "B", 10: "Q", 11: "q",
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", BOOL: "?", 10: "Q", 11: "q",
            12: "d"}  # fmt: skip
 TYPE_NAMES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string",
               "array", "uint64", "int64", "float64")  # fmt: skip
@@ -47,6 +50,8 @@ TYPE_NAMES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", 
 _MIN_BYTES = {STRING: 8, ARRAY: 12} | {t: struct.calcsize(c) for t, c in SCALARS.items()}
 _MIN_KEY = 8 + 1 + 4 + 1  # bytes of the smallest key-value pair
 _MIN_TENSOR = 8 + 1 + 4 + 8 + 4 + 8  # bytes of the smallest tensor description
+_RUN = 512  # texts that are checked to be UTF-8 together
+_PIECE = 1 << 16  # bytes, the same
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
@@ -55,7 +60,8 @@ class NeedMoreData(FormatError):  # noqa: N818 - a request, named for what it as
     """The header goes on behind the bytes there are.
 
     Call again with `at_least` bytes, or with the whole file where it is shorter than that. Each
-    call asks for at least twice as much, so that all calls together cost about as much as two.
+    call asks for twice as much, or for less where the end of a long list is in sight, but for a
+    quarter more at least, so that all calls together cost about as much as a few.
     """
 
     def __init__(self, at_least: int, have: int, what: str) -> None:
@@ -82,9 +88,9 @@ class TensorInfo:
 class GGUFHeader:
     """A checked header.
 
-    `metadata` values are bool, int, float, str and lists of these. `tensors` are in the order of
-    their bytes in the file. `data_offset` is where tensor bytes may begin; `file_end` is the end of
-    the last tensor, or of the header where there is none.
+    `metadata` values are bool, int, float, str and lists of these (`gguf_lists.py`). `tensors` are
+    in the order of their bytes in the file. `data_offset` is where tensor bytes may begin;
+    `file_end` is the end of the last tensor, or of the header where there is none.
     """
 
     version: int
@@ -148,8 +154,9 @@ class _Cursor:
         self.pos = 0
         self.nested = 0
 
-    def need(self, n: int, what: str) -> None:
-        """Make sure that `n` bytes from here on are there; `what` is named in the error."""
+    def need(self, n: int, what: str, likely: int | None = None) -> None:
+        """Make sure that `n` bytes from here on are there; `what` is named in the error. `likely`
+        is how many it will be in the end, where that can be guessed."""
         have, end = len(self.data), self.pos + n
         if end <= have:
             return
@@ -163,7 +170,10 @@ class _Cursor:
                 f"{what} at byte {self.pos} takes at least {n} bytes; "
                 f"a GGUF header may have {MAX_HEADER} bytes in all"
             )
-        at_least = max(end, min(2 * have, MAX_HEADER))
+        more = 2 * have
+        if likely is not None:
+            more = min(more, max(have + have // 4, self.pos + likely))
+        at_least = max(end, min(more, MAX_HEADER))
         if self.file_size is not None:
             at_least = min(at_least, self.file_size)
         raise NeedMoreData(at_least, have, what)
@@ -196,60 +206,104 @@ class _Cursor:
         if not 1 <= n <= limit:
             raise FormatError(f"{what} at byte {at} has {n} bytes; 1 to {limit} are right")
         self.pos = at
-        return self.strings(1, what)[0]
+        return self.text(what)
 
-    def strings(self, n: int, what: str) -> list[str]:
+    def text(self, what: str) -> str:
+        """Read one string."""
+        length = self.u64(f"the length of {what}")
+        self.need(length, f"{what} ({length} bytes)")
+        begin, self.pos = self.pos, self.pos + length
+        self.check_text(begin, self.pos, what)
+        return str(self.data[begin : self.pos], "utf-8")
+
+    def texts(self, n: int, what: str) -> Texts:
         """Read `n` strings, each a 64-bit length and UTF-8. The loop that large files spend
         their time in."""
-        data, pos, end = self.data, self.pos, len(self.data)
-        unpack = _U64.unpack_from
-        found: list[str] = []
-        for i in range(n):
-            if end - pos < 8:
-                self.pos = pos
-                self.need(8 * (n - i), f"string {i} of {what}")
-            (length,) = unpack(data, pos)
-            pos += 8
-            if length > end - pos:
-                self.pos = pos
-                self.need(length + 8 * (n - i - 1), f"string {i} of {what} ({length} bytes)")
-            try:
-                found.append(str(data[pos : pos + length], "utf-8"))
-            except UnicodeDecodeError as error:
-                raise FormatError(
-                    f"string {i} of {what} at byte {pos} is not UTF-8: {error.reason} "
-                    f"(byte 0x{data[pos + error.start]:02x} at {pos + error.start})"
-                ) from None
-            pos += length
+        data, begin, end = self.data, self.pos, len(self.data)
+        starts = array("I", bytes(4 * (n + 1)))
+        pos, unpack = begin, _U64.unpack_from
+        for run in range(0, n, _RUN):
+            lengths = 0
+            for i in range(run, min(run + _RUN, n)):
+                if end - pos < LENGTH:
+                    self._end_of_texts(begin, pos, i, n, what)
+                (length,) = unpack(data, pos)
+                pos += LENGTH
+                if length > end - pos:
+                    self._end_of_texts(begin, pos, i, n, what, length)
+                starts[i] = pos - begin
+                lengths |= length
+                pos += length
+            starts[i + 1] = pos + LENGTH - begin
+            self._check_run(begin, starts, range(run, i + 1), lengths, what)
         self.pos = pos
-        return found
+        return Texts(data[begin:pos].tobytes(), starts)
 
-    def scalars(self, kind: int, n: int, what: str) -> list[Any]:
+    def _end_of_texts(
+        self, begin: int, pos: int, i: int, n: int, what: str, length: int | None = None
+    ) -> None:
+        """Ask for what is missing of `n` strings that began at `begin`: string `i` ends, or has its
+        length, behind what there is."""
+        self.pos = pos
+        least = LENGTH * (n - i) if length is None else length + LENGTH * (n - i - 1)
+        of = "" if length is None else f" ({length} bytes)"
+        likely = max(least, (pos - begin) * (n - i) // max(i, 1))
+        self.need(least, f"string {i} of {what}{of}", likely)
+
+    def _check_run(
+        self, begin: int, starts: array[int], run: range, lengths: int, what: str
+    ) -> None:
+        """Make sure that the strings `run` are UTF-8; `lengths` are all their lengths, joined by
+        "or". Below 128, a length is eight characters of ASCII, and cannot lend a byte to the text
+        before or behind it: all are right if they are as one."""
+        at, end = begin + starts[run[0]], begin + starts[run[-1] + 1] - LENGTH
+        if lengths < 128:
+            try:
+                str(self.data[at:end], "utf-8")
+                return
+            except UnicodeDecodeError:
+                pass  # which string it was is found below
+        for i in run:
+            at, end = begin + starts[i], begin + starts[i + 1] - LENGTH
+            self.check_text(at, end, f"string {i} of {what}")
+
+    def check_text(self, begin: int, end: int, what: str) -> None:
+        """Make sure that these bytes are UTF-8, without ever holding more than a piece of text."""
+        decode, at = codecs.getincrementaldecoder("utf-8")().decode, begin
+        try:
+            for at in range(begin, end, _PIECE):
+                decode(self.data[at : min(at + _PIECE, end)], at + _PIECE >= end)
+        except UnicodeDecodeError as error:
+            # What was left over of the piece before stands before this one.
+            pos = min(at + _PIECE, end) - len(error.object) + error.start
+            raise FormatError(
+                f"{what} at byte {begin} is not UTF-8: {error.reason} "
+                f"(byte 0x{self.data[pos]:02x} at {pos})"
+            ) from None
+
+    def scalars(self, kind: int, n: int, what: str) -> Numbers:
         """Read `n` numbers or bools of the type `kind`."""
-        code: Any = SCALARS[kind]
         self.need(n * _MIN_BYTES[kind], f"{what} ({n} of {TYPE_NAMES[kind]})")
         end = self.pos + n * _MIN_BYTES[kind]
-        values = array(code, self.data[self.pos : end].tobytes())
-        if sys.byteorder == "big":
-            values.byteswap()
-        if kind == BOOL and n and max(values) > 1:
+        data = self.data[self.pos : end]
+        if kind == BOOL and n and max(data) > 1:
             raise FormatError(
-                f"{what} at byte {self.pos} has a bool of {max(values)}; 0 or 1 is right"
+                f"{what} at byte {self.pos} has a bool of {max(data)}; 0 or 1 is right"
             )
         self.pos = end
-        return [value == 1 for value in values] if kind == BOOL else values.tolist()
+        return Numbers(SCALARS[kind], data)
 
     def value(self, kind: int, what: str) -> Any:
         """Read one value of the type `kind`."""
         if kind == ARRAY:
             return self.array(what, 1)
         if kind == STRING:
-            return self.strings(1, what)[0]
+            return self.text(what)
         if kind in SCALARS:
             return self.scalars(kind, 1, what)[0]
         raise self.unknown_kind(kind, what)
 
-    def array(self, what: str, depth: int) -> list[Any]:
+    def array(self, what: str, depth: int) -> Sequence[Any]:
         """Read an array: the type of its elements, their count, the elements."""
         if depth > MAX_DEPTH:
             raise FormatError(f"{what} nests arrays deeper than {MAX_DEPTH}, at byte {self.pos}")
@@ -265,7 +319,7 @@ class _Cursor:
             )
         self.need(n * _MIN_BYTES[kind], f"{what} ({n} of {TYPE_NAMES[kind]})")
         if kind == STRING:
-            return self.strings(n, what)
+            return self.texts(n, what)
         if kind == ARRAY:
             self.nested += n
             if self.nested > MAX_NESTED:
@@ -385,9 +439,9 @@ def _place(
 ) -> tuple[TensorInfo, ...]:
     """Make offsets absolute, put the tensors in the order of their bytes, and check that they are
     aligned, inside the file and apart from each other."""
-    placed: list[TensorInfo] = []
     end, before = data_offset, ""
-    for t in sorted(tensors, key=lambda t: t.offset):
+    tensors.sort(key=lambda t: t.offset)
+    for i, t in enumerate(tensors):
         if t.offset % alignment:
             raise FormatError(
                 f"tensor {t.name!r} has the offset {t.offset}, "
@@ -405,5 +459,5 @@ def _place(
                 f"truncated GGUF file: tensor {t.name!r} ends at byte {end}, "
                 f"but the file ends at byte {file_size}"
             )
-        placed.append(TensorInfo(t.name, t.shape, t.type, offset, t.nbytes, t.n_elements))
-    return tuple(placed)
+        tensors[i] = TensorInfo(t.name, t.shape, t.type, offset, t.nbytes, t.n_elements)
+    return tuple(tensors)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -32,6 +32,7 @@ from .gguf import (
     check_alignment,
     read_header,
 )
+from .gguf_lists import Numbers, Texts, is_list
 from .tensor_types import TensorType
 
 # `memoryview` takes any buffer, a NumPy array too, which Python 3.11 has no name for.
@@ -69,7 +70,7 @@ class GGUFWriter:
         if key == "general.alignment":
             self._alignment = check_alignment(value)
         try:
-            packed = _pack_list(value, type) if isinstance(value, list | tuple) else _pack_one(
+            packed = _pack_list(value, type) if is_list(value) else _pack_one(
                 value, _kind(type) if type else _infer(value)
             )  # fmt: skip
         except (struct.error, OverflowError, TypeError, AttributeError, UnicodeError) as error:
@@ -173,7 +174,7 @@ def _infer(value: Any) -> int:
     raise TypeError(f"{type(value).__name__} has no value type; bool, int, float and str have")
 
 
-def _infer_elements(values: list[Any] | tuple[Any, ...]) -> int:
+def _infer_elements(values: Sequence[Any]) -> int:
     """Return the value type that holds all of `values`."""
     kinds = {type(value) for value in values}
     if kinds == {int}:
@@ -193,12 +194,16 @@ def _pack_one(value: Any, kind: int) -> bytes:
     return struct.pack("<I", kind) + _pack_elements([value], kind)
 
 
-def _pack_list(values: list[Any] | tuple[Any, ...], name: str | None) -> bytes:
+def _pack_list(values: Sequence[Any], name: str | None) -> bytes:
     kind = _kind(name) if name else _infer_elements(values)
     return struct.pack("<IIQ", ARRAY, kind, len(values)) + _pack_elements(values, kind)
 
 
-def _pack_elements(values: list[Any] | tuple[Any, ...], kind: int) -> bytes:
+def _pack_elements(values: Sequence[Any], kind: int) -> bytes:
+    if isinstance(values, Texts) and kind == STRING:
+        return values.packed()
+    if isinstance(values, Numbers) and values.code == SCALARS.get(kind):
+        return values.packed()
     if kind == STRING:
         return b"".join(map(_pack_string, values))
     if kind == BOOL and any(not isinstance(value, bool) for value in values):

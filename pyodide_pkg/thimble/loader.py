@@ -35,7 +35,8 @@ class ModelLoader:
     def __init__(self, total_bytes: int | None = None, *, kernel: Kernel | None = None) -> None:
         self._kernel = kernel or default_kernel()
         self._total = total_bytes
-        self._head = bytearray()
+        self._head: list[bytes] = []
+        self._head_size = 0
         self._wanted = 1 << 16
         self._position = 0
         self._next = 0
@@ -75,19 +76,21 @@ class ModelLoader:
         self._weights.close()
         if self._staging:
             self._staging.close()
-        self._head = bytearray()
+        self._head = []
         self._pending = bytearray()
 
     def _feed_header(self, view: memoryview) -> None:
-        self._head += view
-        if len(self._head) >= self._wanted or len(self._head) == self._total:
-            self._parse(whole=len(self._head) == self._total)
+        self._head.append(bytes(view))
+        self._head_size += view.nbytes
+        if self._head_size >= self._wanted or self._head_size == self._total:
+            self._parse(whole=self._head_size == self._total)
 
     def _parse(self, *, whole: bool) -> None:
-        size = self._total if self._total is not None else len(self._head) if whole else None
+        size = self._total if self._total is not None else self._head_size if whole else None
+        head = b"".join(self._head)
+        self._head = [head]  # not held twice while it is read
         try:
-            # A copy: an error's traceback would keep a view, and the buffer could not grow.
-            header = read_header(bytes(self._head), file_size=size)
+            header = read_header(head, file_size=size)
         except NeedMoreData as more:
             if whole:
                 raise
@@ -98,9 +101,9 @@ class ModelLoader:
         row = max((_row_bytes(t) for t in header.tensors), default=0)
         self._staging = Scratch(self._kernel, max(STAGING, row), "loading")
         self.header = header
-        rest = memoryview(self._head)[header.data_offset :]
-        self._position = min(header.data_offset, len(self._head))
-        self._head = bytearray()
+        rest = memoryview(head)[header.data_offset :]
+        self._position = min(header.data_offset, len(head))
+        self._head = []
         self._feed_tensors(rest)
 
     def _feed_tensors(self, view: memoryview) -> None:

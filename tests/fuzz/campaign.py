@@ -61,7 +61,6 @@ KINDS = {
         lambda rng: {"": fuzz_gguf.mutate(rng, fuzz_gguf.seeds(), other_seeds=fuzz_gguf.seeds())},
         lambda case, _: fuzz_gguf.check(case[""], measure_memory=False),
         30,
-        each=fuzz_gguf.MAX_MEMORY[0],
     ),
     "model": Kind(fuzz_model.make, fuzz_model.check, 20),
     "split": Kind(fuzz_model.make_split, fuzz_model.check_split, 5),

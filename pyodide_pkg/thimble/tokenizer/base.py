@@ -41,12 +41,12 @@ class Tokenizer(ABC):
         self._bytes: list[bytes | None] = [None] * self.n_vocab
         self._cache: dict[str, list[int]] = {}
         tokens, types = vocabulary.tokens, vocabulary.types
+        special = (i for i, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED))
         # Long ones first: "<|end|>" must not be cut out of a longer token that contains it.
         self._parsed = sorted(
-            (i for i, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED)),
-            key=lambda i: -len(tokens[i].encode()),
+            ((i, tokens[i]) for i in special), key=lambda token: -len(token[1].encode())
         )
-        self._user_defined = [i for i in self._parsed if types[i] == USER_DEFINED]
+        self._user_defined = [token for token in self._parsed if types[token[0]] == USER_DEFINED]
         # Tokens behind which white space is dropped.
         self._dropping = vocabulary.dropping
         for i, kind in enumerate(types):
@@ -155,8 +155,7 @@ class Tokenizer(ABC):
         """`text` cut at its special tokens, which become ids. The longest token cuts first."""
         fragments: list[str | int] = [text] if text else []
         present = set(text)
-        for token_id in self._parsed if parse_special else self._user_defined:
-            token = self.vocabulary.tokens[token_id]
+        for token_id, token in self._parsed if parse_special else self._user_defined:
             if token[0] not in present or token not in text:
                 continue
             parts: list[str | int] = []

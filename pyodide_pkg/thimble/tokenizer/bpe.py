@@ -9,11 +9,12 @@ Unsupervised Multitask Learners".
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 
 from ..errors import FormatError, OptionError, UnsupportedError
 from .base import Tokenizer
-from .merging import merge
+from .merging import PairRank, merge
 from .pretokenizers import PRETOKENIZERS
 from .vocabulary import PREFIX, read_name, read_strings, read_vocabulary
 
@@ -44,8 +45,7 @@ class BPETokenizer(Tokenizer):
                 f"{', '.join(sorted(PRETOKENIZERS))}"
             )
         super().__init__(read_vocabulary(metadata, add_bos=pretokenizer.add_bos))
-        ranks = _read_merges(metadata, self.vocabulary.ids)
-        self._pair_rank = lambda left, right: ranks.get((left, right))
+        self._pair_rank = _read_merges(metadata, self.vocabulary.ids)
         self._split = pretokenizer.split
         self._ignore_merges = pretokenizer.ignore_merges
 
@@ -75,18 +75,36 @@ class BPETokenizer(Tokenizer):
             return token.encode()  # not spelled in the alphabet: it can only mean itself
 
 
-def _read_merges(
-    metadata: Mapping[str, object], known: Mapping[str, int]
-) -> dict[tuple[str, str], int]:
-    """The rank of each pair that joins; the first of equal merges counts."""
-    ranks: dict[tuple[str, str], int] = {}
+def _read_merges(metadata: Mapping[str, object], known: Mapping[str, int]) -> PairRank:
+    """What gives the rank of each pair that joins; the first of equal merges counts.
+
+    A merge is known by the token that it makes and the length of its left half. Most tokens are
+    made by one merge, so few lists below have a second entry.
+    """
+    made, lengths = array("i"), array("i")  # by rank: the token, the length
     for rank, text in enumerate(read_strings(metadata, "merges")):
         at = text.find(" ", 1)
         left, right = text[:at], text[at + 1 :]
-        if at < 0 or left not in known or right not in known or left + right not in known:
+        token_id = known.get(left + right)
+        if at < 0 or left not in known or right not in known or token_id is None:
             raise FormatError(
                 f"{PREFIX}merges[{rank}] is {text!r:.60}; a merge is two tokens with a space "
                 "between, and together they are a token"
             )
-        ranks.setdefault((left, right), rank)
-    return ranks
+        made.append(token_id)
+        lengths.append(at)
+    # By token: the first of its merges; by rank: the next one of the same token. -1 is none.
+    first, following = array("i", (-1,)) * len(known), array("i", (-1,)) * len(made)
+    for rank in range(len(made) - 1, -1, -1):
+        following[rank], first[made[rank]] = first[made[rank]], rank
+
+    def pair_rank(left: str, right: str) -> int | None:
+        token_id = known.get(left + right)
+        if token_id is None:
+            return None
+        rank = first[token_id]
+        while rank >= 0 and lengths[rank] != len(left):
+            rank = following[rank]
+        return None if rank < 0 else rank
+
+    return pair_rank

@@ -16,7 +16,7 @@ class ByteTokenizer(Tokenizer):
         super().__init__(
             Vocabulary(
                 tokens=tokens,
-                types=(*[BYTE] * END, CONTROL),
+                types=bytes((*[BYTE] * END, CONTROL)),
                 ids={token: i for i, token in enumerate(tokens)},
                 bos_id=END,
                 eos_id=END,

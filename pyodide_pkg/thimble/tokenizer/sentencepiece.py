@@ -9,11 +9,12 @@ token, as SentencePiece does it, where llama.cpp stops.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import FormatError, OptionError
 from .base import Tokenizer
-from .merging import merge
+from .merging import PairRank, merge
 from .vocabulary import PREFIX, read_flag, read_sequence, read_vocabulary
 
 UNDERSCORE = "\u2581"  # LOWER ONE EIGHTH BLOCK, which stands for a space
@@ -26,15 +27,8 @@ class SentencePieceTokenizer(Tokenizer):
     def __init__(self, metadata: Mapping[str, object]) -> None:
         super().__init__(read_vocabulary(metadata, add_bos=True, default_ids=DEFAULT_IDS))
         self.adds_space = read_flag(metadata, "add_space_prefix", True)
-        scores = _read_scores(metadata, self.n_vocab)
-        # Only the order of the scores matters: equal scores have equal ranks, the best has 0.
-        rank_of = {score: i for i, score in enumerate(sorted(set(scores), reverse=True))}
-        ranks = {
-            token: rank_of[score]
-            for token, score in zip(self.vocabulary.tokens, scores, strict=True)
-        }
-        self._pair_rank = lambda left, right: ranks.get(left + right)
-        self._boundary = _word_boundary(self.vocabulary.tokens)
+        self._pair_rank = _ranking(self.vocabulary.ids, _read_scores(metadata, self.n_vocab))
+        self._boundary = _word_boundary(self.vocabulary.ids)
 
     def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
         if self.adds_space and after_special:
@@ -71,13 +65,30 @@ class SentencePieceTokenizer(Tokenizer):
         return token.replace(UNDERSCORE, " ").encode()
 
 
-def _read_scores(metadata: Mapping[str, object], n: int) -> list[float]:
+def _ranking(known: Mapping[str, int], scores: Sequence[float]) -> PairRank:
+    """What gives the rank of two pieces that are a token together. Only the order of the scores
+    matters: equal scores have equal ranks, the best has 0."""
+    ranks = array("I", bytes(4 * len(scores)))
+    rank, before = -1, None
+    for token_id in sorted(range(len(scores)), key=scores.__getitem__, reverse=True):
+        if scores[token_id] != before:
+            rank, before = rank + 1, scores[token_id]
+        ranks[token_id] = rank
+
+    def pair_rank(left: str, right: str) -> int | None:
+        token_id = known.get(left + right)
+        return None if token_id is None else ranks[token_id]
+
+    return pair_rank
+
+
+def _read_scores(metadata: Mapping[str, object], n: int) -> array[float]:
     values = read_sequence(metadata, "scores")
     if values is None:
-        return [0.0] * n
+        return array("d", bytes(8 * n))
     if len(values) != n:
         raise FormatError(f"{PREFIX}scores has {len(values)} values for {n} tokens")
-    scores = []
+    scores = array("d")
     for i, value in enumerate(values):
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
             raise FormatError(f"{PREFIX}scores[{i}] must be a number, not {value!r:.60}")
@@ -85,7 +96,7 @@ def _read_scores(metadata: Mapping[str, object], n: int) -> list[float]:
     return scores
 
 
-def _word_boundary(tokens: tuple[str, ...]) -> re.Pattern[str]:
+def _word_boundary(tokens: Iterable[str]) -> re.Pattern[str]:
     """Where a text can be cut before a space without changing its pieces.
 
     Pieces join to pieces only, so no piece ever spans two characters that stand side by side in

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import FormatError
+from ..gguf_lists import Texts
 
 PREFIX = "tokenizer.ggml."
 NO_ID = 0xFFFFFFFF  # some writers store -1, "there is none", in an unsigned key
@@ -46,10 +47,14 @@ FIM_TOKENS: tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """A checked vocabulary of n tokens; ids are 0 .. n - 1, `types` has one number a token."""
+    """A checked vocabulary of n tokens; ids are 0 .. n - 1, `types` has one number a token.
 
-    tokens: tuple[str, ...]
-    types: tuple[int, ...]
+    Where `tokens` come from a file they are in the metadata, too, and made when they are asked for:
+    the keys of `ids` are the only ones that are held as texts, in the order of the ids.
+    """
+
+    tokens: Sequence[str]
+    types: bytes
     ids: dict[str, int]
     bos_id: int | None
     eos_id: int | None
@@ -72,9 +77,8 @@ def read_vocabulary(
     `add_bos` is the tokenizer kind's default, `default_ids` its ids of "bos", "eos" and "unknown"
     where the file names none. Raises FormatError.
     """
-    tokens = _read_tokens(metadata)
+    tokens, ids = _read_tokens(metadata)
     n = len(tokens)
-    ids = {token: i for i, token in enumerate(tokens)}
     if len(ids) != n:
         second = next(i for i, token in enumerate(tokens) if ids[token] != i)
         raise FormatError(f"{PREFIX}tokens has {tokens[second]!r} twice; tokens must differ")
@@ -91,8 +95,8 @@ def read_vocabulary(
     named = (special[name] for name in ("eos", "eot", "eom"))
     ends |= {token_id for token_id in named if token_id is not None}
     vocabulary = Vocabulary(
-        tokens=tuple(tokens),
-        types=tuple(types),
+        tokens=tokens,
+        types=bytes(types),
         ids=ids,
         bos_id=special["bos"],
         eos_id=special["eos"],
@@ -100,7 +104,7 @@ def read_vocabulary(
         eog_ids=frozenset(ends),
         add_bos=read_flag(metadata, "add_bos_token", add_bos),
         add_eos=read_flag(metadata, "add_eos_token", False),
-        dropping=_dropping(metadata, tokens, types),
+        dropping=_dropping(metadata, ids, types),
     )
     for wanted, known, name in (
         (vocabulary.add_bos, vocabulary.bos_id, "bos"),
@@ -112,7 +116,7 @@ def read_vocabulary(
 
 
 def _dropping(
-    metadata: Mapping[str, object], tokens: list[str], types: list[int]
+    metadata: Mapping[str, object], ids: dict[str, int], types: Sequence[int]
 ) -> frozenset[int]:
     """Phi-3's tokens were learnt without the white space behind them. No key says so: llama.cpp
     goes by the model's name, and so do we."""
@@ -121,9 +125,7 @@ def _dropping(
         return frozenset()
     special = (CONTROL, UNKNOWN, USER_DEFINED)
     keeping = ("<unk>", "<s>", "<|endoftext|>")
-    return frozenset(
-        i for i, token in enumerate(tokens) if types[i] in special and token not in keeping
-    )
+    return frozenset(i for token, i in ids.items() if types[i] in special and token not in keeping)
 
 
 def read_sequence(metadata: Mapping[str, object], key: str) -> Sequence[object] | None:
@@ -136,11 +138,13 @@ def read_sequence(metadata: Mapping[str, object], key: str) -> Sequence[object] 
     return value
 
 
-def read_strings(metadata: Mapping[str, object], key: str) -> list[str]:
+def read_strings(metadata: Mapping[str, object], key: str) -> Sequence[str]:
     """The list of strings at `tokenizer.ggml.` + `key`. Raises FormatError, also without it."""
     values = read_sequence(metadata, key)
     if values is None:
         raise FormatError(f"{PREFIX}{key} is missing")
+    if isinstance(values, Texts):
+        return values  # checked when the file was read
     strings = [value for value in values if isinstance(value, str)]
     if len(strings) != len(values):
         bad = next(i for i, value in enumerate(values) if not isinstance(value, str))
@@ -197,21 +201,26 @@ def byte_of(token: str) -> int | None:
     return None
 
 
-def _read_tokens(metadata: Mapping[str, object]) -> list[str]:
+def _read_tokens(metadata: Mapping[str, object]) -> tuple[Sequence[str], dict[str, int]]:
+    """The tokens, and the id of each; of tokens that come twice, that of the last one."""
     tokens = read_strings(metadata, "tokens")
     if not tokens:
         raise FormatError(f"{PREFIX}tokens is empty; a vocabulary has at least one token")
-    # An empty token would match everywhere; llama.cpp gives it this name, too.
-    return [token or f"[EMPTY_{i}]" for i, token in enumerate(tokens)]
+    ids = {token: i for i, token in enumerate(tokens)}
+    if "" in ids:
+        # An empty token would match everywhere; llama.cpp gives it this name, too.
+        tokens = [token or f"[EMPTY_{i}]" for i, token in enumerate(tokens)]
+        ids = {token: i for i, token in enumerate(tokens)}
+    return tokens, ids
 
 
-def _read_types(metadata: Mapping[str, object], n: int) -> list[int]:
+def _read_types(metadata: Mapping[str, object], n: int) -> bytearray:
     values = read_sequence(metadata, "token_type")
     if values is None:
-        return [NORMAL] * n
+        return bytearray((NORMAL,)) * n
     if len(values) != n:
         raise FormatError(f"{PREFIX}token_type has {len(values)} values for {n} tokens")
-    types = []
+    types = bytearray()
     for i, value in enumerate(values):
         if not isinstance(value, int) or isinstance(value, bool):
             raise FormatError(f"{PREFIX}token_type[{i}] must be an integer, not {_show(value)}")
@@ -219,7 +228,7 @@ def _read_types(metadata: Mapping[str, object], n: int) -> list[int]:
     return types
 
 
-def _mark_fim(metadata: Mapping[str, object], ids: dict[str, int], types: list[int]) -> set[int]:
+def _mark_fim(metadata: Mapping[str, object], ids: dict[str, int], types: bytearray) -> set[int]:
     """Make the fill-in-the-middle tokens control tokens; give the ids of those that end a text."""
     ends = set()
     for keys, texts, is_end in FIM_TOKENS:

@@ -21,6 +21,7 @@ from ..adapter import adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
 from ..families import ModelConfig, config_from_header
 from ..gguf import TensorInfo, read_header
+from ..gguf_lists import plain
 from ..kernel import Kernel
 from .low_rank import LowRankNetwork, adapted
 from .model_file import model_file
@@ -75,7 +76,7 @@ class Base:
     @property
     def tokenizer(self) -> dict[str, Any]:
         """The metadata of its tokenizer."""
-        return {k: v for k, v in self.metadata.items() if k.startswith("tokenizer.")}
+        return plain({k: v for k, v in self.metadata.items() if k.startswith("tokenizer.")})
 
     def recipe(self, choices: dict[str, Any]) -> Recipe:
         """Make a recipe of a JSON object: the shape is the base's, and what is missing is as in

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import FormatError, OptionError
 from ..gguf import read_file_header
+from ..gguf_lists import plain
 from ..tokenizer.bpe import ALPHABET
 from ..tokenizer.pretokenizers import PRETOKENIZERS
 from .recipe import BYTES
@@ -74,7 +75,7 @@ def vocabulary_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     known = {key: found[key] for key in KEYS if key in found}
     if len(known) < len(KEYS) or known["tokenizer.ggml.pre"] != PRE:
         raise FormatError(f"{os.fspath(path)} has a tokenizer that was not trained by Thimble")
-    return known
+    return plain(known)
 
 
 def vocabulary_sha256(metadata: dict[str, Any]) -> str:
