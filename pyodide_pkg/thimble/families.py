@@ -152,7 +152,7 @@ def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
     return Features(
         layer_norm=family.layer_norm,
-        activation=family.activation,
+        activation=_activation(family, keys),
         parallel=parallel is True,
         window=window,
         global_every=family.global_every if window else 0,
@@ -168,6 +168,19 @@ def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool
         ),
         rope_short=rope_short,
     )
+
+
+def _activation(family: Family, keys: _Keys) -> int:
+    """Return what stands between the products of a feed-forward block."""
+    full = keys.full("hidden_activation")
+    name = keys.metadata.get(full) if family.activations else None
+    if name is None:
+        return family.activation
+    if not isinstance(name, str) or name not in family.activations:
+        raise UnsupportedError(
+            f"{full} is {name!r:.100}; {' or '.join(map(repr, family.activations))} runs here"
+        )
+    return family.activations[name]
 
 
 def family_of(header: GGUFHeader) -> Family:

@@ -54,6 +54,8 @@ class Family:
     layer_norm: bool = False
     """LayerNorm (the mean is taken off, and there may be a bias); otherwise RMSNorm."""
     activation: int = SILU
+    activations: Mapping[str, int] = field(default_factory=dict)
+    """Others, by what the key `hidden_activation` may say, which is ours: llama.cpp has none."""
     parallel: bool = False
     """Whether the feed-forward block stands beside attention, not behind it, unless the key
     `use_parallel_residual` says otherwise."""
@@ -183,6 +185,7 @@ _TABLE = (
         rope=False,
         layer_norm=True,
         activation=GELU_TANH,
+        activations={"gelu_new": GELU_TANH, "gelu": GELU_ERF},
     ),
     Family(
         "gptneox",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from ..errors import OptionError, ThimbleError
 from . import encodings
 from .command import Command
 from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..convert.encode import Converted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,40 +20,54 @@ def add_arguments(parser: ArgumentParser) -> None:
         "source",
         metavar="DIR",
         help="a folder of Hugging Face's: safetensors, config.json, tokenizer.json; or a model.bin "
-        "of llama2.c's",
+        "of llama2.c's, or a ckpt.pt of nanoGPT's",
     )
     parser.add_argument("target", metavar="OUT.gguf", help="the file to write")
     encodings.add_type(parser, default="f16")
     parser.add_argument(
-        "--tokenizer", metavar="TOKENIZER.bin", help="with a model of llama2.c's: its tokenizer"
-    )
+        "--tokenizer", metavar="FILE",
+        help="the model's tokens where it is a file: of llama2.c's, a tokenizer.bin; of nanoGPT's, "
+        "a meta.pkl or GPT-2's tokenizer.json",
+    )  # fmt: skip
 
 
 def run(options: Namespace) -> int:
-    try:
-        from ..convert.folder import convert_folder
-        from ..convert.llama2c import convert_llama2c
-    except ModuleNotFoundError as error:
-        raise ThimbleError(
-            f"converting needs {error.name}: install thimble-lm[convert], or numpy"
-        ) from None
     with ProgressBar("converting") as bar:
-        if options.tokenizer is not None:
-            done = convert_llama2c(
-                options.source, options.tokenizer, options.target, options.type, bar
-            )
-        elif os.path.isfile(options.source):
-            raise OptionError(
-                f"{options.source!r} is a file: of a model of llama2.c's, give --tokenizer as well"
-            )
-        else:
-            done = convert_folder(options.source, options.target, options.type, bar)
+        try:
+            done = _convert(options, bar)
+        except ModuleNotFoundError as error:
+            raise ThimbleError(
+                f"converting needs {error.name}: install thimble-lm[convert], or numpy"
+            ) from None
     names = encodings.tell(done.type, done.replaced, done.misfits, "are F16")
     print(
         f"{options.target}: {done.nbytes:,} bytes; a {done.architecture} model of "
         f"{done.n_tensors} tensors, matrices as {names}"
     )
     return 0
+
+
+def _convert(options: Namespace, bar: ProgressBar) -> Converted:
+    from ..convert.folder import convert_folder
+    from ..convert.llama2c import convert_llama2c
+    from ..convert.nanogpt import convert_nanogpt
+    from ..convert.torch_file import is_archive
+
+    source, tokenizer = options.source, options.tokenizer
+    if tokenizer is None and not os.path.isfile(source):
+        return convert_folder(source, options.target, options.type, bar)
+    if os.path.isdir(source):
+        raise OptionError(f"{source!r} is a folder, which has its tokenizer in it")
+    nanogpt = is_archive(source)
+    if tokenizer is None:
+        whose, which = ("llama2.c", "its tokenizer.bin")
+        if nanogpt:
+            whose, which = ("nanoGPT", "its meta.pkl or GPT-2's tokenizer.json")
+        raise OptionError(
+            f"{source!r} is a file: of a model of {whose}'s, give --tokenizer as well, {which}"
+        )
+    convert = convert_nanogpt if nanogpt else convert_llama2c
+    return convert(source, tokenizer, options.target, options.type, bar)
 
 
 COMMAND = Command("convert", "make a GGUF file of a model in another format", add_arguments, run)

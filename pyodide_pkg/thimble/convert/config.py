@@ -31,17 +31,17 @@ ACTIVATIONS = {
 class Settings:
     """A config.json, of which each word is asked for once and with its type."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kinds: Mapping[str, Kind] = KINDS) -> None:
         kind = config.get("model_type")
         if kind == "gemma3" and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a model that could see, its half that reads
             kind = config.get("model_type", "gemma3_text")
-        if not isinstance(kind, str) or kind not in KINDS:
+        if not isinstance(kind, str) or kind not in kinds:
             raise UnsupportedError(
                 f"config.json has the model_type {kind!r:.60}, which is not converted here; "
-                f"{', '.join(KINDS)} are"
+                f"{', '.join(kinds)} are"
             )
-        self.kind: Kind = KINDS[kind]
+        self.kind: Kind = kinds[kind]
         self.model_type = kind
         self.family = FAMILIES[self.kind.family]
         self._config = {**self.kind.defaults, **{k: v for k, v in config.items() if v is not None}}

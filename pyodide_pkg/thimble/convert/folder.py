@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ PIECE = 1 << 18
 
 Progress = Callable[[int, int], None]
 """Called with values done and values in all."""
+_NOTHING: Mapping[str, Any] = {}
 Rows = Callable[[int, int], Floats]
 """Gives the rows from a first to before a last one."""
 
@@ -70,11 +71,42 @@ def convert_folder(
     if not folder.is_dir():
         raise FormatError(f"{str(folder)!r} is no folder; a folder with config.json is right")
     settings = Settings(read_json(folder / "config.json"))
-    plan = _plan(settings, read_folder(folder), wanted)
+    return write_model(
+        target,
+        wanted,
+        name=folder.resolve().name,
+        settings=settings,
+        found=read_folder(folder),
+        tokenizer=functools.partial(tokenizer_keys, folder),
+        made={n: np.array(f, dtype="<f4") for n, f in rope_factors(settings).items()},
+        progress=progress,
+        kernel=kernel,
+    )
+
+
+def write_model(
+    target: str | os.PathLike[str],
+    wanted: TensorType,
+    *,
+    name: str,
+    settings: Settings,
+    found: Mapping[str, Stored],
+    tokenizer: Callable[[int], Mapping[str, Any]],
+    made: Mapping[str, Floats],
+    more: Mapping[str, Any] = _NOTHING,
+    progress: Progress | None = None,
+    kernel: Kernel | None = None,
+) -> Converted:
+    """Write a model called `name`: the tensors that were `found`, by their names there, and vectors
+    that are `made`, by GGUF's. `tokenizer` gives its keys for so many rows of an embedding; `more`
+    are keys of the family. Errors are those of `convert_folder`."""
+    plan = _plan(settings, found, wanted)
     writer = GGUFWriter()
-    _add_keys(writer, folder, settings, plan, wanted)
-    for name, factors in rope_factors(settings).items():
-        writer.add_tensor(name, (len(factors),), F32, np.array(factors, dtype="<f4"))
+    _add_keys(writer, name, settings, plan, wanted, more)
+    for key, value in tokenizer(_n_rows(plan, name)).items():
+        writer.add(key, value, type="string" if value == [] else None)
+    for tensor, values in made.items():
+        writer.add_tensor(tensor, values.shape, F32, values)
     tally = _Tally(progress, sum(_count(p.shape) for p in plan))
     for planned in plan:
         rows = functools.partial(_encoded, kernel or default_kernel(), settings, planned, tally)
@@ -86,7 +118,7 @@ def convert_folder(
     )
 
 
-def _plan(settings: Settings, found: dict[str, Stored], wanted: TensorType) -> list[Planned]:
+def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -> list[Planned]:
     """What becomes of each tensor. Raises UnsupportedError for one that nobody knows."""
     plan: dict[str, Planned] = {}
     for stored in found.values():
@@ -120,23 +152,30 @@ def _is_one_of(name: str, tensors: tuple[str, ...]) -> bool:
     return name.rpartition(".")[0].rpartition(".")[2] in tensors
 
 
-def _add_keys(
-    writer: GGUFWriter, folder: Path, settings: Settings, plan: list[Planned], wanted: TensorType
-) -> None:
-    architecture = settings.family.architecture
+def _n_rows(plan: list[Planned], name: str) -> int:
+    """How many tokens the embedding has."""
     embedding = next((p for p in plan if p.name == "token_embd.weight"), None)
     if embedding is None or len(embedding.shape) != 2:
-        raise FormatError(f"{str(folder)!r} has no embedding of its tokens")
+        raise FormatError(f"{name!r} has no embedding of its tokens")
+    return embedding.shape[0]
+
+
+def _add_keys(
+    writer: GGUFWriter,
+    name: str,
+    settings: Settings,
+    plan: list[Planned],
+    wanted: TensorType,
+    more: Mapping[str, Any],
+) -> None:
+    architecture = settings.family.architecture
     writer.add("general.architecture", architecture)
-    writer.add("general.name", folder.resolve().name)
+    writer.add("general.name", name)
     writer.add("general.file_type", FILE_TYPES[wanted])
     writer.add("general.quantization_version", QUANTIZATION_VERSION)
-    for key, value in keys(settings).items():
+    for key, value in {**keys(settings), **more}.items():
         writer.add(f"{architecture}.{key}", value)
-    writer.add(f"{architecture}.vocab_size", embedding.shape[0])
-    for key, value in tokenizer_keys(folder, embedding.shape[0]).items():
-        if value != []:
-            writer.add(key, value)
+    writer.add(f"{architecture}.vocab_size", _n_rows(plan, name))
 
 
 class _Tally:
