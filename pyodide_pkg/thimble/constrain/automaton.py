@@ -64,7 +64,7 @@ class Copies(NamedTuple):
     """The first place of the first copy."""
     size: int
     """Places of each."""
-    count: int
+    total: int
     rule: int | None
     """What each of them calls; None where each reads one character itself."""
 

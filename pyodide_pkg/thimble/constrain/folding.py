@@ -44,7 +44,7 @@ class Folding:
             if at >= 0:
                 copies = self._copies[at]
                 number, inside = divmod(place - copies.first, copies.size)
-                if number < copies.count and copies.count - 1 - number > self._reach:
+                if number < copies.total and copies.total - 1 - number > self._reach:
                     known = copies.first + inside
             self._places[place] = known
         return known
