@@ -85,6 +85,12 @@ def weights(*, bias: bool, prefix: str = "", n_vocab: int = len(CHARACTERS)) -> 
 
 def checkpoint(arrays: Weights, **changes: Any) -> bytes:
     """The bytes of a ckpt.pt; `changes` are of its dict."""
+    whole, storages = parts(arrays)
+    return archive(dumped({**whole, **changes}), storages)
+
+
+def parts(arrays: Weights) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A checkpoint's dict, and the bytes of its storages."""
     storages: dict[str, bytes] = {}
     keys: dict[int, str] = {}
     model: dict[str, Any] = {}
@@ -100,7 +106,7 @@ def checkpoint(arrays: Weights, **changes: Any) -> bytes:
         "model_args": {**SIZES, "bias": False, "vocab_size": n_vocab, "dropout": 0.0},
         "iter_num": 2000, "best_val_loss": 1.47, "config": {"out_dir": "out", "compile": True},
     }  # fmt: skip
-    return archive(dumped({**whole, **changes}), storages)
+    return whole, storages
 
 
 def archive(

@@ -12,6 +12,8 @@ import pytest
 
 from tests.fuzz import campaign
 from tests.fuzz.campaign import KINDS, case_of, run
+from tests.fuzz.fuzz_ckpt import check as check_ckpt
+from tests.fuzz.fuzz_ckpt import good as ckpt_seeds
 from tests.fuzz.fuzz_folder import (
     check_folder,
     check_safetensors,
@@ -52,6 +54,7 @@ def test_good_files_are_good(tmp_path: Path) -> None:
         (tokenizer_seeds(), check_tokenizer, "read"),
         (folder_seeds(), check_folder, "converted"),
         (llama2c_seeds(), check_llama2c, "converted"),
+        (ckpt_seeds(), check_ckpt, "converted"),
     ):
         assert {checks(case, tmp_path) for case in cases} == {word}
 

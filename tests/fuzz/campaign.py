@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tests.fuzz import (
+    fuzz_ckpt,
     fuzz_constraint,
     fuzz_folder,
     fuzz_gguf,
@@ -68,6 +69,7 @@ KINDS = {
     "tokenizer": Kind(fuzz_folder.make_tokenizer, fuzz_folder.check_tokenizer, 12),
     "folder": Kind(fuzz_folder.make_folder, fuzz_folder.check_folder, 1),
     "llama2c": Kind(fuzz_llama2c.make, fuzz_llama2c.check, 10),
+    "ckpt": Kind(fuzz_ckpt.make, fuzz_ckpt.check, 8),
     "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5, each=1000),
     "recording": Kind(
         lambda rng: {"": fuzz_recording.mutated(rng.getrandbits(32))},
