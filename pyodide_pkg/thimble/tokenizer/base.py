@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import compress
 
 from ..errors import FormatError, OptionError
 from .vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Vocabulary, byte_of
@@ -41,7 +42,7 @@ class Tokenizer(ABC):
         self._bytes: list[bytes | None] = [None] * self.n_vocab
         self._cache: dict[str, list[int]] = {}
         tokens, types = vocabulary.tokens, vocabulary.types
-        special = (i for i, kind in enumerate(types) if kind in (CONTROL, UNKNOWN, USER_DEFINED))
+        special = _with_types(types, CONTROL, UNKNOWN, USER_DEFINED)
         # Long ones first: "<|end|>" must not be cut out of a longer token that contains it.
         self._parsed = sorted(
             ((i, tokens[i]) for i in special), key=lambda token: -len(token[1].encode())
@@ -49,8 +50,8 @@ class Tokenizer(ABC):
         self._user_defined = [token for token in self._parsed if types[token[0]] == USER_DEFINED]
         # Tokens behind which white space is dropped.
         self._dropping = vocabulary.dropping
-        for i, kind in enumerate(types):
-            if kind == BYTE and byte_of(tokens[i]) is None:
+        for i in _with_types(types, BYTE):
+            if byte_of(tokens[i]) is None:
                 raise FormatError(
                     f"token {i} is a byte token, but is {tokens[i]!r:.60} and not like <0x0A>"
                 )
@@ -219,6 +220,11 @@ class StreamDecoder:
             self._strip = False
             return data.removeprefix(b" ")
         return data
+
+
+def _with_types(types: bytes, *wanted: int) -> Iterator[int]:
+    """The ids of the tokens of these types."""
+    return compress(range(len(types)), types.translate(bytes(i in wanted for i in range(256))))
 
 
 def check_text(text: str) -> None:

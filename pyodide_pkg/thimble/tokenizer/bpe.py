@@ -79,9 +79,10 @@ def _read_merges(metadata: Mapping[str, object], known: Mapping[str, int]) -> Pa
     """What gives the rank of each pair that joins; the first of equal merges counts.
 
     A merge is known by the token that it makes and the length of its left half. Most tokens are
-    made by one merge, so few lists below have a second entry.
+    made by one merge only, so what is a chain of merges below rarely has a second link.
     """
-    made, lengths = array("i"), array("i")  # by rank: the token, the length
+    latest = array("i", (-1,)) * len(known)  # by token: the last merge that makes it
+    lengths, earlier = array("i"), array("i")  # by rank: of the left half; the merge before it
     for rank, text in enumerate(read_strings(metadata, "merges")):
         at = text.find(" ", 1)
         left, right = text[:at], text[at + 1 :]
@@ -91,20 +92,19 @@ def _read_merges(metadata: Mapping[str, object], known: Mapping[str, int]) -> Pa
                 f"{PREFIX}merges[{rank}] is {text!r:.60}; a merge is two tokens with a space "
                 "between, and together they are a token"
             )
-        made.append(token_id)
         lengths.append(at)
-    # By token: the first of its merges; by rank: the next one of the same token. -1 is none.
-    first, following = array("i", (-1,)) * len(known), array("i", (-1,)) * len(made)
-    for rank in range(len(made) - 1, -1, -1):
-        following[rank], first[made[rank]] = first[made[rank]], rank
+        earlier.append(latest[token_id])
+        latest[token_id] = rank
 
     def pair_rank(left: str, right: str) -> int | None:
         token_id = known.get(left + right)
         if token_id is None:
             return None
-        rank = first[token_id]
-        while rank >= 0 and lengths[rank] != len(left):
-            rank = following[rank]
-        return None if rank < 0 else rank
+        rank, size, found = latest[token_id], len(left), None
+        while rank >= 0:
+            if lengths[rank] == size:
+                found = rank
+            rank = earlier[rank]
+        return found
 
     return pair_rank

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import FormatError
-from ..gguf_lists import Texts
+from ..gguf_lists import Numbers, Texts
 
 PREFIX = "tokenizer.ggml."
 NO_ID = 0xFFFFFFFF  # some writers store -1, "there is none", in an unsigned key
 
 # Token types, by the GGUF specification's numbers; anything else counts as UNDEFINED.
 UNDEFINED, NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(7)
+TYPES = frozenset(range(7))
 
 # Tokens whose text says that they end a text or a turn, whatever type the file gives them.
 END_TEXTS = (
@@ -220,6 +221,8 @@ def _read_types(metadata: Mapping[str, object], n: int) -> bytearray:
         return bytearray((NORMAL,)) * n
     if len(values) != n:
         raise FormatError(f"{PREFIX}token_type has {len(values)} values for {n} tokens")
+    if isinstance(values, Numbers) and values.code not in "fd?" and set(values) <= TYPES:
+        return bytearray(values)  # what the loop below would give, at once
     types = bytearray()
     for i, value in enumerate(values):
         if not isinstance(value, int) or isinstance(value, bool):
