@@ -7,6 +7,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 import thimble
-from tests.browser.conftest import too_wide, violations
+from tests.browser.conftest import PATIENCE_MS, too_wide, violations
 from tests.browser.test_offline import Tab, write
 from tests.test_split import cut
 from tests.tiny_models import SPECS, TinySpec, head_of_large, make
@@ -25,6 +26,11 @@ LARGE = make(TinySpec("F32", dim=512, hidden_dim=2048, n_layers=1, n_heads=8, he
 """Of several pieces."""
 TINY = make(SPECS["q8_0"])
 HUGE = head_of_large(n_layers=24, dim=2048, hidden_dim=16384)
+
+HELD = 1 << 16
+"""Bytes that a host which holds back a file's end does not send."""
+LOADING = re.compile(rf"of {len(LARGE) / 1e6:.1f} MB, [1-9][\d.]* MB of it loaded")
+"""What the page says of LARGE when the engine has bytes of it, and it is not here yet."""
 
 PIECES = """async () => {
   const kept = await (await caches.open("thimble-models")).keys();
@@ -40,6 +46,8 @@ class Host:
     sizes: dict[str, int] = field(default_factory=dict)
     """Of files that are said to be larger than what there is of them."""
     ends_after: int | None = None
+    holds: threading.Event | None = None
+    """Until it is set the last bytes of a file do not go out."""
     ranges: list[int] = field(default_factory=list)
     """Where the answers to GET began, those for a few first bytes left out."""
     address: str = ""
@@ -60,7 +68,12 @@ class Host:
                     host.ranges.append(start)
                 body = host.files.get(name, b"")[start:end]
                 self.head(start, len(body) if end is not None else None, ranged=bool(ranged))
-                self.wfile.write(body if end is not None else body[: host.ends_after])
+                if end is None and host.holds:
+                    self.wfile.write(body[:-HELD])
+                    host.holds.wait(PATIENCE_MS / 1000)
+                    body = body[-HELD:]
+                with suppress(OSError):  # nobody waits for it any more
+                    self.wfile.write(body if end is not None else body[: host.ends_after])
 
             def head(self, start: int, length: int | None = None, ranged: bool = False) -> None:
                 name = self.path.rpartition("/")[2]
@@ -75,9 +88,20 @@ class Host:
                 """Nothing: pytest's output is for results."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.address = f"http://127.0.0.1:{server.server_address[1]}/models"
         return server
+
+    @contextmanager
+    def holding(self) -> Iterator[threading.Event]:
+        """Hold back the end of every file until the event is set, or the block is left."""
+        self.holds = threading.Event()
+        try:
+            yield self.holds
+        finally:
+            self.holds.set()
+            self.holds = None
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +142,14 @@ def name_address(page: Page, address: str, digest: str = "") -> None:
     field.press("Enter")
 
 
+def before_stands(page: Page) -> bool:
+    """Whether the page still writes with the model that it opened with, and has no other."""
+    page.evaluate("location.hash = 'panel=play'")
+    expect(page.locator("#model")).to_have_value("story")
+    expect(page.locator("#model option[value=large]")).to_have_count(0)
+    return bool(write(page))
+
+
 def load(page: Page) -> None:
     page.get_by_role("button", name="Load", exact=True).click()
 
@@ -140,6 +172,7 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     came = int(re.findall(r"after (\d+) of", words.inner_text())[0])
     assert 8 << 20 < came <= 12 << 20
     assert page.evaluate(PIECES) > 1
+    assert before_stands(page)
     page.close()
 
     host.files["large.gguf"], host.ends_after = LARGE, None
@@ -187,10 +220,102 @@ def test_what_does_not_fit_is_said_before_it_is_fetched(bring: Page, host: Host)
     expect(bring.locator("#incoming")).to_be_hidden()
 
 
+def test_a_model_is_loaded_while_it_comes_and_the_one_before_stands(
+    context: BrowserContext, host: Host
+) -> None:
+    tab = Tab(context)
+    page = tab.open()
+    words = page.locator("#incoming-words")
+    with host.holding() as end:
+        name_address(page, f"{host.address}/large.gguf")
+        load(page)
+        expect(words).to_have_text(LOADING)
+        assert before_stands(page)
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#incoming")).to_be_hidden()
+        assert before_stands(page)
+        name_address(page, f"{host.address}/large.gguf")
+        load(page)
+        expect(words).to_have_text(LOADING)
+        end.set()
+        expect(page.locator("#incoming-title")).to_have_text("large is kept")
+    page.evaluate("location.hash = 'panel=play'")
+    expect(page.locator("#model")).to_have_value("large")
+    page.locator("#seed").evaluate("(field) => { field.value = 7 }")
+    first = write(page)
+    assert first
+    # What came by pieces is what lies in the store.
+    page.reload()
+    expect(page.locator("#metrics")).to_be_visible()
+    page.locator("#model").select_option("large")
+    expect(page.locator("#metrics")).to_be_visible()
+    page.locator("#seed").evaluate("(field) => { field.value = 7 }")
+    assert write(page) == first
+    assert tab.wrong == []
+
+
+def test_a_large_model_makes_room_and_is_back_where_the_next_does_not_come(
+    context: BrowserContext, host: Host, tmp_path: Path
+) -> None:
+    page = Tab(context).open()
+    spec = TinySpec("F32", dim=512, hidden_dim=2048, n_layers=5, n_heads=8, head_dim=64, seed=42)
+    (tmp_path / "first.gguf").write_bytes(make(spec))
+    page.set_input_files("#model-file", tmp_path / "first.gguf")
+    load(page)
+    expect(page.locator("#incoming-title")).to_have_text("first is kept")
+    expect(page.locator("#metrics")).to_be_visible()
+    first = write(page)
+    with host.holding():
+        name_address(page, f"{host.address}/large.gguf")
+        load(page)
+        expect(page.locator("#incoming-words")).to_have_text(LOADING)
+        page.evaluate("location.hash = 'panel=play'")
+        expect(page.locator("#metrics")).to_be_hidden()
+        page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#metrics")).to_be_visible()
+    expect(page.locator("#model")).to_have_value("first")
+    page.locator("#regenerate").click()
+    expect(page.locator("#outcome")).to_contain_text("token")
+    assert page.locator("#written").text_content() == first
+
+
+# So that the room ends half-way, and is not known to before.
+ROOM_FOR_ALL = "StorageManager.prototype.estimate = async () => ({ quota: 1e12, usage: 0 });"
+
+
+@pytest.mark.parametrize("half_way", [False, True], ids=["known before", "half-way"])
+def test_without_room_a_model_from_an_address_is_used_and_not_kept(
+    context: BrowserContext, server: str, host: Host, half_way: bool
+) -> None:
+    page = context.new_page()
+    if half_way:
+        page.route("**/keep-model.*.js", lambda route: route.fulfill(
+            response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
+        ))  # fmt: skip
+    page.goto("/")
+    expect(page.locator("#metrics")).to_be_visible()
+    usage = page.evaluate("async () => (await navigator.storage.estimate()).usage")
+    devtools = context.new_cdp_session(page)
+    quota = {"origin": server, "quotaSize": usage + (12 << 20)}
+    devtools.send("Storage.overrideQuotaForOrigin", quota)
+    name_address(page, f"{host.address}/large.gguf")
+    load(page)
+    expect(page.locator("#incoming-title")).to_have_text("large is not kept")
+    words = page.locator("#incoming-words")
+    expect(words).to_contain_text("no room to keep large")
+    expect(words).to_contain_text("until another model is opened")
+    page.evaluate("location.hash = 'panel=play'")
+    expect(page.locator("#model")).to_have_value("large")
+    assert write(page)
+    assert page.evaluate(PIECES) == 0
+    page.locator("#model").select_option("story")
+    assert before_stands(page)
+
+
 @pytest.mark.parametrize(
     ("file", "digest", "words"),
     [
-        ("tiny.gguf", "0" * 64, "its SHA-256 is "),
+        ("large.gguf", "0" * 64, "its SHA-256 is "),
         ("other.gguf", "", "is not a GGUF file"),
     ],
     ids=["digest", "format"],
@@ -204,6 +329,7 @@ def test_another_file_than_was_meant_is_refused(
     expect(bring.locator("#incoming-words")).to_contain_text(words)
     expect(bring.locator("#incoming-title")).to_have_text(f"{file} was not kept")
     assert bring.evaluate(PIECES) == 0
+    assert before_stands(bring)
 
 
 def test_what_is_no_address_is_told_where_it_was_written(bring: Page) -> None:

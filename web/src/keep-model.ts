@@ -8,31 +8,44 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { expose } from "comlink";
-import { keepAddress, look, nameOf, refuseOther, reporter } from "./bring/fetching";
-import type { Arrival, Look, Seen } from "./bring/fetching";
+import { nameOf } from "./bring/address";
+import { Feed } from "./bring/feed";
+import { keepAddress, look, refuseOther, reporter } from "./bring/fetching";
+import type { Arrival, Brought, Look, Seen } from "./bring/fetching";
 import { keepModel, localAddress } from "./offline/models";
-import type { AboutModel, KeptModel } from "./offline/models";
+import type { AboutModel } from "./offline/models";
 
-export type { Arrival, Look, Seen } from "./bring/fetching";
+export type { Arrival, Brought, Look, Seen } from "./bring/fetching";
 
 export interface ModelKeeper {
-  /** Keep a file, whose name is the model's. */
-  keepFile(file: File, report: (arrival: Arrival) => void): Promise<KeptModel>;
+  /** Keep a file, whose name is the model's; `port` leads to the engine that loads it meanwhile. */
+  keepFile(
+    file: File, report: (arrival: Arrival) => void, port: MessagePort | null,
+  ): Promise<Brought>;
   /** What there is at an address, and at least its first `wanted` bytes. */
   look(url: string, wanted: number): Promise<Look>;
-  /** Fetch and keep what is at addresses; a digest that is known is checked. */
+  /** Fetch and keep what is at addresses, in the same way; a digest that is known is checked. */
   keepAddress(
     urls: readonly string[],
     digest: string | null,
     seen: Seen,
     report: (arrival: Arrival) => void,
-  ): Promise<KeptModel>;
+    port: MessagePort | null,
+  ): Promise<Brought>;
+  /** The engine takes no more of what is on its way; it is kept all the same. */
+  loadNoMore(): void;
 }
 
-/** First its digest, which is its place in the store; then its bytes. */
-async function keepFile(whole: File, report: (arrival: Arrival) => void): Promise<KeptModel> {
+/** Of the job that is being done. */
+let feed = new Feed(null);
+
+/** First its digest, which is its place in the store, while the engine takes it; then its bytes. */
+async function keepFile(
+  whole: File, report: (arrival: Arrival) => void, port: MessagePort | null,
+): Promise<Brought> {
   const file = whole.name;
-  const tell = reporter(whole.size, report);
+  feed = new Feed(port);
+  const tell = reporter(whole.size, feed, report);
   const hash = sha256.create();
   let bytes = 0;
   const reader = whole.stream().getReader();
@@ -42,20 +55,28 @@ async function keepFile(whole: File, report: (arrival: Arrival) => void): Promis
     if (bytes === 0) refuseOther(file, value);
     bytes += value.length;
     hash.update(value);
+    await feed.take(value);
     tell(bytes);
   }
   if (bytes === 0) throw new Error(`${file} is empty`);
   const digest = bytesToHex(hash.digest());
   const about: AboutModel = { name: nameOf(file), bytes, sha256: digest, source: null };
-  await keepModel(localAddress(digest), whole.stream(), about);
-  return { ...about, from: localAddress(digest) };
+  await Promise.all([keepModel(localAddress(digest), whole.stream(), about), feed.end()]);
+  return { model: { ...about, from: localAddress(digest) }, notKept: null };
 }
 
 /** Only the playground puts this page into a frame, and only it can talk to its frame. */
 function takePort({ source, origin, ports: [port] }: MessageEvent<unknown>): void {
   if (source !== window.parent || origin !== location.origin || !port) return;
   removeEventListener("message", takePort);
-  expose({ keepFile, look, keepAddress } satisfies ModelKeeper, port);
+  const answers: ModelKeeper = {
+    keepFile,
+    look,
+    keepAddress: (urls, digest, seen, report, port) =>
+      keepAddress(urls, digest, seen, report, (feed = new Feed(port))),
+    loadNoMore: () => feed.off(),
+  };
+  expose(answers, port);
 }
 
 if (window.parent !== window) {

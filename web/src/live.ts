@@ -10,6 +10,7 @@ import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
 import type { KeptModel } from "./offline/models";
 import type { Engine } from "./protocol";
+import type { ComingModel } from "./protocol/bring";
 import type {
   Chunk,
   DownloadProgressEvent,
@@ -126,6 +127,11 @@ export class LiveSession extends EventTarget {
   /** Whether a session is there to write with. */
   get isOpen(): boolean {
     return this.#session !== null;
+  }
+
+  /** Bytes of the live model's weights. */
+  get modelBytes(): number {
+    return this.#session?.model.bytes ?? 0;
   }
 
   get contextUsage(): number {
@@ -245,6 +251,22 @@ export class LiveSession extends EventTarget {
     await this.open(name);
   }
 
+  /** Make room for another model that comes; `retake` gets this one ready again. */
+  async release(): Promise<void> {
+    await this.stop();
+    this.#session?.destroy();
+    this.#session = null;
+    this.#become("loading");
+  }
+
+  /** After `release`, unless somebody has asked for a model since. */
+  async retake(): Promise<void> {
+    if (!this.#session && !this.#opening) await this.open(this.model);
+  }
+
+  /** Free the models that no session uses. */
+  tidy = (): void => this.#thimble.tidy();
+
   /** Offer a model of the visitor's own no longer. */
   forgetFile(name: string): void {
     this.files.delete(name);
@@ -302,14 +324,14 @@ export class LiveSession extends EventTarget {
     return this.beside(model, hear);
   }
 
-  /** A session beside the live one, on a model by the name that the panels use. */
+  /** A session beside the live one, on a model by the name that the panels use, or one that comes. */
   beside(
-    model: string,
+    model: string | ComingModel,
     progress: (progress: DownloadProgressEvent) => void,
     signal?: AbortSignal,
   ): Promise<Session> {
     return this.#thimble.create({
-      model: this.files.get(model) ?? model,
+      model: typeof model === "string" ? (this.files.get(model) ?? model) : model,
       monitor: (monitor) =>
         monitor.addEventListener("downloadprogress", (event) =>
           progress(event as DownloadProgressEvent),

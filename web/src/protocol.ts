@@ -65,10 +65,10 @@ export interface Threads {
   readonly count: number;
 }
 
-/** Where a model comes from: an address or a file that the visitor chose. */
+/** Where a model comes from: an address, a file that the visitor chose, or a port that brings it. */
 export interface ModelSource {
   readonly name: string;
-  readonly from: string | Blob;
+  readonly from: string | Blob | MessagePort;
   /** Whether it is looked for among the kept models, and kept when it has come. */
   readonly keep: boolean;
   /** Of the whole file; null if nobody knows. */
@@ -156,6 +156,8 @@ export interface Engine
   keepSnapshot(boot: Boot): Promise<void>;
   load(source: ModelSource, progress: (progress: LoadProgress) => void): Promise<ModelInfo>;
   cancelLoad(name: string): void;
+  /** Free a model that no session uses. */
+  drop(name: string): void;
   open(model: string, defaults: string): number;
   clone(session: number): number;
   destroy(session: number): void;

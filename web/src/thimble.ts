@@ -25,14 +25,15 @@ import { failedStream, stream } from "./api/stream";
 import type { Chunk } from "./api/stream";
 import type { KeptModel } from "./offline/models";
 import type { Engine, ModelInfo, Stage } from "./protocol";
+import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
 export type { Chunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
-/** A name out of `Thimble.models()`, a GGUF file, or a model that the playground has kept. */
-export type ModelChoice = string | Blob | KeptModel;
+/** A name out of `Thimble.models()`, a GGUF file, or a model that the playground keeps or brings. */
+export type ModelChoice = string | Blob | KeptModel | ComingModel;
 
 export interface CreateOptions extends SamplingOptions {
   /** The site's default model without it. */
@@ -84,6 +85,10 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
       fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
     }
     return { name, from: model, keep: false, bytes: model.size, sha256: null };
+  }
+  if (typeof model === "object" && "port" in model) {
+    const { name, port, bytes, sha256 } = model;
+    return { name, from: port, keep: false, bytes, sha256 };
   }
   if (typeof model === "object") {
     const { name, from, bytes, sha256 } = model;
@@ -294,6 +299,11 @@ export class Thimble {
   /** @internal End the worker with everything in it; the next `create` starts another one. */
   static end(): void {
     host?.end();
+  }
+
+  /** @internal Let go of models that no session uses. */
+  static tidy(): void {
+    host?.tidy();
   }
 
   /** @internal Ask the worker what the public API has no word for. */

@@ -181,7 +181,8 @@ export class EngineHost {
   ): Promise<ModelInfo> {
     signal?.throwIfAborted();
     const there = this.#loaded.get(source.name);
-    if (there) return there;
+    // What a port brings is another file, and waits to be taken.
+    if (there && !(source.from instanceof MessagePort)) return there;
     const load = this.#loads.get(source.name) ?? this.#begin(source);
     load.waiters += 1;
     load.listeners.add(listener);
@@ -199,15 +200,16 @@ export class EngineHost {
   }
 
   #begin(wanted: Wanted): Load {
-    const instead = [...this.#loaded.keys()].filter((name) => !this.#sessions.get(name));
-    for (const name of instead) this.#loaded.delete(name);
+    const instead = this.#unused();
     const source = { ...wanted, fresh: this.#failed.has(wanted.name), instead };
     const listeners = new Set<ProgressListener>();
     const report = proxy((progress: LoadProgress) => {
       load.last = progress;
       for (const listener of listeners) listener(progress);
     });
-    const info = this.call((engine) => engine.load(source, report)).finally(() => {
+    const { from } = source;
+    const sent = from instanceof MessagePort ? transfer(source, [from]) : source;
+    const info = this.call((engine) => engine.load(sent, report)).finally(() => {
       if (this.#loads.get(source.name) === load) this.#loads.delete(source.name);
     });
     info.then(
@@ -220,6 +222,18 @@ export class EngineHost {
     const load: Load = { info, listeners, waiters: 0, last: null };
     this.#loads.set(source.name, load);
     return load;
+  }
+
+  /** Models in memory that no session uses; they are no longer counted among the loaded ones. */
+  #unused(): string[] {
+    const unused = [...this.#loaded.keys()].filter((name) => !this.#sessions.get(name));
+    for (const name of unused) this.#loaded.delete(name);
+    return unused;
+  }
+
+  /** Let go of models that no session uses, which otherwise make room when the next one is loaded. */
+  tidy(): void {
+    for (const name of this.#unused()) this.call((engine) => engine.drop(name)).catch(() => undefined);
   }
 
   /** A new session on a loaded model. */

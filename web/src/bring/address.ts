@@ -71,6 +71,11 @@ export function orderFiles(files: readonly File[]): File[] {
   });
 }
 
+/** A model's name, of its file's. */
+export function nameOf(file: string): string {
+  return file.replace(/(-0*1-of-\d+)?\.gguf$/i, "") || "model";
+}
+
 /** A file's name, as its address says it. */
 export function fileOf(url: string): string {
   return decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "") || url;

@@ -93,10 +93,12 @@ export class IncomingBox {
     return { address: value("incoming-url"), digest: value("incoming-sha") };
   }
 
-  progress(bytes: number, total: number | null): void {
+  /** One line and one bar for both: what has come, and what of it is in the engine's memory. */
+  progress(bytes: number, total: number | null, loaded: number): void {
     this.#bar.hidden = false;
     this.#bar.value = total ? bytes / total : 0;
-    this.say(`${megabytes(bytes)} ${total ? `of ${megabytes(total)} ` : ""}MB`);
+    const inMemory = loaded ? `, ${megabytes(loaded)} MB of it loaded` : "";
+    this.say(`${megabytes(bytes)} ${total ? `of ${megabytes(total)} ` : ""}MB${inMemory}`);
   }
 
   focus(): void {

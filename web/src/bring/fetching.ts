@@ -7,12 +7,14 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { keepPieces, localAddress, noRoom, refuseWithoutRoom } from "../offline/models";
+import { freeRoom, keepPieces, localAddress, noRoom } from "../offline/models";
 import type { AboutModel, KeptModel } from "../offline/models";
 import type { Joined } from "../protocol/bring";
 import { PIECE, addPiece, dropPartial, keyOf, readPartial, streamPieces } from "../offline/partial";
 import type { PartialRecord, Pieces } from "../offline/partial";
-import { fileOf } from "./address";
+import { fileOf, nameOf } from "./address";
+import { together } from "./feed";
+import type { Chunks, Feed } from "./feed";
 
 /** What is known of a file before it is fetched. */
 export interface Look {
@@ -35,6 +37,15 @@ export interface Arrival {
   readonly bytes: number;
   /** Null while nobody knows. */
   readonly total: number | null;
+  /** Bytes that are in the engine's memory already. */
+  readonly loaded: number;
+}
+
+/** A model that has come whole. */
+export interface Brought {
+  readonly model: KeptModel;
+  /** Why it is not kept: then only the engine has it. */
+  readonly notKept: string | null;
 }
 
 type Report = (arrival: Arrival) => void;
@@ -50,18 +61,18 @@ export function refuseOther(name: string, start: Uint8Array): void {
   throw new Error(`${name} is not a GGUF file: it does not begin with “GGUF”`);
 }
 
-export function nameOf(file: string): string {
-  return file.replace(/(-0*1-of-\d+)?\.gguf$/i, "") || "model";
-}
-
-/** Calls back as bytes pass, but not for every chunk. */
-export function reporter(total: number | null, report: Report): (bytes: number) => void {
+/** Calls back as bytes pass, but not for every chunk, and whenever the engine has taken some. */
+export function reporter(total: number, feed: Feed, report: Report): (bytes: number) => void {
   let last = 0;
+  let came = 0;
+  const tell = (): void => report({ bytes: came, total, loaded: feed.loaded });
+  feed.heard = tell;
   return (bytes) => {
+    came = bytes;
     const now = performance.now();
     if (now - last < REPORT_MS && bytes !== total) return;
     last = now;
-    report({ bytes, total });
+    tell();
   };
 }
 
@@ -126,17 +137,24 @@ class Taking {
   readonly hash = sha256.create();
   readonly total: number;
   #record: PartialRecord;
-  readonly #held: Uint8Array<ArrayBuffer>[] = [];
+  readonly #feed: Feed;
+  /** Bytes of pieces that are done with. */
+  #passed: number;
+  readonly #held: Chunks = [];
   #heldBytes = 0;
+  /** Why nothing is kept any more; null while it is. */
+  notKept: Error | null = null;
 
-  constructor(key: string, record: PartialRecord) {
+  constructor(key: string, record: PartialRecord, feed: Feed) {
     this.key = key;
     this.#record = record;
+    this.#feed = feed;
+    this.#passed = record.bytes;
     this.total = record.sizes.reduce((sum, size) => sum + size, 0);
   }
 
   get bytes(): number {
-    return this.#record.bytes + this.#heldBytes;
+    return this.#passed + this.#heldBytes;
   }
 
   get pieces(): Pieces {
@@ -160,13 +178,30 @@ class Taking {
     if (this.#heldBytes >= PIECE) await this.keep();
   }
 
-  /** Put what is held with the pieces. */
+  /** Put what is held with the pieces, and hand it to the engine. */
   async keep(): Promise<void> {
     if (this.#heldBytes === 0) return;
-    const bytes = new Uint8Array(await new Blob(this.#held).arrayBuffer());
-    this.#record = await addPiece(this.key, this.#record, bytes);
+    const bytes = await together(this.#held);
+    if (!this.notKept) {
+      try {
+        this.#record = await addPiece(this.key, this.#record, bytes);
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        await dropPartial(this.key);
+        this.goOnWithout(await noRoom({ name: nameOf(fileOf(this.#record.urls[0] ?? "")), bytes: this.total }));
+      }
+    }
     this.#held.length = 0;
     this.#heldBytes = 0;
+    this.#passed += bytes.length;
+    await this.#feed.give(bytes);
+    if (this.notKept && !this.#feed.isOn) throw new Refused(this.notKept.message);
+  }
+
+  /** Keep nothing from now on: the engine takes it, or else it is of no use. */
+  goOnWithout(reason: Error): void {
+    if (!this.#feed.isOn) throw new Refused(reason.message);
+    this.notKept = reason;
   }
 }
 
@@ -192,7 +227,7 @@ function sourcesOf(urls: readonly string[], { looks, joined }: Seen): Source[] {
 
 /** Go on with what is here of just this model, or begin. */
 async function begin(
-  urls: readonly string[], sources: readonly Source[], joined: Joined | null,
+  urls: readonly string[], sources: readonly Source[], joined: Joined | null, feed: Feed, tell: (bytes: number) => void,
 ): Promise<Taking> {
   const key = keyOf(urls);
   const sizes = sources.map(({ size }) => size);
@@ -200,18 +235,22 @@ async function begin(
   const before = await readPartial(key);
   const same = JSON.stringify([before?.sizes, before?.etags]) === JSON.stringify([sizes, etags]);
   if (before && same) {
-    const taking = new Taking(key, before);
+    const taking = new Taking(key, before, feed);
+    tell(before.bytes);
     const reader = streamPieces(before).getReader();
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return taking;
+      if (done) break;
       taking.hash.update(value);
+      await feed.take(value);
     }
+    await feed.flush();
+    return taking;
   }
   await dropPartial(key);
-  const taking = new Taking(key, {
-    urls, sizes, etags, home: crypto.randomUUID(), count: 0, bytes: 0,
-  });
+  const taking = new Taking(
+    key, { urls, sizes, etags, home: crypto.randomUUID(), count: 0, bytes: 0 }, feed,
+  );
   if (joined) {
     await taking.take(new Uint8Array(joined.header));
     await taking.keep();
@@ -250,9 +289,8 @@ async function fetchPart(source: Source, taking: Taking, came: () => void): Prom
 
 /** Fetch what is missing; a break that lasts keeps what has come, and says so. */
 async function fetchAll(
-  sources: readonly Source[], taking: Taking, report: Report,
+  sources: readonly Source[], taking: Taking, tell: (bytes: number) => void,
 ): Promise<void> {
-  const tell = reporter(taking.total, report);
   let tries = 0;
   while (taking.bytes < taking.total) {
     const source = sources[taking.next().part];
@@ -261,15 +299,11 @@ async function fetchAll(
     try {
       await fetchPart(source, taking, () => tell(taking.bytes));
     } catch (error) {
-      if (error instanceof Refused || isFull(error)) throw error;
+      if (error instanceof Refused) throw error;
       if (taking.bytes > before) tries = 0;
       if (tries >= TRIES) {
         await taking.keep();
-        const { host } = new URL(source.url);
-        throw new Error(
-          `the connection to ${host} broke off after ${taking.bytes} of ${taking.total} bytes; ` +
-            "what came is kept, and it goes on from there when you try again", { cause: error },
-        );
+        throw brokenOff(source, taking, error);
       }
       await new Promise((resolve) => setTimeout(resolve, FIRST_WAIT_MS * 2 ** tries));
       tries += 1;
@@ -278,26 +312,36 @@ async function fetchAll(
   await taking.keep();
 }
 
+function brokenOff({ url }: Source, { bytes, total, notKept }: Taking, cause: unknown): Error {
+  const what = `the connection to ${new URL(url).host} broke off after ${bytes} of ${total} bytes; `;
+  const then = notKept
+    ? `what came is lost, since ${notKept.message}`
+    : "what came is kept, and it goes on from there when you try again";
+  return new Error(what + then, { cause });
+}
+
 function isFull(error: unknown): boolean {
   return error instanceof DOMException && error.name === "QuotaExceededError";
 }
 
-/** Fetch and keep a model. Another digest than the one that was said is refused, and not kept. */
+/**
+ * Fetch and keep a model, and hand it to the engine as it comes; where there is no room to keep it,
+ * the engine alone has it. Another digest than the one that was said is refused, and not kept.
+ */
 export async function keepAddress(
-  urls: readonly string[], digest: string | null, seen: Seen, report: Report,
-): Promise<KeptModel> {
+  urls: readonly string[], digest: string | null, seen: Seen, report: Report, feed: Feed,
+): Promise<Brought> {
   const [first = ""] = urls;
   const name = nameOf(fileOf(first));
   const sources = sourcesOf(urls, seen);
-  const taking = await begin(urls, sources, seen.joined);
-  try {
-    await refuseWithoutRoom({ name, bytes: taking.total - taking.bytes });
-    await fetchAll(sources, taking, report);
-  } catch (error) {
-    if (!isFull(error)) throw error;
-    await dropPartial(taking.key);
-    throw await noRoom({ name, bytes: taking.total });
+  const total = sources.reduce((sum, { size }) => sum + size, 0);
+  const tell = reporter(total, feed, report);
+  const taking = await begin(urls, sources, seen.joined, feed, tell);
+  const room = await freeRoom();
+  if (room !== null && room < total - taking.bytes) {
+    taking.goOnWithout(await noRoom({ name, bytes: total - taking.bytes }));
   }
+  await fetchAll(sources, taking, tell);
   const found = bytesToHex(taking.hash.digest());
   if (digest !== null && found !== digest) {
     await dropPartial(taking.key);
@@ -306,10 +350,12 @@ export async function keepAddress(
     );
   }
   const about: AboutModel = {
-    name, bytes: taking.total, sha256: found, pieces: taking.pieces,
+    name, bytes: taking.total, sha256: found,
     source: urls.length === 1 ? first : null,
   };
   const from = localAddress(found);
-  await keepPieces(from, about, taking.key);
-  return { ...about, from };
+  const { notKept, pieces } = taking;
+  if (!notKept) await keepPieces(from, { ...about, pieces }, taking.key);
+  await feed.end();
+  return { model: { ...about, ...(notKept ? {} : { pieces }), from }, notKept: notKept?.message ?? null };
 }

@@ -179,8 +179,8 @@ class Smaller {
     const taken = new Set([...(offlineApp()?.build.models ?? []).map((model) => model.name), ...this.#live.files.keys()]);
     try {
       const { keeper, close } = await openKeeper();
-      const kept = await keeper
-        .keepFile(new File([file], `${name}.gguf`), proxy(() => undefined))
+      const { model: kept } = await keeper
+        .keepFile(new File([file], `${name}.gguf`), proxy(() => undefined), null)
         .finally(close);
       const free = nameFor(kept, taken);
       await this.#live.openFile(kept, free);

@@ -5,18 +5,20 @@
  * nothing behind.
  */
 
-import { proxy } from "comlink";
-import { addressOf, fileOf, orderFiles, partsOf } from "../bring/address";
+import { proxy, transfer } from "comlink";
+import { addressOf, fileOf, nameOf, orderFiles, partsOf } from "../bring/address";
 import { IncomingBox } from "../bring/box";
+import { Coming } from "../bring/coming";
 import { examine, size, whyNot } from "../bring/outlook";
 import type { Outlook } from "../bring/outlook";
 import { join, joinFiles } from "../bring/join";
 import type { Part } from "../bring/join";
-import type { Arrival, Look, ModelKeeper, Seen } from "../keep-model";
+import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
 import { isAddress, readLink } from "../ui/link";
+import { forgetUse } from "./kept";
 import { openKeeper } from "./keeper";
 import { dropModel, nameFor } from "./models";
 import type { KeptModel } from "./models";
@@ -27,6 +29,10 @@ const USELESS = ["FormatError", "UnsupportedError"];
 /** Files up to here are loaded without a question where they fit: it takes a second or two. */
 const SMALL = 64e6;
 const DIGEST = /^[0-9a-f]{64}$/i;
+
+type Report = (arrival: Arrival) => void;
+/** Has a model kept, and handed to an engine through a port while it comes. */
+type Keep = (keeper: ModelKeeper, report: Report, port: MessagePort | null) => Promise<Brought>;
 
 /** A model at an address. */
 interface There {
@@ -81,11 +87,13 @@ export class Incoming {
 
   async #keepFile(whole: File): Promise<void> {
     const file = whole.name;
-    this.#box.show(`Keeping ${file}`, "It is read, checked and kept on this machine.", { close: this.#cancel() });
+    this.#box.show(`Keeping ${file}`, "It is read, checked, loaded and kept on this machine.", { close: this.#cancel() });
+    const about = { name: nameOf(file), bytes: whole.size, sha256: null };
     try {
-      await this.#use(await this.#work((keeper, report) => keeper.keepFile(whole, report)));
+      await this.#bring(about, (keeper, report, port) => keeper.keepFile(whole, report, port));
     } catch (error) {
-      await this.#openUnkept(whole, error);
+      if (isUseless(error)) this.#box.fail(nameOf(file), wordsOf(error));
+      else await this.#openUnkept(whole, error);
     }
   }
 
@@ -118,7 +126,7 @@ export class Incoming {
       }
       const kept = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
       if (kept) {
-        this.#box.show(`${kept[0]} is here already`, "It was kept when it was fetched before.");
+        this.#box.show(`${kept[0]} is here already`, "It was fetched before.");
         return void this.#live.open(kept[0]);
       }
       void this.#look(there(url, digest ? digest.toLowerCase() : null));
@@ -149,7 +157,7 @@ export class Incoming {
       const { seen, outlook, total } = await this.#see(urls);
       const before = (await readPartial(keyOf(urls)).catch(() => null))?.bytes ?? 0;
       const words = before ? `${size(before)} of it are here already, from the last attempt.` : `From ${host}.`;
-      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, seen));
+      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, seen, total));
       this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, outlook });
     } catch (error) {
       this.#box.fail(file, wordsOf(error));
@@ -186,31 +194,83 @@ export class Incoming {
     this.#box.focus();
   }
 
-  async #fetch(model: There, seen: Seen): Promise<void> {
+  async #fetch(model: There, seen: Seen, total: number | null): Promise<void> {
     const { urls, host, file, digest } = model;
     this.#box.show(`Fetching ${file}`, `From ${host}.`, { close: this.#cancel(keyOf(urls)) });
     try {
-      await this.#use(await this.#work((keeper, report) => keeper.keepAddress(urls, digest, seen, report)));
+      await this.#bring(
+        { name: nameOf(file), bytes: total, sha256: digest },
+        (keeper, report, port) => keeper.keepAddress(urls, digest, seen, report, port),
+      );
     } catch (error) {
+      if (isUseless(error)) await dropPartial(keyOf(urls)).catch(() => undefined);
       this.#box.fail(file, wordsOf(error), { label: "Try again", run: () => void this.#look(model) });
     }
   }
 
-  /** Open a model that has just been kept; what the engine cannot run is not kept. */
-  async #use(kept: KeptModel): Promise<void> {
+  /** Have a model kept and loaded at the same time, and open it when both is done. */
+  async #bring(about: { name: string; bytes: number | null; sha256: string | null }, keep: Keep): Promise<void> {
+    this.#end();
+    const coming = await this.#coming(about);
+    try {
+      const brought = await this.#work((keeper, report) => {
+        const kept = keep(keeper, report, coming && transfer(coming.port, [coming.port]));
+        if (!coming) return kept;
+        // What cannot run here ends it all; for any other reason it is loaded when it is kept.
+        const useless = coming.loaded.then((failure) => {
+          if (failure && isUseless(failure)) throw failure;
+          if (failure) void keeper.loadNoMore();
+          return kept;
+        });
+        return Promise.race([kept, useless]);
+      }, () => coming?.cancel());
+      const failure = (await coming?.loaded) ?? null;
+      if (brought.notKept !== null && failure) throw failure;
+      coming?.leave();
+      await this.#use(brought);
+    } catch (error) {
+      coming?.cancel();
+      throw error;
+    }
+  }
+
+  /** The engine's end of a model; null where its name cannot be known before its digest is. */
+  async #coming({ name, bytes, sha256 }: { name: string; bytes: number | null; sha256: string | null }): Promise<Coming | null> {
+    const taken = this.#taken().add(this.#live.model);
+    const free = taken.has(name) && sha256 ? nameFor({ ...unknown, name, sha256 }, taken) : name;
+    if (bytes === null || taken.has(free)) return null;
+    return Coming.begin(this.#live, { name: free, bytes, sha256 });
+  }
+
+  /** Open a model that has just come; what the engine cannot run is not kept. */
+  async #use({ model: kept, notKept }: Brought): Promise<void> {
     const live = this.#live;
     const before = live.model;
     const same = [...live.files].find(([, file]) => !(file instanceof Blob) && file.from === kept.from);
     const name = same?.[0] ?? nameFor(kept, this.#taken());
-    this.#box.show(`${name} is kept`, "It is in the list of models, now and at your next visit.");
+    if (notKept === null) this.#box.show(`${name} is kept`, "It is in the list of models, now and at your next visit.");
+    else this.#box.show(`${name} is not kept`, `${sentence(notKept)} It can be used until another model is opened or this page is closed.`);
     this.#box.facts({ size: size(kept.bytes), digest: kept.sha256 });
     await live.openFile(kept, name);
+    live.tidy();
+    if (notKept !== null) this.#forgetLater(name, kept);
     const { state, failure } = live;
     if (state !== "failed" || !failure || !USELESS.includes(failure.name)) return;
     await dropModel(kept.from);
     live.forgetFile(name);
     this.#box.fail(kept.name, failure.message);
     if (before) await live.open(before);
+  }
+
+  /** What only the engine has cannot be chosen again once another model is open. */
+  #forgetLater(name: string, { from }: KeptModel): void {
+    const look = (): void => {
+      if (this.#live.model === name) return;
+      this.#live.removeEventListener("state", look);
+      this.#live.forgetFile(name);
+      forgetUse(from);
+    };
+    this.#live.addEventListener("state", look);
   }
 
   #taken(): Set<string> {
@@ -235,28 +295,33 @@ export class Incoming {
     }
   }
 
-  /** Have something done in the frame that may do it, one job at a time. */
+  /** Have something done in the frame that may do it, one job at a time; told when it was cancelled. */
   async #work<Value>(
-    job: (keeper: ModelKeeper, report: (arrival: Arrival) => void) => Promise<Value>,
+    job: (keeper: ModelKeeper, report: Report) => Promise<Value>,
+    cancelled: () => void = () => undefined,
   ): Promise<Value> {
     this.#end();
     let ended = false;
-    this.#end = () => (ended = true);
-    const { keeper, close } = await openKeeper();
+    let close = (): void => undefined;
     const end = (): void => {
       ended = true;
       close();
     };
+    this.#end = () => {
+      if (!ended) cancelled();
+      end();
+    };
+    const opened = await openKeeper();
+    close = opened.close;
     if (ended) {
       close();
       return new Promise(() => undefined); // nobody waits for it any more
     }
-    this.#end = end;
-    const report = proxy(({ bytes, total }: Arrival) => {
-      if (!ended) this.#box.progress(bytes, total);
+    const report = proxy(({ bytes, total, loaded }: Arrival) => {
+      if (!ended) this.#box.progress(bytes, total, loaded);
     });
     try {
-      return await job(keeper, report);
+      return await job(opened.keeper, report);
     } finally {
       end();
     }
@@ -309,6 +374,10 @@ function there(url: URL, digest: string | null): There {
 }
 
 const unknown: Omit<KeptModel, "name"> = { from: "", bytes: 0, sha256: null, source: null };
+
+function isUseless(error: unknown): boolean {
+  return error instanceof Error && USELESS.includes(error.name);
+}
 
 function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

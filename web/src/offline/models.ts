@@ -180,20 +180,21 @@ function exactly(
   });
 }
 
-async function free(): Promise<number | null> {
+/** Bytes that the browser has left for this site; null where it does not say. */
+export async function freeRoom(): Promise<number | null> {
   const estimate = await (navigator.storage as StorageManager | undefined)?.estimate?.();
   return estimate?.quota === undefined ? null : estimate.quota - (estimate.usage ?? 0);
 }
 
 /** Rejects, with the words for it, where a model has no room. */
 export async function refuseWithoutRoom(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
-  const room = await free();
+  const room = await freeRoom();
   if (room !== null && room < about.bytes) throw await noRoom(about);
 }
 
 /** The same whether it was known before or found out half-way. */
 export async function noRoom({ name, bytes }: Pick<AboutModel, "name" | "bytes">): Promise<Error> {
-  const room = await free();
+  const room = await freeRoom();
   const megabytes = (value: number): string => `${(Math.max(value, 0) / 1e6).toFixed(1)} MB`;
   const there = room === null ? "" : `, and the browser has ${megabytes(room)} left for this site`;
   return new Error(

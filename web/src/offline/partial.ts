@@ -87,10 +87,10 @@ export async function listPartials(): Promise<{ key: string; partial: PartialRec
 }
 
 /** The pieces one after the other, each read when the one before it has been. */
-export function streamPieces({ home, count }: Pieces): ReadableStream<Uint8Array> {
+export function streamPieces({ home, count }: Pieces): ReadableStream<Uint8Array<ArrayBuffer>> {
   let at = 0;
-  let reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
-  return new ReadableStream<Uint8Array>({
+  let reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | null = null;
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(to) {
       for (;;) {
         if (!reader) {

@@ -56,6 +56,16 @@ export interface ModelSpeed {
   readonly read: number;
 }
 
+/** A model whose bytes come by a port, from the page that fetches them; see bring/feed.ts. */
+export interface ComingModel {
+  /** Unlike that of any model in memory. */
+  readonly name: string;
+  readonly bytes: number;
+  /** Null where nobody said it. */
+  readonly sha256: string | null;
+  readonly port: MessagePort;
+}
+
 export interface BringEngine {
   /** What a file's first bytes say. */
   bringExamine(head: ArrayBuffer, total: number | null): Examined;

@@ -2,6 +2,7 @@
 
 import { dropModel, findModel, isLocal, keepModel } from "../offline/models";
 import type { ModelSource } from "../protocol";
+import { Chunks } from "./chunks";
 import { EngineError } from "./python";
 
 /** How far the download may run ahead of whoever takes the bytes: as far as a small model is long,
@@ -12,6 +13,7 @@ const AHEAD = 4 * 1024 * 1024;
 export class Download {
   readonly #abort = new AbortController();
   readonly #chunks: Uint8Array[] = [];
+  #incoming: Chunks | null = null;
   #waiting = 0;
   #done = false;
   #failure: unknown = null;
@@ -19,7 +21,10 @@ export class Download {
   #keeping: Promise<void> | null = null;
   bytes = 0;
 
-  constructor(source: ModelSource, onBytes: () => void) {
+  constructor(
+    private readonly source: ModelSource,
+    onBytes: () => void,
+  ) {
     this.#read(source, onBytes).catch((error: unknown) => {
       this.#failure = error;
       this.#wake?.();
@@ -31,13 +36,14 @@ export class Download {
   }
 
   /** What came was no good: it is not kept, nor what was kept before. */
-  async forget(source: ModelSource): Promise<void> {
+  async forget(): Promise<void> {
+    const { source } = this;
     if (!source.keep || typeof source.from !== "string" || isLocal(source.from)) return;
     await this.#keeping?.catch(() => undefined);
     await dropModel(source.from).catch(() => undefined);
   }
 
-  /** The chunks in order; throws what went wrong on the way. */
+  /** The chunks in order, each until the next is asked for; throws what went wrong on the way. */
   async *chunks(): AsyncGenerator<Uint8Array, void> {
     for (;;) {
       const chunk = this.#chunks.shift();
@@ -45,6 +51,7 @@ export class Download {
         this.#waiting -= chunk.length;
         this.#wake?.();
         yield chunk;
+        this.#incoming?.giveBack(chunk);
       } else if (this.#failure !== null) {
         throw this.#failure;
       } else if (this.#done) {
@@ -56,16 +63,18 @@ export class Download {
   }
 
   async #read(source: ModelSource, onBytes: () => void): Promise<void> {
-    const reader = (await this.#open(source)).getReader();
+    const incoming = new Chunks(await this.#open(source));
+    this.#incoming = incoming;
     for (;;) {
-      const { done, value } = await reader.read().catch((error: unknown) => {
+      const chunk = await incoming.next((bytes) => {
+        this.bytes += bytes;
+        onBytes();
+      }).catch((error: unknown) => {
         throw this.#lost(source, error);
       });
-      if (done) break;
-      this.bytes += value.length;
-      this.#waiting += value.length;
-      this.#chunks.push(value);
-      onBytes();
+      if (!chunk) break;
+      this.#waiting += chunk.length;
+      this.#chunks.push(chunk);
       this.#wake?.();
       while (this.#waiting > AHEAD) await this.#change();
     }
@@ -74,12 +83,14 @@ export class Download {
   }
 
   async #open(source: ModelSource): Promise<ReadableStream<Uint8Array>> {
+    if (source.from instanceof MessagePort) throw new Error("a port is read by arriving.ts");
     if (typeof source.from !== "string") return source.from.stream();
     // Also for who keeps nothing: a frame on this site shows what the page around it has kept.
-    const kept = source.fresh ? null : await findModel(source.from);
+    const isHere = isLocal(source.from); // and nowhere else, so it cannot come anew
+    const kept = source.fresh && !isHere ? null : await findModel(source.from);
     if (kept) return kept;
-    if (isLocal(source.from)) {
-      const words = `model ${source.name} is not kept on this machine any more: open its file again`;
+    if (isHere) {
+      const words = `model ${source.name} is not kept on this machine any more: open it again`;
       throw new EngineError("LoadError", words);
     }
     const response = await fetch(source.from, {

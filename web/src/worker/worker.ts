@@ -9,6 +9,7 @@ import { expose } from "comlink";
 import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { adapterAnswers } from "./adapter";
+import { Arriving } from "./arriving";
 import { bringAnswers } from "./bring";
 import { chatAnswers } from "./chat";
 import { consoleAnswers } from "./console";
@@ -36,7 +37,7 @@ let python: Promise<Python> | null = null;
 let ready: Python | null = null;
 let threads: Threads | null = null;
 let pyodideBytes: PyodideBytes = { total: 0, bytes: () => 0 };
-const downloads = new Map<string, Download>();
+const downloads = new Map<string, Download | Arriving>();
 
 function engine(): Python {
   if (!ready) throw new EngineError("LoadError", "the engine has not started yet");
@@ -73,7 +74,9 @@ async function load(
 ): Promise<ModelInfo> {
   if (!python) throw new EngineError("LoadError", "the engine was never started");
   const progress = new Progress(source, pyodideBytes, report);
-  const download = new Download(source, () => progress.downloaded(download.bytes));
+  const hear = (): void => progress.downloaded(download.bytes);
+  const { from } = source;
+  const download = from instanceof MessagePort ? new Arriving(from, hear) : new Download(source, hear);
   downloads.set(source.name, download);
   let number: number | null = null;
   const stopTicking = progress.tick();
@@ -92,12 +95,13 @@ async function load(
     return info;
   } catch (error) {
     download.cancel();
-    if (error instanceof EngineError && error.name === "FormatError") void download.forget(source);
+    const isBroken = error instanceof EngineError && error.name === "FormatError";
+    if (isBroken && download instanceof Download) void download.forget();
     if (number !== null) ready?.call("cancel_load", number);
     throw error;
   } finally {
     stopTicking();
-    downloads.delete(source.name);
+    if (downloads.get(source.name) === download) downloads.delete(source.name);
   }
 }
 
@@ -133,6 +137,7 @@ const api: Engine = {
   },
   load,
   cancelLoad: (name) => downloads.get(name)?.cancel(),
+  drop: (name) => engine().call("drop", name),
   open: (model, defaults) => engine().call("open", model, defaults),
   clone: (session) => engine().call("clone", session),
   destroy: (session) => engine().call("destroy", session),
