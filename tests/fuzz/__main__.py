@@ -5,9 +5,8 @@
     PYTHONPATH=pyodide_pkg python -m tests.fuzz --kind model --first 4711 --runs 1
 
 Input i of a seed is always the same. A finding is an error that is no `ThimbleError`, a crash, more
-than a second of processor time, or memory beyond twice the input (of a bare GGUF header and of a
-grammar: beyond the multiple that `KINDS` names) and `ROOM`; its files are put into
-build/fuzz.
+than a second of processor time, or memory beyond twice the input (of a grammar: beyond the multiple
+that `KINDS` names) and `ROOM`; its files are put into build/fuzz.
 """
 
 from __future__ import annotations
