@@ -74,19 +74,16 @@ def test_texts_take_their_bytes_and_four_for_each(text: str) -> None:
     assert traced(data) <= 2 * len(data) + (1 << 18)
 
 
+KEYS = [pair(f"{i:03x}", ARRAY, array(STRING, 0)) for i in range(MAX_KEYS)]
+NESTED = pair("k", ARRAY, array(ARRAY, MAX_NESTED, array(STRING, 0) * MAX_NESTED))
+TENSORS = [tensor(f"{i:03x}", [1] * 4, 0, 32 * i) for i in range(MAX_TENSORS)]
 MANY: dict[str, Callable[[], bytes]] = {
-    "keys": lambda: build([pair(f"{i:03x}", 0, b"\1") for i in range(MAX_KEYS)]),
-    "keys with lists": lambda: build(
-        [pair(f"{i:03x}", ARRAY, array(STRING, 0)) for i in range(MAX_KEYS)]
-    ),
-    "lists in lists": lambda: build(
-        [pair("k", ARRAY, array(ARRAY, MAX_NESTED, array(STRING, 0) * MAX_NESTED))]
-    ),
-    "tensors": lambda: build(
-        [], [tensor(f"{i:03x}", [1] * 4, 0, 32 * i) for i in range(MAX_TENSORS)],
-        data=32 * MAX_TENSORS,
-    ),
-}  # fmt: skip
+    "numbers": lambda: build([pair(f"{i:03x}", 0, b"\1") for i in range(MAX_KEYS)]),
+    "lists": lambda: build(KEYS),
+    "lists in lists": lambda: build([NESTED]),
+    "tensors": lambda: build([], TENSORS, data=32 * MAX_TENSORS),
+    "all of them": lambda: build([*KEYS[1:], NESTED], TENSORS, data=32 * MAX_TENSORS),
+}
 
 
 @pytest.mark.parametrize("what", MANY)

@@ -30,7 +30,7 @@ DEFAULT_ALIGNMENT = 32
 # and as many merges, together some 15 MB, and models have tens of keys and hundreds of tensors. Of
 # those each takes a few hundred bytes of memory, whatever it has in the file.
 MAX_HEADER = 32 << 20  # bytes before the tensors
-MAX_KEYS = 4096
+MAX_KEYS = 2048
 MAX_TENSORS = 4096
 MAX_KEY = 65_535  # bytes, as in the specification
 MAX_TENSOR_NAME = 64  # bytes, as in the specification
