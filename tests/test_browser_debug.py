@@ -273,3 +273,54 @@ def test_without_a_text_nothing_is_shown_and_a_step_says_so() -> None:
     assert (view["next"], view["context"], view["prompt"]) == (None, 0, [0, ""])
     assert "no token yet" in page.fails("step", SETTINGS)[1]
     assert "temperature" in page.fails("step", json.dumps({"temperature": -1}))[1]
+
+
+def test_a_text_goes_on_in_its_shape_from_write_to_step_and_back(page: Page) -> None:
+    engine, session = page.engine, page.session
+    shape = {"kind": "regex", "source": "[a-z ]{30}"}
+    options = json.dumps({"seed": 7, "grammar": shape})
+    wanted = rows_of(write(engine, session, PROMPT, grammar=shape, seed=7, logprobs=True))
+    whole = "".join(row[0] for row in wanted)
+    assert len(whole) == 30
+    text = ""
+    for turn in range(3):
+        if turn % 2 == 0:
+            more = rows_of(write(
+                engine, session, "" if turn else PROMPT, grammar=shape, seed=7, max_tokens=2,
+                logprobs=True, **{"continue": turn > 0},
+            ))  # fmt: skip
+            text += "".join(row[0] for row in more)
+            page("view", options)
+        else:
+            view = page("step", options)
+            assert view["next"]["allowed"] < view["next"]["vocabulary"]
+            assert not view["whole"]
+            text += view["pieces"][0][0]
+    assert whole.startswith(text)
+    page("start", json.dumps({**json.loads(options), "max_tokens": 300}))
+    while (view := page("run", 5))["over"] is None:
+        pass
+    assert (view["over"], view["reason"], view["whole"]) == ("end", "stop", True)
+    assert "".join(piece[0] for piece in page.pieces) == whole
+    # A file brings it along.
+    content = ask(engine, "debug.save", session)
+    view = page("open", content)
+    assert view["replay"]["shape"] == shape
+    while not (view := page("replay", 5))["replay"]["over"]:
+        pass
+    assert view["replay"]["mismatch"] is None
+    assert "".join(piece[0] for piece in page.pieces) == whole
+
+
+def test_a_shape_that_is_none_is_refused_and_the_text_stays(page: Page) -> None:
+    page.steps(2)
+    wrong = json.dumps({"grammar": {"kind": "regex", "source": "(a"}})
+    kind, words = page.fails("step", wrong)
+    assert kind == "OptionError" and "never closed" in words
+    shape = json.dumps({"grammar": {"kind": "regex", "source": "[a-c]{99}"}})
+    view = page("settings", shape)
+    forbidden = [row for row in view["next"]["rows"] if row[2] == "shape"]
+    assert forbidden and all(row[4] is None for row in forbidden)
+    kind, words = page.fails("force", forbidden[0][0])
+    assert kind == "OptionError" and "the shape of the text does not let" in words
+    assert page("step", shape)["pieces"][0][0].strip("abc") == ""

@@ -11,7 +11,7 @@ import pytest
 
 import thimble
 from thimble.debug import FATES, Tracer
-from thimble.kernel import default_kernel
+from thimble.kernel import Scratch, default_kernel
 from thimble.sampling import Sampler
 
 LOGITS = np.random.default_rng(4).normal(0, 3, 301).astype(np.float32)
@@ -92,8 +92,50 @@ def fate(token: int, weights: np.ndarray, options: dict[str, Any]) -> str:
     return "kept" if weights[token] >= options.get("min_p", 0.0) else "min_p"
 
 
+class Even:
+    """A shape that lets every even token come, for the sampler's part of it."""
+
+    def __init__(self) -> None:
+        self._memory = Scratch(default_kernel(), 4 * 10, "a mask")
+        self._memory.write(b"\x55" * 40)
+
+    def mask(self, _tokens: object) -> int:
+        return self._memory.address
+
+    def count(self, _tokens: object) -> int:
+        return 151
+
+
+def shaped(temperature: float, seed: int = 0) -> Any:
+    kernel = default_kernel()
+    params = thimble.SamplingParams(
+        top_logprobs=20, temperature=temperature, seed=seed, logit_bias={3: 50.0, 4: 2.0}
+    )
+    sampler, tracer = Sampler(kernel, LOGITS.size, params), Tracer(kernel, LOGITS.size)
+    sampler.constraint = Even()  # type: ignore[assignment]
+    return tracer.run(sampler, array("f", LOGITS.tobytes()), [1, 2], {5: 40.0}, best=9)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_the_shape_forbids_is_told_and_never_drawn(temperature: float) -> None:
+    best = {int(token) for token in np.argsort(-LOGITS)[:20]}
+    for seed in range(20):
+        traced = shaped(temperature, seed)
+        assert traced.id % 2 == 0
+        forbidden = {row.id for row in traced.rows if row.fate == "shape"}
+        assert forbidden == {row.id for row in traced.rows if row.id % 2}
+        assert forbidden == {token for token in best | {5} if token % 2}
+        assert all(row.weight == 0 for row in traced.rows if row.id % 2)
+        assert traced.allowed == 151
+        if temperature:
+            after = LOGITS.astype(np.float64)
+            after[4] += 2.0
+            after[1::2] = -math.inf
+            assert traced.mass == pytest.approx(np.exp(after - after.max()).sum(), rel=1e-5)
+
+
 def test_every_fate_is_told() -> None:
-    seen = set()
+    seen = {row.fate for row in shaped(1.0).rows}
     for options in (
         {"top_k": 9, "top_p": 0.9, "min_p": 0.3},
         {"top_k": 30, "top_p": 0.5},

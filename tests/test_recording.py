@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import pytest
 import thimble
 from tests.fuzz.fuzz_recording import check, mutated, seed
 from tests.tiny_models import SPECS, make
-from thimble.debug import Debugger, Recording
+from thimble import constrain
+from thimble.debug import Debugger, Recording, Step
 
 PARAMS = thimble.SamplingParams(temperature=0.9, top_k=30, top_p=0.9, min_p=0.02, seed=7)
 PROMPT = "Mia had a little"
@@ -62,6 +64,43 @@ def test_a_recorded_run_replays_exactly(model: thimble.Model, recording: Recordi
     assert replay.done == len(recording.steps) == 14
     assert other.record(sha256="ab" * 32) == recording
     assert {step.how for step in recording.steps} == {"drawn", "forced", "sampler"}
+
+
+def test_a_run_in_a_shape_replays_exactly(model: thimble.Model) -> None:
+    """Shapes that begin, change, begin anew where they were whole, and end."""
+    debugger = Debugger(model.session(), PARAMS)
+    debugger.begin(PROMPT)
+    steps(debugger, 2)
+    one, other = constrain.regex("[a-z ]{3}"), constrain.gbnf('root ::= "(" [a-z]+ ")"')
+    for shape in (one, other):
+        debugger.params = dataclasses.replace(PARAMS, grammar=shape)
+        steps(debugger, 1)
+    params = dataclasses.replace(PARAMS, grammar=one, max_tokens=9)
+    for _ in range(2):  # written elsewhere, and taken up
+        place = len(debugger.session)
+        pieces = list(debugger.session.generate("", params))
+        debugger.adopt(Step(*piece[1:5], params=params, shape_from=place) for piece in pieces)
+    debugger.params = PARAMS
+    steps(debugger, 2)
+    recording = debugger.record()
+    read = Recording.from_json(recording.to_json())
+    assert read == recording
+    begins = [step.shape_from for step in read.steps]
+    assert begins[:4] == [None, None, len(read.prompt) + 2, len(read.prompt) + 3]
+    assert len({*begins}) == 5
+    again = Debugger(model.session())
+    replay = again.replay(read)
+    while not replay.over:
+        assert again.replay_step(replay)
+    assert again.record() == recording
+    # Another shape is another run.
+    for step in (whole := json.loads(recording.to_json()))["steps"]:
+        if step.get("params", {}).get("grammar"):
+            step["params"]["grammar"] = {"kind": "regex", "source": "[0-9]{20}"}
+    replay = again.replay(Recording.from_json(json.dumps(whole)))
+    while not replay.over:
+        again.replay_step(replay)
+    assert replay.mismatch and replay.mismatch.step == 3
 
 
 def test_a_file_is_what_its_description_says(recording: Recording) -> None:
@@ -126,6 +165,10 @@ def test_another_model_or_too_small_a_context_is_refused(
     ("steps.3.params", {"top_p": 7}, "step 4: top_p is 7"),
     ("steps.3.params", {"moon": 7}, "step 4: there is no parameter 'moon'"),
     ("steps.3.params", {"logit_bias": {"1": "x"}}, "step 4: logit_bias has 'x'"),
+    ("steps.3.params", {"grammar": {"kind": "regex", "source": "(a"}}, "step 4: "),
+    ("steps.3.params", {"grammar": "a"}, "step 4: grammar is 'a'; it must be an object"),
+    ("steps.3.params", {"grammar": {"kind": "regex", "source": "a"}}, "shape_from is missing"),
+    ("steps.3.shape_from", 3, "it goes with a grammar"),
     ("text", 3, "text is 3"),
 ])  # fmt: skip
 def test_a_bad_file_is_refused_by_name(

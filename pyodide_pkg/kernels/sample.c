@@ -169,7 +169,7 @@ static void exponentials_allowed(float *w, const float *x, int32_t n, float top,
 }
 
 /* What became of each token, where somebody looks on (mirrored in thimble/debug/pipeline.py). */
-enum { KEPT, OUT_TOP_K, OUT_TOP_P, OUT_MIN_P, OUT_GREEDY, OUT_NO_WEIGHT };
+enum { KEPT, OUT_TOP_K, OUT_TOP_P, OUT_MIN_P, OUT_GREEDY, OUT_NO_WEIGHT, OUT_SHAPE };
 
 typedef struct {
     double uniform, total, mass; /* the draw fell at uniform * total; mass: before truncation */
@@ -361,7 +361,12 @@ static tk_int sample(const float *logits, int32_t n, const tk_sampling *s, float
     float *adjusted = weights + room;
     tk_candidate *candidates = (tk_candidate *)(adjusted + room);
     int32_t id = choose(logits, n, s, weights, adjusted, candidates, trace);
-    if (trace) trace->id = id;
+    if (trace) {
+        const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
+        trace->id = id;
+        for (int32_t i = 0; mask && i < n; i++)
+            if (!(mask[i / WORD] >> i % WORD & 1)) trace->fates[i] = OUT_SHAPE;
+    }
     return id < 0 ? -1 : describe(logits, n, id, s->n_top, weights, out);
 }
 

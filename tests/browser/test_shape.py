@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -102,7 +103,7 @@ def test_a_link_brings_the_shape(shaper: Page, context: BrowserContext) -> None:
     page.close()
 
 
-def test_talk_keeps_to_the_shape_and_step_does_not(shaper: Page) -> None:
+def test_talk_and_step_keep_to_the_shape(shaper: Page, tmp_path: Path) -> None:
     choose(shaper, "What a regular expression matches", "An answer")
     turn_to(shaper, "Talk")
     anyway = shaper.get_by_role("button", name="Talk anyway")
@@ -113,10 +114,39 @@ def test_talk_keeps_to_the_shape_and_step_does_not(shaper: Page) -> None:
     answer = shaper.locator(".turn.models .turn-text").last
     expect(answer).to_have_text(re.compile(r"^(Yes|No), because [a-z ]{10,60}\.$"))
     turn_to(shaper, "Step")
+    expect(shaper.locator("#debug-shape")).to_have_text("in shape: expression")
     shaper.get_by_role("button", name="Begin anew").click()
-    shaper.locator("#debug-step").click()
-    expect(shaper.locator("#debug-view .token:not(.given)")).to_have_count(1)
+    tokens = shaper.locator("#debug-view .token:not(.given)")
+    words = shaper.locator("#debug-draw-words")
+    expect(tokens).to_have_count(0)
+    expect(words).to_contain_text(re.compile(r"The shape lets \d+ tokens? come"))
+    forbidden = shaper.locator("#debug-stages tr.dropped", has_text="out: the shape")
+    expect(forbidden.first).to_be_visible()
+    forbidden.first.get_by_role("button").click()
+    expect(shaper.locator("#debug-force")).to_be_disabled()
+    shaper.keyboard.press("F10")
+    expect(tokens).to_have_count(1)
+    shaper.keyboard.press("F8")
+    expect(shaper.locator("#debug-outcome")).to_contain_text("the shape is complete")
+    text = "".join(tokens.all_text_contents())
+    assert re.fullmatch(r"(Yes|No), because [a-z ]{10,60}\.", text)
+    # Any text may follow; what is whole is not gone on with. The file brings the shape back.
+    with shaper.expect_download() as download:
+        shaper.get_by_role("button", name="Export run").click()
+    file = tmp_path / "shape.run.json"
+    download.value.save_as(file)
     turn_to(shaper, "Write")
+    shaper.get_by_label("Shape of the answer").select_option("Any text")
+    turn_to(shaper, "Step")
+    expect(shaper.locator("#debug-step")).to_be_enabled()
+    expect(words).not_to_contain_text("The shape lets")
+    shaper.locator("#debug-file").set_input_files(file)
+    expect(shaper.locator("#debug-outcome")).to_contain_text("the same, to the bit")
+    assert "".join(tokens.all_text_contents()) == text
+    expect(shaper.locator("#debug-shape")).to_have_text("in shape: expression")
+    expect(shaper.locator("#debug-step")).to_be_disabled()
+    turn_to(shaper, "Write")
+    assert shaper.locator("#written").text_content() == text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -35,7 +35,7 @@ export interface Recipe {
 
 /** What stands in the form of the Write panel. */
 export interface Draft extends Pick<Recipe, "prompt" | "settings"> {
-  /** What only a text that is written in one go keeps to. */
+  /** What an answer keeps to: not every text that is written by these settings. */
   readonly shape: Pick<SamplingOptions, "grammar">;
 }
 

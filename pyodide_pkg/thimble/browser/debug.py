@@ -32,6 +32,7 @@ ROWS = 12
 class Desk:
     """A session's debugger and what the page knows of it."""
 
+    session: int
     debugger: Debugger
     shown: Node
     """The end of the text that the page has."""
@@ -50,10 +51,10 @@ class Facet:
 
     # Where it stands
 
-    def view(self, session: int, known: str) -> dict[str, Any]:
+    def view(self, session: int, known: str, options: str | None = None) -> dict[str, Any]:
         """Where the session is now, for a page that has these ids (JSON) after the prompt."""
         ids = json.loads(known)
-        return self._view(self._desk(session, known=ids), len(ids))
+        return self._view(self._desk(session, options, known=ids), len(ids))
 
     def given(self, session: int) -> list[list[Any]]:
         """The prompt's tokens: as a piece each, null for what nobody knows of the first."""
@@ -245,6 +246,7 @@ class Facet:
                 "over": replay.over,
                 "mismatch": mismatch and {"step": mismatch.step, "words": mismatch.words},
                 "params": _settings(desk.debugger),
+                "shape": _shape(replay.recording),
             },
         }
 
@@ -255,7 +257,7 @@ class Facet:
         fresh = desk is None
         if desk is None:
             debugger = Debugger(opened.session)
-            desk = opened.extras["debug"] = Desk(debugger, debugger.node)
+            desk = opened.extras["debug"] = Desk(session, debugger, debugger.node)
         debugger = desk.debugger
         if opened.written or not debugger.in_step or (fresh and known):
             if opened.written:
@@ -269,6 +271,14 @@ class Facet:
             debugger.params, _ = sampling({**opened.defaults, **json.loads(options)})
         return desk
 
+    def _note_shape(self, desk: Desk) -> None:
+        """Let what the page writes by other means go on in the shape that was begun here."""
+        session, step = desk.session, desk.debugger.node.step
+        if step is not None and step.params.grammar is not None and step.shape_from is not None:
+            from .shape import stands
+
+            stands(self._engine.opened(session), step.params.grammar, step.shape_from)
+
     def _view(self, desk: Desk, known: int, *, ready: bool = True) -> dict[str, Any]:
         """What the page shows. `ready`: with the next token's draw, which costs its logits."""
         debugger, node = desk.debugger, desk.debugger.node
@@ -278,6 +288,7 @@ class Facet:
         texts, cut = _texts(path)
         keep = min(keep, desk.cut, cut)  # what is shown in part now, or was before
         desk.shown, desk.cut = node, cut
+        self._note_shape(desk)
         over = debugger.ended or debugger.full
         empty = not len(debugger.session)
         current = debugger.tree.current
@@ -292,6 +303,7 @@ class Facet:
             "prompt": _prompt(debugger),
             "reason": "stop" if debugger.ended else "length" if debugger.full else None,
             "stopped": node.stopped and node.stopped.string,
+            "whole": debugger.whole,
             "hit": debugger.hit and debugger.hit.number,
             "next": _draw(debugger, debugger.peek(best=ROWS), None)
             if ready and not over and not empty
@@ -343,9 +355,11 @@ def _at(desk: Desk, index: int) -> Node:
     return path[index]
 
 
-def _step(piece: Any, params: Any, custom: bool) -> Step:
+def _step(piece: Any, params: Any, custom: bool, shape_from: int | None) -> Step:
     how = "sampler" if custom else "drawn"
-    return Step(piece.id, piece.logprob, piece.entropy, piece.top, params, how)
+    return Step(
+        piece.id, piece.logprob, piece.entropy, piece.top, params, how, shape_from=shape_from
+    )
 
 
 def _prompt(debugger: Debugger) -> list[Any]:
@@ -415,6 +429,7 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
         "total": drawn.total,
         "mass": drawn.mass,
         "kept": drawn.kept,
+        "allowed": drawn.allowed,
         "greedy": params.temperature <= 0,
         "vocabulary": debugger.session.model.config.n_vocab,
         "how": _how(debugger) if step is None else step.how,
@@ -443,6 +458,12 @@ def _settings(debugger: Debugger) -> dict[str, Any]:
         "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
     )  # fmt: skip
     return {name: getattr(params, name) for name in names}
+
+
+def _shape(recording: Recording) -> dict[str, str] | None:
+    """The shape that a recorded run has in the end, for the form that shows it."""
+    grammar = recording.steps[-1].params.grammar if recording.steps else None
+    return None if grammar is None else {"kind": grammar.kind, "source": grammar.source}
 
 
 def _breakpoint(debugger: Debugger, one: Breakpoint) -> list[Any]:

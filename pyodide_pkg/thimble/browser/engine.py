@@ -76,6 +76,8 @@ class Written(NamedTuple):
     params: SamplingParams
     custom: bool
     """Whether a sampler of the visitor's own chose it."""
+    shape_from: int | None
+    """Where the grammar's text begins, if it has one."""
 
 
 @dataclass(slots=True)
@@ -318,7 +320,8 @@ class Engine:
                 pieces.append(piece)
                 now = time.perf_counter()
                 run.times.append(int(1e6 * (now - run.began)))
-                opened.written.append(Written(piece, run.params, opened.sampler is not None))
+                custom = opened.sampler is not None
+                opened.written.append(Written(piece, run.params, custom, run.shape_from))
                 if piece.finish_reason is not None or now >= until:
                     return pieces, piece.finish_reason
         except ThimbleError as error:

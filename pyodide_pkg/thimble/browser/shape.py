@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Open
 
 _KEPT = "shape"
+"""What a session has noted: (grammar, place) of the text that may be gone on with."""
 
 
 class Facet:
@@ -41,8 +42,13 @@ def begins(opened: Open, grammar: Grammar, fresh: int, *, resumed: bool) -> int:
     kept = opened.extras.get(_KEPT)
     if resumed and kept is not None and kept[0] == grammar and _goes_on(opened, grammar, kept[1]):
         place = kept[1]
-    opened.extras[_KEPT] = (grammar, place)
+    stands(opened, grammar, place)
     return place
+
+
+def stands(opened: Open, grammar: Grammar, place: int) -> None:
+    """A text of this grammar, which began at `place`, may be gone on with."""
+    opened.extras[_KEPT] = (grammar, place)
 
 
 def _goes_on(opened: Open, grammar: Grammar, place: int) -> bool:

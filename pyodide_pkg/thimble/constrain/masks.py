@@ -248,6 +248,17 @@ class Constraint:
         state = self._follow(tokens)
         return self._machine.mask(state, spaced=self._spaced and not self._tokens)
 
+    def allows(self, tokens: Sequence[int], token: int) -> bool:
+        """Whether a token may come after these."""
+        word = self._machine.tree.kernel.read(self.mask(tokens) + 4 * (token >> 5), 4)
+        return bool(int.from_bytes(word, "little") >> (token & 31) & 1)
+
+    def count(self, tokens: Sequence[int]) -> int:
+        """How many tokens may come after these."""
+        tree = self._machine.tree
+        bits = tree.kernel.read(self.mask(tokens), 4 * tree.n_words)
+        return int.from_bytes(bits, "little").bit_count()
+
     def accepts(self, tokens: Sequence[int]) -> bool:
         """Whether the text is whole with these tokens."""
         return self._machine.automaton.accepting[self._follow(tokens)]

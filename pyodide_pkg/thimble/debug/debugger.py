@@ -22,6 +22,7 @@ from .recording import RecordedStep, Recording, Replay, deciding
 from .tree import Node, Step, Tree
 
 if TYPE_CHECKING:
+    from ..constrain import Constraint, Grammar
     from ..custom_sampler import CustomSampler
     from ..session import Session
 
@@ -53,6 +54,9 @@ class Debugger:
         self._sampler = self._made(self._params)
         self._tracer: Tracer | None = None
         self._passed: Node | None = None
+        self._afresh: int | None = None
+        """Where the next token's shape begins, if that is known from elsewhere."""
+        self._shape: tuple[tuple[Grammar, int, bool], Constraint] | None = None
         self.tree = Tree(session.model.tokenizer, session.tokens)
         self.node = self.tree.root
 
@@ -105,9 +109,23 @@ class Debugger:
 
     @property
     def ended(self) -> bool:
-        """Whether the text has come to an end-of-text token or a stop string (`node.stopped`)."""
+        """Whether the text has come to an end-of-text token or a stop string (`node.stopped`), or
+        is whole."""
         step = self.node.step
-        return step is not None and (step.id in self._eog or self.node.stopped is not None)
+        if step is None:
+            return False
+        return step.id in self._eog or self.node.stopped is not None or self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether the text has the shape that it is to have, and nothing can come behind it."""
+        step, grammar = self.node.step, self._params.grammar
+        if step is None or grammar is None or step.params.grammar != grammar:
+            return False
+        if step.shape_from is None or self._afresh not in (None, step.shape_from):
+            return False
+        tokens = self._tokens(self.node)
+        return self._constraint(grammar, step.shape_from, tokens).complete(tokens)
 
     @property
     def full(self) -> bool:
@@ -181,10 +199,12 @@ class Debugger:
         self._check(token)
         if node.parent is None or node.step is None:
             raise OptionError("the prompt has no alternatives")
+        self._check_shape(node.parent, token)
         self._stand(node.parent)
         known = dict(node.step.top).get(token)
         if known is not None:  # its probability is known: nothing has to be computed for it
             step = Step(token, known, node.step.entropy, node.step.top, self.params, "forced")
+            step.shape_from = self._place(self.node)
             return self._take(step)
         self.force(token)
         return self.step()
@@ -204,8 +224,9 @@ class Debugger:
         self.edit(token, -math.inf)
 
     def force(self, token: int) -> None:
-        """Let the next token be this."""
+        """Let the next token be this. Raises OptionError where the shape does not let it come."""
         self._check(token)
+        self._check_shape(self.node, token)
         self.forced = token
 
     def clear(self, token: int | None = None) -> None:
@@ -235,6 +256,7 @@ class Debugger:
 
     def peek(self, *, best: int = 12) -> Pipeline:
         """How the next token comes about, by the kernel's own stages; nothing is taken."""
+        self._follow_shape()
         return self._pipeline(self.session, self._sampler, self.edits, best)
 
     def look(self, node: Node, *, best: int = 12) -> Pipeline:
@@ -245,6 +267,7 @@ class Debugger:
         sampler = self._made(node.step.params)
         twin = self.session.fork(before)
         try:
+            sampler.constrain(twin.model.tokenizer, twin.tokens[: node.step.shape_from])
             return self._pipeline(twin, sampler, node.step.edits, best)
         finally:
             twin.close()
@@ -261,7 +284,14 @@ class Debugger:
             sha256=sha256,
             prompt=self.tree.prompt,
             steps=tuple(
-                RecordedStep(step.id, step.logprob, deciding(step.params), step.how, step.edits)
+                RecordedStep(
+                    step.id,
+                    step.logprob,
+                    deciding(step.params),
+                    step.how,
+                    step.edits,
+                    step.shape_from,
+                )
                 for step in steps
             ),
             prompt_text=tokenizer.decode(self.tree.prompt, skip_special=True),
@@ -290,6 +320,13 @@ class Debugger:
         """Take the next recorded token; None where it comes out otherwise, and nothing is taken."""
         recorded = replay.recording.steps[replay.done]
         self.params = recorded.params
+        self._afresh = recorded.shape_from
+        try:
+            return self._replay_step(replay, recorded)
+        finally:
+            self._afresh = None
+
+    def _replay_step(self, replay: Replay, recorded: RecordedStep) -> Node | None:
         self.clear()
         for token, logit in recorded.edits.items():
             self.edit(token, logit)
@@ -308,8 +345,6 @@ class Debugger:
 
     def _made(self, params: SamplingParams) -> Sampler:
         model = self.session.model
-        if params.grammar is not None:
-            raise OptionError("the debugger follows no grammar; step without one")
         return Sampler(model.kernel, model.config.n_vocab, params)
 
     @property
@@ -348,6 +383,7 @@ class Debugger:
         if self.full:
             raise ContextError(f"the context is full: it holds {self.session.n_ctx:,} tokens")
         edits = dict(self.edits)
+        self._follow_shape()
         if self.forced is not None:
             choice, how = self.session.weigh(self.forced, top=ALTERNATIVES), "forced"
         elif self.sampler is not None and not kernel:
@@ -361,9 +397,12 @@ class Debugger:
             choice, how = self.session.weigh(drawn, top=ALTERNATIVES), "drawn"
         else:
             choice, how = self.session.sample(self._sampler), "drawn"
-        return Step(*choice, params=self._params, how=how, edits=edits)
+        place = self._place(self.node)
+        return Step(*choice, params=self._params, how=how, edits=edits, shape_from=place)
 
     def _take(self, step: Step) -> Node:
+        if step.how != "drawn":
+            self._check_shape(self.node, step.id)
         if step.id not in self._eog:
             self.session.accept(step.id)
         self.node = self.tree.grow(self.node, step)
@@ -380,6 +419,52 @@ class Debugger:
             model = self.session.model
             self._tracer = Tracer(model.kernel, model.config.n_vocab)
         return self._tracer
+
+    # The shape
+
+    def _place(self, node: Node) -> int | None:
+        """Where the shape of what comes after a node begins: where that of the node's token does,
+        if it is the same, or else there."""
+        grammar, step = self._params.grammar, node.step
+        if grammar is None:
+            return None
+        if self._afresh is not None:
+            return self._afresh
+        if step is not None and step.shape_from is not None and step.params.grammar == grammar:
+            return step.shape_from
+        return len(self._tokens(node))
+
+    def _constraint(self, grammar: Grammar, place: int, tokens: Sequence[int]) -> Constraint:
+        """What follows a shape that begins at a place. It goes back as well as forwards, so it is
+        kept."""
+        from ..constrain import Constraint
+
+        model = self.session.model
+        at_start = all(model.tokenizer.is_special(token) for token in tokens[:place])
+        key = (grammar, place, at_start)
+        if self._shape is None or self._shape[0] != key:
+            made = Constraint(model.kernel, model.tokenizer, grammar, place, at_start)
+            self._shape = (key, made)
+        return self._shape[1]
+
+    def _follow_shape(self) -> None:
+        """Let the sampler keep the next token to the shape."""
+        grammar, place = self._params.grammar, self._place(self.node)
+        if grammar is not None and place is not None:
+            self._sampler.constraint = self._constraint(grammar, place, self.session.tokens)
+
+    def _check_shape(self, node: Node, token: int) -> None:
+        """Raises OptionError where the shape does not let a token come after a node."""
+        grammar, place = self._params.grammar, self._place(node)
+        if grammar is None or place is None:
+            return
+        tokens = self._tokens(node)
+        if not self._constraint(grammar, place, tokens).allows(tokens, token):
+            spelled = self.session.model.tokenizer.token_bytes(token).decode("utf-8", "replace")
+            raise OptionError(
+                f"the shape of the text does not let {spelled!r} (id {token}) come here; take one "
+                "that it does, or step without a shape"
+            )
 
     def _check(self, token: object) -> None:
         n_vocab = self.session.model.config.n_vocab

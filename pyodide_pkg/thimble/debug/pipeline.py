@@ -15,9 +15,10 @@ from ..errors import NumericError
 from ..kernel import MAX_TOP, Kernel, Scratch
 from ..sampling import NOTHING_LEFT, Sampler
 
-FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight")
+FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight", "shape")
 """What became of a token: kept, or the stage that dropped it. "greedy" is temperature 0, where only
-the best stays; "no_weight" is a probability of zero, as a banned token has."""
+the best stays; "no_weight" is a probability of zero, as a banned token has; "shape" is a token that
+the shape of the text does not let come here."""
 
 _HEAD = struct.Struct("<dddii")
 _ROW = struct.Struct("<iiffffd")
@@ -56,6 +57,8 @@ class Pipeline(NamedTuple):
     """Of all tokens' weights."""
     kept: int
     """Tokens that were drawn from."""
+    allowed: int | None
+    """Tokens that the shape of the text lets come; None where it has none."""
 
 
 class Tracer:
@@ -90,10 +93,16 @@ class Tracer:
         head = self._kernel.read(self._trace.address, _HEAD.size)
         uniform, total, mass, kept, drawn = _HEAD.unpack(head)
         ids = self._best(min(best, MAX_TOP, self._n_vocab))
-        # Who was good and is no more belongs there too, and who has been touched.
-        others = {*(token for token, _ in sampler.choice().top), *edits, drawn} - {*ids}
-        rows = self._rows([*ids, *sorted(others)])
-        return Pipeline(rows, drawn, uniform, total, mass, kept)
+        # Who was good and is no more belongs there too, and who has been touched; not who is only
+        # listed because the shape leaves fewer tokens than there is room for.
+        noted = [token for token, _ in sampler.choice().top]
+        noted += sorted({*edits, drawn} - {*noted})
+        rows = tuple(
+            row
+            for row in self._rows([*ids, *(token for token in noted if token not in ids)])
+            if row.fate != "shape" or row.id in noted
+        )
+        return Pipeline(rows, drawn, uniform, total, mass, kept, self._allowed(sampler, tokens))
 
     def choose(
         self,
@@ -113,6 +122,11 @@ class Tracer:
     def _write(self, logits: array[float], edits: Mapping[int, float]) -> None:
         self._logits.write(logits.tobytes())
         self._edited.write(edited(logits, edits).tobytes())
+
+    def _allowed(self, sampler: Sampler, tokens: Sequence[int]) -> int | None:
+        if sampler.constraint is None:
+            return None
+        return sampler.constraint.count(tokens)
 
     def _best(self, count: int) -> array[int]:
         out = Scratch(self._kernel, 4 * MAX_TOP, "the best tokens")

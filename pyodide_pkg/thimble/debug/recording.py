@@ -12,11 +12,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import FormatError, OptionError
 from ..sampling import SamplingParams, params_from
 from .tree import HOW
+
+if TYPE_CHECKING:
+    from ..constrain import Grammar
 
 FORMAT = "thimble-run"
 VERSION = 1
@@ -25,7 +28,12 @@ MOST_STEPS = 1 << 20
 MOST_EDITS = 1 << 12
 _LONGEST = 1 << 20
 
-_PARAMS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "logit_bias")
+MOST_SHAPES = 64
+"""Times that the shape may change in a run: each has to be understood anew."""
+
+_PARAMS = (
+    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "logit_bias", "grammar",
+)  # fmt: skip
 """What decides about a token. The rest only says when to stop or what to report."""
 
 
@@ -43,6 +51,8 @@ class RecordedStep:
     params: SamplingParams
     how: str = "drawn"
     edits: Mapping[int, float] = field(default_factory=dict)
+    shape_from: int | None = None
+    """The token, counted from the prompt's first, at which the text of its shape begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +70,11 @@ class Recording:
 
     def to_json(self) -> str:
         """As a file."""
-        steps, before = [], SamplingParams()
+        steps = []
+        before = RecordedStep(0, 0.0, SamplingParams())
         for step in self.steps:
             steps.append(_step_words(step, before))
-            before = step.params
+            before = step
         whole = {
             "format": FORMAT,
             "version": VERSION,
@@ -120,7 +131,7 @@ class Replay:
         return False
 
 
-def _step_words(step: RecordedStep, before: SamplingParams) -> dict[str, Any]:
+def _step_words(step: RecordedStep, before: RecordedStep) -> dict[str, Any]:
     words: dict[str, Any] = {"id": step.id, "logprob": step.logprob}
     if step.how != "drawn":
         words["how"] = step.how
@@ -133,15 +144,19 @@ def _step_words(step: RecordedStep, before: SamplingParams) -> dict[str, Any]:
     changed = {
         name: _plain(name, getattr(step.params, name))
         for name in _PARAMS
-        if getattr(step.params, name) != getattr(before, name)
+        if getattr(step.params, name) != getattr(before.params, name)
     }
     if changed:
         words["params"] = changed
+    if step.shape_from != before.shape_from:
+        words["shape_from"] = step.shape_from
     return words
 
 
 def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON has it: a banned id's bias is null, since there is no infinity."""
+    if name == "grammar" and value is not None:
+        return {"kind": value.kind, "source": value.source}
     if name != "logit_bias":
         return value
     return {str(token): bias if math.isfinite(bias) else None for token, bias in value.items()}
@@ -153,6 +168,9 @@ def _no_constant(name: str) -> float:
 
 class _Reader:
     """Goes through the parsed JSON and knows where it is."""
+
+    def __init__(self) -> None:
+        self._shapes = 0
 
     def recording(self, whole: object) -> Recording:
         top = self._object(whole, "the file")
@@ -166,10 +184,11 @@ class _Reader:
         prompt = self._object(top.get("prompt"), "prompt")
         ids = self._list(prompt.get("ids"), "prompt.ids")
         sha256 = model.get("sha256")
-        steps, params = [], SamplingParams()
+        steps: list[RecordedStep] = []
+        before = RecordedStep(0, 0.0, SamplingParams())
         for number, step in enumerate(self._list(top.get("steps"), "steps"), 1):
-            steps.append(self._step(step, f"step {number}", params))
-            params = steps[-1].params
+            before = self._step(step, f"step {number}", before, len(ids) + number - 1)
+            steps.append(before)
         return Recording(
             model=self._text(model.get("name"), "model.name"),
             sha256=None if sha256 is None else self._text(sha256, "model.sha256"),
@@ -179,7 +198,8 @@ class _Reader:
             text=self._text(top.get("text"), "text"),
         )
 
-    def _step(self, value: object, where: str, before: SamplingParams) -> RecordedStep:
+    def _step(self, value: object, where: str, before: RecordedStep, place: int) -> RecordedStep:
+        """A step; `place` tokens stand before it."""
         step = self._object(value, where)
         logprob = self._number(step.get("logprob"), f"{where}: logprob")
         how = step.get("how", "drawn")
@@ -191,8 +211,18 @@ class _Reader:
             edits[self._key(token, f"{where}: logits")] = self._number(logit, f"{where}: logits")
         if len(edits) > MOST_EDITS:
             raise FormatError(f"{where} has {len(edits):,} edits; at most {MOST_EDITS:,} are read")
-        params = self._params(step.get("params", {}), where, before)
-        return RecordedStep(self._id(step.get("id"), f"{where}: id"), logprob, params, how, edits)
+        params = self._params(step.get("params", {}), where, before.params)
+        begins = step.get("shape_from", before.shape_from)
+        if (begins is None) != (params.grammar is None):
+            raise FormatError(
+                f"{where}: shape_from is {_show(begins)}; it goes with a grammar in params"
+            )
+        if begins is not None and self._id(begins, f"{where}: shape_from") > place:
+            raise FormatError(
+                f"{where}: shape_from is {begins:,}; only {place:,} tokens stand before it"
+            )
+        taken = self._id(step.get("id"), f"{where}: id")
+        return RecordedStep(taken, logprob, params, how, edits, begins)
 
     def _params(self, value: object, where: str, before: SamplingParams) -> SamplingParams:
         changed = self._object(value, f"{where}: params")
@@ -211,9 +241,24 @@ class _Reader:
             }
         whole = {f.name: getattr(before, f.name) for f in dataclasses.fields(SamplingParams)}
         try:
+            if changed.get("grammar") is not None:
+                changed["grammar"] = self._grammar(changed["grammar"], where)
             return params_from({**whole, **changed})
         except OptionError as error:
             raise FormatError(f"{where}: {error}") from None
+
+    def _grammar(self, value: object, where: str) -> Grammar:
+        from ..constrain import Grammar  # most runs have none
+
+        self._shapes += 1
+        if self._shapes > MOST_SHAPES:
+            raise FormatError(f"{where}: the shape changes more than {MOST_SHAPES} times")
+        shape = self._object(value, f"{where}: grammar")
+        kind, source = shape.get("kind"), shape.get("source")
+        return Grammar(
+            self._text(kind, f"{where}: grammar.kind"),
+            self._text(source, f"{where}: grammar.source"),
+        )
 
     def _ids(self, value: object, where: str) -> list[int]:
         return [self._id(token, where) for token in self._list(value, where)]

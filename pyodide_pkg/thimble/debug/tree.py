@@ -31,6 +31,8 @@ class Step:
     """One of HOW."""
     edits: Mapping[int, float] = field(default_factory=dict)
     """Logits that were set by hand; minus infinity bans."""
+    shape_from: int | None = None
+    """The token of the whole text at which the text of its shape (`params.grammar`) begins."""
 
 
 class Stopped(NamedTuple):

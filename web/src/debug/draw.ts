@@ -2,7 +2,7 @@
 
 import type { Draw, DrawRow, Fate } from "../protocol/debug";
 import { byId } from "../ui/dom";
-import { count } from "../ui/format";
+import { count, plural } from "../ui/format";
 import { percent } from "../ui/scale";
 import { quoted } from "../ui/tokens";
 import { make } from "./elements";
@@ -15,6 +15,7 @@ const DROPPED: Record<Fate, string> = {
   min_p: "min-p",
   greedy: "not the best",
   no_weight: "no chance",
+  shape: "the shape",
 };
 
 /** What the visitor may do to a candidate. */
@@ -33,6 +34,7 @@ export class DrawTable {
   readonly #who = byId("debug-who", HTMLElement);
   readonly #logit = byId("debug-logit", HTMLInputElement);
   readonly #undo = byId("debug-undo", HTMLButtonElement);
+  readonly #force = byId("debug-force", HTMLButtonElement);
   readonly #undoAll = byId("debug-undo-all", HTMLButtonElement);
   #draw: Draw | null = null;
   #editable = false;
@@ -76,8 +78,9 @@ export class DrawTable {
   }
 
   #fill(draw: Draw): void {
-    const biased = draw.rows.some(([, , , logit, biased]) => biased !== logit);
-    const penalized = draw.rows.some(([, , , , biased, penalized]) => penalized !== biased);
+    const rest = draw.rows.filter(([, , fate]) => fate !== "shape"); // which is no edit
+    const biased = rest.some(([, , , logit, biased]) => biased !== logit);
+    const penalized = rest.some(([, , , , biased, penalized]) => penalized !== biased);
     const logit = column("Logit");
     const head = make("tr", "", column("Token"), logit);
     if (biased) head.append(column("Edited", "stage"));
@@ -102,7 +105,7 @@ export class DrawTable {
     if (biased) made.append(stage(afterBias, logit));
     if (penalized) made.append(stage(afterPenalty, afterBias));
     // Where there is no room for these columns, what came of the logit stands beside it.
-    if (afterPenalty !== logit) first.append(make("span", "became", ` → ${number(afterPenalty)}`));
+    if (afterPenalty !== logit && fate !== "shape") first.append(make("span", "became", ` → ${number(afterPenalty)}`));
     if (draw.greedy) {
       made.append(make("td", "", fate === "kept" ? "the best" : DROPPED[fate]));
       return made;
@@ -114,7 +117,7 @@ export class DrawTable {
       bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
       last.append(make("div", "", bar, make("span", "", percent(weight / draw.total))));
     } else {
-      if (fate.includes("_p") || fate === "top_k") last.append(make("span", "out", "out: "));
+      if (fate.includes("_p") || fate === "top_k" || fate === "shape") last.append(make("span", "out", "out: "));
       last.append(edited && afterBias === null ? "banned" : DROPPED[fate]);
     }
     made.append(last);
@@ -139,10 +142,11 @@ export class DrawTable {
     const row = this.#draw?.rows.find(([id]) => id === this.#chosen);
     this.#editor.hidden = !row || !this.#editable;
     if (!row) return;
-    const [id, text, , logit, biased, , , , edited] = row;
+    const [id, text, fate, logit, biased, , , , edited] = row;
     this.#who.textContent = `${quoted(text)}, id ${id}`;
     this.#logit.value = (edited && biased !== null ? biased : logit).toFixed(2);
     this.#undo.disabled = !edited && forced !== id;
+    this.#force.disabled = fate === "shape"; // nobody can take it
   }
 }
 
@@ -180,10 +184,12 @@ function segments(draw: Draw): HTMLElement[] {
 function summary(draw: Draw, editable: boolean): string {
   const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
   const stay = draw.kept === 1 ? "stays" : "stay";
+  const { allowed } = draw;
+  const lets = allowed === null ? "" : `The shape lets ${plural(allowed, "token")} come. `;
   const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
   const fell = draw.greedy
-    ? `Temperature 0 takes the best, ${text(draw.drawn)}.`
-    : `${among} The random number ${draw.uniform.toFixed(4)} falls on ${text(draw.drawn)}.`;
+    ? `${lets}Temperature 0 takes the best, ${text(draw.drawn)}.`
+    : `${lets}${among} The random number ${draw.uniform.toFixed(4)} falls on ${text(draw.drawn)}.`;
   if (draw.how === "forced") {
     return draw.id === draw.drawn ? `Forced. ${fell}` : `${text(draw.id)} is forced. ${fell}`;
   }

@@ -1,5 +1,6 @@
 /** The form of the Write panel once more: prompt and settings are the same in both places. */
 
+import type { Shape } from "../api/options";
 import { byId } from "../ui/dom";
 
 type Field = HTMLInputElement | HTMLTextAreaElement;
@@ -25,6 +26,16 @@ export class Mirror {
   /** Show what the other form says now. */
   read(): void {
     for (const [here, there] of this.#pairs) here.value = there.value;
+    byId("debug-shape", HTMLElement).textContent = byId("shape-digest", HTMLElement).textContent;
+  }
+
+  /** Let the other form ask for this shape; null for any text. */
+  reshape(shape: Shape | null): void {
+    const kind = byId("shape-kind", HTMLSelectElement);
+    kind.value = shape?.kind ?? "";
+    kind.dispatchEvent(new Event("change"));
+    if (shape) byId("shape-source", HTMLTextAreaElement).value = shape.source;
+    this.read();
   }
 
   /** Let both say this. */

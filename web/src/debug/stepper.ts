@@ -57,6 +57,8 @@ export class Stepper extends EventTarget {
   #turn: Promise<void> = Promise.resolve();
   #ours = false;
   #stepping = false;
+  /** The shape that the view's next token is kept to. */
+  #shape = "";
   /** The prompt's tokens, and the text and length for which they are known. */
   #given = { recipe: undefined as Recipe | undefined, length: 0, tokens: NONE };
 
@@ -85,11 +87,16 @@ export class Stepper extends EventTarget {
     return this.#given.recipe === this.#live.writing?.recipe ? this.#given.tokens : NONE;
   }
 
+  /** Whether the visitor has asked for another shape since the next token was shown. */
+  get isStale(): boolean {
+    return Boolean(this.view?.context) && this.#shape !== encode(this.#live.draft().shape);
+  }
+
   /** Find out where the session stands. */
   async refresh(): Promise<void> {
     const ids = JSON.stringify((this.#live.writing?.pieces ?? []).map((piece) => piece.id));
     await this.#inTurn(async () => {
-      this.#show(await this.#ask(({ engine, session }) => engine.debugView(session, ids)));
+      this.#show(await this.#ask((a) => a.engine.debugView(a.session, ids, a.options)));
       await this.#learnGiven();
     });
   }
@@ -158,7 +165,9 @@ export class Stepper extends EventTarget {
       let view = await this.#ask((a) => a.engine.debugOpen(a.session, content));
       const { settings } = this.#live.draft();
       const { model, changes } = this.#live;
-      const recipe = { settings, prompt: view.prompt[1], model, changes };
+      const { shape } = view.replay;
+      const grammar = shape ? { grammar: shape } : {};
+      const recipe = { settings: { ...settings, ...grammar }, prompt: view.prompt[1], model, changes };
       this.#show(view, recipe);
       await this.#learnGiven();
       while (!view.replay.over && !signal.aborted) {
@@ -181,7 +190,8 @@ export class Stepper extends EventTarget {
   }
 
   async #begin(): Promise<void> {
-    const { prompt, settings } = this.#live.draft();
+    const { prompt } = this.#live.draft();
+    const settings = this.#settings;
     const options = encode(settings);
     const view = await this.#ask((a) => a.engine.debugBegin(a.session, prompt, options));
     this.#live.select(null);
@@ -209,7 +219,7 @@ export class Stepper extends EventTarget {
     this.#tell("busy");
     try {
       const known = this.#live.writing?.pieces.length ?? 0;
-      const options = encode(this.#live.draft().settings);
+      const options = encode(this.#settings);
       return await this.#live.ask((engine, session) =>
         question({ engine, session, known, options }),
       );
@@ -219,10 +229,17 @@ export class Stepper extends EventTarget {
     }
   }
 
+  /** By which the next token comes. */
+  get #settings(): SamplingOptions {
+    const { settings, shape } = this.#live.draft();
+    return { ...settings, ...shape };
+  }
+
   /** Let the page's text be the view's. */
   #show(view: DebugView, recipe: Recipe | undefined = this.#live.writing?.recipe): void {
     const live = this.#live;
     this.view = view;
+    this.#shape = encode(live.draft().shape);
     const before = live.writing?.pieces ?? [];
     const fresh = view.pieces.map(pieceOf);
     const last = fresh.at(-1);

@@ -161,7 +161,8 @@ class Debug {
 
   /** What ended the text. */
   #because(): string {
-    const stopped = this.#stepper.view?.stopped;
+    const { stopped, whole } = this.#stepper.view ?? {};
+    if (whole) return ": the shape is complete";
     return stopped == null ? ": the model ends it here" : `: it came to ${quoted(stopped)}, where it is to stop`;
   }
 
@@ -212,6 +213,7 @@ class Debug {
     this.#outcome.textContent = "";
     if (!view) return;
     this.#mirror.write({ prompt: view.prompt[1], ...view.replay.params });
+    this.#mirror.reshape(view.replay.shape);
     const { done, total, mismatch } = view.replay;
     if (mismatch) {
       this.#tell(new Error(`the replay differs at step ${mismatch.step}: ${mismatch.words}`));
@@ -227,8 +229,10 @@ class Debug {
     if (this.#root.hidden) return;
     this.#mirror.read();
     this.#show();
-    const { view, isReady, isBusy, running } = this.#stepper;
-    if (view === null && isReady && !isBusy && !running) void this.#stepper.refresh();
+    const { view, isReady, isBusy, isStale, running } = this.#stepper;
+    if (!isReady || isBusy || running) return;
+    if (view === null) void this.#stepper.refresh();
+    else if (isStale) void this.#stepper.move((a) => a.engine.debugSettings(a.session, a.known, a.options));
   }
 
   #show(): void {

@@ -1,5 +1,6 @@
 /** What the worker answers to the Step panel. */
 
+import type { Shape } from "../api/options";
 import type { FinishReason } from "../protocol";
 
 /** A token: like PieceRow, and a word about how it came, "" for a plain draw. */
@@ -23,7 +24,7 @@ export type GivenPiece = readonly [
 ];
 
 /** What became of a candidate: kept, or the stage that dropped it. */
-export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight";
+export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight" | "shape";
 
 /** A candidate, stage by stage; null is minus infinity. */
 export type DrawRow = readonly [
@@ -56,6 +57,8 @@ export interface Draw {
   /** All candidates' weights. */
   readonly mass: number;
   readonly kept: number;
+  /** Tokens that the shape of the text lets come; null where it has none. */
+  readonly allowed: number | null;
   readonly greedy: boolean;
   readonly vocabulary: number;
   readonly how: "drawn" | "forced" | "sampler";
@@ -86,6 +89,8 @@ export interface DebugView {
   readonly reason: FinishReason | null;
   /** The stop string that the text has come to. */
   readonly stopped: string | null;
+  /** Whether the text has its shape, and nothing can come behind it. */
+  readonly whole: boolean;
   /** The breakpoint that the last run stopped at. */
   readonly hit: number | null;
   /** How the next token comes about; null while it runs, and where there is none. */
@@ -110,6 +115,7 @@ export interface ReplayView extends DebugView {
     readonly over: boolean;
     readonly mismatch: { readonly step: number; readonly words: string } | null;
     readonly params: Readonly<Record<string, number>>;
+    readonly shape: Shape | null;
   };
 }
 
@@ -123,7 +129,7 @@ export interface Comparison {
 /** `known` is how many tokens the page has; options are sampling options as JSON. */
 export interface DebugEngine {
   /** Here `known` is the page's ids as JSON. */
-  debugView(session: number, known: string): DebugView;
+  debugView(session: number, known: string, options: string): DebugView;
   debugGiven(session: number): readonly GivenPiece[];
   debugBegin(session: number, prompt: string, options: string): DebugView;
   debugSettings(session: number, known: number, options: string): DebugView;

@@ -5,7 +5,7 @@ import type { Python } from "./python";
 
 export function debugAnswers(engine: () => Python): DebugEngine {
   return {
-    debugView: (session, known) => engine().call("debug.view", session, known),
+    debugView: (session, known, options) => engine().call("debug.view", session, known, options),
     debugGiven: (session) => engine().call("debug.given", session),
     debugBegin: (session, prompt, options) => engine().call("debug.begin", session, prompt, options),
     debugSettings: (session, known, options) =>
