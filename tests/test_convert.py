@@ -36,6 +36,8 @@ from thimble.kernel import default_kernel
 from thimble.quantize import quantize_file
 from thimble.tensor_types import Q4_K, Q8_0, TensorType
 
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}
+
 
 def weights(name: str) -> dict[str, Any]:
     shapes = recorded()["models"][name]["tensors"]
@@ -289,7 +291,17 @@ def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
         ("llama", {"model_type": "mamba"}, "'mamba', which is not converted here; llama, mistral"),
         ("llama", {"hidden_act": "relu"}, "activation 'relu'; in llama models 'silu'"),
         ("mistral", {"sliding_window": 16}, "sliding_window in config.json is 16"),
-        ("llama", {"rope_parameters": {"rope_type": "yarn"}}, "scales RoPE by 'yarn'"),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic"}}, "scales RoPE by 'dynamic'"),
+        ("gemma2", {"rope_parameters": {"rope_type": "yarn"}}, "scales RoPE by 'yarn'"),
+        ("qwen2", {"rope_parameters": {"rope_type": "yarn"}}, "factor of RoPE .* is None"),
+        ("qwen2", {"rope_parameters": YARN | {"mscale": 0.7}}, r"mscale of RoPE .* is 0\.7"),
+        (
+            "qwen2",
+            {"rope_parameters": YARN | {"original_max_position_embeddings": "x"}},
+            "original_max_position_embeddings of RoPE .* is 'x'",
+        ),
+        ("smollm3", {"no_rope_layers": [1, 1, 0, 1]}, r"no_rope_layers in .* is \[1, 1, 0, 1\]"),
+        ("smollm3", {"attention_bias": True}, "attention_bias in config.json is True"),
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "factor of RoPE .* is None"),
         ("phi3-long", {"rope_parameters": {"rope_type": "longrope"}}, "short_factor .* is None"),
         ("gemma2", {"query_pre_attn_scalar": 144}, "query_pre_attn_scalar in config.json is 144"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.errors import FormatError, ThimbleError, UnsupportedError
-from thimble.families import FAMILIES, ModelConfig, config_from_header, tensor_names
+from thimble.families import FAMILIES, Features, ModelConfig, config_from_header, tensor_names
 from thimble.gguf import GGUFHeader, TensorInfo, read_file_header, read_header
 from thimble.tensor_types import BF16, F16, F32, Q8_0
 
@@ -94,6 +95,34 @@ def test_the_vocabulary_is_counted_by_its_tokens_or_its_key() -> None:
         config_from_header(changed(without="tokenizer.ggml.tokens"))
 
 
+def test_yarn_slows_down_what_turns_slowly() -> None:
+    def features(base: float = 10000.0, **keys: Any) -> Features:
+        pairs = {f"llama.rope.scaling.{key}": value for key, value in keys.items()}
+        pairs |= {"llama.rope.scaling.type": "yarn", "llama.rope.freq_base": base}
+        return config_from_header(changed(pairs)).features
+
+    pairs = TinySpec().head_dim // 2
+    assert features(factor=1.0, original_context_length=64).rope_divisors == (1.0,) * pairs
+    found = features(factor=4.0, original_context_length=4096)
+    assert found.rope_divisors[0] == 1.0
+    assert list(found.rope_divisors) == sorted(found.rope_divisors)
+    assert found.rope_divisors[-1] == 4.0
+    assert found.rope_magnitude == pytest.approx(1.0 + 0.1 * math.log(4.0))
+    more = features(factor=4.0, attn_factor=0.5)
+    assert more.rope_magnitude == pytest.approx(found.rope_magnitude / 2)
+    bad: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "factor is missing"),
+        ({"factor": 0.5}, r"factor is 0\.5; 1 to 1048576 is right"),
+        ({"factor": 1e30}, r"factor is 1e\+30"),
+        ({"factor": 2.0, "yarn_beta_fast": 1e-30}, "yarn_beta_fast is 1e-30"),
+        ({"factor": 2.0, "original_context_length": 0}, "original_context_length is 0"),
+        ({"factor": 2.0, "base": 1.0}, r"freq_base is 1\.0; above 1 is right"),
+    )
+    for keys, words in bad:
+        with pytest.raises(FormatError, match=words):
+            features(**keys)
+
+
 def test_scaling_is_none_or_linear() -> None:
     def scale(**keys: Any) -> float:
         pairs = {f"llama.rope.{key.replace('__', '.')}": value for key, value in keys.items()}
@@ -104,8 +133,9 @@ def test_scaling_is_none_or_linear() -> None:
     assert scale(scaling__type="linear") == 1.0
     assert scale(scaling__factor=2.0) == 2.0
     assert scale(scale_linear=8.0) == 8.0
-    with pytest.raises(UnsupportedError, match="'yarn'; 'none' and 'linear' run here"):
-        scale(scaling__type="yarn", scaling__factor=4.0)
+    assert scale(scaling__type="yarn", scaling__factor=4.0) == 1.0  # by YaRN's divisors instead
+    with pytest.raises(UnsupportedError, match="'longrope'; 'none', 'linear' and 'yarn' run here"):
+        scale(scaling__type="longrope", scaling__factor=4.0)
     with pytest.raises(FormatError, match="above 0"):
         scale(scaling__factor=-1.0)
 

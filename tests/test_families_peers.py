@@ -34,6 +34,8 @@ TYPICAL = {"f32": 1e-5, "f16": 5e-3, "q8_0": 6e-2}
 """How far they may be on the whole, by the root mean square and in parts of the logits' own."""
 TABLE = 1e-2
 """What llama.cpp's GELU, a table in half precision, may be worth; 5e-3 was measured."""
+WIDER = {"smollm3": 1.3}
+"""How much more is right where scores are so far apart that llama.cpp is 0.71 away itself."""
 ARCHITECTURE = "general.architecture"
 GELU = ("gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial")
 
@@ -73,13 +75,14 @@ def test_logits_are_the_peers(name: str, kind: str) -> None:
     ours = found[:, ::STEP]
     assert ours.shape == original.shape == other.shape
     assert len(ids) == 64
-    assert away(ours, original) < TOLERANCE[kind]
-    assert typical(ours, original) < TYPICAL[kind]
+    tolerance = TOLERANCE[kind] * WIDER.get(name, 1.0)
+    assert away(ours, original) < tolerance
+    assert typical(ours, original) < TYPICAL[kind] * WIDER.get(name, 1.0)
     assert typical(ours, original) < 1.2 * typical(other, original) + 1e-6
     table = TABLE if name in GELU else 0.0
-    assert away(ours, other) < TOLERANCE[kind] + table
+    assert away(ours, other) < tolerance + table
     if kind == "f32":
-        assert away(found, ReferenceModel(converted(name, kind)).logits(ids)) < TOLERANCE[kind]
+        assert away(found, ReferenceModel(converted(name, kind)).logits(ids)) < tolerance
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -136,7 +139,9 @@ def test_phi3_is_a_llama_with_its_matrices_together() -> None:
     model.close()
 
 
-@pytest.mark.parametrize("name", ["gemma2", "gemma3", "phi3-long", "gpt2", "gptneox"])
+@pytest.mark.parametrize("name", [
+    "gemma2", "gemma3", "phi3-long", "gpt2", "gptneox", "smollm3", "qwen3-yarn",
+])  # fmt: skip
 def test_junk_in_a_familys_keys_is_refused_or_harmless(name: str) -> None:
     header = read_header(converted(name, "q8_0"))
     own = [key for key in header.metadata if key.startswith(f"{header.metadata[ARCHITECTURE]}.")]

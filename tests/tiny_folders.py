@@ -43,6 +43,10 @@ _LONGROPE = {
     "long_factor": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
     "original_max_position_embeddings": 256,
 }  # fmt: skip
+_YARN = {
+    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0,
+    "original_max_position_embeddings": 32,
+}  # fmt: skip
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama": {"model_type": "llama", **_LLAMA, "rope_parameters": _LLAMA3},
@@ -87,6 +91,19 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "use_parallel_residual": False,
     },
     "olmo2": {"model_type": "olmo2", **_LLAMA},
+    # Behind the others, whose values are drawn by their place.
+    "smollm3": {
+        "model_type": "smollm3", **_LLAMA, "num_hidden_layers": 4, "pad_token_id": 0,
+        "bos_token_id": 0, "eos_token_id": 0,
+    },
+    "qwen2-yarn": {"model_type": "qwen2", **_LLAMA, "rope_parameters": _YARN},
+    "qwen3-yarn": {
+        "model_type": "qwen3", **_LLAMA, "head_dim": 32, "max_position_embeddings": 2048,
+        "rope_parameters": {
+            **_YARN, "original_max_position_embeddings": 512, "beta_fast": 8.0, "beta_slow": 2.0,
+            "attention_factor": 1.3,
+        },
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 

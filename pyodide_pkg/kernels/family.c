@@ -5,8 +5,9 @@
  * then reference.py and the table in families.py. */
 #include "gelu.h"
 
-/* ints: activation, layer_norm, parallel, window, global_every; floats: embed_scale, score_cap,
- * logit_cap, rope_magnitude, base of the local RoPE (0 for none). Returns 0 without memory. */
+/* ints: activation, layer_norm, parallel, window, global_every, unturned_every; floats: embed_scale,
+ * score_cap, logit_cap, rope_magnitude, base of the local RoPE (0 for none). Returns 0 without
+ * memory. */
 TK_EXPORT tk_int tk_model_features(tk_int model, tk_int ints, tk_int floats) {
     tk_model *m = (tk_model *)model;
     const int32_t *n = (const int32_t *)ints;
@@ -16,6 +17,7 @@ TK_EXPORT tk_int tk_model_features(tk_int model, tk_int ints, tk_int floats) {
     m->parallel = n[2];
     m->window = n[3];
     m->global_every = n[4];
+    m->unturned_every = n[5];
     m->embed_scale = (float)f[0];
     m->score_cap = (float)f[1];
     m->logit_cap = (float)f[2];

@@ -155,11 +155,14 @@ static void rotate_and_store(tk_session *s, int32_t layer, int32_t tokens) {
     if (q_norm) tk_norm_heads(m, s->q, q_norm, heads, tokens);
     if (k_norm) tk_norm_heads(m, s->k, k_norm, kv, tokens);
     int local = m->rope_freq_local && tk_window(m, layer);
+    int turned = !m->unturned_every || layer % m->unturned_every != m->unturned_every - 1;
     const float *tables = s->rope + (local ? TK_BATCH * (size_t)m->rope_dim : 0);
     for (int32_t t = 0; t < tokens; t++) {
         const float *table = tables + (size_t)t * (size_t)m->rope_dim;
-        tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
-        tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
+        if (turned) {
+            tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
+            tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
+        }
         tk_kv_store(s, layer, s->n_past + t, s->k + (size_t)t * (size_t)kv,
                     s->v + (size_t)t * (size_t)kv);
     }

@@ -101,6 +101,7 @@ typedef struct {
     /* What sets a family apart from llama, for which all of it is 0 (magnitude 1): family.c. */
     int32_t activation, layer_norm, parallel;
     int32_t window, global_every; /* see tk_window */
+    int32_t unturned_every;       /* one layer of so many, the last, has no RoPE; 0 for none */
     float embed_scale, score_cap, logit_cap, rope_magnitude;
     double *rope_freq_local; /* as rope_freq, of layers with a window; or NULL */
 } tk_model;

@@ -17,6 +17,7 @@ from .family_table import FAMILIES, Family
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
 from .tensor_types import F16, F32
+from .yarn import Yarn
 
 LANES = 4
 """Widths are multiples of this: the kernels work on four values at a time."""
@@ -37,6 +38,8 @@ __all__ = [
 
 MAX_WIDTH = 1 << 24
 """More is a lie or a mistake, and far behind what fits into a page."""
+MAX_SCALE = 1 << 20
+"""More cannot be meant by how often something turns, or by how much longer a text is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Features:
     logit_cap: float = 0.0
     rope_magnitude: float = 1.0
     """Rotated values are multiplied by it."""
+    rope_divisors: tuple[float, ...] = ()
+    """RoPE's frequencies are divided by these, one a pair; none where YaRN is not asked for."""
+    unturned_every: int = 0
+    """One layer of so many, the last of them, has no RoPE; 0 for none."""
     rope_base_local: float = 0.0
     rope_short: bool = False
     """Whether `rope_factors_short.weight` divides RoPE's frequencies. Those for longer texts are
@@ -68,6 +75,11 @@ class Features:
         """Whether a layer sees the nearest positions only."""
         last = self.global_every and layer % self.global_every == self.global_every - 1
         return bool(self.window and not last)
+
+    def turned(self, layer: int) -> bool:
+        """Whether RoPE turns the queries and keys of a layer."""
+        every = self.unturned_every
+        return not every or layer % every != every - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,8 @@ def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool
     parallel = keys.metadata.get(keys.full("use_parallel_residual"), family.parallel)
     wide = config.n_layers == family.scale_by_width
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
+    yarn = _yarn(config, family, keys)
+    magnitude = yarn.magnitude if yarn else 1.0
     return Features(
         layer_norm=family.layer_norm,
         activation=_activation(family, keys),
@@ -160,7 +174,11 @@ def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool
         score_scale=score_scale,
         score_cap=_cap(keys, "attn_logit_softcapping", family.score_cap),
         logit_cap=_cap(keys, "final_logit_softcapping", family.logit_cap),
-        rope_magnitude=keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else 1.0,
+        rope_magnitude=(
+            keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else magnitude
+        ),
+        rope_divisors=yarn.divisors(config.rope_base, config.rope_dim) if yarn else (),
+        unturned_every=family.unturned_every,
         rope_base_local=(
             keys.number("rope.freq_base_swa", default=family.rope_base_local)
             if family.rope_base_local
@@ -340,14 +358,40 @@ def _cap(keys: _Keys, key: str, default: float) -> float:
     return keys.number(key, default=default) if default else 0.0
 
 
+def _yarn(config: ModelConfig, family: Family, keys: _Keys) -> Yarn | None:
+    """Return how the file scales RoPE where that is YaRN."""
+    if not family.rope or keys.metadata.get(keys.full("rope.scaling.type")) != "yarn":
+        return None
+    if family.windows:
+        raise UnsupportedError(
+            f"{keys.full('rope.scaling.type')} is 'yarn', which does not run in "
+            f"{family.architecture} models"
+        )
+    if config.rope_base <= 1.0:
+        raise FormatError(f"{keys.full('rope.freq_base')} is {config.rope_base}; above 1 is right")
+    usual = {"factor": None, "yarn_beta_fast": 32.0, "yarn_beta_slow": 1.0, "attn_factor": 1.0}
+    factor, fast, slow, grown = (
+        keys.number(f"rope.scaling.{name}", default=number) for name, number in usual.items()
+    )
+    for name, number in zip(usual, (factor, fast, slow, grown), strict=True):
+        least = 1.0 if name == "factor" else 1 / MAX_SCALE
+        if not least <= number <= MAX_SCALE:
+            raise FormatError(
+                f"{keys.full('rope.scaling')}.{name} is {number}; {least:g} to {MAX_SCALE} is right"
+            )
+    trained = keys.width("rope.scaling.original_context_length", default=config.n_ctx)
+    return Yarn(factor, trained, fast, slow, grown)
+
+
 def _rope_scale(keys: _Keys, rope_short: bool) -> float:
     """Return what positions are divided by."""
     kind = keys.metadata.get(keys.full("rope.scaling.type"), "linear")
-    if rope_short and kind == "longrope":
+    if kind == "yarn" or (rope_short and kind == "longrope"):
         return 1.0
     if kind not in ("none", "linear"):
         raise UnsupportedError(
-            f"{keys.full('rope.scaling.type')} is {kind!r:.100}; 'none' and 'linear' run here"
+            f"{keys.full('rope.scaling.type')} is {kind!r:.100}; 'none', 'linear' and 'yarn' run "
+            "here"
         )
     factor = "rope.scaling.factor"
     if keys.full(factor) not in keys.metadata:

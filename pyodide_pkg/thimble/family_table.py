@@ -49,6 +49,8 @@ class Family:
     """Whether RoPE turns the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
     rope_whole_head: bool = False
     """Whether RoPE must turn all of a head's values."""
+    unturned_every: int = 0
+    """One layer of so many, the last of them, has no RoPE; 0 for none."""
     rope_base_local: float = 0.0
     """RoPE's base in layers with a window, where it is another one; without scaling."""
     layer_norm: bool = False
@@ -205,6 +207,13 @@ _TABLE = (
             "attn_q_norm.weight": ("q",),
             "attn_k_norm.weight": ("kv",),
         },
+    ),
+    Family(
+        "smollm3",
+        _BASE,
+        rope_interleaved=True,
+        rope_whole_head=True,
+        unturned_every=4,
     ),
 )
 

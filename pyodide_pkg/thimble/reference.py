@@ -106,7 +106,8 @@ class ReferenceModel:
         q = self.head_norm(q, block + "attn_q_norm").reshape(n, c.n_heads, c.head_dim)
         k = self.head_norm(k, block + "attn_k_norm").reshape(n, c.n_kv_heads, c.head_dim)
         local = f.windowed(layer)
-        q, k = self.rope(q, local=local), self.rope(k, local=local)
+        if f.turned(layer):
+            q, k = self.rope(q, local=local), self.rope(k, local=local)
         k = np.repeat(k, c.n_heads // c.n_kv_heads, axis=1)  # head h reads key head h // group
         v = np.repeat(v, c.n_heads // c.n_kv_heads, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * (f.score_scale or c.head_dim**-0.5)
@@ -131,6 +132,8 @@ class ReferenceModel:
         for name in ("rope_freqs.weight", "rope_factors_short.weight"):
             if name in self.weights:
                 frequency = frequency / self.weights[name]
+        if c.features.rope_divisors:
+            frequency = frequency / np.array(c.features.rope_divisors)
         angle = np.arange(len(x))[:, None] / scale * frequency  # [n, half]
         cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
         cos, sin = cos * c.features.rope_magnitude, sin * c.features.rope_magnitude

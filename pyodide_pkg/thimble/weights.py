@@ -47,7 +47,9 @@ class Weights:
 
     def _set_features(self, f: Features) -> None:
         kernel = self.kernel
-        ints = array("i", [f.activation, f.layer_norm, f.parallel, f.window, f.global_every])
+        ints = array("i", [
+            f.activation, f.layer_norm, f.parallel, f.window, f.global_every, f.unturned_every,
+        ])  # fmt: skip
         floats = struct.pack(
             "<5d", f.embed_scale, f.score_cap, f.logit_cap, f.rope_magnitude, f.rope_base_local
         )
@@ -57,6 +59,12 @@ class Weights:
         kernel.free(at)
         if not done:
             raise MemoryLimitError("no memory for the model's description")
+        if f.rope_divisors:
+            divisors = array("f", f.rope_divisors).tobytes()
+            at = kernel.alloc(len(divisors), "the model")
+            kernel.write(at, divisors)
+            kernel.call("model_rope_factors", self.address, at)
+            kernel.free(at)
 
     def pack(self, tensor: TensorInfo, first: int, rows: int, source: int) -> int:
         """Put rows that lie at `source` in the file's encoding into the tensor. Returns 0, or 1 +

@@ -6,11 +6,11 @@
     build/peers/bin/pip install llama-cpp-python==0.3.36
     PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_families llama_cpp
 
-The first writes `families.json` (each model's config.json as `save_pretrained` writes it, names and
-shapes of its tensors, ids) and `families.npz` with transformers' logits; the second adds what
-llama.cpp makes of the files that `thimble convert` writes. Values are drawn by
-`tests/tiny_folders.py`. Both compute in float32, over N_IDS positions; kept are the logits of every
-STEP-th token.
+Names of models behind that record these alone. The first writes `families.json` (each model's
+config.json as `save_pretrained` writes it, names and shapes of its tensors, ids) and `families.npz`
+with transformers' logits; the second adds what llama.cpp makes of the files that `thimble convert`
+writes. Values are drawn by `tests/tiny_folders.py`. Both compute in float32, over N_IDS positions;
+kept are the logits of every STEP-th token.
 """
 
 from __future__ import annotations
@@ -74,23 +74,42 @@ def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]
     return {"config": said, "tensors": shapes, "ids": ids}, logits
 
 
-def record_transformers() -> None:
-    models, arrays = {}, {}
-    for name in CONFIGS:
+def recorded_arrays() -> dict[str, Any]:
+    with np.load(ARRAYS) as file:
+        return {key: file[key] for key in file.files}
+
+
+def record_transformers(names: list[str]) -> None:
+    models: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    if names:
+        models, arrays = json.loads(RECORD.read_text())["models"], recorded_arrays()
+    for name in names or CONFIGS:
         models[name], logits = transformers_logits(name)
         arrays[f"transformers/{name}"] = logits[:, ::STEP]
         print(name, logits.std(), np.abs(logits).max())
-    record = {"transformers": version("transformers"), "torch": version("torch"), "models": models}
-    write(record, arrays)
+    versions = {name: version(name) for name in ("transformers", "torch")}
+    before = json.loads(RECORD.read_text()) if names else {}
+    write({**before, **versions, "models": models}, arrays)
 
 
-def llama_cpp_logits(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], list[list[int]]]:
+def yarn_options(config: dict[str, Any]) -> dict[str, float]:
+    """Between which numbers of turns YaRN's ramp lies: this llama.cpp does not read the keys of it
+    in the families that we have, and is to be told."""
+    rope = config.get("rope_parameters") or {}
+    return {f"yarn_{name}": rope[name] for name in ("beta_fast", "beta_slow") if name in rope}
+
+
+def llama_cpp_logits(
+    path: Path, ids: list[int], **options: Any
+) -> tuple[NDArray[np.float32], list[list[int]]]:
     """The logits behind each of `ids`, and the ids of `TEXTS`."""
     llama_cpp: Any = importlib.import_module("llama_cpp")
     f32 = llama_cpp.GGML_TYPE_F32
     model = llama_cpp.Llama(
         str(path), n_ctx=64, n_batch=64, n_threads=1, n_threads_batch=1, n_gpu_layers=0,
         logits_all=True, flash_attn=False, type_k=f32, type_v=f32, verbose=False,
+        **options,
     )  # fmt: skip
     model.eval(ids)
     found = np.array(model.scores[: len(ids)], dtype=np.float32)
@@ -99,18 +118,19 @@ def llama_cpp_logits(path: Path, ids: list[int]) -> tuple[NDArray[np.float32], l
     return found, texts
 
 
-def record_llama_cpp() -> None:
+def record_llama_cpp(names: list[str]) -> None:
     record = json.loads(RECORD.read_text())
-    with np.load(ARRAYS) as file:
-        arrays = {key: file[key] for key in file.files if not key.startswith("llama.cpp")}
+    arrays = recorded_arrays()
     record["llama_cpp_python"] = version("llama-cpp-python")
-    for name, model in record["models"].items():
+    for name in names or record["models"]:
+        model = record["models"][name]
         with tempfile.TemporaryDirectory() as place:
             folder = write_folder(Path(place) / name, name)
             for kind in TYPES:
                 path = Path(place) / f"{name}-{kind}.gguf"
                 convert_folder(folder, path, kind)
-                logits, model["texts"] = llama_cpp_logits(path, model["ids"])
+                options = yarn_options(model["config"])
+                logits, model["texts"] = llama_cpp_logits(path, model["ids"], **options)
                 logits = logits[:, ::STEP]
                 arrays[f"llama.cpp/{name}/{kind}"] = logits
                 away = np.abs(logits - arrays[f"transformers/{name}"]).max()
@@ -127,4 +147,5 @@ def write(record: dict[str, Any], arrays: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     tiny_folders.recorded.cache_clear()
-    record_llama_cpp() if sys.argv[1:] == ["llama_cpp"] else record_transformers()
+    record = {"llama_cpp": record_llama_cpp, "transformers": record_transformers}[sys.argv[1]]
+    record(sys.argv[2:])

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import FormatError, UnsupportedError
 from ..families import MAX_WIDTH
 from ..family_table import FAMILIES, GELU_ERF, GELU_TANH, SILU
+from ..yarn import Yarn
 from .names import KINDS, Kind
 
 Config = Mapping[str, Any]
@@ -244,11 +245,42 @@ def _rope_keys(s: Settings) -> Keys:
                 else magnitude
             ),
         }
+    elif kind == "yarn" and not s.family.windows:
+        found |= _yarn_keys(s, rope)
     elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.family != "llama"):
         raise UnsupportedError(
-            f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'llama3' in llama "
-            "models and 'longrope' in phi3 models run here"
+            f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'yarn' where no layer "
+            "has a window, 'llama3' in llama models and 'longrope' in phi3 models run here"
         )
+    return found
+
+
+def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
+    """YaRN's numbers. transformers says how much turned values grow, GGUF how much more they do
+    than by YaRN's own rule."""
+    for name, allowed in (("mscale", None), ("mscale_all_dim", None), ("truncate", True)):
+        if rope.get(name, allowed) != allowed:
+            raise UnsupportedError(
+                f"{name} of RoPE in config.json is {rope[name]!r:.60}, which does not run here"
+            )
+    factor = _rope_number(rope, "factor")
+    trained = rope.get("original_max_position_embeddings", s.n_ctx)
+    if not isinstance(trained, int) or isinstance(trained, bool) or not 1 <= trained <= MAX_WIDTH:
+        raise FormatError(
+            f"original_max_position_embeddings of RoPE in config.json is {trained!r:.60}; a number "
+            "above 0 is right"
+        )
+    found: Keys = {
+        "rope.scaling.type": "yarn",
+        "rope.scaling.factor": factor,
+        "rope.scaling.original_context_length": trained,
+    }
+    if rope.get("attention_factor") is not None:
+        own = Yarn(factor, trained).magnitude
+        found["rope.scaling.attn_factor"] = _rope_number(rope, "attention_factor") / own
+    for name in ("beta_fast", "beta_slow"):
+        if rope.get(name) is not None:
+            found[f"rope.scaling.yarn_{name}"] = _rope_number(rope, name)
     return found
 
 
@@ -277,6 +309,12 @@ def _check(s: Settings) -> None:
     s.refuse("use_parallel_residual", True, False)
     if s.family.global_every:
         _check_gemma(s)
+    if s.family.unturned_every:
+        every, n = s.family.unturned_every, min(s.n_layers, MAX_LAYERS)
+        s.refuse("no_rope_layers", [int(i % every != every - 1) for i in range(n)], None)
+        s.refuse("no_rope_layer_interval", every)
+        s.refuse("attention_bias", False)
+        s.refuse("mlp_bias", False)
 
 
 def _check_gemma(s: Settings) -> None:

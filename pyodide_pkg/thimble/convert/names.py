@@ -96,6 +96,14 @@ _GEMMA_DEFAULTS = {"tie_word_embeddings": True, "rms_norm_eps": 1e-6, "head_dim"
 KINDS: dict[str, Kind] = {
     "llama": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
     "mistral": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
+    "smollm3": Kind(
+        "smollm3",
+        _LAYERS,
+        _LLAMA_NAMES,
+        _BASE,
+        interleaved=_PAIRS,
+        defaults={"tie_word_embeddings": True, "rope_theta": 2e6},
+    ),
     "qwen2": Kind("qwen2", _LAYERS, _LLAMA_NAMES, _BASE),
     "qwen3": Kind("qwen3", _LAYERS, _LLAMA_NAMES, {**_BASE, **_HEAD_NORMS}),
     "gemma": Kind(
