@@ -144,6 +144,16 @@ def test_what_stands_in_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "matrices as Q4_K or Q5_0" in said.out
 
 
+def test_yarn_lengthens_the_context(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "qwen2", "qwen2-yarn")
+    for longest, wanted in ((32, 128), (512, 512)):
+        change_config(folder, max_position_embeddings=longest)
+        convert_folder(folder, tmp_path / "out.gguf")
+        model = thimble.load(tmp_path / "out.gguf")
+        assert model.config.n_ctx == wanted
+        model.close()
+
+
 def test_progress_counts_every_value_once(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "olmo2", "olmo2")
     seen: list[tuple[int, int]] = []

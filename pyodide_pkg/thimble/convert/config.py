@@ -256,8 +256,9 @@ def _rope_keys(s: Settings) -> Keys:
 
 
 def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
-    """YaRN's numbers. transformers says how much turned values grow, GGUF how much more they do
-    than by YaRN's own rule."""
+    """YaRN's numbers, and how long texts may be with it, which a file may leave at what it is
+    without. transformers says how much turned values grow, GGUF how much more they do than by
+    YaRN's own rule."""
     for name, allowed in (("mscale", None), ("mscale_all_dim", None), ("truncate", True)):
         if rope.get(name, allowed) != allowed:
             raise UnsupportedError(
@@ -271,6 +272,7 @@ def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
             "above 0 is right"
         )
     found: Keys = {
+        "context_length": max(s.n_ctx, int(min(trained * factor, MAX_WIDTH))),
         "rope.scaling.type": "yarn",
         "rope.scaling.factor": factor,
         "rope.scaling.original_context_length": trained,
