@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 import pytest
@@ -147,6 +148,11 @@ def test_talk_and_step_keep_to_the_shape(shaper: Page, tmp_path: Path) -> None:
     expect(shaper.locator("#debug-step")).to_be_disabled()
     turn_to(shaper, "Write")
     assert shaper.locator("#written").text_content() == text
+    shaper.get_by_role("button", name="Copy link").click()
+    expect(shaper.locator("#announce")).to_have_text("Copied")
+    link = shaper.evaluate("() => navigator.clipboard.readText()")
+    carried = parse_qs(urlsplit(link).fragment)
+    assert carried["regex"] == [shaper.get_by_label("The shape, written down").input_value()]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
