@@ -1,0 +1,155 @@
+"""Models of the visitor's own in Firefox and WebKit: fetched, kept, talked with, kept in shape."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.browser import drivers, elsewhere, station
+from tests.browser.drivers import Tab
+from tests.browser.places import Place
+from tests.browser.test_offline_engines import MAY_KEEP, OPENED
+from tests.tiny_models import SPECS, make
+
+TINY = make(replace(SPECS["q8_0-tied"], n_ctx=192, seed=31))
+"""Random, with a chat template."""
+
+TOOLS = """
+const until = async (what) => {
+  while (!what()) await new Promise((next) => setTimeout(next, 50));
+};
+const at = (id) => document.getElementById(id);
+const title = () => at("incoming-title").textContent;
+"""
+
+# By the box, as a visitor does it. What the box says in the end.
+FETCHED = """async () => {
+  TOOLS
+  at("model-address").click();
+  at("incoming-url").value = ADDRESS;
+  at("incoming-go").click();
+  await until(() => title().startsWith("Load ") || title().includes("not kept"));
+  const told = ["size", "kind", "memory"].map((name) => at(`incoming-${name}`).textContent);
+  at("incoming-go").click();
+  await until(() => title().includes(" kept"));
+  await until(() => at("metrics").hidden === false && at("model").value === "tiny");
+  return [title(), at("incoming-digest").textContent, ...told];
+}"""
+
+CHOSEN = """async () => {
+  TOOLS
+  await until(() => at("model").querySelector("[value=tiny]"));
+  at("model").value = "tiny";
+  at("model").dispatchEvent(new Event("change", { bubbles: true }));
+  await until(() => at("metrics").hidden === false && at("model").value === "tiny");
+}"""
+
+TALKED = """async () => {
+  TOOLS
+  location.hash = "panel=chat";
+  await until(() => at("chat-model")?.textContent.startsWith("tiny"));
+  at("max_tokens").value = 16;
+  at("chat-text").value = "Who was sad?";
+  at("chat-text").dispatchEvent(new Event("input", { bubbles: true }));
+  await until(() => !at("chat-send").disabled);
+  at("chat-form").requestSubmit();
+  await until(() => /^(Answered|Cut)/.test(at("chat-outcome").textContent));
+  const answer = document.querySelector(".turn.models .turn-text").textContent;
+  return [at("chat-model").textContent, answer];
+}"""
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"sad": {"type": "boolean"}, "who": {"enum": ["Mia", "Sam"]}},
+    "required": ["sad", "who"],
+    "additionalProperties": False,
+}
+
+# What was said of the text before must not be taken for what is said of this one.
+WRITTEN = """async () => {
+  TOOLS
+  location.hash = "panel=play";
+  at("seed").value = 7;
+  at("outcome").textContent = "";
+  at("write").click();
+  await until(() => at("outcome").textContent.includes("token"));
+  return at("written").textContent;
+}"""
+
+SHAPED = """async () => {
+  TOOLS
+  const choose = (id, value, event) => {
+    at(id).value = value;
+    at(id).dispatchEvent(new Event(event, { bubbles: true }));
+  };
+  choose("shape-kind", "json_schema", "change");
+  choose("shape-source", SCHEMA, "input");
+  at("max_tokens").value = 100;
+}"""
+
+Start = Callable[[Path], AbstractContextManager[Tab]]
+
+
+def asked(tab: Tab, function: str, **words: str) -> Any:
+    """Evaluate one of the functions above, with its tools, and texts for its names."""
+    for name, text in {
+        "TOOLS": TOOLS,
+        **{key: json.dumps(text) for key, text in words.items()},
+    }.items():
+        function = function.replace(name, text)
+    return tab.evaluate(function)
+
+
+@pytest.mark.parametrize(
+    ("binary", "start", "package"),
+    [
+        (station.firefox, drivers.firefox_tab, "firefox-esr"),
+        (station.webkit, drivers.webkit_tab, "webkit2gtk-driver and xvfb"),
+    ],
+    ids=["firefox", "webkit"],
+)
+def test_other_engines_bring_models_in_talk_and_keep_to_a_shape(
+    binary: Callable[[], str | None], start: Start, package: str, site: Path, tmp_path: Path
+) -> None:
+    if binary() is None:
+        pytest.skip(f"this browser is not installed (Debian: {package})")
+    (tmp_path / "home").mkdir()
+    place = Place(site, tmp_path / "site").start()
+    try:
+        with elsewhere.serving() as other, start(tmp_path / "home") as tab:
+            other.pages["/tiny.gguf"] = (TINY, {"Access-Control-Allow-Origin": "*"})
+            tab.open(f"{place.address}/#panel=play")  # by a link, so that no text writes itself
+            tab.evaluate(OPENED)
+            if reason := tab.evaluate(MAY_KEEP):
+                pytest.skip(f"this browser, driven like this, can keep no model: {reason}")
+            title, digest, size, kind, memory = asked(
+                tab, FETCHED, ADDRESS=f"{other.origin}/tiny.gguf"
+            )
+            assert (title, digest) == ("tiny is kept", hashlib.sha256(TINY).hexdigest())
+            assert (size, kind.split(",")[0]) == (f"{len(TINY) / 1e6:.1f} MB", "llama")
+            assert memory.startswith("It fits")
+            first = asked(tab, WRITTEN)
+            assert first
+
+            template, answer = asked(tab, TALKED)
+            assert template == "tiny · its own chat template"
+            assert answer
+
+            asked(tab, SHAPED, SCHEMA=json.dumps(SCHEMA))
+            jsonschema.validate(json.loads(asked(tab, WRITTEN)), SCHEMA)
+
+            other.pages.clear()
+            tab.open(f"{place.address}/?again#panel=play")
+            tab.evaluate(OPENED)
+            asked(tab, CHOSEN)
+            assert asked(tab, WRITTEN) == first
+    finally:
+        place.end()
