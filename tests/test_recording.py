@@ -153,6 +153,24 @@ def test_another_model_or_too_small_a_context_is_refused(
         other.replay(foreign)
 
 
+def test_too_many_shapes_are_refused(recording: Recording) -> None:
+    whole = json.loads(recording.to_json())
+    whole["steps"] = [
+        {
+            "id": 1, "logprob": -1.0, "shape_from": 0,
+            "params": {"grammar": {"kind": "regex", "source": "a" * (n % 2 + 1)}},
+        }
+        for n in range(65)
+    ]  # fmt: skip
+    with pytest.raises(thimble.FormatError, match="step 65: the shape changes more than 64 times"):
+        Recording.from_json(json.dumps(whole))
+    whole["steps"].pop()
+    assert len(Recording.from_json(json.dumps(whole)).steps) == 64
+    whole["steps"][0]["shape_from"] = 99
+    with pytest.raises(thimble.FormatError, match="step 1: shape_from is 99"):
+        Recording.from_json(json.dumps(whole))
+
+
 @pytest.mark.parametrize(("path", "value", "words"), [
     ("format", "gguf", '"format" is \'gguf\''), ("version", 2, "reads version 1"),
     ("model", [], "model is a list"), ("model.sha256", 5, "model.sha256 is 5"),
