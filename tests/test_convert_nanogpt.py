@@ -328,7 +328,7 @@ BAD_PICKLES = {
     "float key": (dumped({0.5: 1}), "neither a text nor a small number"),
     "frozen": (pickle.dumps(frozenset({1}), 4), "has the instruction FROZENSET"),
     "bytes": (pickle.dumps({"a": b"b"}, 4), "has the instruction SHORT_BINBYTES"),
-    "long": (b"\x80\x02N0" + b"N0" * (LONGEST // 2) + b"N.", "up to 2,097,152 are read"),
+    "long": (b"\x80\x02N0" + b"N0" * (LONGEST // 2) + b"N.", "up to 1,048,576 are read"),
     "instance": (b"\x80\x02(ios\nsystem\n.", "has the instruction INST"),
     "module": (b"\x80\x04\x8c\x02os]\x93.", "no pickle, or is damaged"),
 }
@@ -358,7 +358,7 @@ BAD_FILES = {
         archive(dumped({}), {}, zipfile.ZIP_DEFLATED), "compressed or encrypted; torch.save does"
     ),
     "encrypted": (patched(GOOD, b"ckpt/data/0", 8, "<H", 1), "is compressed or encrypted"),
-    "huge": (patched(GOOD, b"ckpt/data.pkl", 20, "<2I", 1 << 30, 1 << 30), "up to 2,097,152 are"),
+    "huge": (patched(GOOD, b"ckpt/data.pkl", 20, "<2I", 1 << 30, 1 << 30), "up to 1,048,576 are"),
     "elsewhere": (patched(GOOD, b"ckpt/data/0", 42, "<I", 9), "is not where"),
     "beyond": (patched(GOOD, b"ckpt/data/0", 42, "<I", 1 << 30), "is not where"),
     "list": (GOOD[:-10] + struct.pack("<I", 1 << 30) + GOOD[-6:], "list of entries should have"),

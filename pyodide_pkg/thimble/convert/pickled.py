@@ -15,8 +15,8 @@ from typing import Any
 
 from ..errors import FormatError, UnsupportedError
 
-LONGEST = 1 << 21
-"""Bytes of a pickle: ten times what the largest GPT-2 has. Each may become 60 in memory."""
+LONGEST = 1 << 20
+"""Bytes of a pickle: four times what the largest GPT-2 has. Each may become 78 in memory."""
 
 Calls = Mapping[str, Callable[..., Any]]
 """What a pickle may call, by module and name; they must not trust what they are given."""

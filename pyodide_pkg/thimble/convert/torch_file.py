@@ -20,8 +20,8 @@ from ..errors import FormatError, UnsupportedError
 from .pickled import LONGEST, Named, read_pickle, told
 from .safetensors import Stored
 
-MAX_DIRECTORY = 1 << 22
-"""Bytes of an archive's list of entries: ten times what the largest GPT-2 has."""
+MAX_DIRECTORY = 1 << 20
+"""Bytes of an archive's list of entries: seven times what the largest GPT-2 has."""
 MAX_SIDES = 8
 MOST = 1 << 48
 """No count is larger, unless it is a lie."""
