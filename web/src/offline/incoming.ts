@@ -199,7 +199,7 @@ export class Incoming {
     this.#box.show(`Fetching ${file}`, `From ${host}.`, { close: this.#cancel(keyOf(urls)) });
     try {
       await this.#bring(
-        { name: nameOf(file), bytes: total, sha256: digest },
+        { name: nameOf(fileOf(urls[0] ?? file)), bytes: total, sha256: digest },
         (keeper, report, port) => keeper.keepAddress(urls, digest, seen, report, port),
       );
     } catch (error) {
@@ -211,7 +211,10 @@ export class Incoming {
   /** Have a model kept and loaded at the same time, and open it when both is done. */
   async #bring(about: { name: string; bytes: number | null; sha256: string | null }, keep: Keep): Promise<void> {
     this.#end();
+    let isCancelled = false;
+    this.#end = () => (isCancelled = true);
     const coming = await this.#coming(about);
+    if (isCancelled) return coming?.cancel();
     try {
       const brought = await this.#work((keeper, report) => {
         const kept = keep(keeper, report, coming && transfer(coming.port, [coming.port]));
