@@ -45,7 +45,10 @@ export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<
     const root = document.querySelector<HTMLElement>(`[data-panel="${panel.id}"]`);
     if (!root || mounted.has(panel.id)) return;
     mounted.add(panel.id);
-    (await panel.load()).mount(root, live);
+    // Its buttons are here before what they do; the first panel's text can be written meanwhile.
+    root.inert = panel !== panels[0];
+    const module = await panel.load().finally(() => (root.inert = false));
+    module.mount(root, live);
   };
 
   const show = async (): Promise<void> => {
