@@ -22,8 +22,8 @@ typedef struct {
 
 enum { MISSING = -2 }; /* stands in the first class of a row that is not there */
 
-/* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns the state whose row is
- * missing, or -1 when the walk is over. */
+/* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns the state
+ * whose row is missing, or -1 when the walk is over. */
 TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     tk_walk *w = (tk_walk *)walk;
     const uint8_t *bytes = (const uint8_t *)(intptr_t)w->bytes;
