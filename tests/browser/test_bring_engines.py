@@ -24,7 +24,13 @@ TINY = make(replace(SPECS["q8_0-tied"], n_ctx=192, seed=31))
 
 TOOLS = """
 const until = async (what) => {
-  while (!what()) await new Promise((next) => setTimeout(next, 50));
+  const end = performance.now() + 100_000; // sooner than the driver, which cannot say for what
+  while (!what()) {
+    if (performance.now() > end) {
+      throw new Error(`not in 100 s: ${what}; ${document.getElementById("incoming").innerText}`);
+    }
+    await new Promise((next) => setTimeout(next, 50));
+  }
 };
 const at = (id) => document.getElementById(id);
 const title = () => at("incoming-title").textContent;
@@ -33,7 +39,10 @@ const title = () => at("incoming-title").textContent;
 # By the box, as a visitor does it. What the box says in the end.
 FETCHED = """async () => {
   TOOLS
-  at("model-address").click();
+  await until(() => {
+    at("model-address").click(); // to no end before the part of the page that hears it has come
+    return !at("incoming").hidden;
+  });
   at("incoming-url").value = ADDRESS;
   at("incoming-go").click();
   await until(() => title().startsWith("Load ") || title().includes("not kept"));

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import too_wide, violations
+from tests.browser.conftest import PATIENCE_MS, too_wide, violations
 
 from .elsewhere import Elsewhere, serving
 
@@ -92,7 +92,12 @@ def test_the_preview_is_the_element_with_the_engine_of_the_page(builder: Page) -
     expect(preview.locator("textarea")).to_have_value("A small boat")
     preview.get_by_role("button", name="Write").click()
     expect(preview.get_by_role("status")).to_contain_text("10 tokens")
-    assert len([worker for worker in builder.workers if "/worker." in worker.url]) == 1
+    # The one that makes the snapshot may be at work, and ends by itself.
+    for _ in range(PATIENCE_MS // 100):
+        if len(engines := [worker for worker in builder.workers if "/worker." in worker.url]) == 1:
+            break
+        builder.wait_for_timeout(100)
+    assert len(engines) == 1
 
 
 def test_a_number_out_of_range_is_told_and_left_out(builder: Page) -> None:
