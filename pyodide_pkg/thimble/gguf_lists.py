@@ -8,6 +8,7 @@ are read like lists, equal those that hold the same, and cannot be changed. They
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,9 +26,9 @@ class HeaderList(Sequence[Any]):
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # as of a list
 
+    @abstractmethod
     def packed(self) -> bytes:
         """The elements as they stand in a file."""
-        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         if not is_list(other):

@@ -29,7 +29,7 @@ from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams
 from .session import Session
 
 MOST_DRAFTED = 15
-"""Tokens that a round can draft (`MOST_DRAFTED` in `kernels/sample.c`)."""
+"""Tokens that a round can draft (`MOST_DRAFTED` in `kernels/draft.c`)."""
 CLASSES = 8
 """Of a drafted token, by the probability that the draft gives it."""
 MEMORY = 1 / 16

@@ -53,6 +53,26 @@ def turn_to(page: Page, title: str) -> None:
     expect(link).to_have_attribute("aria-current", "page")
 
 
+# So that the room ends half-way, and is not known to before.
+ROOM_FOR_ALL = "StorageManager.prototype.estimate = async () => ({ quota: 1e12, usage: 0 });"
+
+
+def short_of_room(context: BrowserContext, server: str, room: int, *, half_way: bool) -> Page:
+    """The page where storage has so many bytes left, which it knows of, or only finds out."""
+    page = context.new_page()
+    if half_way:
+        page.route("**/keep-model.*.js", lambda route: route.fulfill(
+            response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
+        ))  # fmt: skip
+    page.goto("/")
+    expect(page.locator("#metrics")).to_be_visible()
+    usage = page.evaluate("async () => (await navigator.storage.estimate()).usage")
+    devtools = context.new_cdp_session(page)
+    quota = {"origin": server, "quotaSize": usage + room}
+    devtools.send("Storage.overrideQuotaForOrigin", quota)
+    return page
+
+
 def kill_engine(page: Page) -> None:
     """Let the engine's worker die of an error; the worker that makes a snapshot may go with it."""
     engine, *others = page.workers

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 import thimble
-from tests.browser.conftest import PATIENCE_MS, too_wide, violations
+from tests.browser.conftest import PATIENCE_MS, short_of_room, too_wide, violations
 from tests.browser.test_offline import Tab, write
 from tests.test_split import cut
 from tests.tiny_models import SPECS, TinySpec, head_of_large, make
@@ -279,25 +279,11 @@ def test_a_large_model_makes_room_and_is_back_where_the_next_does_not_come(
     assert page.locator("#written").text_content() == first
 
 
-# So that the room ends half-way, and is not known to before.
-ROOM_FOR_ALL = "StorageManager.prototype.estimate = async () => ({ quota: 1e12, usage: 0 });"
-
-
 @pytest.mark.parametrize("half_way", [False, True], ids=["known before", "half-way"])
 def test_without_room_a_model_from_an_address_is_used_and_not_kept(
     context: BrowserContext, server: str, host: Host, half_way: bool
 ) -> None:
-    page = context.new_page()
-    if half_way:
-        page.route("**/keep-model.*.js", lambda route: route.fulfill(
-            response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
-        ))  # fmt: skip
-    page.goto("/")
-    expect(page.locator("#metrics")).to_be_visible()
-    usage = page.evaluate("async () => (await navigator.storage.estimate()).usage")
-    devtools = context.new_cdp_session(page)
-    quota = {"origin": server, "quotaSize": usage + (12 << 20)}
-    devtools.send("Storage.overrideQuotaForOrigin", quota)
+    page = short_of_room(context, server, 12 << 20, half_way=half_way)
     name_address(page, f"{host.address}/large.gguf")
     load(page)
     expect(page.locator("#incoming-title")).to_have_text("large is not kept")

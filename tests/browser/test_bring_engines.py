@@ -13,8 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.browser import drivers, elsewhere, station
+from tests.browser import drivers, elsewhere
 from tests.browser.drivers import Tab
+from tests.browser.engines import other_engines
 from tests.browser.places import Place
 from tests.browser.test_offline_engines import MAY_KEEP, OPENED
 from tests.tiny_models import SPECS, make
@@ -117,19 +118,10 @@ def asked(tab: Tab, function: str, **words: str) -> Any:
     return tab.evaluate(function)
 
 
-@pytest.mark.parametrize(
-    ("binary", "start", "package"),
-    [
-        (station.firefox, drivers.firefox_tab, "firefox-esr"),
-        (station.webkit, drivers.webkit_tab, "webkit2gtk-driver and xvfb"),
-    ],
-    ids=["firefox", "webkit"],
-)
+@other_engines(drivers.firefox_tab, drivers.webkit_tab)
 def test_other_engines_bring_models_in_talk_and_keep_to_a_shape(
-    binary: Callable[[], str | None], start: Start, package: str, site: Path, tmp_path: Path
+    start: Start, site: Path, tmp_path: Path
 ) -> None:
-    if binary() is None:
-        pytest.skip(f"this browser is not installed (Debian: {package})")
     (tmp_path / "home").mkdir()
     place = Place(site, tmp_path / "site").start()
     try:

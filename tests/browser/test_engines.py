@@ -14,6 +14,7 @@ import pytest
 
 from tests import fingerprint
 from tests.browser import station
+from tests.browser.engines import other_engines
 from tests.tiny_models import SPECS, make
 
 NAMES = ("f32", "f16", "q8_0", "q4_0", "head48")
@@ -46,19 +47,8 @@ await fetch("found", { method: "POST", body: JSON.stringify(found) });
 Start = Callable[[str, Path], AbstractContextManager[None]]
 
 
-@pytest.mark.parametrize(
-    ("binary", "start", "package"),
-    [
-        (station.firefox, station.firefox_at, "firefox-esr"),
-        (station.webkit, station.webkit_at, "webkit2gtk-driver and xvfb"),
-    ],
-    ids=["firefox", "webkit"],
-)
-def test_other_engines_give_the_same_bits(
-    binary: Callable[[], str | None], start: Start, package: str, site: Path, tmp_path: Path
-) -> None:
-    if binary() is None:
-        pytest.skip(f"this browser is not installed (Debian: {package})")
+@other_engines(station.firefox_at, station.webkit_at)
+def test_other_engines_give_the_same_bits(start: Start, site: Path, tmp_path: Path) -> None:
     models = {name: make(SPECS[name]) for name in NAMES}
     encoded = {name: base64.b64encode(data).decode() for name, data in models.items()}
     files = {

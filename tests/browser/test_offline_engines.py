@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import drivers, station
+from tests.browser import drivers
 from tests.browser.drivers import Tab
+from tests.browser.engines import other_engines
 from tests.browser.places import Place
 from tests.browser.test_offline import ALL_KEPT
 
@@ -34,19 +35,10 @@ MAY_KEEP = """async () => {
 Start = Callable[[Path], AbstractContextManager[Tab]]
 
 
-@pytest.mark.parametrize(
-    ("binary", "start", "package"),
-    [
-        (station.firefox, drivers.firefox_tab, "firefox-esr"),
-        (station.webkit, drivers.webkit_tab, "webkit2gtk-driver and xvfb"),
-    ],
-    ids=["firefox", "webkit"],
-)
+@other_engines(drivers.firefox_tab, drivers.webkit_tab)
 def test_after_one_visit_other_engines_need_no_server(
-    binary: Callable[[], str | None], start: Start, package: str, site: Path, tmp_path: Path
+    start: Start, site: Path, tmp_path: Path
 ) -> None:
-    if binary() is None:
-        pytest.skip(f"this browser is not installed (Debian: {package})")
     (tmp_path / "home").mkdir()
     place = Place(site, tmp_path / "site").start()
     try:

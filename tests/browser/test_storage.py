@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
 
-from tests.browser.conftest import too_wide, violations
+from tests.browser.conftest import short_of_room, too_wide, violations
 from tests.browser.test_offline import ALL_KEPT, Tab, write
 from tests.conftest import BROWSER_TIMEOUT_MS, CHROMIUM_FLAGS
 from tests.tiny_models import SPECS, make
@@ -313,25 +313,11 @@ def test_only_the_fetching_page_may_reach_other_hosts(
     expect(page.locator("#incoming-words")).to_contain_text("Access-Control-Allow-Origin")
 
 
-# So that what was written down is wrong, and the room ends half-way.
-ROOM_FOR_ALL = "StorageManager.prototype.estimate = async () => ({ quota: 1e12, usage: 0 });"
-
-
 @pytest.mark.parametrize("half_way", [False, True], ids=["known before", "half-way"])
 def test_without_room_a_model_is_used_and_not_kept(
     context: BrowserContext, server: str, half_way: bool
 ) -> None:
-    page = context.new_page()
-    if half_way:
-        page.route("**/keep-model.*.js", lambda route: route.fulfill(
-            response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
-        ))  # fmt: skip
-    page.goto("/")
-    expect(page.locator("#metrics")).to_be_visible()
-    usage = page.evaluate("async () => (await navigator.storage.estimate()).usage")
-    devtools = context.new_cdp_session(page)
-    quota = {"origin": server, "quotaSize": usage + len(TINY) // 2}
-    devtools.send("Storage.overrideQuotaForOrigin", quota)
+    page = short_of_room(context, server, len(TINY) // 2, half_way=half_way)
     choose(page, "tiny.gguf", TINY)
     expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not kept")
     expect(page.locator("#incoming-words")).to_contain_text("no room to keep tiny")

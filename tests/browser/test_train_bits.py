@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from tests import train_fingerprint
 from tests.browser import station
+from tests.browser.engines import other_engines
 from tests.test_train_receipts import FINGERPRINT
 
 PATIENCE = 240
@@ -64,17 +65,6 @@ def test_chromium_trains_to_the_same_bits(chromium: Browser, site: Path) -> None
     assert trained_at(site, start) == FINGERPRINT
 
 
-@pytest.mark.parametrize(
-    ("binary", "start", "package"),
-    [
-        (station.firefox, station.firefox_at, "firefox-esr"),
-        (station.webkit, station.webkit_at, "webkit2gtk-driver and xvfb"),
-    ],
-    ids=["firefox", "webkit"],
-)
-def test_other_engines_train_to_the_same_bits(
-    binary: Callable[[], str | None], start: Start, package: str, site: Path, tmp_path: Path
-) -> None:
-    if binary() is None:
-        pytest.skip(f"this browser is not installed (Debian: {package})")
+@other_engines(station.firefox_at, station.webkit_at)
+def test_other_engines_train_to_the_same_bits(start: Start, site: Path, tmp_path: Path) -> None:
     assert trained_at(site, lambda address: start(address, tmp_path)) == FINGERPRINT

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import thimble
 from tests.browser import station
+from tests.browser.engines import other_engines
 from tests.browser.test_engines import PATIENCE, Start
 from tests.conftest import ROOT
 
@@ -48,19 +48,10 @@ def natively(prompt: str) -> str:
     return text
 
 
-@pytest.mark.parametrize(
-    ("binary", "start", "package"),
-    [
-        (station.firefox, station.firefox_at, "firefox-esr"),
-        (station.webkit, station.webkit_at, "webkit2gtk-driver and xvfb"),
-    ],
-    ids=["firefox", "webkit"],
-)
+@other_engines(station.firefox_at, station.webkit_at)
 def test_other_engines_show_the_same_text_on_other_origins(
-    binary: Callable[[], str | None], start: Start, package: str, server: str, tmp_path: Path
+    start: Start, server: str, tmp_path: Path
 ) -> None:
-    if binary() is None:
-        pytest.skip(f"this browser is not installed (Debian: {package})")
     (tmp_path / "empty").mkdir()
     (tmp_path / "home").mkdir()
     place = station.Station(tmp_path / "empty", PAGE.replace("SERVER", server), {})
