@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
-	bench-own corpora models ensembles load visits claims npm pyodide-build lock clean
+	bench-own corpora models ensembles load visits claims screens npm pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -102,6 +102,9 @@ visits: setup-test site  ## bytes and requests of a visit, into docs/deploy
 
 claims: setup-test site  ## docs/claims.md: one real run of the eleven claims (ARGS= for tools.claims_report)
 	@$(RUN) -m tools.claims_report $(ARGS)
+
+screens: setup-test site-here  ## build/screens: the page in every state (ARGS= for tools.screens)
+	@$(RUN) -m tools.screens $(ARGS)
 
 pyodide-build: setup  ## the wheel by `pyodide build` (Python 3.12+; downloads a cross-build environment)
 	@$(RUN) -m pip install --quiet --require-hashes --requirement requirements/pyodide.txt

@@ -1,22 +1,27 @@
-"""Takes the pictures in `docs/screens/`: the page in every state, phone and desktop, both schemes.
+"""Takes pictures of the page in every state, phone and desktop, both schemes: `make screens`.
 
-make play &            # or any server of the site
-.venv/bin/python -m tools.screens [http://127.0.0.1:8000 [PANEL ...]]
+    python -m tools.screens [--address URL] [--docs] [PANEL ...]
 
-A panel is a function that brings its states about, and a line in `PANELS`.
+Serves `build/site`, unless `--address` names a server that runs, and writes `build/screens/`. With
+`--docs` it also copies the pictures that the documents show into `docs/screens/`. A panel is a
+function that brings its states about, and a line in `PANELS`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
+import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Protocol
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+import server
 from tools import browsers
-from tools.fingerprint import ROOT
+from tools.fingerprint import BUILD, ROOT
 from tools.screens_chat import chat
 from tools.screens_debug import debug
 from tools.screens_embed import embed
@@ -26,10 +31,15 @@ from tools.screens_lens import lens
 from tools.screens_lens_change import lens_change, lens_probes, lens_tour
 from tools.screens_read import read, seen
 from tools.screens_train import train
+from tools.visit_report import SITE, Counter, serving
 
 expect.set_options(timeout=60_000)
 
-FOLDER = ROOT / "docs" / "screens"
+FOLDER = BUILD / "screens"
+DOCS = ROOT / "docs" / "screens"
+SHOWN = ("written", "step-token", "lens-attention")
+"""The states that the documents show, on a desktop and in light."""
+
 SIZES = {"phone": (360, 740), "desktop": (1440, 900)}
 SCHEMES = ("light", "dark")
 SEED = 7
@@ -181,7 +191,8 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
 }
 
 
-def main(address: str, panels: list[str]) -> None:
+def take_all(address: str, panels: list[str]) -> None:
+    """Every window and scheme of the site at this address."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     flags = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
     flags.append("--force-prefers-reduced-motion")  # nothing is to write by itself
@@ -195,8 +206,28 @@ def main(address: str, panels: list[str]) -> None:
         browser.close()
 
 
+def shown() -> list[Path]:
+    """The pictures that stand in `docs/screens/`."""
+    return [DOCS / f"{state}-desktop-light.png" for state in SHOWN]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("panels", nargs="*", metavar="PANEL", help=f"of {', '.join(PANELS)}")
+    parser.add_argument("--address", help="a server that runs; else build/site is served")
+    parser.add_argument("--docs", action="store_true", help="renew docs/screens too")
+    options = parser.parse_args()
+    unknown = sorted(set(options.panels) - set(PANELS))
+    if unknown:
+        parser.error(f"no panel {', '.join(unknown)}; there are {', '.join(PANELS)}")
+    given = options.address
+    with nullcontext(given) if given else serving(Counter(server.create_app(SITE))) as address:
+        take_all(address.rstrip("/"), options.panels or list(PANELS))
+    if options.docs:
+        DOCS.mkdir(exist_ok=True)
+        for picture in shown():
+            shutil.copyfile(FOLDER / picture.name, picture)
+
+
 if __name__ == "__main__":
-    main(
-        sys.argv[1].rstrip("/") if len(sys.argv) > 1 else "http://127.0.0.1:8000",
-        sys.argv[2:] or list(PANELS),
-    )
+    main()
