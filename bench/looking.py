@@ -1,7 +1,7 @@
 """What a look inside the model costs: from the click to the painted patterns of all heads; ranking
 all heads by their effect; and ordinary decoding afterwards.
 
-The panel “Look inside” takes a text of 64 tokens apart and draws a picture of each head. By the
+The Lens panel takes a text of 64 tokens apart and draws a picture of each head. By the
 clock it is measured without a profiler; then the same looks are taken apart by thread, as the steps
 of the debugger are: what the page's thread worked, what the kernels did, and the rest of the
 worker, which is Python and the way of the numbers to the page.

@@ -24,13 +24,13 @@ FIRST = 5
 # A step as a visitor's, until the next draw stands there and a frame with it is made; when it began
 # and ended, in milliseconds since the navigation.
 STEP = """() => new Promise((resolve) => {
-  const bits = document.getElementById("debug-bits");
+  const bits = document.getElementById("step-bits");
   const began = performance.now();
   new MutationObserver((_, watch) => {
     watch.disconnect();
     requestAnimationFrame(() => setTimeout(() => resolve([began, performance.now()])));
   }).observe(bits, { childList: true });
-  document.getElementById("debug-step").click();
+  document.getElementById("step-step").click();
 })"""
 
 
@@ -42,10 +42,10 @@ def measure_stepping(
     context = browser.new_context()
     page = context.new_page()
     try:
-        page.goto(f"{server.address}/#panel=debug")
-        page.wait_for_selector("#debug-step:enabled", timeout=START_TIMEOUT_MS)
-        page.locator("#debug-begin").click()
-        page.wait_for_function("() => document.getElementById('debug-bits').textContent")
+        page.goto(f"{server.address}/#panel=step")
+        page.wait_for_selector("#step-step:enabled", timeout=START_TIMEOUT_MS)
+        page.locator("#step-begin").click()
+        page.wait_for_function("() => document.getElementById('step-bits').textContent")
         results.stepping.append(_stepped(page, model["name"]))
     finally:
         context.close()

@@ -149,10 +149,10 @@ def test_a_model_that_goes_ends_the_reading_with_an_error(engine: Engine, sessio
 def test_a_closed_reading_gives_its_memory_back(engine: Engine, session: int) -> None:
     number = ask(engine, "read.begin", session, STORY * 40, 3)["reading"]
     ask(engine, "read.step", number, 0, 0, 0)
-    facet = engine._facets["read"]
-    its_session = facet._readings[number].session
+    service = engine._services["read"]
+    its_session = service._readings[number].session
     ask(engine, "read.close", number)
     ask(engine, "read.close", number)  # twice does no harm
-    assert not facet._readings
+    assert not service._readings
     with pytest.raises(thimble.ThimbleError, match="closed"):
         its_session.append([1])

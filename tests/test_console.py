@@ -21,7 +21,7 @@ from tests.tiny_models import SPECS, make
 from thimble import plot
 from thimble.browser import Engine
 from thimble.browser import console as console_module
-from thimble.browser.console import Facet
+from thimble.browser.console import Service
 from thimble.browser.console_output import LARGEST_PICTURE, LONGEST, Output
 from thimble.browser.interrupts import PREFIX, interruptible
 
@@ -47,11 +47,11 @@ class Console:
         return answer["value"]
 
     @property
-    def facet(self) -> Facet:
+    def service(self) -> Service:
         """What the engine asks, once it was asked for something."""
         self.ask("console.hello", self.session)
-        facet: Facet = self.engine._facets["console"]
-        return facet
+        service: Service = self.engine._services["console"]
+        return service
 
     def run(self, code: str) -> Any:
         self.shown = []
@@ -91,7 +91,7 @@ class Interrupter(threading.Thread):
         super().__init__(daemon=True)
         self.seconds = seconds
         self.begun = threading.Event()
-        console.facet.names["begun"] = self.begun.set
+        console.service.names["begun"] = self.begun.set
 
     def run(self) -> None:
         if self.begun.wait(30):

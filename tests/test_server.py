@@ -40,7 +40,7 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
         "pyodide": "assets/pyodide.0badcafe/",
         "assets": {
             "page.js": "assets/page.1a2b3c4d.js",
-            "play.js": "assets/play.0badcafe.js",
+            "write.js": "assets/play.0badcafe.js",
             "page.css": "assets/page.1a2b3c4d.css",
             "icon.svg": "assets/icon.1a2b3c4d.svg",
             "icon-192.png": "assets/icon-192.1a2b3c4d.png",

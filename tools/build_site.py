@@ -52,8 +52,11 @@ AT_ROOT = ("favicon.ico", "robots.txt")
 """Static files that are asked for by a name that we do not choose."""
 
 
-PUBLISHED = ("ledger", "schemas")
+PUBLISHED = ("claims", "schemas")
 """Folders of web/ that are part of the site as they are."""
+
+FORMER = {"ledger": "claims", "schemas/ledger.schema.json": "schemas/claims.schema.json"}
+"""Addresses of version 0.1 that other places link to, and what lies there now."""
 
 
 def build_site(
@@ -161,9 +164,12 @@ def _static(site: Path) -> dict[str, str]:
 
 
 def _published(site: Path) -> None:
-    """What the panel of claims refers to, for whoever checks a report: at addresses that stay."""
+    """What the Claims panel refers to, for whoever checks a report: at addresses that stay."""
     for name in PUBLISHED:
         shutil.copytree(WEB / name, site / name)
+    for former, name in FORMER.items():
+        copy = shutil.copytree if (WEB / name).is_dir() else shutil.copyfile
+        copy(WEB / name, site / former)
 
 
 def _kernels(site: Path) -> dict[str, str]:

@@ -22,14 +22,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import server
 from tools import browsers
 from tools.fingerprint import BUILD, ROOT
-from tools.screens_chat import chat
-from tools.screens_debug import debug
+from tools.screens_claims import claims, front
 from tools.screens_embed import embed
 from tools.screens_ensemble import ensemble
-from tools.screens_ledger import front, ledger
 from tools.screens_lens import lens
 from tools.screens_lens_change import lens_change, lens_probes, lens_tour
 from tools.screens_read import read, seen
+from tools.screens_step import step
+from tools.screens_talk import talk
 from tools.screens_train import train
 from tools.visit_report import SITE, Counter, serving
 
@@ -156,15 +156,15 @@ def _python(page: Page, address: str, shot: Shot) -> None:
     shot("python-completion", CONSOLE)
 
 
-def _storage(page: Page, address: str, shot: Shot) -> None:
+def _machine(page: Page, address: str, shot: Shot) -> None:
     page.goto(address)
     expect(page.locator("#metrics")).to_be_visible(timeout=120_000)
-    page.goto(f"{address}/#panel=storage")
+    page.goto(f"{address}/#panel=machine")
     page_itself = page.locator("#kinds li").first
     expect(page_itself).to_contain_text("works without a network", timeout=120_000)
-    shot("storage")
+    shot("machine")
     page.get_by_role("button", name="Clear all…").click()
-    shot("storage-sure", "#sure")
+    shot("machine-sure", "#sure")
     page.get_by_role("button", name="Keep it", exact=True).click()
     page.goto(f"{address}/#model=https://example.org/models/tiny.gguf&sha256={'5eed' * 16}")
     expect(page.locator("#incoming-title")).to_be_visible()
@@ -175,10 +175,10 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "write": _write,
     "seen": seen,
     "front": front,
-    "claims": ledger,
-    "chat": chat,
+    "claims": claims,
+    "talk": talk,
     "read": read,
-    "debug": debug,
+    "step": step,
     "python": _python,
     "train": train,
     "lens": lens,
@@ -187,7 +187,7 @@ PANELS: dict[str, Callable[[Page, str, Shot], None]] = {
     "lens-tour": lens_tour,
     "ensemble": ensemble,
     "embed": embed,
-    "storage": _storage,
+    "machine": _machine,
 }
 
 

@@ -1,4 +1,4 @@
-"""The views of “Look inside”, for `tools/screens.py`."""
+"""The views of the Lens panel, for `tools/screens.py`."""
 
 from __future__ import annotations
 

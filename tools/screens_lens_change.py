@@ -49,8 +49,8 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#change-notice")).to_be_visible()
     shot("change-refused", VIEWS)
     page.locator("#change-all").click()
-    page.goto(f"{address}/#panel=play")
-    expect(page.locator("[data-panel=play] [data-changes]")).to_be_visible()
+    page.goto(f"{address}/#panel=write")
+    expect(page.locator("[data-panel=write] [data-changes]")).to_be_visible()
     shot("change-in-write")
 
 

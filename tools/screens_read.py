@@ -12,7 +12,7 @@ class Shot(Protocol):
 
 
 READ = "[data-panel=read] .sheet"
-WRITE = "[data-panel=play] .sheet"
+WRITE = "[data-panel=write] .sheet"
 LINE = "Once upon a time, there was a cat who sat on the mat and said hello.\n"
 
 

@@ -14,7 +14,7 @@ from tools import pyodide_core
 from tools.compress import transfer_size
 from tools.fingerprint import BUILD
 
-PAGE = ("page.js", "play.js", "page.css", "icon.svg", "thimble.js", "worker.js")
+PAGE = ("page.js", "write.js", "page.css", "icon.svg", "thimble.js", "worker.js")
 """What a page fetches that shows the first panel; the others come when they are shown."""
 
 IMPORTED = re.compile(r"""(?:from|import)\s*"\./([^"]+)"(?!\))""")

@@ -133,7 +133,7 @@ def whole(parts: dict[str, bytes]) -> bytes:
 
 def name_address(page: Page, address: str, digest: str = "") -> None:
     """Write an address, by the keys, and have it looked at."""
-    page.evaluate("location.hash = 'panel=storage'")
+    page.evaluate("location.hash = 'panel=machine'")
     page.get_by_role("button", name="From an address…").click()
     field = page.get_by_role("textbox", name="Address of a GGUF file")
     expect(field).to_be_focused()
@@ -144,7 +144,7 @@ def name_address(page: Page, address: str, digest: str = "") -> None:
 
 def before_stands(page: Page) -> bool:
     """Whether the page still writes with the model that it opened with, and has no other."""
-    page.evaluate("location.hash = 'panel=play'")
+    page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("story")
     expect(page.locator("#model option[value=large]")).to_have_count(0)
     return bool(write(page))
@@ -177,7 +177,7 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
 
     host.files["large.gguf"], host.ends_after = LARGE, None
     host.ranges.clear()
-    page = Tab(context).open("/#panel=storage")
+    page = Tab(context).open("/#panel=machine")
     expect(page.locator("#kinds")).to_contain_text("Downloads that broke off")
     name_address(page, f"{host.address}/large.gguf", hashlib.sha256(LARGE).hexdigest())
     expect(page.locator("#incoming-words")).to_contain_text("are here already")
@@ -186,13 +186,13 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     assert host.ranges == [came]
     digest = hashlib.sha256(LARGE).hexdigest()
     expect(page.locator("#incoming-digest")).to_have_text(digest)
-    page.evaluate("location.hash = 'panel=play'")
+    page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
     assert write(page)
     # Dropped, nothing is left of it.
-    page.evaluate("location.hash = 'panel=storage'")
+    page.evaluate("location.hash = 'panel=machine'")
     page.get_by_role("button", name="Drop large").click()
-    expect(page.locator("#storage-outcome")).to_contain_text("large is dropped")
+    expect(page.locator("#machine-outcome")).to_contain_text("large is dropped")
     assert page.evaluate(PIECES) == 0
 
 
@@ -239,7 +239,7 @@ def test_a_model_is_loaded_while_it_comes_and_the_one_before_stands(
         expect(words).to_have_text(LOADING)
         end.set()
         expect(page.locator("#incoming-title")).to_have_text("large is kept")
-    page.evaluate("location.hash = 'panel=play'")
+    page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
     page.locator("#seed").evaluate("(field) => { field.value = 7 }")
     first = write(page)
@@ -269,7 +269,7 @@ def test_a_large_model_makes_room_and_is_back_where_the_next_does_not_come(
         name_address(page, f"{host.address}/large.gguf")
         load(page)
         expect(page.locator("#incoming-words")).to_have_text(LOADING)
-        page.evaluate("location.hash = 'panel=play'")
+        page.evaluate("location.hash = 'panel=write'")
         expect(page.locator("#metrics")).to_be_hidden()
         page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#metrics")).to_be_visible()
@@ -290,7 +290,7 @@ def test_without_room_a_model_from_an_address_is_used_and_not_kept(
     words = page.locator("#incoming-words")
     expect(words).to_contain_text("no room to keep large")
     expect(words).to_contain_text("until another model is opened")
-    page.evaluate("location.hash = 'panel=play'")
+    page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
     assert write(page)
     assert page.evaluate(PIECES) == 0
@@ -341,7 +341,7 @@ def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
         list(TINY),
     )
     expect(bring.locator("#incoming-title")).to_have_text("dropped is kept")
-    bring.evaluate("location.hash = 'panel=play'")
+    bring.evaluate("location.hash = 'panel=write'")
     assert write(bring)
 
 
@@ -362,7 +362,7 @@ def test_the_parts_of_a_model_are_one_when_they_are_dropped_together(
     expect(bring.locator("#incoming-title")).to_have_text("m is kept")
     digest = hashlib.sha256(whole(parts)).hexdigest()
     expect(bring.locator("#incoming-digest")).to_have_text(digest)
-    bring.evaluate("location.hash = 'panel=play'")
+    bring.evaluate("location.hash = 'panel=write'")
     assert write(bring)
 
 
@@ -382,7 +382,7 @@ def test_the_first_parts_address_brings_all_of_them(
     expect(bring.locator("#incoming-digest")).to_have_text(digest)
     assert len(host.ranges) == 3
     assert all(host.ranges)  # behind their own headers
-    bring.evaluate("location.hash = 'panel=play'")
+    bring.evaluate("location.hash = 'panel=write'")
     assert write(bring)
 
     del host.files[second]
@@ -391,10 +391,10 @@ def test_the_first_parts_address_brings_all_of_them(
 
 
 def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:
-    bring.evaluate("location.hash = 'panel=play'")
+    bring.evaluate("location.hash = 'panel=write'")
     bring.locator("#model").select_option("story")
     expect(bring.locator("#metrics")).to_be_visible()
-    bring.evaluate("location.hash = 'panel=storage'")
+    bring.evaluate("location.hash = 'panel=machine'")
     bring.get_by_label("Weights as").select_option("Q4_0")
     bring.get_by_role("button", name="Make it").click()
     expect(bring.locator("#smaller-outcome")).to_contain_text("Made.")
@@ -411,8 +411,8 @@ def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:
     assert f"{found:.4f}" == after
     bring.get_by_role("button", name="Use it now").click()
     expect(bring.locator("#smaller-outcome")).to_contain_text("chosen in Write")
-    bring.evaluate("location.hash = 'panel=play'")
+    bring.evaluate("location.hash = 'panel=write'")
     expect(bring.locator("#model")).to_have_value("story-q4_0")
     assert write(bring)
-    bring.evaluate("location.hash = 'panel=storage'")
-    assert violations(bring, "[data-panel=storage]") == []
+    bring.evaluate("location.hash = 'panel=machine'")
+    assert violations(bring, "[data-panel=machine]") == []

@@ -64,16 +64,16 @@ CHOSEN = """async () => {
 
 TALKED = """async () => {
   TOOLS
-  location.hash = "panel=chat";
-  await until(() => at("chat-model")?.textContent.startsWith("tiny"));
+  location.hash = "panel=talk";
+  await until(() => at("talk-model")?.textContent.startsWith("tiny"));
   at("max_tokens").value = 16;
-  at("chat-text").value = "Who was sad?";
-  at("chat-text").dispatchEvent(new Event("input", { bubbles: true }));
-  await until(() => !at("chat-send").disabled);
-  at("chat-form").requestSubmit();
-  await until(() => /^(Answered|Cut)/.test(at("chat-outcome").textContent));
+  at("talk-text").value = "Who was sad?";
+  at("talk-text").dispatchEvent(new Event("input", { bubbles: true }));
+  await until(() => !at("talk-send").disabled);
+  at("talk-form").requestSubmit();
+  await until(() => /^(Answered|Cut)/.test(at("talk-outcome").textContent));
   const answer = document.querySelector(".turn.models .turn-text").textContent;
-  return [at("chat-model").textContent, answer];
+  return [at("talk-model").textContent, answer];
 }"""
 
 SCHEMA = {
@@ -86,7 +86,7 @@ SCHEMA = {
 # What was said of the text before must not be taken for what is said of this one.
 WRITTEN = """async () => {
   TOOLS
-  location.hash = "panel=play";
+  location.hash = "panel=write";
   at("seed").value = 7;
   at("outcome").textContent = "";
   at("write").click();
@@ -127,7 +127,7 @@ def test_other_engines_bring_models_in_talk_and_keep_to_a_shape(
     try:
         with elsewhere.serving() as other, start(tmp_path / "home") as tab:
             other.pages["/tiny.gguf"] = (TINY, {"Access-Control-Allow-Origin": "*"})
-            tab.open(f"{place.address}/#panel=play")  # by a link, so that no text writes itself
+            tab.open(f"{place.address}/#panel=write")  # by a link, so that no text writes itself
             tab.evaluate(OPENED)
             if reason := tab.evaluate(MAY_KEEP):
                 pytest.skip(f"this browser, driven like this, can keep no model: {reason}")
@@ -148,7 +148,7 @@ def test_other_engines_bring_models_in_talk_and_keep_to_a_shape(
             jsonschema.validate(json.loads(asked(tab, WRITTEN)), SCHEMA)
 
             other.pages.clear()
-            tab.open(f"{place.address}/?again#panel=play")
+            tab.open(f"{place.address}/?again#panel=write")
             tab.evaluate(OPENED)
             asked(tab, CHOSEN)
             assert asked(tab, WRITTEN) == first

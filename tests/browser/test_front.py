@@ -28,7 +28,7 @@ def test_the_first_text_writes_itself_and_nothing_jumps(newcomer: Page) -> None:
     assert newcomer.locator("#written").text_content()
     assert place.bounding_box() == before
     expect(newcomer.get_by_role("button", name="Continue")).to_be_enabled()
-    assert violations(newcomer, "[data-panel=play]") == []
+    assert violations(newcomer, "[data-panel=write]") == []
     newcomer.get_by_role("link", name="Measure them").click()
     expect(newcomer.get_by_role("heading", level=1, name=re.compile("claims"))).to_be_visible()
     expect(newcomer.get_by_role("button", name="Measure all")).to_be_enabled()

@@ -161,15 +161,15 @@ def test_neurons_nearest_tokens_and_weights_are_the_models(
 
 
 def test_step_opens_its_place_here(looker: Page) -> None:
-    looker.goto("/#panel=debug")
-    looker.locator("#debug-prompt").fill("Once upon a time")
-    looker.locator("#debug-begin").click()
-    written = looker.locator("#debug-view .token:not(.given)")
+    looker.goto("/#panel=step")
+    looker.locator("#step-prompt").fill("Once upon a time")
+    looker.locator("#step-begin").click()
+    written = looker.locator("#step-view .token:not(.given)")
     expect(written).to_have_count(0)
     for step in range(3):
-        looker.locator("#debug-step").click()
+        looker.locator("#step-step").click()
         expect(written).to_have_count(step + 1)
-    text = looker.locator("#debug-view .token-view").text_content()
+    text = looker.locator("#step-view .token-view").text_content()
     looker.get_by_role("button", name="Look inside here").locator("visible=true").click()
     expect(looker.locator("[data-panel=lens]")).to_be_visible()
     tokens = looker.locator("#lens-tokens .token")
@@ -180,7 +180,7 @@ def test_step_opens_its_place_here(looker: Page) -> None:
     count = tokens.count()
     assert shown(looker)["at"] == str(count - 1)
     # A token that was looked at opens where the one before it stands last.
-    looker.goto("/#panel=debug")
+    looker.goto("/#panel=step")
     chosen = written.nth(1)
     words = chosen.text_content() or ""
     chosen.click()
@@ -236,10 +236,10 @@ def test_what_is_remembered_brings_nobody_back(looker: Page) -> None:
     """The address is written down as things change, also while somebody leaves."""
     look(looker, "attention", "&at=19")
     looker.evaluate("""() => {
-      location.hash = "panel=play";
+      location.hash = "panel=write";
       document.getElementById("lens-tab-logits").click();
     }""")
-    expect(looker.locator("[data-panel=play]")).to_be_visible()
+    expect(looker.locator("[data-panel=write]")).to_be_visible()
     assert shown(looker) == {"panel": "play"}
 
 

@@ -153,20 +153,20 @@ def test_a_head_that_is_off_is_felt_in_every_panel_until_it_is_on_again(
     assert not violations(page, "[data-panel=lens]")
 
     assert write(page) == told(model, off) != told(model)
-    for panel in ("play", "debug", "read"):
+    for panel in ("write", "step", "read"):
         page.goto(f"/#panel={panel}")
         words = page.locator(f"[data-panel={panel}] [data-changes-words]")
         expect(words).to_have_text(
             f"The model is changed inside: layer {felt[0]}, head {felt[1]} off."
         )
     assert page.locator("[data-panel=ensemble] [data-changes-words]").text_content()
-    page.goto("/#panel=play")
+    page.goto("/#panel=write")
     page.locator("#copy-link").click()
     link = page.evaluate("navigator.clipboard.readText()")
     assert f"change=head%3A{felt[0]}%3A{felt[1]}%3Azero" in link
 
-    page.locator("[data-panel=play] [data-changes]").get_by_role("button").click()
-    expect(page.locator("[data-panel=play] [data-changes]")).to_be_hidden()
+    page.locator("[data-panel=write] [data-changes]").get_by_role("button").click()
+    expect(page.locator("[data-panel=write] [data-changes]")).to_be_hidden()
     assert write(page) == told(model)
     open_view(page, "change")
     remove(page)
@@ -231,14 +231,14 @@ def test_values_of_another_text_take_the_place_of_these(
 
 def bits(page: Page) -> str:
     """Of the logits after the prompt's next token, as Step tells them."""
-    page.goto("/#panel=debug")
-    page.locator("#debug-prompt").fill(PAIR[0])
-    page.locator("#debug-begin").click()
-    tokens = page.locator("#debug-view .token:not(.given)")
+    page.goto("/#panel=step")
+    page.locator("#step-prompt").fill(PAIR[0])
+    page.locator("#step-begin").click()
+    tokens = page.locator("#step-view .token:not(.given)")
     expect(tokens).to_have_count(0)
-    page.locator("#debug-step").click()
+    page.locator("#step-step").click()
     expect(tokens).to_have_count(1)
-    found = page.locator("#debug-bits")
+    found = page.locator("#step-bits")
     expect(found).to_have_text(re.compile("^logits [0-9a-f]{8}$"))
     return found.inner_text()
 
@@ -263,11 +263,11 @@ def test_changing_nothing_changes_no_bit(changer: Page, felt: tuple[int, int]) -
 
 def test_a_link_brings_its_changes(changer: Page) -> None:
     page = changer.context.new_page()
-    page.goto("/#panel=play&change=head:3:1:zero&change=-mlp:0::mean")
-    words = page.locator("[data-panel=play] [data-changes-words]")
+    page.goto("/#panel=write&change=head:3:1:zero&change=-mlp:0::mean")
+    words = page.locator("[data-panel=write] [data-changes-words]")
     expect(words).to_have_text(re.compile(r"layer 3, head 1 off\.$"))
-    page.goto("/#panel=play&change=heart:1")
-    expect(page.locator("[data-panel=play] [data-changes-words]")).to_contain_text("head")
+    page.goto("/#panel=write&change=heart:1")
+    expect(page.locator("[data-panel=write] [data-changes-words]")).to_contain_text("head")
     open_view(page, "change")
     expect(page.locator("#change-notice-words")).to_contain_text("“heart:1” is none of head, mlp")
     expect(page.locator("#change-list li")).to_have_count(2)
@@ -277,13 +277,13 @@ def test_a_link_brings_its_changes(changer: Page) -> None:
 def test_a_link_may_bring_another_model_and_its_changes_at_once(changer: Page) -> None:
     """Each model has a list of its own, whichever was open when the link came."""
     page = changer.context.new_page()
-    page.goto("/#panel=play&change=head:1:1:zero")
-    words = page.locator("[data-panel=play] [data-changes-words]")
+    page.goto("/#panel=write&change=head:1:1:zero")
+    words = page.locator("[data-panel=write] [data-changes-words]")
     expect(words).to_have_text(re.compile(r"layer 1, head 1 off\.$"))
     for layer in (2, 3):
         for name in ("story-small", "story"):
             model = f"model={name}&change=head:{layer}:0:zero"
-            page.evaluate("(link) => { location.hash = link; }", f"panel=play&{model}")
+            page.evaluate("(link) => { location.hash = link; }", f"panel=write&{model}")
             expect(page.locator("#model")).to_have_value(name)
             expect(words).to_have_text(re.compile(rf"layer {layer}, head 0 off\.$"))
     page.close()
@@ -365,10 +365,10 @@ def test_an_ensemble_writes_with_a_change_in_one_member(changer: Page) -> None:
     """The live session's model is the one that is changed, and a member beside another."""
     page, names = changer, ("member-1", "member-2")
     loaded = [thimble.load(ROOT / "web" / "models" / f"{name}.gguf") for name in names]
-    page.goto(f"/#panel=play&model={names[0]}&prompt=Once")
+    page.goto(f"/#panel=write&model={names[0]}&prompt=Once")
     expect(page.locator("#m-context")).to_have_text(f"0 / {loaded[0].config.n_ctx}")
-    page.goto(f"/#panel=play&model={names[0]}&prompt=Once&change=mlp:0::zero")
-    expect(page.locator("[data-panel=play] [data-changes-words]")).to_have_text(
+    page.goto(f"/#panel=write&model={names[0]}&prompt=Once&change=mlp:0::zero")
+    expect(page.locator("[data-panel=write] [data-changes-words]")).to_have_text(
         "The model is changed inside: layer 0, the whole MLP off."
     )
     page.goto("/#panel=ensemble")

@@ -146,7 +146,7 @@ def test_without_a_server_every_panel_opens(alone: tuple[BrowserContext, Place, 
     tab = Tab(context)
     page = tab.open()
     panels = page.eval_on_selector_all("[data-panel]", "all => all.map((one) => one.dataset.panel)")
-    assert {"play", "read", "train", "python", "storage"} <= set(panels)
+    assert {"write", "read", "train", "python", "machine"} <= set(panels)
     for panel in panels:
         page.evaluate("(panel) => { location.hash = `panel=${panel}`; }", panel)
         expect(page.locator(f"[data-panel={panel}]")).to_be_visible()
@@ -163,9 +163,9 @@ def test_without_a_server_panels_do_their_work(alone: tuple[BrowserContext, Plac
     page.locator("#read-go").click()
     expect(page.locator("#read-bpb")).to_contain_text(re.compile(r"\d"))
 
-    page.evaluate("() => { location.hash = 'panel=debug'; }")
-    page.locator("#debug-step").click()
-    expect(page.locator("#debug-view .token:not(.given)")).to_have_count(1)
+    page.evaluate("() => { location.hash = 'panel=step'; }")
+    page.locator("#step-step").click()
+    expect(page.locator("#step-view .token:not(.given)")).to_have_count(1)
 
     page.evaluate("() => { location.hash = 'panel=python'; }")
     expect(page.locator("#python-version")).to_contain_text("Python 3.14")
@@ -236,13 +236,13 @@ def test_without_a_server_this_machine_is_shown_and_takes_a_file(
 ) -> None:
     context, _, _ = alone
     tab = Tab(context)
-    page = tab.open("/#panel=storage")
+    page = tab.open("/#panel=machine")
     rows = page.locator("#kinds li")
     expect(rows.filter(has_text="Page, panels")).to_contain_text("works without a network")
     story = rows.filter(has=page.get_by_text("Thimble Story", exact=True))
     expect(story).to_contain_text("MB")
     page.get_by_role("button", name="Drop Theme and dates of use").click()
-    expect(page.locator("#storage-outcome")).to_contain_text("is dropped")
+    expect(page.locator("#machine-outcome")).to_contain_text("is dropped")
 
     tiny: FilePayload = {
         "name": "tiny.gguf", "mimeType": "application/octet-stream", "buffer": make(SPECS["q8_0"])
@@ -250,17 +250,17 @@ def test_without_a_server_this_machine_is_shown_and_takes_a_file(
     page.set_input_files("#model-file", [tiny])
     expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
     expect(rows.filter(has_text="A file that you opened here")).to_contain_text("tiny")
-    page.evaluate("() => { location.hash = 'panel=play'; }")
+    page.evaluate("() => { location.hash = 'panel=write'; }")
     expect(page.locator("#model")).to_have_value("tiny")
     assert write(page)
-    page.evaluate("() => { location.hash = 'panel=storage'; }")
+    page.evaluate("() => { location.hash = 'panel=machine'; }")
     page.get_by_role("button", name="Drop tiny").click()
-    expect(page.locator("#storage-outcome")).to_contain_text("tiny is dropped")
+    expect(page.locator("#machine-outcome")).to_contain_text("tiny is dropped")
     assert tab.wrong == []
 
     # What is not here cannot come, and the panel says so.
     page.get_by_role("button", name="Keep NumPy").click()
-    expect(page.locator("#storage-notice")).to_contain_text(re.compile("fetch", re.I))
+    expect(page.locator("#machine-notice")).to_contain_text(re.compile("fetch", re.I))
     page.close()
 
 

@@ -43,7 +43,7 @@ def test_after_one_visit_other_engines_need_no_server(
     place = Place(site, tmp_path / "site").start()
     try:
         with start(tmp_path / "home") as tab:
-            tab.open(f"{place.address}/#panel=play")  # by a link, so that no text writes itself
+            tab.open(f"{place.address}/#panel=write")  # by a link, so that no text writes itself
             tab.evaluate(OPENED)
             if reason := tab.evaluate(MAY_KEEP):
                 pytest.skip(f"this browser, driven like this, can keep no page: {reason}")

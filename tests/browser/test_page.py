@@ -66,6 +66,21 @@ def set_number(page: Page, name: str, value: object) -> None:
     page.locator(f"#{name}").fill(str(value))
 
 
+@pytest.mark.parametrize(
+    ("named", "title"),
+    [
+        ("play", "Write"), ("chat", "Talk"), ("debug", "Step"), ("ledger", "Claims"),
+        ("storage", "This machine"), ("lens", "Lens"), ("nonsense", "Write"),
+    ],
+)  # fmt: skip
+def test_an_address_opens_its_panel_by_what_it_was_called_too(
+    open_page: Page, named: str, title: str
+) -> None:
+    open_page.evaluate("(panel) => { location.hash = `panel=${panel}`; }", named)
+    link = open_page.locator("nav").get_by_role("link", name=title, exact=True)
+    expect(link).to_have_attribute("aria-current", "page")
+
+
 def test_a_visitor_sees_text_stops_it_and_has_it_again(
     page: Page, context: BrowserContext, server: str
 ) -> None:

@@ -204,7 +204,7 @@ def test_an_engine_that_dies_in_the_middle_is_told_and_replaced(
 
 
 def test_the_text_shows_its_probabilities_while_it_is_written(reader: Page) -> None:
-    reader.goto("/#panel=play")
+    reader.goto("/#panel=write")
     expect(reader.locator("#metrics")).to_be_visible()
     switch = reader.get_by_role("switch", name="Show probabilities")
     switch.focus()
@@ -227,15 +227,15 @@ def test_the_text_shows_its_probabilities_while_it_is_written(reader: Page) -> N
     assert reader.locator("#shaded .token").nth(3).get_attribute("style") != before
     reader.locator("#shaded .token").nth(3).click()
     reader.get_by_role("button", name="Open in Step").click()
-    expect(reader.locator("[data-panel=debug]")).to_be_visible()
-    reader.goto("/#panel=play")
+    expect(reader.locator("[data-panel=step]")).to_be_visible()
+    reader.goto("/#panel=write")
     switch.uncheck()
     expect(reader.locator("#story")).to_be_visible()
     expect(reader.locator("#written")).to_have_text(written, use_inner_text=False)
 
 
 def test_latency_is_seen_and_can_be_reported(reader: Page) -> None:
-    reader.goto("/#panel=play")
+    reader.goto("/#panel=write")
     reader.locator("#prompt").press("Control+Enter")
     expect(reader.locator("#outcome")).to_contain_text("token")
     tokens = int(reader.locator("#m-tokens").inner_text())

@@ -115,20 +115,20 @@ def test_talk_and_step_keep_to_the_shape(shaper: Page, tmp_path: Path) -> None:
     answer = shaper.locator(".turn.models .turn-text").last
     expect(answer).to_have_text(re.compile(r"^(Yes|No), because [a-z ]{10,60}\.$"))
     turn_to(shaper, "Step")
-    expect(shaper.locator("#debug-shape")).to_have_text("in shape: expression")
+    expect(shaper.locator("#step-shape")).to_have_text("in shape: expression")
     shaper.get_by_role("button", name="Begin anew").click()
-    tokens = shaper.locator("#debug-view .token:not(.given)")
-    words = shaper.locator("#debug-draw-words")
+    tokens = shaper.locator("#step-view .token:not(.given)")
+    words = shaper.locator("#step-draw-words")
     expect(tokens).to_have_count(0)
     expect(words).to_contain_text(re.compile(r"The shape lets \d+ tokens? come"))
-    forbidden = shaper.locator("#debug-stages tr.dropped", has_text="out: the shape")
+    forbidden = shaper.locator("#step-stages tr.dropped", has_text="out: the shape")
     expect(forbidden.first).to_be_visible()
     forbidden.first.get_by_role("button").click()
-    expect(shaper.locator("#debug-force")).to_be_disabled()
+    expect(shaper.locator("#step-force")).to_be_disabled()
     shaper.keyboard.press("F10")
     expect(tokens).to_have_count(1)
     shaper.keyboard.press("F8")
-    expect(shaper.locator("#debug-outcome")).to_contain_text("the shape is complete")
+    expect(shaper.locator("#step-outcome")).to_contain_text("the shape is complete")
     text = "".join(tokens.all_text_contents())
     assert re.fullmatch(r"(Yes|No), because [a-z ]{10,60}\.", text)
     # Any text may follow; what is whole is not gone on with. The file brings the shape back.
@@ -139,13 +139,13 @@ def test_talk_and_step_keep_to_the_shape(shaper: Page, tmp_path: Path) -> None:
     turn_to(shaper, "Write")
     shaper.get_by_label("Shape of the answer").select_option("Any text")
     turn_to(shaper, "Step")
-    expect(shaper.locator("#debug-step")).to_be_enabled()
+    expect(shaper.locator("#step-step")).to_be_enabled()
     expect(words).not_to_contain_text("The shape lets")
-    shaper.locator("#debug-file").set_input_files(file)
-    expect(shaper.locator("#debug-outcome")).to_contain_text("the same, to the bit")
+    shaper.locator("#step-file").set_input_files(file)
+    expect(shaper.locator("#step-outcome")).to_contain_text("the same, to the bit")
     assert "".join(tokens.all_text_contents()) == text
-    expect(shaper.locator("#debug-shape")).to_have_text("in shape: expression")
-    expect(shaper.locator("#debug-step")).to_be_disabled()
+    expect(shaper.locator("#step-shape")).to_have_text("in shape: expression")
+    expect(shaper.locator("#step-step")).to_be_disabled()
     turn_to(shaper, "Write")
     assert shaper.locator("#written").text_content() == text
     shaper.get_by_role("button", name="Copy link").click()
@@ -162,4 +162,4 @@ def test_nothing_bars_anyone(shaper: Page, scheme: str) -> None:
     for width in (360, 1440):
         shaper.set_viewport_size({"width": width, "height": 800})
         assert too_wide(shaper) == []
-        assert violations(shaper, "[data-panel=play]") == []
+        assert violations(shaper, "[data-panel=write]") == []

@@ -29,7 +29,7 @@ LOADED = """async () => {
 
 # What the panel says of the page's files, once that is what is to be seen.
 SAID = """async () => {
-  location.hash = "panel=storage";
+  location.hash = "panel=machine";
   const kinds = document.getElementById("kinds");
   while (!kinds.textContent.includes("switched keeping off")) {
     await new Promise((next) => setTimeout(next, 50));

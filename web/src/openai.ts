@@ -14,7 +14,7 @@ import { encodeOptions } from "./api/options";
 import type { SamplingOptions } from "./api/options";
 import { chunksOf } from "./api/stream";
 import type { Chunk, Texts } from "./api/stream";
-import type { ChatNews, Message } from "./protocol/chat";
+import type { TalkNews, Message } from "./protocol/talk";
 import { Thimble } from "./thimble";
 import type { ModelChoice } from "./thimble";
 
@@ -181,9 +181,9 @@ async function* turn(
   let wake: () => void = () => undefined;
   let over = false;
   let failure: unknown = null;
-  const stop = (): void => void session.ask((engine, id) => engine.chatStop(id)).catch(() => undefined);
-  const said = session.listen<void, ChatNews>(
-    (engine, id, port) => engine.chatSay(id, messages, options, port),
+  const stop = (): void => void session.ask((engine, id) => engine.talkStop(id)).catch(() => undefined);
+  const said = session.listen<void, TalkNews>(
+    (engine, id, port) => engine.talkSay(id, messages, options, port),
     (news) => {
       if (news.type === "begun") begun(news.prompt);
       else waiting.push(...(chunksOf(news.batch, texts) as Chunk[]));

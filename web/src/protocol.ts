@@ -7,15 +7,15 @@
 
 import type { AdapterEngine } from "./protocol/adapter";
 import type { BringEngine } from "./protocol/bring";
-import type { ChatEngine } from "./protocol/chat";
+import type { TalkEngine } from "./protocol/talk";
 import type { ConsoleEngine } from "./protocol/console";
-import type { DebugEngine } from "./protocol/debug";
+import type { StepEngine } from "./protocol/step";
 import type { EmbedEngine } from "./protocol/embed";
 import type { EnsembleEngine } from "./protocol/ensemble";
-import type { LedgerEngine } from "./protocol/ledger";
+import type { ClaimsEngine } from "./protocol/claims";
 import type { LensEngine } from "./protocol/lens";
 import type { LensChangeEngine } from "./protocol/lens-change";
-import type { MachineEngine } from "./protocol/machine";
+import type { LimitsEngine } from "./protocol/limits";
 import type { QuantizeEngine } from "./protocol/quantize";
 import type { ReadEngine } from "./protocol/read";
 import type { TrainEngine } from "./protocol/train";
@@ -150,7 +150,7 @@ export type ToRun = { readonly type: "stop" };
 
 /** What the worker answers to. Errors carry their kind in `name`. */
 export interface Engine
-  extends AdapterEngine, BringEngine, ChatEngine, ConsoleEngine, DebugEngine, EmbedEngine, EnsembleEngine, LedgerEngine, LensEngine, LensChangeEngine, MachineEngine, QuantizeEngine, ReadEngine, TrainEngine {
+  extends AdapterEngine, BringEngine, TalkEngine, ConsoleEngine, StepEngine, EmbedEngine, EnsembleEngine, ClaimsEngine, LensEngine, LensChangeEngine, LimitsEngine, QuantizeEngine, ReadEngine, TrainEngine {
   boot(boot: Boot): Promise<Start>;
   /** Make the snapshot that the next visit starts from; for a worker that does nothing else. */
   keepSnapshot(boot: Boot): Promise<void>;

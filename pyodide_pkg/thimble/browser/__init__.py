@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .engine import Engine, Open
+from .engine import Engine, SessionEntry
 from .pool import PoolKernel
 
-__all__ = ["Engine", "Open", "PoolKernel"]
+__all__ = ["Engine", "PoolKernel", "SessionEntry"]

@@ -18,7 +18,7 @@ TOP = 8
 """Tokens that are shown of a distribution."""
 
 
-class Facet:
+class Service:
     """What the worker may ask as "adapter.…"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -16,7 +16,7 @@ from ..families import config_from_header
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
 from ..split import joined_header
-from .machine import multiplies, rate
+from .limits import multiplies, rate
 
 if TYPE_CHECKING:
     from ..families import ModelConfig
@@ -33,7 +33,7 @@ STREAM = 64 << 20
 """Bytes that a measurement reads at most: more than the caches of most machines."""
 
 
-class Facet:
+class Service:
     """What the worker asks as "bring.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -28,7 +28,7 @@ from .interrupts import PREFIX, Asked, interruptible
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .engine import Engine, Open
+    from .engine import Engine, SessionEntry
 
 MOST_COMPLETIONS = 200
 EXTRAS = {"numpy": "NumPy"}
@@ -40,7 +40,7 @@ class Page:
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self._models = models
-        self._opened: Open | None = None
+        self._opened: SessionEntry | None = None
         self._output: Output | None = None
 
     @property
@@ -82,14 +82,14 @@ class Page:
         return f"<thimble.page: sampler={sampler_name(self.sampler)}>"
 
 
-class Facet:
+class Service:
     """What the panel asks the engine for."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._count = 0
         self._offered: frozenset[str] = frozenset()
-        self._bound: Open | None = None
+        self._bound: SessionEntry | None = None
         self.page = Page(engine.loaded)
         self.names: dict[str, Any] = {"__name__": "__main__", "__doc__": None, "thimble": thimble}
         module: ModuleType = thimble
@@ -185,7 +185,7 @@ class Facet:
         put_back(tokens, prompt, json.loads(known))
         return len(tokens)
 
-    def _bind(self, session: int) -> Open:
+    def _bind(self, session: int) -> SessionEntry:
         """Let the names mean this session; what a visitor has put in their place stays."""
         opened = self._engine.opened(session)
         if opened is not self._bound:

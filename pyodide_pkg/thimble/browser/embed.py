@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 
-class Facet:
+class Service:
     """What the worker asks as "embed.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -4,8 +4,8 @@ Models and sessions are numbers here, arguments are numbers, texts and buffers, 
 one JSON text, because those cross between JavaScript and Python without proxies. It imports nothing
 of Pyodide's, so it is tested natively. It does not know what a page looks like.
 
-What only some visitors use is in a facet, a module beside this one that is imported when it is
-first asked: the method "debug.step" is `step` of the class `Facet` in `debug.py`.
+What only some visitors use is in a service, a module beside this one that is imported when it is
+first asked: the method "step.step" is `step` of the class `Service` in `step.py`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Run:
     """Alternatives whose texts the page has."""
 
 
-class Written(NamedTuple):
+class TokenRecord(NamedTuple):
     """A piece of a generation, and how it came about."""
 
     piece: Piece
@@ -81,7 +81,7 @@ class Written(NamedTuple):
 
 
 @dataclass(slots=True)
-class Open:
+class SessionEntry:
     """A session of the page."""
 
     model: Model
@@ -90,10 +90,10 @@ class Open:
     run: Run | None = None
     sampler: CustomSampler | None = None
     """Chooses the tokens of every generation that starts from now on, instead of the kernel."""
-    written: list[Written] = field(default_factory=list)
-    """The pieces at the session's end, until somebody takes them up (`debug.py`)."""
+    records: list[TokenRecord] = field(default_factory=list)
+    """The pieces at the session's end, until somebody takes them up (`step.py`)."""
     extras: dict[str, Any] = field(default_factory=dict)
-    """What facets keep with the session, by their names; it goes when the session does."""
+    """What services keep with the session, by their names; it goes when the session does."""
 
 
 class Engine:
@@ -106,8 +106,8 @@ class Engine:
         """The models in memory, by name."""
         self.digests: dict[str, str] = {}
         """SHA-256 of their files."""
-        self._facets: dict[str, Any] = {}
-        self._sessions: dict[int, Open] = {}
+        self._services: dict[str, Any] = {}
+        self._sessions: dict[int, SessionEntry] = {}
         self._ids = itertools.count(1)
         self.pool: PoolKernel | None = None
         """Kernels with threads, where the page may have them and something asked for them."""
@@ -143,14 +143,14 @@ class Engine:
         return interruptible()
 
     def _method(self, name: str) -> Callable[..., Any]:
-        """A method of the engine, or "FACET.METHOD" of a facet."""
+        """A method of the engine, or "SERVICE.METHOD" of a service."""
         if "." not in name:
             return self._methods[name]
-        facet, _, method = name.partition(".")
-        if facet not in self._facets:
-            module = importlib.import_module(f".{facet}", __package__)
-            self._facets[facet] = module.Facet(self)
-        found: Callable[..., Any] = getattr(self._facets[facet], method)
+        service, _, method = name.partition(".")
+        if service not in self._services:
+            module = importlib.import_module(f".{service}", __package__)
+            self._services[service] = module.Service(self)
+        found: Callable[..., Any] = getattr(self._services[service], method)
         return found
 
     # Models
@@ -213,12 +213,12 @@ class Engine:
         if model not in self.loaded:
             raise OptionError(f"no model {model!r} in memory; there are {sorted(self.loaded)}")
         loaded = self.loaded[model]
-        return self._keep(Open(loaded, loaded.session(), options))
+        return self._keep(SessionEntry(loaded, loaded.session(), options))
 
     def clone(self, session: int) -> int:
         """An independent copy of a session, its tokens and its defaults."""
         opened = self.opened(session)
-        copy = Open(opened.model, opened.session.fork(), dict(opened.defaults))
+        copy = SessionEntry(opened.model, opened.session.fork(), dict(opened.defaults))
         copy.sampler = opened.sampler
         return self._keep(copy)
 
@@ -233,12 +233,12 @@ class Engine:
         """A text's token ids, without the marks of beginning and end."""
         return self.opened(session).model.tokenizer.encode(text, add_special=False)
 
-    def _keep(self, opened: Open) -> int:
+    def _keep(self, opened: SessionEntry) -> int:
         number = next(self._ids)
         self._sessions[number] = opened
         return number
 
-    def opened(self, session: int) -> Open:
+    def opened(self, session: int) -> SessionEntry:
         """The session of this number; OptionError where there is none."""
         if session not in self._sessions:
             raise OptionError(f"there is no session {session}; it was destroyed or never made")
@@ -269,7 +269,7 @@ class Engine:
         if not keep:
             opened.session.rollback(0)
         if not keep or ids:
-            opened.written = []
+            opened.records = []
         opened.run = Run(ids, params, detailed, began, shape_from)
         return {"prompt_tokens": len(ids), "context": n_kept}
 
@@ -301,7 +301,9 @@ class Engine:
             batch["text"] = "".join(piece.text for piece in pieces)
         return batch
 
-    def _advance(self, opened: Open, run: Run, until: float) -> tuple[list[Piece], str | None]:
+    def _advance(
+        self, opened: SessionEntry, run: Run, until: float
+    ) -> tuple[list[Piece], str | None]:
         # The last prompt tokens go to `generate`, which wants something to begin with.
         while len(run.prompt) > PROMPT_STEP:
             opened.session.append(run.prompt[:PROMPT_STEP])
@@ -321,7 +323,7 @@ class Engine:
                 now = time.perf_counter()
                 run.times.append(int(1e6 * (now - run.began)))
                 custom = opened.sampler is not None
-                opened.written.append(Written(piece, run.params, custom, run.shape_from))
+                opened.records.append(TokenRecord(piece, run.params, custom, run.shape_from))
                 if piece.finish_reason is not None or now >= until:
                     return pieces, piece.finish_reason
         except ThimbleError as error:

@@ -73,7 +73,7 @@ class Group:
     """A copy that ends where the visitor looks; None for the text's own end."""
 
 
-class Facet:
+class Service:
     """What the worker asks as "ensemble.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -1,6 +1,6 @@
 """What takes long, done a little at a time, so that the worker can hear "stop" in between.
 
-It does not know what is done; a facet that begins jobs has one `Jobs` to keep them.
+It does not know what is done; a service that begins jobs has one `Jobs` to keep them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Job:
 
 
 class Jobs:
-    """Those of one facet that are not over, by their numbers."""
+    """Those of one service that are not over, by their numbers."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}

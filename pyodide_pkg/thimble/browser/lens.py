@@ -57,7 +57,7 @@ class Look:
     """What was added at the position that was asked for last."""
 
 
-class Facet:
+class Service:
     """What the worker asks as "lens.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -30,7 +30,7 @@ TOP = 10
 """Tokens that are shown: those that are likeliest in either distribution."""
 
 
-class Facet:
+class Service:
     """What the worker asks as "lens_change.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -61,7 +61,7 @@ class Job:
     done: int = 0
 
 
-class Facet:
+class Service:
     """What the worker asks as "quantize.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -68,7 +68,7 @@ class Reading:
     bytes: int = 0
 
 
-class Facet:
+class Service:
     """What the worker asks as "read.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:

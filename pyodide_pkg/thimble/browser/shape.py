@@ -12,13 +12,13 @@ from ..constrain import Constraint, Grammar
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from .engine import Engine, Open
+    from .engine import Engine, SessionEntry
 
 _KEPT = "shape"
 """What a session has noted: (grammar, place) of the text that may be gone on with."""
 
 
-class Facet:
+class Service:
     """What the worker asks as "shape.METHOD"."""
 
     def __init__(self, engine: Engine) -> None:
@@ -34,7 +34,7 @@ class Facet:
         return {"wrong": None, "at": None}
 
 
-def begins(opened: Open, grammar: Grammar, fresh: int, *, resumed: bool) -> int:
+def begins(opened: SessionEntry, grammar: Grammar, fresh: int, *, resumed: bool) -> int:
     """At which token of the session the grammar's text begins: at `fresh`, or, where a text of the
     same grammar is `resumed`, where that did. A text that is whole, or that was changed since so
     that the grammar does not have it any more, is not gone on with."""
@@ -46,12 +46,12 @@ def begins(opened: Open, grammar: Grammar, fresh: int, *, resumed: bool) -> int:
     return place
 
 
-def stands(opened: Open, grammar: Grammar, place: int) -> None:
+def stands(opened: SessionEntry, grammar: Grammar, place: int) -> None:
     """A text of this grammar, which began at `place`, may be gone on with."""
     opened.extras[_KEPT] = (grammar, place)
 
 
-def _goes_on(opened: Open, grammar: Grammar, place: int) -> bool:
+def _goes_on(opened: SessionEntry, grammar: Grammar, place: int) -> bool:
     tokens, tokenizer = opened.session.tokens, opened.model.tokenizer
     if place > len(tokens):
         return False

@@ -106,7 +106,7 @@ class Verification:
     differences: list[str] = field(default_factory=list)
 
 
-class Facet:
+class Service:
     """What the worker may ask as "train.…"."""
 
     def __init__(self, engine: Engine) -> None:

@@ -1,6 +1,6 @@
 /** The view “Change”: what stands changed inside the model, what comes next with it, what it costs. */
 
-import { make, quietButton } from "../debug/elements";
+import { make, quietButton } from "../step/elements";
 import type { Compared, EffectFound, RankingFound, WrittenBoth } from "../protocol/lens-change";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";

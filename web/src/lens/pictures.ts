@@ -1,6 +1,6 @@
 /** Small pictures of numbers by head, layer or token, as tables that can be read. */
 
-import { make } from "../debug/elements";
+import { make } from "../step/elements";
 import { barTable } from "../ui/bars";
 import type { HeadWorth } from "../protocol/lens-change";
 import { colourOf } from "../ui/scale";

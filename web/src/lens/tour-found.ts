@@ -1,6 +1,6 @@
 /** What the tour's experiments brought, in a sentence and as a picture. */
 
-import { make } from "../debug/elements";
+import { make } from "../step/elements";
 import type { HeadWorth, TourFound } from "../protocol/lens-change";
 import { barTable } from "../ui/bars";
 import type { Bar } from "../ui/bars";

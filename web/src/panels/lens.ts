@@ -1,5 +1,5 @@
 /**
- * The panel “Look inside”: a text, its tokens, one of which is looked at, and views of what happens
+ * The Lens panel: a text, its tokens, one of which is looked at, and views of what happens
  * there. It knows the text and the address; each view is a module of its own (lens/), fetched when it
  * is first shown.
  */

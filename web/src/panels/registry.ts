@@ -22,9 +22,15 @@ export function registerPanel(panel: Panel): void {
   panels.push(panel);
 }
 
+/** What panels were called in addresses of version 0.1. */
+const FORMER: Readonly<Record<string, string>> = {
+  play: "write", chat: "talk", debug: "step", ledger: "claims", storage: "machine",
+};
+
 /** The panel that the address names, or the first. */
 function chosen(): Panel | undefined {
-  const id = new URLSearchParams(location.hash.slice(1)).get("panel");
+  const named = new URLSearchParams(location.hash.slice(1)).get("panel") ?? "";
+  const id = FORMER[named] ?? named;
   return panels.find((panel) => panel.id === id) ?? panels[0];
 }
 

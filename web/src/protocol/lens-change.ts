@@ -1,4 +1,4 @@
-/** What the worker answers about changes inside a model, and to the long questions of “Look inside”. */
+/** What the worker answers about changes inside a model, and to the long questions of the Lens panel. */
 
 /** A job that is done by `lensChangeWork`, a little at a time. */
 export interface LensJob {

@@ -1,4 +1,4 @@
-/** What the worker answers to the panel “Look inside”: the views. Numbers come as buffers. */
+/** What the worker answers to the Lens panel: the views. Numbers come as buffers. */
 
 /** A token, its text, and a number that the question was about. */
 export type Named = readonly [id: number, text: string, value: number];

@@ -9,7 +9,7 @@
  */
 
 import type { LiveSession } from "../live";
-import type { MachineLimits } from "../protocol/machine";
+import type { MachineLimits } from "../protocol/limits";
 import { lineChart, percentile } from "./chart";
 import type { Chart } from "./chart";
 import { copy } from "./clipboard";
@@ -172,7 +172,7 @@ export class Latency {
     this.#measure.disabled = true;
     this.#words.textContent = "Measuring.";
     try {
-      this.#limits = await this.#live.ask((engine, session) => engine.machineLimits(session));
+      this.#limits = await this.#live.ask((engine, session) => engine.limitsOf(session));
       this.#words.textContent = explain(this.#limits);
     } catch (error) {
       this.#words.textContent = sentence(error instanceof Error ? error.message : String(error));

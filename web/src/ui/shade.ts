@@ -35,7 +35,7 @@ export class ShadeControls {
   /** Step looks at the same token, and can go back to it, branch there, and change its draw. */
   #openInStep(index: number): void {
     this.#live.select(index);
-    location.hash = "#panel=debug";
+    location.hash = "#panel=step";
   }
 
   /** Choosing a token here is looking at it in every panel. */

@@ -1,4 +1,4 @@
-/** Answers to the panel “Look inside”. What is long leaves Python as bytes, and goes on as it is. */
+/** Answers to the Lens panel. What is long leaves Python as bytes, and goes on as it is. */
 
 import { transfer } from "comlink";
 import type { LensEngine, LensGrid, LensMatrix } from "../protocol/lens";

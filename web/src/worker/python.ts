@@ -24,10 +24,10 @@ export class CrashError extends Error {
 export type PythonMethod =
   | "use_pool" | "begin_load" | "feed" | "finish" | "cancel_load" | "drop" | "models"
   | "open" | "clone" | "destroy" | "tokenize" | "start" | "run" | "stop" | "logits_hash"
-  | `${Facet}.${string}`;
+  | `${Service}.${string}`;
 
 /** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Facet = "debug" | "bring" | "chat" | "console" | "embed" | "quantize" | "read" | "machine" | "train" | "ensemble" | "lens" | "lens_change" | "adapter" | "ledger";
+export type Service = "adapter" | "bring" | "claims" | "console" | "embed" | "ensemble" | "lens" | "lens_change" | "limits" | "quantize" | "read" | "step" | "talk" | "train";
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;

@@ -11,18 +11,18 @@ import { PROTOCOL } from "../protocol";
 import { adapterAnswers } from "./adapter";
 import { Arriving } from "./arriving";
 import { bringAnswers } from "./bring";
-import { chatAnswers } from "./chat";
+import { talkAnswers } from "./talk";
 import { consoleAnswers } from "./console";
-import { debugAnswers } from "./debug";
+import { stepAnswers } from "./step";
 import { Download } from "./download";
 import { embedAnswers } from "./embed";
 import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
-import { ledgerAnswers } from "./ledger";
+import { claimsAnswers } from "./claims";
 import { lensAnswers } from "./lens";
 import { lensChangeAnswers } from "./lens-change";
-import { machineAnswers } from "./machine";
+import { limitsAnswers } from "./limits";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
@@ -146,15 +146,15 @@ const api: Engine = {
     void generate(engine(), session, prompt, options, port),
   ...adapterAnswers(engine),
   ...bringAnswers(engine),
-  ...chatAnswers(engine),
+  ...talkAnswers(engine),
   ...consoleAnswers(engine),
-  ...debugAnswers(engine),
+  ...stepAnswers(engine),
   ...embedAnswers(engine),
   ...ensembleAnswers(engine),
-  ...ledgerAnswers(engine),
+  ...claimsAnswers(engine),
   ...lensAnswers(engine),
   ...lensChangeAnswers(engine),
-  ...machineAnswers(engine),
+  ...limitsAnswers(engine),
   ...quantizeAnswers(engine),
   ...readAnswers(engine),
   ...trainAnswers(started, trainThreads),

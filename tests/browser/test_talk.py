@@ -1,0 +1,144 @@
+"""Talking with a model that has a chat template, and with one that has none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.browser.conftest import resting, too_wide, violations
+from tests.tiny_models import SPECS, make
+
+TINY = make(replace(SPECS["q8_0-tied"], n_ctx=192, seed=31))
+"""Random, with a template; what it says means nothing."""
+
+
+@pytest.fixture(scope="module")
+def talk(visit: Page) -> Page:
+    """A page on the panel, with the tiny model opened from a file."""
+    visit.goto("/#max_tokens=16&seed=3&panel=talk")
+    expect(visit.locator("#talk-model")).to_contain_text("a plain transcript")
+    return visit
+
+
+def open_tiny(page: Page) -> None:
+    file: FilePayload = {"name": "tiny.gguf", "mimeType": "", "buffer": TINY}
+    page.set_input_files("#model-file", [file])
+    expect(page.locator("#talk-model")).to_have_text("tiny · its own chat template")
+
+
+def say(page: Page, text: str) -> str:
+    """Say something; what was answered."""
+    field = page.get_by_role("textbox", name="Your message", exact=True)
+    field.fill(text)
+    field.press("Enter")
+    return answered(page)
+
+
+def answered(page: Page) -> str:
+    expect(page.locator("#talk-outcome")).to_have_text(re.compile("^(Answered|Cut|The context)"))
+    return page.locator(".turn.models .turn-text").last.inner_text()
+
+
+def number(page: Page, name: str) -> int:
+    return int(page.locator(f"#talk-{name}").inner_text().split("/")[0].replace(",", ""))
+
+
+# Sends what is in the field, and stops as soon as there is a first word of the answer.
+SEND_AND_STOP = """() => {
+  const turns = document.getElementById("talk-turns");
+  const watch = new MutationObserver(() => {
+    if (!turns.querySelector(".models .turn-text")?.textContent) return;
+    watch.disconnect();
+    document.getElementById("talk-stop").click();
+  });
+  watch.observe(turns, { childList: true, subtree: true, characterData: true });
+  document.getElementById("max_tokens").value = 400;
+  document.getElementById("talk-form").requestSubmit();
+  document.getElementById("max_tokens").value = 16;
+}"""
+
+
+def test_a_model_without_a_template_says_so_and_can_be_talked_to_and_stopped(talk: Page) -> None:
+    expect(talk.locator("#talk-plain-words")).to_contain_text("story has no chat template")
+    expect(talk.get_by_role("button", name="Send")).to_be_disabled()
+    talk.get_by_role("button", name="Talk anyway").click()
+    talk.get_by_role("textbox", name="Your message", exact=True).fill("Tell me of a cat.")
+    with resting(talk):
+        talk.evaluate(SEND_AND_STOP)
+        expect(talk.locator("#talk-outcome")).to_have_text(re.compile("^Stopped after"))
+    assert talk.locator(".turn.models .turn-text").inner_text()
+    talk.get_by_role("button", name="New conversation").click()
+    expect(talk.locator(".turn")).to_have_count(0)
+
+
+def test_a_conversation_goes_on_without_computing_anew(talk: Page) -> None:
+    open_tiny(talk)
+    talk.get_by_role("button", name="System prompt").click()
+    talk.locator("#talk-system-text").fill("Be brief.")
+    say(talk, "Who was sad?")
+    assert number(talk, "reused") == 0
+    asked = number(talk, "read")
+    say(talk, "Why?")
+    assert number(talk, "reused") >= asked - 5
+    assert 0 < number(talk, "read") < number(talk, "reused") + asked
+    expect(talk.locator(".turn")).to_have_count(4)
+    assert "sad" not in talk.url
+
+
+def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk: Page) -> None:
+    first = talk.locator(".turn.models .turn-text").first.inner_text()
+    talk.get_by_role("button", name="Edit").first.click()
+    field = talk.get_by_role("textbox", name="Your message, edited")
+    expect(field).to_be_focused()
+    field.press("Escape")
+    talk.get_by_role("button", name="Edit").first.click()
+    field.press("Enter")  # the same again gives the same again
+    assert answered(talk) == first
+    expect(talk.locator(".turn")).to_have_count(2)
+    assert number(talk, "read") == 1
+    talk.get_by_role("button", name="Another answer").click()
+    expect(talk.locator(".turn.models .turn-text")).not_to_have_text(first)
+    answered(talk)
+    talk.get_by_role("button", name="Edit").first.click()
+    field.fill("Who was happy?")
+    talk.get_by_role("button", name="Resend").click()
+    answered(talk)
+    assert number(talk, "reused") > 5
+    talk.locator(".turn.models").get_by_role("button", name="Copy").click()
+    expect(talk.locator("#talk-outcome")).to_have_text("Copied.")
+
+
+def test_a_full_context_is_said_and_the_oldest_turns_can_go(talk: Page) -> None:
+    say(talk, "a b c " * 8)
+    field = talk.get_by_role("textbox", name="Your message", exact=True)
+    field.fill("d e f " * 20)
+    field.press("Enter")
+    expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
+    turns = talk.locator(".turn")
+    before = turns.count()
+    # Once is enough, however many have to go.
+    talk.get_by_role("button", name="Forget the oldest turns").click()
+    answered(talk)
+    expect(talk.locator("#talk-notice")).to_be_hidden()
+    expect(turns.nth(-2)).to_contain_text("d e f")
+    assert turns.count() < before
+    # Where the last one alone is too long there is nothing to forget.
+    field.fill("d e f " * 60)
+    field.press("Enter")
+    expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
+    talk.get_by_role("button", name="Forget the oldest turns").click()
+    expect(talk.locator("#talk-notice-words")).to_contain_text("Nothing is left to forget")
+    expect(talk.locator("#talk-forget")).to_be_hidden()
+    expect(turns).to_have_count(1)
+
+
+def test_it_is_reached_by_everybody(talk: Page) -> None:
+    for scheme in ("light", "dark"):
+        talk.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert violations(talk, "[data-panel=talk]") == []
+    for width in (360, 1440):
+        talk.set_viewport_size({"width": width, "height": 800})
+        assert too_wide(talk) == []

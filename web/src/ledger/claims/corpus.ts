@@ -1,8 +1,0 @@
-/** The text that both trainings of the ledger learn from: the one that the receipt was made on. */
-
-import receipt from "../../../ledger/short.receipt.json";
-import type { Bench } from "../bench";
-
-export function corpusOf(bench: Bench): Promise<string> {
-  return bench.corpus(receipt.data.sha256);
-}

@@ -1,0 +1,243 @@
+/** The panel where one talks with the model: turns, edited, answered again, stopped. */
+
+import { html, nothing, render } from "lit";
+import type { TemplateResult } from "lit";
+import { Conversation, isTooLong } from "../talk/conversation";
+import type { Turn } from "../talk/conversation";
+import type { LiveSession } from "../live";
+import type { TalkAbout } from "../protocol/talk";
+import { copy } from "../ui/clipboard";
+import { byId } from "../ui/dom";
+import { count, plural, rate, sentence } from "../ui/format";
+
+const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
+const part = (id: string): HTMLElement => byId(id, HTMLElement);
+
+class Talk {
+  readonly #root: HTMLElement;
+  readonly #live: LiveSession;
+  readonly #talk: Conversation;
+  readonly #text = byId("talk-text", HTMLTextAreaElement);
+  readonly #system = byId("talk-system-text", HTMLTextAreaElement);
+  readonly #send = button("talk-send");
+  readonly #stop = button("talk-stop");
+  #about: TalkAbout | null = null;
+  /** The model that `#about` is about. */
+  #asked = "";
+  /** Models without a template that the visitor talks with anyway. */
+  readonly #anyway = new Set<string>();
+  /** The place of the turn that is being edited. */
+  #editing: number | null = null;
+
+  constructor(root: HTMLElement, live: LiveSession) {
+    this.#root = root;
+    this.#live = live;
+    this.#talk = new Conversation(live);
+    this.#talk.addEventListener("change", () => this.#show());
+    live.addEventListener("state", () => this.#follow());
+    addEventListener("hashchange", () => this.#follow());
+    this.#listen();
+    this.#follow();
+    this.#show();
+  }
+
+  #listen(): void {
+    byId("talk-form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#say();
+    });
+    this.#text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#say();
+    });
+    this.#text.addEventListener("input", () => this.#show());
+    this.#system.addEventListener("input", () => (this.#talk.system = this.#system.value));
+    this.#stop.addEventListener("click", () => this.#talk.stop());
+    this.#root.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      if (this.#talk.busy) this.#talk.stop();
+      else if (this.#editing !== null) this.#edit(null);
+    });
+    const toggle = button("talk-system-toggle");
+    toggle.addEventListener("click", () => {
+      const field = part("talk-system");
+      field.hidden = !field.hidden;
+      toggle.setAttribute("aria-expanded", String(!field.hidden));
+      if (!field.hidden) this.#system.focus();
+    });
+    button("talk-new").addEventListener("click", () => {
+      this.#fail(null);
+      this.#talk.clear();
+      this.#text.focus();
+    });
+    button("talk-forget").addEventListener("click", () => {
+      void this.#work(this.#talk.forgetAndAnswer(this.#settings()));
+    });
+    button("talk-plain-yes").addEventListener("click", () => {
+      this.#anyway.add(this.#live.model);
+      this.#show();
+      this.#text.focus();
+    });
+    button("talk-open").addEventListener("click", () => byId("model-file", HTMLInputElement).click());
+  }
+
+  /** Ask once about each model that is there while the panel is shown. */
+  #follow(): void {
+    const { model } = this.#live;
+    if (this.#root.hidden || !this.#live.isOpen || this.#asked === model) return this.#show();
+    this.#asked = model;
+    this.#about = null;
+    this.#talk.close(); // the model before makes room
+    this.#live.ask((engine, session) => engine.talkAbout(session)).then(
+      (about) => {
+        if (this.#asked === model) this.#about = about;
+        this.#show();
+      },
+      (error: unknown) => {
+        this.#asked = "";
+        this.#fail(error);
+      },
+    );
+  }
+
+  /** As they stand in Write. */
+  #settings() {
+    const { settings, shape } = this.#live.draft();
+    return { ...settings, ...shape };
+  }
+
+  get #mayTalk(): boolean {
+    return this.#about !== null && (this.#about.template || this.#anyway.has(this.#asked));
+  }
+
+  #say(): void {
+    const text = this.#text.value.trim();
+    if (!text || this.#talk.busy || !this.#mayTalk) return;
+    this.#text.value = "";
+    void this.#work(this.#talk.send(text, this.#settings()));
+  }
+
+  async #work(work: Promise<void>): Promise<void> {
+    this.#fail(null);
+    this.#editing = null;
+    this.#show();
+    const focused = document.activeElement;
+    if (focused === this.#send) this.#stop.focus();
+    part("talk-outcome").textContent = "Writing.";
+    try {
+      await work;
+      part("talk-outcome").textContent = this.#outcome();
+    } catch (error) {
+      part("talk-outcome").textContent = "";
+      this.#fail(error);
+    }
+    if (document.activeElement === this.#stop || document.activeElement === document.body) this.#text.focus();
+  }
+
+  #outcome(): string {
+    const last = this.#talk.turns.at(-1);
+    if (last?.role !== "assistant") return "Stopped.";
+    const tokens = plural(last.tokens, "token");
+    if (last.finish === null) return `Stopped after ${tokens}.`;
+    const { counts } = this.#talk;
+    if (last.finish === "length" && counts && counts.context >= counts.window) {
+      return "The context is full: the answer ends here.";
+    }
+    return last.finish === "length" ? `Cut at ${tokens}, the length set in Write.` : `Answered with ${tokens}.`;
+  }
+
+  #fail(error: unknown): void {
+    const full = isTooLong(error);
+    part("talk-notice").hidden = error === null;
+    const words = error instanceof Error ? error.message : String(error ?? "");
+    const alone = this.#talk.turns.filter(({ role }) => role === "user").length < 2;
+    const advice = full && alone ? " Nothing is left to forget: edit your message to make it shorter." : "";
+    part("talk-notice-words").textContent = words && sentence(words) + advice;
+    button("talk-forget").hidden = !full || alone;
+  }
+
+  #edit(at: number | null): void {
+    const before = this.#editing;
+    this.#editing = at;
+    this.#show();
+    const turns = part("talk-turns");
+    if (at !== null) turns.querySelector("textarea")?.focus();
+    else if (before !== null) turns.children[before]?.querySelector("button")?.focus();
+  }
+
+  #show(): void {
+    const { turns, busy, counts } = this.#talk;
+    render(turns.map((turn, at) => this.#turn(turn, at)), part("talk-turns"));
+    part("talk-empty").hidden = turns.length > 0;
+    this.#send.hidden = busy;
+    this.#stop.hidden = !busy;
+    this.#send.disabled = !this.#mayTalk || this.#text.value.trim() === "";
+    button("talk-new").disabled = busy || turns.length === 0;
+    part("talk-context").textContent = counts ? `${count(counts.context)} / ${count(counts.window)}` : "–";
+    part("talk-reused").textContent = counts ? count(counts.reused) : "–";
+    part("talk-read").textContent = counts ? count(counts.read) : "–";
+    part("talk-speed").textContent = counts?.speed ? rate(counts.speed) : "–";
+    this.#showModel();
+  }
+
+  #showModel(): void {
+    const { model } = this.#live;
+    const about = this.#asked === model ? this.#about : null;
+    const how = about?.template ? "its own chat template" : "a plain transcript";
+    part("talk-model").textContent = about ? `${model} · ${how}` : `${model || "The model"} is on its way`;
+    part("talk-plain").hidden = about === null || about.template || this.#anyway.has(model);
+    part("talk-plain-words").textContent =
+      `${model} has no chat template: it was not made to talk, and it will rather go on with the ` +
+      "text than answer. It can be given the conversation as a plain transcript, lines that begin " +
+      "with “User:” and “Assistant:”. A model that was made for it says in its GGUF file how a " +
+      "conversation is written down.";
+  }
+
+  #turn(turn: Turn, at: number): TemplateResult {
+    const yours = turn.role === "user";
+    const isLast = at === this.#talk.turns.length - 1;
+    return html`<li class="turn ${yours ? "yours" : "models"}">
+      <span class="turn-who">${yours ? "You" : turn.model}</span>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${yours ? turn.text : turn.text.trimStart()}</p>
+        <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
+    </li>`;
+  }
+
+  #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {
+    const again = (): void => void this.#work(this.#talk.regenerate(this.#settings()));
+    return html`
+      ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
+      ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
+      <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>`;
+  }
+
+  #editor(turn: Turn, at: number): TemplateResult {
+    const resend = (event: Event): void => {
+      const field = (event.target as HTMLElement).closest(".turn-edit")?.querySelector("textarea");
+      const text = field?.value.trim();
+      if (text && this.#mayTalk) void this.#work(this.#talk.resend(at, text, this.#settings()));
+    };
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      resend(event);
+    };
+    return html`<div class="turn-edit">
+      <textarea aria-label="Your message, edited" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
+      <div class="actions">
+        <button type="button" @click=${resend}>Resend</button>
+        <button type="button" class="quiet" @click=${() => this.#edit(null)}>Cancel</button>
+      </div>
+    </div>`;
+  }
+
+  async #copy(text: string): Promise<void> {
+    const done = await copy(text);
+    part("talk-outcome").textContent = done ? "Copied." : "Copying is not allowed here.";
+  }
+}
+
+export function mount(root: HTMLElement, live: LiveSession): void {
+  new Talk(root, live);
+}

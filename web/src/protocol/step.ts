@@ -1,0 +1,157 @@
+/** What the worker answers to the Step panel. */
+
+import type { Shape } from "../api/options";
+import type { FinishReason } from "../protocol";
+
+/** A token: like PieceRow, and a word about how it came, "" for a plain draw. */
+export type StepPiece = readonly [
+  text: string,
+  id: number,
+  logprob: number,
+  entropy: number,
+  top: readonly (readonly [id: number, text: string, logprob: number])[],
+  note: string,
+];
+
+/** A token of the prompt: null for what nobody knows of the first. */
+export type GivenPiece = readonly [
+  text: string,
+  id: number,
+  logprob: number | null,
+  entropy: number | null,
+  top: StepPiece[4],
+  note: string,
+];
+
+/** What became of a candidate: kept, or the stage that dropped it. */
+export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight" | "shape";
+
+/** A candidate, stage by stage; null is minus infinity. */
+export type DrawRow = readonly [
+  id: number,
+  text: string,
+  fate: Fate,
+  logit: number,
+  biased: number | null,
+  penalized: number | null,
+  /** After temperature: relative to the best. */
+  weight: number,
+  /** Where its part of the draw begins. */
+  start: number,
+  edited: boolean,
+];
+
+/** How a token comes, or came, about. */
+export interface Draw {
+  readonly rows: readonly DrawRow[];
+  /** The token that is taken, and the one that was drawn: not the same where one is forced. */
+  readonly id: number;
+  readonly drawn: number;
+  /** Of the model's own distribution, in nats. */
+  readonly entropy: number;
+  /** The beginning of the SHA-256 of the logits, where the draw is still to be taken. */
+  readonly bits: string | null;
+  /** The random number, and the kept candidates' weights: the draw fell at uniform × total. */
+  readonly uniform: number;
+  readonly total: number;
+  /** All candidates' weights. */
+  readonly mass: number;
+  readonly kept: number;
+  /** Tokens that the shape of the text lets come; null where it has none. */
+  readonly allowed: number | null;
+  readonly greedy: boolean;
+  readonly vocabulary: number;
+  readonly how: "drawn" | "forced" | "sampler";
+}
+
+/** A branch; `since` is how many tokens it has in common with its parent, the branch it left. */
+export type BranchRow = readonly [
+  number: number, name: string, length: number, since: number, current: boolean,
+  parent: number | null,
+];
+
+export type StopKind = "token" | "text" | "entropy" | "probability" | "position";
+
+/** A breakpoint; `text` is the token's. */
+export type StopRow = readonly [
+  number: number, kind: StopKind, value: number | string, on: boolean, text: string,
+];
+
+/** Where the debugger stands. */
+export interface StepView {
+  /** So many of the page's tokens stay, and these come after them. */
+  readonly keep: number;
+  readonly pieces: readonly StepPiece[];
+  /** Tokens of the branch that were taken back and can be gone over again. */
+  readonly ahead: number;
+  readonly context: number;
+  readonly prompt: readonly [tokens: number, text: string];
+  readonly reason: FinishReason | null;
+  /** The stop string that the text has come to. */
+  readonly stopped: string | null;
+  /** Whether the text has its shape, and nothing can come behind it. */
+  readonly whole: boolean;
+  /** The breakpoint that the last run stopped at. */
+  readonly hit: number | null;
+  /** How the next token comes about; null while it runs, and where there is none. */
+  readonly next: Draw | null;
+  readonly forced: number | null;
+  readonly sampler: boolean;
+  readonly branches: readonly BranchRow[];
+  readonly breakpoints: readonly StopRow[];
+}
+
+/** Why a run is over. */
+export type RunEnd = "breakpoint" | "end" | "context" | "limit";
+
+export interface RunView extends StepView {
+  readonly over: RunEnd | null;
+}
+
+export interface ReplayView extends StepView {
+  readonly replay: {
+    readonly done: number;
+    readonly total: number;
+    readonly over: boolean;
+    readonly mismatch: { readonly step: number; readonly words: string } | null;
+    readonly params: Readonly<Record<string, number>>;
+    readonly shape: Shape | null;
+  };
+}
+
+export interface Comparison {
+  /** Tokens that both have, and their text. */
+  readonly common: number;
+  readonly text: string;
+  readonly sides: readonly [readonly StepPiece[], readonly StepPiece[]];
+}
+
+/** `known` is how many tokens the page has; options are sampling options as JSON. */
+export interface StepEngine {
+  /** Here `known` is the page's ids as JSON. */
+  stepView(session: number, known: string, options: string): StepView;
+  stepGiven(session: number): readonly GivenPiece[];
+  stepBegin(session: number, prompt: string, options: string): StepView;
+  stepSettings(session: number, known: number, options: string): StepView;
+  stepStep(session: number, known: number, options: string): StepView;
+  stepBack(session: number, known: number): StepView;
+  stepStart(session: number, known: number, options: string): StepView;
+  stepRun(session: number, known: number, milliseconds: number): RunView;
+  stepGo(session: number, known: number, depth: number): StepView;
+  stepBranch(session: number, known: number, index: number, token: number): StepView;
+  stepSwitch(session: number, known: number, branch: number): StepView;
+  stepRename(session: number, known: number, branch: number, name: string): StepView;
+  stepDrop(session: number, known: number, branch: number): StepView;
+  stepCompare(session: number, one: number, other: number): Comparison;
+  stepEdit(session: number, known: number, token: number, logit: number): StepView;
+  stepBan(session: number, known: number, token: number): StepView;
+  stepForce(session: number, known: number, token: number): StepView;
+  stepClear(session: number, known: number, token: number | null): StepView;
+  stepLook(session: number, index: number): Draw;
+  stepStopAt(session: number, known: number, kind: StopKind, value: string): StepView;
+  stepSwitchStop(session: number, known: number, stop: number, on: boolean): StepView;
+  stepDropStop(session: number, known: number, stop: number): StepView;
+  stepSave(session: number): string;
+  stepOpen(session: number, content: string): ReplayView;
+  stepReplay(session: number, known: number, milliseconds: number): ReplayView;
+}

@@ -1,0 +1,34 @@
+/** What the worker answers to the Talk panel. */
+
+import type { Batch } from "../protocol";
+
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+export interface TalkAbout {
+  /** Whether the model's file says how a conversation is written down for it. */
+  readonly template: boolean;
+  readonly architecture: string;
+  /** Tokens that a conversation may have. */
+  readonly context: number;
+}
+
+/** Told on the port: how large the prompt is and what of it was there already, then the tokens. */
+export type TalkNews =
+  | { readonly type: "begun"; readonly prompt: number; readonly reused: number }
+  | { readonly type: "batch"; readonly batch: Batch };
+
+export interface TalkEngine {
+  talkAbout(session: number): TalkAbout;
+  /** Write the assistant's next turn; sampling options are JSON. Null on the port is the end. */
+  talkSay(
+    session: number,
+    messages: readonly Message[],
+    options: string,
+    port: MessagePort,
+  ): Promise<void>;
+  /** Stop the turn that a session is writing; what it has stays. */
+  talkStop(session: number): void;
+}

@@ -1,0 +1,300 @@
+/**
+ * The debugger, seen from the page: it asks the worker, one question at a time, and keeps the live
+ * session's text where the debugger stands. Listeners hear "view" (it stands elsewhere, or the next
+ * token comes about otherwise), "error" and "busy".
+ */
+
+import type { Remote } from "comlink";
+import type { LiveSession, Recipe } from "../live";
+import type { Engine } from "../protocol";
+import type { StepPiece, StepView, GivenPiece, ReplayView, RunEnd } from "../protocol/step";
+import type { Chunk, SamplingOptions } from "../thimble";
+import type { Token } from "../ui/token";
+
+/** Milliseconds of work between two answers: under a frame, and long against one crossing. */
+const SLICE_MS = 12;
+
+/** A token, and a word about how it came. */
+export type Piece = Chunk & { readonly note: string };
+
+/** What every question needs: whom to ask, and what the page has. */
+export interface Asking {
+  readonly engine: Remote<Engine>;
+  readonly session: number;
+  /** How many tokens the page has. */
+  readonly known: number;
+  /** The settings as JSON. */
+  readonly options: string;
+}
+
+type Question<Answer> = (asking: Asking) => Promise<Answer>;
+
+export function pieceOf([text, id, logprob, entropy, top, note]: StepPiece): Piece {
+  const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
+  return { text, id, logprob, entropy, top_logprobs, note, finish_reason: null };
+}
+
+/** A token of the prompt; a mark that says nothing and that nothing came before is left out. */
+function givenOf([text, id, logprob, entropy, top]: GivenPiece): Token[] {
+  if (!text && logprob === null) return [];
+  const alternatives = top.map(([id, text, logprob]) => ({ id, text, logprob }));
+  return [{ text, id, logprob, entropy, top: alternatives, given: true }];
+}
+
+const NONE: readonly Token[] = [];
+
+export class Stepper extends EventTarget {
+  readonly #live: LiveSession;
+  /** Where the debugger stands; null while nobody has asked, and while somebody else writes. */
+  view: StepView | null = null;
+  /** What the last question failed with. */
+  error: Error | null = null;
+  /** Whether tokens are being taken one after another. */
+  running = false;
+  /** Milliseconds from the last question to the page that shows its answer. */
+  took: number | null = null;
+  #asking = 0;
+  #turn: Promise<void> = Promise.resolve();
+  #ours = false;
+  #stepping = false;
+  /** The shape that the view's next token is kept to. */
+  #shape = "";
+  /** The prompt's tokens, and the text and length for which they are known. */
+  #given = { recipe: undefined as Recipe | undefined, length: 0, tokens: NONE };
+
+  constructor(live: LiveSession) {
+    super();
+    this.#live = live;
+    live.addEventListener("state", () => {
+      if (this.#ours || this.running) return;
+      this.view = null; // somebody else has moved
+      this.#tell("view");
+    });
+  }
+
+  /** Whether an answer is awaited. */
+  get isBusy(): boolean {
+    return this.#asking > 0;
+  }
+
+  /** Whether there is a session that can be asked, and nobody else is at it. */
+  get isReady(): boolean {
+    return this.#live.isOpen && (this.#live.state !== "writing" || this.running);
+  }
+
+  /** The tokens of the prompt, as far as they are known. */
+  get given(): readonly Token[] {
+    return this.#given.recipe === this.#live.writing?.recipe ? this.#given.tokens : NONE;
+  }
+
+  /** Whether the visitor has asked for another shape since the next token was shown. */
+  get isStale(): boolean {
+    return Boolean(this.view?.context) && this.#shape !== encode(this.#live.draft().shape);
+  }
+
+  /** Find out where the session stands. */
+  async refresh(): Promise<void> {
+    const ids = JSON.stringify((this.#live.writing?.pieces ?? []).map((piece) => piece.id));
+    await this.#inTurn(async () => {
+      this.#show(await this.#ask((a) => a.engine.stepView(a.session, ids, a.options)));
+      await this.#learnGiven();
+    });
+  }
+
+  /** Ask for something that ends in a view; not while tokens are being taken. */
+  async move(question: Question<StepView>): Promise<void> {
+    await this.#inTurn(async () => this.#show(await this.#ask(question)));
+  }
+
+  /** Ask for something else; undefined where that failed. */
+  async ask<Answer>(question: Question<Answer>): Promise<Answer | undefined> {
+    let answer: Answer | undefined;
+    await this.#guard(async () => (answer = await this.#ask(question)));
+    return answer;
+  }
+
+  /** A new text from the prompt that the visitor has given. */
+  async begin(): Promise<void> {
+    await this.#inTurn(() => this.#begin());
+  }
+
+  /** Take one token; the first begins the text. Not while one is being taken: keys repeat. */
+  async step(): Promise<void> {
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      await this.#stepOnce();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  async #stepOnce(): Promise<void> {
+    const started = performance.now();
+    const work = async (): Promise<void> => {
+      if (!this.#hasText) await this.#begin();
+      this.#show(await this.#ask((a) => a.engine.stepStep(a.session, a.known, a.options)));
+    };
+    // A sampler of the visitor's own may never answer: then there must be a way to stop it.
+    if (this.#live.sampler === null) await this.#inTurn(work);
+    else await this.#drive(work);
+    this.took = performance.now() - started;
+    this.#tell("view");
+  }
+
+  /** Take tokens until something stops them; why, or null where it was the visitor. */
+  async run(): Promise<RunEnd | null> {
+    let over: RunEnd | null = null;
+    await this.#drive(async (signal) => {
+      if (!this.#hasText) await this.#begin();
+      this.#show(await this.#ask((a) => a.engine.stepStart(a.session, a.known, a.options)));
+      while (!signal.aborted && over === null) {
+        const view = await this.#ask((a) => a.engine.stepRun(a.session, a.known, SLICE_MS));
+        over = view.over;
+        this.#show(view);
+      }
+      if (over === null) await this.#look();
+    });
+    return over;
+  }
+
+  /** Replay a recorded run; its last view, or null where it could not even begin. */
+  async replay(content: string): Promise<ReplayView | null> {
+    let last: ReplayView | null = null;
+    await this.#drive(async (signal) => {
+      let view = await this.#ask((a) => a.engine.stepOpen(a.session, content));
+      const { settings } = this.#live.draft();
+      const { model, changes } = this.#live;
+      const { shape } = view.replay;
+      const grammar = shape ? { grammar: shape } : {};
+      const recipe = { settings: { ...settings, ...grammar }, prompt: view.prompt[1], model, changes };
+      this.#show(view, recipe);
+      await this.#learnGiven();
+      while (!view.replay.over && !signal.aborted) {
+        view = await this.#ask((a) => a.engine.stepReplay(a.session, a.known, SLICE_MS));
+        this.#show(view);
+      }
+      last = view;
+      if (!view.replay.over) await this.#look();
+    });
+    return last;
+  }
+
+  /** Stop what runs. */
+  async pause(): Promise<void> {
+    await this.#live.stop();
+  }
+
+  get #hasText(): boolean {
+    return this.#live.writing !== null && (this.view === null || this.view.context > 0);
+  }
+
+  async #begin(): Promise<void> {
+    const { prompt } = this.#live.draft();
+    const settings = this.#settings;
+    const options = encode(settings);
+    const view = await this.#ask((a) => a.engine.stepBegin(a.session, prompt, options));
+    this.#live.select(null);
+    this.#show(view, { prompt, settings, model: this.#live.model });
+    await this.#learnGiven();
+  }
+
+  /** Ask for the prompt's tokens, once for each prompt. */
+  async #learnGiven(): Promise<void> {
+    const recipe = this.#live.writing?.recipe;
+    const [length] = this.view?.prompt ?? [0];
+    if (!recipe || !length) return;
+    if (recipe === this.#given.recipe && length === this.#given.length) return;
+    const pieces = await this.#ask(({ engine, session }) => engine.stepGiven(session));
+    this.#given = { recipe, length, tokens: pieces.flatMap(givenOf) };
+    this.#tell("view");
+  }
+
+  async #look(): Promise<void> {
+    this.#show(await this.#ask((a) => a.engine.stepSettings(a.session, a.known, a.options)));
+  }
+
+  async #ask<Answer>(question: Question<Answer>): Promise<Answer> {
+    this.#asking += 1;
+    this.#tell("busy");
+    try {
+      const known = this.#live.writing?.pieces.length ?? 0;
+      const options = encode(this.#settings);
+      return await this.#live.ask((engine, session) =>
+        question({ engine, session, known, options }),
+      );
+    } finally {
+      this.#asking -= 1;
+      this.#tell("busy");
+    }
+  }
+
+  /** By which the next token comes. */
+  get #settings(): SamplingOptions {
+    const { settings, shape } = this.#live.draft();
+    return { ...settings, ...shape };
+  }
+
+  /** Let the page's text be the view's. */
+  #show(view: StepView, recipe: Recipe | undefined = this.#live.writing?.recipe): void {
+    const live = this.#live;
+    this.view = view;
+    this.#shape = encode(live.draft().shape);
+    const before = live.writing?.pieces ?? [];
+    const fresh = view.pieces.map(pieceOf);
+    const last = fresh.at(-1);
+    if (last) fresh[fresh.length - 1] = { ...last, finish_reason: view.reason };
+    this.#ours = true;
+    if (recipe && (recipe !== live.writing?.recipe || view.keep < before.length)) {
+      const pieces = [...before.slice(0, view.keep), ...fresh];
+      live.replace({ recipe, pieces, finishReason: view.reason }, view.context);
+    } else if (live.writing && fresh.length > 0) {
+      live.grow(fresh, view.context);
+    }
+    this.#ours = false;
+    this.#tell("view");
+  }
+
+  /** Work when the questions before this one are answered, and when nothing runs. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(async () => {
+      if (this.isReady && !this.running) await this.#guard(work);
+    });
+    this.#turn = mine;
+    await mine;
+  }
+
+  async #drive(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    await this.#turn;
+    if (!this.isReady || this.running) return;
+    this.running = true;
+    await this.#live.drive((signal) => this.#guard(() => work(signal)));
+    this.running = false;
+    if (this.#live.state === "failed") this.view = null;
+    this.#tell("view");
+  }
+
+  async #guard(work: () => Promise<unknown>): Promise<void> {
+    this.error = null;
+    try {
+      await work();
+    } catch (error) {
+      this.error = error instanceof Error ? error : new Error(String(error));
+      // The session is lost with its worker; the live session tells everybody.
+      const { error: lost } = this;
+      if (lost.name === "CrashError") {
+        if (this.running) throw lost;
+        await this.#live.drive(() => Promise.reject(lost));
+      }
+      this.#tell("error");
+    }
+  }
+
+  #tell(what: "view" | "error" | "busy"): void {
+    this.dispatchEvent(new Event(what));
+  }
+}
+
+function encode(settings: SamplingOptions): string {
+  return JSON.stringify(settings);
+}

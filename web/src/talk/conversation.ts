@@ -1,0 +1,186 @@
+/**
+ * A conversation with the live model: its turns, and a session of its own, so that what Write shows
+ * stays as it is and the keys and values of earlier turns stay too. It knows no element of the page.
+ *
+ * It tells "change" when a turn, a count or what it is doing is another. Nothing of it is kept.
+ */
+
+import type { LiveSession } from "../live";
+import type { TalkNews, Message } from "../protocol/talk";
+import type { SamplingOptions, Thimble as Session } from "../thimble";
+
+export interface Turn {
+  readonly role: "user" | "assistant";
+  text: string;
+  /** The model that wrote it. */
+  readonly model?: string;
+  tokens: number;
+  /** Null while it is being written, or where it was stopped. */
+  finish: "stop" | "length" | null;
+}
+
+export interface Counts {
+  /** Tokens of the conversation, the answer included. */
+  readonly context: number;
+  readonly window: number;
+  /** Tokens of the last question that were in the cache already, and those that were computed. */
+  readonly reused: number;
+  readonly read: number;
+  /** Tokens a second, from the answer's first one on. */
+  readonly speed: number | null;
+}
+
+/** Whether a conversation was refused because the model's context cannot hold it. */
+export function isTooLong(error: unknown): boolean {
+  return error instanceof Error && error.name === "ContextError";
+}
+
+export class Conversation extends EventTarget {
+  readonly #live: LiveSession;
+  #session: Session | null = null;
+  /** The model that the session is on. */
+  #model = "";
+  #stopped = false;
+  turns: Turn[] = [];
+  system = "";
+  busy = false;
+  counts: Counts | null = null;
+  /** Other answers that were asked for at this place. */
+  #again = 0;
+
+  constructor(live: LiveSession) {
+    super();
+    this.#live = live;
+  }
+
+  /** Say something, and have it answered. Rejects with the reason where it is not. */
+  async send(text: string, settings: SamplingOptions): Promise<void> {
+    this.turns.push({ role: "user", text, tokens: 0, finish: null });
+    this.#again = 0;
+    await this.#answer(settings);
+  }
+
+  /** Say something else at the place of a turn; all that came after it is dropped. */
+  async resend(at: number, text: string, settings: SamplingOptions): Promise<void> {
+    this.turns.length = at;
+    await this.send(text, settings);
+  }
+
+  /** Another answer to what was said last. */
+  async regenerate(settings: SamplingOptions): Promise<void> {
+    if (this.turns.at(-1)?.role === "assistant") this.turns.pop();
+    this.#again += 1;
+    const seed = ((settings.seed ?? 0) + this.#again) % 2 ** 32;
+    await this.#answer({ ...settings, seed });
+  }
+
+  /**
+   * Answer what was said last without the oldest turns, at least one of them and as many as it
+   * takes for the rest to fit; the system prompt stays. Rejects where the last one alone does not.
+   */
+  async forgetAndAnswer(settings: SamplingOptions): Promise<void> {
+    this.#forgetOldest();
+    await this.#answer(settings, { mayForget: true });
+  }
+
+  clear(): void {
+    this.turns = [];
+    this.counts = null;
+    this.#again = 0;
+    this.#tell();
+  }
+
+  /** What is written stays. */
+  stop(): void {
+    this.#stopped = true;
+    const session = this.#session;
+    if (this.busy) session?.ask((engine, id) => engine.talkStop(id)).catch(() => undefined);
+  }
+
+  /** Give the memory of its keys and values back; the turns stay. */
+  close(): void {
+    this.#session?.destroy();
+    this.#session = null;
+  }
+
+  /** Drop what was said first, and what was answered to it; false where nothing would be left. */
+  #forgetOldest(): boolean {
+    const next = this.turns.findIndex((turn, at) => at > 0 && turn.role === "user");
+    if (next > 0) this.turns.splice(0, next);
+    return next > 0;
+  }
+
+  async #answer(settings: SamplingOptions, { mayForget = false } = {}): Promise<void> {
+    const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
+    this.turns.push(turn);
+    this.busy = true;
+    this.#stopped = false;
+    this.#tell();
+    try {
+      const session = await this.#open();
+      while (!this.#stopped) {
+        try {
+          return await this.#write(session, this.#messages(turn), turn, settings);
+        } catch (error) {
+          if (!mayForget || !isTooLong(error) || !this.#forgetOldest()) throw error;
+          this.#tell();
+        }
+      }
+    } catch (error) {
+      if (error instanceof Error && error.name === "CrashError") this.#session = null;
+      throw error;
+    } finally {
+      this.busy = false;
+      if (turn.tokens === 0) this.turns.splice(this.turns.indexOf(turn), 1);
+      this.#tell();
+    }
+  }
+
+  async #write(
+    session: Session, messages: readonly Message[], turn: Turn, settings: SamplingOptions,
+  ): Promise<void> {
+    let first = 0;
+    const options = JSON.stringify({ ...settings, logprobs: false });
+    await session.listen<void, TalkNews>(
+      (engine, id, port) => engine.talkSay(id, messages, options, port),
+      (news) => {
+        const window = session.contextWindow;
+        if (news.type === "begun") {
+          const { prompt, reused } = news;
+          this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
+        } else {
+          const { text = "", count, context, finish_reason: finish } = news.batch;
+          const now = performance.now();
+          turn.text += text;
+          turn.tokens += count;
+          turn.finish = finish;
+          if (first === 0) first = now;
+          const speed = now > first ? (1000 * (turn.tokens - 1)) / (now - first) : null;
+          if (this.counts) this.counts = { ...this.counts, context, speed };
+        }
+        this.#tell();
+      },
+    );
+  }
+
+  /** The system's word and the turns before this one, in the order in which they were said. */
+  #messages(before: Turn): Message[] {
+    const said = this.turns.slice(0, this.turns.indexOf(before));
+    const turns = said.map(({ role, text }): Message => ({ role, content: text }));
+    const system = this.system.trim();
+    return system ? [{ role: "system", content: system }, ...turns] : turns;
+  }
+
+  async #open(): Promise<Session> {
+    const { model } = this.#live;
+    if (this.#session && this.#model === model) return this.#session;
+    this.close();
+    this.#session = await this.#live.beside(model, () => undefined);
+    this.#model = model;
+    return this.#session;
+  }
+
+  #tell(): void {
+    this.dispatchEvent(new Event("change"));
+  }
+}
