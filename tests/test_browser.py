@@ -71,7 +71,7 @@ def rows_of(batches: Any) -> list[list[Any]]:
     for batch in batches:
         texts |= batch["texts"]
         data = base64.b64decode(batch["numbers"])
-        for text in batch["pieces"]:
+        for text in batch["tokens"]:
             count, token, _, logprob, entropy = struct.unpack_from("<iiiff", data)
             ids, end = array("i", data[20 : 20 + 4 * count]), 20 + 8 * count
             best = zip(ids, array("f", data[20 + 4 * count : end]), strict=True)

@@ -20,21 +20,21 @@ class Page:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.session = ask(engine, "open", "tiny", "{}")
-        self.pieces: list[list[Any]] = []
+        self.tokens: list[list[Any]] = []
         self.view: dict[str, Any] = {}
 
     def __call__(self, method: str, *arguments: object) -> dict[str, Any]:
-        known = [] if method in ("begin", "open") else [len(self.pieces)]
+        known = [] if method in ("begin", "open") else [len(self.tokens)]
         if method == "view":
-            known = [json.dumps([piece[1] for piece in self.pieces])]  # type: ignore[list-item]
+            known = [json.dumps([token[1] for token in self.tokens])]  # type: ignore[list-item]
         self.view = ask(self.engine, f"step.{method}", self.session, *known, *arguments)
-        assert self.view["keep"] <= len(self.pieces)
-        self.pieces = self.pieces[: self.view["keep"]] + self.view["pieces"]
+        assert self.view["keep"] <= len(self.tokens)
+        self.tokens = self.tokens[: self.view["keep"]] + self.view["tokens"]
         assert self.view["context"] == len(self.engine.opened(self.session).session)
         return self.view
 
     def fails(self, method: str, *arguments: object) -> tuple[str, str]:
-        known = len(self.pieces)
+        known = len(self.tokens)
         return fails(self.engine, f"step.{method}", self.session, known, *arguments)
 
     def steps(self, n: int) -> list[int]:
@@ -44,7 +44,7 @@ class Page:
 
     @property
     def ids(self) -> list[int]:
-        return [piece[1] for piece in self.pieces]
+        return [token[1] for token in self.tokens]
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def test_a_step_brings_one_token_and_the_next_draw(page: Page) -> None:
     assert page.view["prompt"][1] == PROMPT
     drawn = page.view["next"]["id"]
     view = page("step", SETTINGS)
-    assert (view["keep"], len(view["pieces"])) == (0, 1)
+    assert (view["keep"], len(view["tokens"])) == (0, 1)
     assert page.ids == [drawn]
     view = page("step", SETTINGS)
-    assert (view["keep"], len(view["pieces"])) == (1, 1)
+    assert (view["keep"], len(view["tokens"])) == (1, 1)
     assert view["next"]["rows"][0][2] == "kept"
     view = page("back")
-    assert (view["keep"], view["pieces"], view["ahead"]) == (1, [], 1)
+    assert (view["keep"], view["tokens"], view["ahead"]) == (1, [], 1)
 
 
 def test_what_was_written_elsewhere_is_there_with_all_that_is_known(page: Page) -> None:
@@ -77,36 +77,36 @@ def test_what_was_written_elsewhere_is_there_with_all_that_is_known(page: Page) 
             engine, session, "" if continued else "Sam", logprobs=True, top_logprobs=10,
             max_tokens=5, seed=3, **{"continue": continued},
         )  # fmt: skip
-        fresh = [[*piece, ""] for piece in rows_of(batches)]
-        page.pieces = (page.pieces if continued else []) + fresh
-        before = [piece[1:] for piece in page.pieces]
+        fresh = [[*token, ""] for token in rows_of(batches)]
+        page.tokens = (page.tokens if continued else []) + fresh
+        before = [token[1:] for token in page.tokens]
         view = page("view")
-        assert (view["keep"], view["pieces"]) == (steps + 5, [])
+        assert (view["keep"], view["tokens"]) == (steps + 5, [])
         assert view["prompt"][1] == (PROMPT if continued else "Sam")
         page("go", 0)
-        assert page.pieces == []
+        assert page.tokens == []
         page("go", steps + 5)
-        assert [piece[1:] for piece in page.pieces] == before
+        assert [token[1:] for token in page.tokens] == before
 
 
 def test_a_session_that_others_filled_is_read_again(page: Page) -> None:
     """After the worker was lost, say: the tokens are there and nobody knows more."""
     ids = page.steps(6)
-    known = [piece[1:5] for piece in page.pieces]
+    known = [token[1:5] for token in page.tokens]
     tokens = page.engine.opened(page.session).session.tokens
     other = Page(page.engine)
-    other.pieces = page.pieces
+    other.tokens = page.tokens
     session = page.engine.opened(other.session).session
     session.append(tokens)
     view = other("view")
-    assert (view["keep"], view["pieces"], view["ahead"]) == (6, [], 0)
+    assert (view["keep"], view["tokens"], view["ahead"]) == (6, [], 0)
     other("go", 0)
     other("go", 6)
     assert other.ids == ids
-    assert [piece[1:5] for piece in other.pieces] == known
+    assert [token[1:5] for token in other.tokens] == known
     session.rollback(3)
     view = other("view")
-    assert (view["keep"], view["pieces"], view["prompt"][0]) == (0, [], 3)
+    assert (view["keep"], view["tokens"], view["prompt"][0]) == (0, [], 3)
 
 
 def test_a_run_stops_for_each_reason(page: Page) -> None:
@@ -119,13 +119,13 @@ def test_a_run_stops_for_each_reason(page: Page) -> None:
     assert views[-1]["hit"] == 1
     assert views[-1]["next"]
     assert views[0]["next"] is None
-    assert len(page.pieces) == 4
+    assert len(page.tokens) == 4
     page("switch_stop", 1, 0)
     page("start", SETTINGS)
     while page("run", 5)["over"] is None:
         pass
     assert page.view["over"] == "limit"
-    assert len(page.pieces) == 16
+    assert len(page.tokens) == 16
     eog = next(iter(page.engine.opened(page.session).model.tokenizer.eog_ids))
     page("force", eog)
     assert page.view["forced"] == eog
@@ -140,7 +140,7 @@ def test_a_run_stops_for_each_reason(page: Page) -> None:
 
 def test_a_stop_string_ends_the_text_and_says_so(page: Page) -> None:
     page.steps(10)
-    texts = [piece[0] for piece in page.pieces]
+    texts = [token[0] for token in page.tokens]
     whole = "".join(texts)
     stop = (texts[5] + texts[6] + texts[7])[1:-1]
     assert whole.count(stop) == 1
@@ -152,9 +152,9 @@ def test_a_stop_string_ends_the_text_and_says_so(page: Page) -> None:
     assert (page.view["over"], page.view["reason"]) == ("end", "stop")
     assert page.view["stopped"] == stop
     assert page.view["next"] is None
-    assert "".join(piece[0] for piece in page.pieces) == whole[: whole.index(stop)]
+    assert "".join(token[0] for token in page.tokens) == whole[: whole.index(stop)]
     assert page("back")["stopped"] is None
-    assert [piece[0] for piece in page.pieces] == texts[: len(page.pieces)]
+    assert [token[0] for token in page.tokens] == texts[: len(page.tokens)]
 
 
 def test_the_prompts_tokens_are_told(page: Page) -> None:
@@ -183,10 +183,10 @@ def test_breakpoints_are_listed_switched_and_removed(page: Page) -> None:
 
 def test_branches_are_told_and_compared(page: Page) -> None:
     first = page.steps(8)
-    other = page.pieces[3][4][5][0]
+    other = page.tokens[3][4][5][0]
     page("branch", 3, other)
     assert page.ids == [*first[:3], other]
-    assert page.pieces[3][5] == "forced"
+    assert page.tokens[3][5] == "forced"
     page.steps(2)
     assert page.view["branches"] == [
         [1, "Branch 1", 8, 0, False, None],
@@ -195,8 +195,8 @@ def test_branches_are_told_and_compared(page: Page) -> None:
     page("rename", 2, "the other way")
     compared = ask(page.engine, "step.compare", page.session, 1, 2)
     assert compared["common"] == 3
-    assert [piece[1] for piece in compared["sides"][0]] == first[3:]
-    assert [piece[1] for piece in compared["sides"][1]] == page.ids[3:]
+    assert [token[1] for token in compared["sides"][0]] == first[3:]
+    assert [token[1] for token in compared["sides"][1]] == page.ids[3:]
     page("switch", 1)
     assert page.ids == first
     assert page.view["keep"] == 3
@@ -237,7 +237,7 @@ def test_a_saved_run_is_opened_by_another_engine(page: Page) -> None:
     assert other.view["replay"]["mismatch"] is None
     assert other.view["replay"]["done"] == 7
     assert other.view["replay"]["params"]["seed"] == 7
-    assert other.pieces == page.pieces
+    assert other.tokens == page.tokens
     changed = json.loads(content)
     changed["steps"][3]["id"] += 1
     other("open", json.dumps(changed))
@@ -253,7 +253,7 @@ def test_the_visitors_sampler_steps_too_and_its_failure_leaves_the_text(page: Pa
     opened = page.engine.opened(page.session)
     opened.sampler = lambda logits, context: 40
     assert page.steps(1)[-1] == 40
-    assert page.pieces[-1][5] == "your sampler"
+    assert page.tokens[-1][5] == "your sampler"
 
     def broken(logits: Any, context: Any) -> int:
         raise ValueError("not today")
@@ -262,7 +262,7 @@ def test_the_visitors_sampler_steps_too_and_its_failure_leaves_the_text(page: Pa
     kind, words = page.fails("step", SETTINGS)
     assert kind == "SamplerError"
     assert "ValueError: not today (line" in words
-    assert len(page("view")["pieces"]) + page.view["keep"] == 3
+    assert len(page("view")["tokens"]) + page.view["keep"] == 3
 
 
 def test_without_a_text_nothing_is_shown_and_a_step_says_so() -> None:
@@ -295,13 +295,13 @@ def test_a_text_goes_on_in_its_shape_from_write_to_step_and_back(page: Page) -> 
             view = page("step", options)
             assert view["next"]["allowed"] < view["next"]["vocabulary"]
             assert not view["whole"]
-            text += view["pieces"][0][0]
+            text += view["tokens"][0][0]
     assert whole.startswith(text)
     page("start", json.dumps({**json.loads(options), "max_tokens": 300}))
     while (view := page("run", 5))["over"] is None:
         pass
     assert (view["over"], view["reason"], view["whole"]) == ("end", "stop", True)
-    assert "".join(piece[0] for piece in page.pieces) == whole
+    assert "".join(token[0] for token in page.tokens) == whole
     # A file brings it along.
     content = ask(engine, "step.save", session)
     view = page("open", content)
@@ -309,7 +309,7 @@ def test_a_text_goes_on_in_its_shape_from_write_to_step_and_back(page: Page) -> 
     while not (view := page("replay", 5))["replay"]["over"]:
         pass
     assert view["replay"]["mismatch"] is None
-    assert "".join(piece[0] for piece in page.pieces) == whole
+    assert "".join(token[0] for token in page.tokens) == whole
 
 
 def test_a_shape_that_is_none_is_refused_and_the_text_stays(page: Page) -> None:
@@ -323,4 +323,4 @@ def test_a_shape_that_is_none_is_refused_and_the_text_stays(page: Page) -> None:
     assert forbidden and all(row[4] is None for row in forbidden)
     kind, words = page.fails("force", forbidden[0][0])
     assert kind == "OptionError" and "the shape of the text does not let" in words
-    assert page("step", shape)["pieces"][0][0].strip("abc") == ""
+    assert page("step", shape)["tokens"][0][0].strip("abc") == ""

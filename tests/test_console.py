@@ -420,21 +420,21 @@ def test_the_session_is_read_again_where_code_changed_it(console: Console) -> No
     console.run(f"session.append({[*given, 20, 21, 22]})")
     answer = console.ask("console.reread", console.session, "ab", "[20, 5]")
     assert (answer["prompt"], answer["kept"], answer["context"]) == ("ab", 1, len(given) + 3)
-    assert [row[1] for row in answer["pieces"]] == [21, 22]
+    assert [row[1] for row in answer["tokens"]] == [21, 22]
     twin = opened.model.session()
     [*_, expected] = twin.score([*given, 20, 21, 22], top=10)
-    assert answer["pieces"][-1][2:4] == [expected.logprob, expected.entropy]
+    assert answer["tokens"][-1][2:4] == [expected.logprob, expected.entropy]
     assert opened.session.tokens == (*given, 20, 21, 22)
 
     # With the prompt gone, everything is text.
     assert console.run("session.rollback(0)\nsession.append([30, 31])")["changed"]
     answer = console.ask("console.reread", console.session, "ab", "[20, 21, 22]")
     assert (answer["prompt"], answer["kept"]) == ("", 0)
-    assert [row[1] for row in answer["pieces"]] == [30, 31]
+    assert [row[1] for row in answer["tokens"]] == [30, 31]
     assert not console.run("session.logits()")["changed"]
     console.run("session.rollback(0)")
     answer = console.ask("console.reread", console.session, "ab", "[20]")
-    assert (answer["context"], answer["pieces"]) == (0, [])
+    assert (answer["context"], answer["tokens"]) == (0, [])
 
 
 def test_a_text_is_put_back_into_a_new_session(console: Console) -> None:

@@ -2,7 +2,7 @@
  * The one live session that every panel shows: what it is doing, the text so far, how fast it goes.
  *
  * It knows the public API and no element of the page. Panels listen to "state" (something other
- * than text changed), "text" (new text), "piece" (a new token, whether it brought text or not),
+ * than text changed), "text" (new text), "token" (a new token, whether it brought text or not),
  * "select" (another token is looked at) and "progress" (a load came further).
  */
 
@@ -12,7 +12,7 @@ import type { KeptModel } from "./offline/models";
 import type { Engine } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 import type {
-  Chunk,
+  TokenChunk,
   DownloadProgressEvent,
   PromptOptions,
   SamplingOptions,
@@ -63,10 +63,10 @@ export interface Measures {
 /** A text: what it was made from, what came of it, and how. */
 export interface Writing {
   readonly recipe: Recipe;
-  /** What the pieces' texts add up to. */
+  /** What the tokens' texts add up to. */
   text: string;
   /** The tokens, with what the model thought of each. */
-  readonly pieces: Chunk[];
+  readonly tokens: TokenChunk[];
   measures: Measures;
   finishReason: "stop" | "length" | null;
 }
@@ -77,13 +77,13 @@ export class TextEvent extends Event {
   }
 }
 
-export class PieceEvent extends Event {
+export class TokenEvent extends Event {
   constructor(
-    readonly piece: Chunk,
-    /** Its place among the writing's pieces. */
+    readonly token: TokenChunk,
+    /** Its place among the writing's tokens. */
     readonly index: number,
   ) {
-    super("piece");
+    super("token");
   }
 }
 
@@ -162,7 +162,7 @@ export class LiveSession extends EventTarget {
 
   /** Look at another token, in every panel. */
   select(index: number | null): void {
-    const there = index !== null && index >= 0 && index < (this.writing?.pieces.length ?? 0);
+    const there = index !== null && index >= 0 && index < (this.writing?.tokens.length ?? 0);
     const selected = there ? index : null;
     if (selected === this.#selected) return;
     this.#selected = selected;
@@ -225,8 +225,8 @@ export class LiveSession extends EventTarget {
   async #putBack(session: Session): Promise<Session> {
     const lost = this.#lost;
     this.#lost = null;
-    if (!lost || lost !== this.writing || lost.pieces.length === 0) return session;
-    const known = JSON.stringify(lost.pieces.map((piece) => piece.id));
+    if (!lost || lost !== this.writing || lost.tokens.length === 0) return session;
+    const known = JSON.stringify(lost.tokens.map((token) => token.id));
     const context = await session.ask((engine, id) =>
       engine.consolePutBack(id, lost.recipe.prompt, known),
     );
@@ -345,7 +345,7 @@ export class LiveSession extends EventTarget {
     await this.stop();
     const before = this.writing;
     const recipe = { prompt, settings, model: this.model, changes: this.changes };
-    this.writing = { recipe, text: "", pieces: [], measures: nothingYet(), finishReason: null };
+    this.writing = { recipe, text: "", tokens: [], measures: nothingYet(), finishReason: null };
     this.select(null);
     await this.#run(this.writing, prompt, { ...settings, continue: false }, before);
   }
@@ -355,8 +355,8 @@ export class LiveSession extends EventTarget {
     await this.stop();
     const before = this.writing;
     if (!before) return;
-    const pieces = [...before.pieces];
-    this.writing = { ...before, pieces, measures: nothingYet(), finishReason: null };
+    const tokens = [...before.tokens];
+    this.writing = { ...before, tokens, measures: nothingYet(), finishReason: null };
     await this.#run(this.writing, "", { ...settings, continue: true }, before);
   }
 
@@ -405,23 +405,23 @@ export class LiveSession extends EventTarget {
 
   /** Show another text as this session's, which has so many tokens in its context. */
   replace(writing: Omit<Writing, "text" | "measures">, context: number): void {
-    const text = writing.pieces.map((piece) => piece.text).join("");
-    const measures = { ...nothingYet(), tokens: writing.pieces.length };
+    const text = writing.tokens.map((token) => token.text).join("");
+    const measures = { ...nothingYet(), tokens: writing.tokens.length };
     this.writing = { ...writing, text, measures };
     this.#session?.used(context);
-    if (this.#selected !== null && this.#selected >= writing.pieces.length) this.select(null);
+    if (this.#selected !== null && this.#selected >= writing.tokens.length) this.select(null);
     if (this.state === "writing") return; // told when the drive is over
     this.#become(writing.finishReason === null ? "stopped" : "finished");
   }
 
   /** Put tokens at the text's end that a panel's own means brought. */
-  grow(pieces: readonly Chunk[], context: number): void {
+  grow(tokens: readonly TokenChunk[], context: number): void {
     const { writing } = this;
     if (!writing) throw new Error("there is no text that could grow");
     this.#session?.used(context);
-    for (const piece of pieces) {
+    for (const token of tokens) {
       writing.measures.tokens += 1;
-      this.#add(writing, piece);
+      this.#add(writing, token);
     }
     if (this.state === "writing") return;
     this.#become(writing.finishReason === null ? "stopped" : "finished");
@@ -469,7 +469,7 @@ export class LiveSession extends EventTarget {
     }
   }
 
-  #take(writing: Writing, chunk: Chunk, now: number): void {
+  #take(writing: Writing, chunk: TokenChunk, now: number): void {
     const { measures } = writing;
     measures.tokens += 1;
     if (measures.first === null) measures.first = now;
@@ -477,13 +477,13 @@ export class LiveSession extends EventTarget {
     this.#add(writing, chunk);
   }
 
-  #add(writing: Writing, piece: Chunk): void {
-    writing.finishReason = piece.finish_reason;
-    writing.pieces.push(piece);
-    this.dispatchEvent(new PieceEvent(piece, writing.pieces.length - 1));
-    if (!piece.text) return;
-    writing.text += piece.text;
-    this.dispatchEvent(new TextEvent(piece.text));
+  #add(writing: Writing, token: TokenChunk): void {
+    writing.finishReason = token.finish_reason;
+    writing.tokens.push(token);
+    this.dispatchEvent(new TokenEvent(token, writing.tokens.length - 1));
+    if (!token.text) return;
+    writing.text += token.text;
+    this.dispatchEvent(new TextEvent(token.text));
   }
 
   #fail(error: unknown): void {

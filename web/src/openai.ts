@@ -13,7 +13,7 @@ import { ThimbleError } from "./api/errors";
 import { encodeOptions } from "./api/options";
 import type { SamplingOptions } from "./api/options";
 import { chunksOf } from "./api/stream";
-import type { Chunk, Texts } from "./api/stream";
+import type { TokenChunk, Texts } from "./api/stream";
 import type { TalkNews, Message } from "./protocol/talk";
 import { Thimble } from "./thimble";
 import type { ModelChoice } from "./thimble";
@@ -108,7 +108,7 @@ export interface Completion extends Head<"text_completion"> {
 
 /** What was written, token by token, and what the prompt cost. */
 interface Writing {
-  chunks: AsyncIterable<Chunk>;
+  chunks: AsyncIterable<TokenChunk>;
   prompt: () => number;
 }
 
@@ -145,7 +145,7 @@ function formatOf(format: ChatRequest["response_format"]): SamplingOptions {
   throw new ThimbleError("OptionError", words);
 }
 
-function logprobOf(chunk: Chunk): TokenLogprob {
+function logprobOf(chunk: TokenChunk): TokenLogprob {
   const told = (token: string, logprob: number) => ({
     token,
     logprob,
@@ -175,9 +175,9 @@ async function* turn(
   options: string,
   begun: (prompt: number) => void,
   signal: AbortSignal | undefined,
-): AsyncGenerator<Chunk> {
+): AsyncGenerator<TokenChunk> {
   const texts: Texts = new Map();
-  const waiting: Chunk[] = [];
+  const waiting: TokenChunk[] = [];
   let wake: () => void = () => undefined;
   let over = false;
   let failure: unknown = null;
@@ -186,7 +186,7 @@ async function* turn(
     (engine, id, port) => engine.talkSay(id, messages, options, port),
     (news) => {
       if (news.type === "begun") begun(news.prompt);
-      else waiting.push(...(chunksOf(news.batch, texts) as Chunk[]));
+      else waiting.push(...(chunksOf(news.batch, texts) as TokenChunk[]));
       wake();
     },
   );
@@ -249,7 +249,7 @@ export class OpenAI {
   }
 
   /** Run when the session's earlier requests are over; the answer ends its turn. */
-  async *#inTurn(session: Thimble, chunks: () => AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
+  async *#inTurn(session: Thimble, chunks: () => AsyncIterable<TokenChunk>): AsyncGenerator<TokenChunk> {
     const before = this.#turns.get(session);
     let over: () => void = () => undefined;
     this.#turns.set(session, new Promise((resolve) => (over = resolve)));
@@ -295,12 +295,12 @@ export class OpenAI {
     const options = { ...passed(request), ...top };
     let prompt = 0;
     const signal = request.signal ? { signal: request.signal } : {};
-    async function* write(): AsyncGenerator<Chunk> {
+    async function* write(): AsyncGenerator<TokenChunk> {
       // The prompt alone first, to know how many tokens it has; nothing is computed twice.
       await session.prompt(request.prompt, { max_tokens: 0, ...signal });
       prompt = session.contextUsage;
       const rest = { ...options, ...signal, continue: true, logprobs: true } as const;
-      yield* session.promptStreaming("", rest) as unknown as AsyncIterable<Chunk>;
+      yield* session.promptStreaming("", rest) as unknown as AsyncIterable<TokenChunk>;
     }
     const writing = { chunks: this.#inTurn(session, write), prompt: () => prompt };
     const told = request.logprobs !== undefined && request.logprobs !== null;

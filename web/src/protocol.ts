@@ -105,7 +105,7 @@ export interface LoadProgress {
 }
 
 /** One token: text, id, log-probability, entropy, and the best [id, text, log-probability]. */
-export type PieceRow = readonly [
+export type TokenRow = readonly [
   text: string,
   id: number,
   logprob: number,
@@ -116,7 +116,7 @@ export type PieceRow = readonly [
 export type FinishReason = "stop" | "length";
 
 /**
- * The tokens of about one frame: `text`, or `pieces` with their numbers, as was asked for.
+ * The tokens of about one frame: `text`, or `tokens` with their numbers, as was asked for.
  *
  * The numbers are a base64 text, since as JSON they would cost a small model a tenth of its speed.
  * A token's record is: how many alternatives, id, microseconds since the question (int32),
@@ -128,7 +128,7 @@ export interface Batch {
   readonly context: number;
   readonly finish_reason: FinishReason | null;
   readonly text?: string;
-  readonly pieces?: readonly string[];
+  readonly tokens?: readonly string[];
   readonly numbers?: string;
   /** Texts of the alternatives that this generation has not had before, by id. */
   readonly texts?: Readonly<Record<number, string>>;

@@ -22,13 +22,15 @@ import type { PromptOptions, SamplingOptions } from "./api/options";
 import { hasSimd } from "./api/simd";
 import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
-import type { Chunk } from "./api/stream";
+import type { TokenChunk } from "./api/stream";
 import type { KeptModel } from "./offline/models";
 import type { Engine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
-export type { Chunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
+export type { TokenChunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
+/** @deprecated It is called `TokenChunk` now. */
+export type Chunk = TokenChunk;
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
@@ -199,16 +201,16 @@ export class Thimble {
     }
   }
 
-  /** The same as it is written: pieces of text, or with `logprobs` one `Chunk` a token. */
+  /** The same as it is written: pieces of text, or with `logprobs` one `TokenChunk` a token. */
   promptStreaming(
     text: string,
     options: PromptOptions & { logprobs: true },
-  ): ReadableStream<Chunk>;
+  ): ReadableStream<TokenChunk>;
   promptStreaming(
     text: string,
     options?: PromptOptions & { logprobs?: false },
   ): ReadableStream<string>;
-  promptStreaming(text: string, options: PromptOptions = {}): ReadableStream<string | Chunk> {
+  promptStreaming(text: string, options: PromptOptions = {}): ReadableStream<string | TokenChunk> {
     let encoded: string;
     try {
       options.signal?.throwIfAborted();

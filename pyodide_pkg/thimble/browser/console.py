@@ -177,7 +177,7 @@ class Service:
         tokens = self._bind(session).session
         prompt, kept, pieces = read_again(tokens, prompt, json.loads(known))
         made = rows(tokens, pieces)
-        return {"prompt": prompt, "kept": kept, "pieces": made, "context": len(tokens)}
+        return {"prompt": prompt, "kept": kept, "tokens": made, "context": len(tokens)}
 
     def put_back(self, session: int, prompt: str, known: str) -> int:
         """Let a new session hold the page's text; how many tokens that are."""

@@ -293,7 +293,7 @@ class Engine:
             "finish_reason": reason,
         }
         if run.detailed:
-            batch["pieces"] = [piece.text for piece in pieces]
+            batch["tokens"] = [piece.text for piece in pieces]
             batch["numbers"] = _numbers(pieces, run.times)
             batch["texts"] = _texts(opened.model, run.told, pieces)
             run.times = []

@@ -296,7 +296,7 @@ class Service:
         current = debugger.tree.current
         return {
             "keep": keep,
-            "pieces": [
+            "tokens": [
                 _piece(debugger, one, text)
                 for one, text in zip(path[keep:], texts[keep:], strict=True)
             ],

@@ -13,7 +13,7 @@ export interface TopLogprob {
 }
 
 /** One token. `text` may be "" while a character or a stop text is incomplete. */
-export interface Chunk {
+export interface TokenChunk {
   readonly text: string;
   readonly id: number;
   /** Natural logarithm of the model's own probability, before temperature and the rest. */
@@ -34,15 +34,15 @@ export type Texts = Map<number, string>;
 const HEAD = 5;
 
 /** What a batch brings: a text, or a chunk a token where it has their numbers. */
-export function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
-  if (!batch.pieces) return batch.text ? [batch.text] : [];
+export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
+  if (!batch.tokens) return batch.text ? [batch.text] : [];
   for (const [id, text] of Object.entries(batch.texts ?? {})) texts.set(Number(id), text);
   const bytes = Uint8Array.from(atob(batch.numbers ?? ""), (byte) => byte.charCodeAt(0));
   const whole = new Int32Array(bytes.buffer);
   const real = new Float32Array(bytes.buffer);
-  const last = batch.pieces.length - 1;
+  const last = batch.tokens.length - 1;
   let next = 0;
-  return batch.pieces.map((text, piece) => {
+  return batch.tokens.map((text, token) => {
     const at = next;
     const count = whole[at] ?? 0;
     next += HEAD + 2 * count;
@@ -52,7 +52,7 @@ export function chunksOf(batch: Batch, texts: Texts): (string | Chunk)[] {
       id: whole[at + 1] ?? 0,
       logprob: real[at + 3] ?? 0,
       entropy: real[at + 4] ?? 0,
-      finish_reason: piece === last ? batch.finish_reason : null,
+      finish_reason: token === last ? batch.finish_reason : null,
       milliseconds: (whole[at + 2] ?? 0) / 1000,
       // Few are ever looked at.
       get top_logprobs() {
@@ -86,15 +86,15 @@ export interface Generation {
  * The tokens of a generation. An abort or a cancel stops the worker within one batch; an aborted
  * stream first gives what was written until then, so that its reader has what the session has.
  */
-export function stream(generation: Generation): ReadableStream<string | Chunk> {
+export function stream(generation: Generation): ReadableStream<string | TokenChunk> {
   const { host, session, prompt, options, signal, turn, over, usage } = generation;
   const cancelled = new AbortController();
   const ended = AbortSignal.any([signal, cancelled.signal]);
-  const pending: (string | Chunk)[] = [];
+  const pending: (string | TokenChunk)[] = [];
   const texts: Texts = new Map();
   let end: (() => void) | null = null;
 
-  function flush(to: ReadableStreamDefaultController<string | Chunk>): void {
+  function flush(to: ReadableStreamDefaultController<string | TokenChunk>): void {
     while ((to.desiredSize ?? 0) > 0) {
       const chunk = pending.shift();
       if (chunk === undefined) break;
@@ -106,7 +106,7 @@ export function stream(generation: Generation): ReadableStream<string | Chunk> {
     finish();
   }
 
-  function run(to: ReadableStreamDefaultController<string | Chunk>): void {
+  function run(to: ReadableStreamDefaultController<string | TokenChunk>): void {
     const hear = (message: FromRun): void => {
       if (message.type === "batch") {
         usage(message.batch.context);
@@ -128,7 +128,7 @@ export function stream(generation: Generation): ReadableStream<string | Chunk> {
     ended.addEventListener("abort", stop, { once: true });
   }
 
-  return new ReadableStream<string | Chunk>({
+  return new ReadableStream<string | TokenChunk>({
     async start(to): Promise<void> {
       try {
         await abortable(turn, ended);

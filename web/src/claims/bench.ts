@@ -9,7 +9,7 @@
 import type { Build, CorpusListing } from "../api/build";
 import type { LiveSession } from "../live";
 import { TrainingHost } from "../train/host";
-import type { Chunk, Thimble as Session } from "../thimble";
+import type { TokenChunk, Thimble as Session } from "../thimble";
 import type { Entries } from "./report";
 
 /** How every text of a measurement begins; nothing depends on which. */
@@ -85,7 +85,7 @@ export class Bench {
   async write(tokens: number, seed: number, prompt = PROMPT): Promise<Written> {
     const session = await this.session();
     const options = { max_tokens: tokens, seed, temperature: 1, logprobs: true as const };
-    const chunks: Chunk[] = [];
+    const chunks: TokenChunk[] = [];
     const began = performance.now();
     let first = NaN;
     const reader = session.promptStreaming(prompt, { ...options, signal: this.signal }).getReader();
@@ -150,7 +150,7 @@ export class Bench {
 }
 
 export interface Written {
-  readonly chunks: readonly Chunk[];
+  readonly chunks: readonly TokenChunk[];
   /** Milliseconds from the question in the page to the first token in it. */
   readonly first: number;
   readonly milliseconds: number;

@@ -249,9 +249,9 @@ function tokenOf({ id, text }: LensToken, level: number): Token {
 }
 
 /** The tokens that were written; a mark of the end that says nothing is none of them. */
-function idsOf({ pieces, finishReason }: Writing): number[] {
-  const ended = finishReason === "stop" && pieces.at(-1)?.text === "";
-  return (ended ? pieces.slice(0, -1) : pieces).map(({ id }) => id);
+function idsOf({ tokens, finishReason }: Writing): number[] {
+  const ended = finishReason === "stop" && tokens.at(-1)?.text === "";
+  return (ended ? tokens.slice(0, -1) : tokens).map(({ id }) => id);
 }
 
 export function mount(root: HTMLElement, live: LiveSession): void {

@@ -5,12 +5,12 @@ import { DrawTable } from "../step/draw";
 import { readRun, saveText } from "../step/files";
 import { Mirror } from "../step/settings";
 import { Stepper } from "../step/stepper";
-import type { Piece } from "../step/stepper";
+import type { StepToken } from "../step/stepper";
 import { describe, Stops } from "../step/stops";
 import type { LiveSession } from "../live";
 import type { FinishReason } from "../protocol";
 import type { RunEnd } from "../protocol/step";
-import type { Chunk } from "../thimble";
+import type { TokenChunk } from "../thimble";
 import { byId } from "../ui/dom";
 import { count, milliseconds, plural, sentence } from "../ui/format";
 import { natsToBits } from "../ui/scale";
@@ -41,7 +41,7 @@ class Step {
   readonly #outcome = element("step-outcome");
   /** What the token view shows: the prompt's tokens, and after them the text's. */
   #given: readonly Token[] = [];
-  #shown: Chunk[] = [];
+  #shown: TokenChunk[] = [];
   #looked = 0;
 
   constructor(root: HTMLElement, live: LiveSession) {
@@ -139,10 +139,10 @@ class Step {
     if (this.#run.disabled) return;
     this.#outcome.textContent = "";
     this.#live.select(null);
-    const before = this.#live.writing?.pieces.length ?? 0;
+    const before = this.#live.writing?.tokens.length ?? 0;
     const over = await this.#stepper.run();
     if (this.#stepper.error) return;
-    const tokens = plural((this.#live.writing?.pieces.length ?? 0) - before, "token");
+    const tokens = plural((this.#live.writing?.tokens.length ?? 0) - before, "token");
     this.#outcome.textContent = this.#ended(over, tokens);
   }
 
@@ -241,13 +241,13 @@ class Step {
     const { writing } = this.#live;
     const focused = document.activeElement;
     this.#showText();
-    const pieces = this.#shown.length;
+    const tokens = this.#shown.length;
     const over = view?.reason != null;
     this.#step.disabled = !isReady || running || over;
-    this.#back.disabled = !isReady || running || pieces === 0;
+    this.#back.disabled = !isReady || running || tokens === 0;
     this.#run.disabled = !isReady || (over && !running);
     if (focused === this.#step && over) this.#back.focus();
-    if (focused === this.#back && pieces === 0) this.#step.focus();
+    if (focused === this.#back && tokens === 0) this.#step.focus();
     this.#run.textContent = running ? "Pause" : "Run";
     this.#begin.disabled = !isReady || running;
     button("step-lens").disabled = running || writing === null;
@@ -271,13 +271,13 @@ class Step {
 
   #showText(): void {
     const { writing, selected } = this.#live;
-    const pieces = writing?.pieces ?? [];
+    const tokens = writing?.tokens ?? [];
     this.#showGiven(writing?.recipe.prompt ?? "");
     let same = 0;
-    while (same < this.#shown.length && this.#shown[same] === pieces[same]) same += 1;
+    while (same < this.#shown.length && this.#shown[same] === tokens[same]) same += 1;
     this.#tokens.truncate(this.#given.length + same);
-    this.#tokens.append(pieces.slice(same).map(asToken));
-    this.#shown = [...pieces];
+    this.#tokens.append(tokens.slice(same).map(asToken));
+    this.#shown = [...tokens];
     this.#mark(selected);
     element("step-empty").hidden = writing !== null;
     element("step-view").hidden = writing === null;
@@ -323,8 +323,8 @@ class Step {
     if (!this.#stepper.isReady || this.#stepper.running) return;
     const draw = await this.#stepper.ask((a) => a.engine.stepLook(a.session, selected));
     if (turn !== this.#looked || !draw) return;
-    const piece = this.#shown[selected];
-    element("step-draw-title").textContent = `Token ${selected + 1}, ${quoted(piece?.text ?? "")}`;
+    const token = this.#shown[selected];
+    element("step-draw-title").textContent = `Token ${selected + 1}, ${quoted(token?.text ?? "")}`;
     button("step-next").hidden = false;
     this.#draw.show(draw, false, null);
     this.#showEntropy(draw.entropy);
@@ -353,8 +353,8 @@ function noneBecause(reason: FinishReason | null | undefined): string {
   return "How it is drawn will be shown here.";
 }
 
-function asToken(chunk: Chunk): Token {
-  const { note } = chunk as Piece;
+function asToken(chunk: TokenChunk): Token {
+  const { note } = chunk as StepToken;
   return note ? { ...tokenOf(chunk), note } : tokenOf(chunk);
 }
 

@@ -1,6 +1,6 @@
 /** What the worker answers to the Python panel. */
 
-import type { PieceRow } from "../protocol";
+import type { TokenRow } from "../protocol";
 
 /** How a run ended. */
 export type ConsoleStatus = "done" | "error" | "interrupted";
@@ -33,7 +33,7 @@ export interface Completions {
 export interface Reread {
   readonly prompt: string;
   readonly kept: number;
-  readonly pieces: readonly PieceRow[];
+  readonly tokens: readonly TokenRow[];
   readonly context: number;
 }
 

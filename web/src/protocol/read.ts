@@ -1,6 +1,6 @@
 /** What the worker answers to the Read panel. */
 
-/** A token: like PieceRow, with nulls where nothing came before that could predict it. */
+/** A token: like TokenRow, with nulls where nothing came before that could predict it. */
 export type ReadRow = readonly [
   text: string,
   id: number,

@@ -3,8 +3,8 @@
 import type { Shape } from "../api/options";
 import type { FinishReason } from "../protocol";
 
-/** A token: like PieceRow, and a word about how it came, "" for a plain draw. */
-export type StepPiece = readonly [
+/** A token: like TokenRow, and a word about how it came, "" for a plain draw. */
+export type StepTokenRow = readonly [
   text: string,
   id: number,
   logprob: number,
@@ -14,12 +14,12 @@ export type StepPiece = readonly [
 ];
 
 /** A token of the prompt: null for what nobody knows of the first. */
-export type GivenPiece = readonly [
+export type PromptTokenRow = readonly [
   text: string,
   id: number,
   logprob: number | null,
   entropy: number | null,
-  top: StepPiece[4],
+  top: StepTokenRow[4],
   note: string,
 ];
 
@@ -81,7 +81,7 @@ export type StopRow = readonly [
 export interface StepView {
   /** So many of the page's tokens stay, and these come after them. */
   readonly keep: number;
-  readonly pieces: readonly StepPiece[];
+  readonly tokens: readonly StepTokenRow[];
   /** Tokens of the branch that were taken back and can be gone over again. */
   readonly ahead: number;
   readonly context: number;
@@ -123,14 +123,14 @@ export interface Comparison {
   /** Tokens that both have, and their text. */
   readonly common: number;
   readonly text: string;
-  readonly sides: readonly [readonly StepPiece[], readonly StepPiece[]];
+  readonly sides: readonly [readonly StepTokenRow[], readonly StepTokenRow[]];
 }
 
 /** `known` is how many tokens the page has; options are sampling options as JSON. */
 export interface StepEngine {
   /** Here `known` is the page's ids as JSON. */
   stepView(session: number, known: string, options: string): StepView;
-  stepGiven(session: number): readonly GivenPiece[];
+  stepGiven(session: number): readonly PromptTokenRow[];
   stepBegin(session: number, prompt: string, options: string): StepView;
   stepSettings(session: number, known: number, options: string): StepView;
   stepStep(session: number, known: number, options: string): StepView;

@@ -1,6 +1,6 @@
 /** The tree of branches: where each leaves the others, how long it is, and two of them compared. */
 
-import type { BranchRow, Comparison, StepPiece, StepView } from "../protocol/step";
+import type { BranchRow, Comparison, StepTokenRow, StepView } from "../protocol/step";
 import { byId } from "../ui/dom";
 import { plural } from "../ui/format";
 import { bitsOf, colourOf, levelOf, percent } from "../ui/scale";
@@ -148,7 +148,7 @@ function comparison(found: Comparison, names: readonly [string, string]): HTMLEl
   ];
 }
 
-function column(name: string, side: readonly StepPiece[], shared: ReadonlySet<number>): HTMLElement {
+function column(name: string, side: readonly StepTokenRow[], shared: ReadonlySet<number>): HTMLElement {
   const bits = side.reduce((sum, [, , logprob]) => sum + bitsOf(logprob), 0);
   const mean = side.length ? Math.exp((-bits * Math.LN2) / side.length) : 0;
   const text = make("p", "compare-text");
@@ -169,8 +169,8 @@ const MOST = 1500;
 
 /** The places of the longest common subsequence in both lists. */
 function commonTokens(
-  left: readonly StepPiece[],
-  right: readonly StepPiece[],
+  left: readonly StepTokenRow[],
+  right: readonly StepTokenRow[],
 ): [Set<number>, Set<number>] {
   const found: [Set<number>, Set<number>] = [new Set(), new Set()];
   const [n, m] = [Math.min(left.length, MOST), Math.min(right.length, MOST)];

@@ -7,15 +7,15 @@
 import type { Remote } from "comlink";
 import type { LiveSession, Recipe } from "../live";
 import type { Engine } from "../protocol";
-import type { StepPiece, StepView, GivenPiece, ReplayView, RunEnd } from "../protocol/step";
-import type { Chunk, SamplingOptions } from "../thimble";
+import type { StepTokenRow, StepView, PromptTokenRow, ReplayView, RunEnd } from "../protocol/step";
+import type { TokenChunk, SamplingOptions } from "../thimble";
 import type { Token } from "../ui/token";
 
 /** Milliseconds of work between two answers: under a frame, and long against one crossing. */
 const SLICE_MS = 12;
 
 /** A token, and a word about how it came. */
-export type Piece = Chunk & { readonly note: string };
+export type StepToken = TokenChunk & { readonly note: string };
 
 /** What every question needs: whom to ask, and what the page has. */
 export interface Asking {
@@ -29,13 +29,13 @@ export interface Asking {
 
 type Question<Answer> = (asking: Asking) => Promise<Answer>;
 
-export function pieceOf([text, id, logprob, entropy, top, note]: StepPiece): Piece {
+export function stepTokenOf([text, id, logprob, entropy, top, note]: StepTokenRow): StepToken {
   const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
   return { text, id, logprob, entropy, top_logprobs, note, finish_reason: null };
 }
 
 /** A token of the prompt; a mark that says nothing and that nothing came before is left out. */
-function givenOf([text, id, logprob, entropy, top]: GivenPiece): Token[] {
+function givenOf([text, id, logprob, entropy, top]: PromptTokenRow): Token[] {
   if (!text && logprob === null) return [];
   const alternatives = top.map(([id, text, logprob]) => ({ id, text, logprob }));
   return [{ text, id, logprob, entropy, top: alternatives, given: true }];
@@ -94,7 +94,7 @@ export class Stepper extends EventTarget {
 
   /** Find out where the session stands. */
   async refresh(): Promise<void> {
-    const ids = JSON.stringify((this.#live.writing?.pieces ?? []).map((piece) => piece.id));
+    const ids = JSON.stringify((this.#live.writing?.tokens ?? []).map((token) => token.id));
     await this.#inTurn(async () => {
       this.#show(await this.#ask((a) => a.engine.stepView(a.session, ids, a.options)));
       await this.#learnGiven();
@@ -205,8 +205,8 @@ export class Stepper extends EventTarget {
     const [length] = this.view?.prompt ?? [0];
     if (!recipe || !length) return;
     if (recipe === this.#given.recipe && length === this.#given.length) return;
-    const pieces = await this.#ask(({ engine, session }) => engine.stepGiven(session));
-    this.#given = { recipe, length, tokens: pieces.flatMap(givenOf) };
+    const tokens = await this.#ask(({ engine, session }) => engine.stepGiven(session));
+    this.#given = { recipe, length, tokens: tokens.flatMap(givenOf) };
     this.#tell("view");
   }
 
@@ -218,7 +218,7 @@ export class Stepper extends EventTarget {
     this.#asking += 1;
     this.#tell("busy");
     try {
-      const known = this.#live.writing?.pieces.length ?? 0;
+      const known = this.#live.writing?.tokens.length ?? 0;
       const options = encode(this.#settings);
       return await this.#live.ask((engine, session) =>
         question({ engine, session, known, options }),
@@ -240,14 +240,14 @@ export class Stepper extends EventTarget {
     const live = this.#live;
     this.view = view;
     this.#shape = encode(live.draft().shape);
-    const before = live.writing?.pieces ?? [];
-    const fresh = view.pieces.map(pieceOf);
+    const before = live.writing?.tokens ?? [];
+    const fresh = view.tokens.map(stepTokenOf);
     const last = fresh.at(-1);
     if (last) fresh[fresh.length - 1] = { ...last, finish_reason: view.reason };
     this.#ours = true;
     if (recipe && (recipe !== live.writing?.recipe || view.keep < before.length)) {
-      const pieces = [...before.slice(0, view.keep), ...fresh];
-      live.replace({ recipe, pieces, finishReason: view.reason }, view.context);
+      const tokens = [...before.slice(0, view.keep), ...fresh];
+      live.replace({ recipe, tokens, finishReason: view.reason }, view.context);
     } else if (live.writing && fresh.length > 0) {
       live.grow(fresh, view.context);
     }

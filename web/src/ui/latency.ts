@@ -35,11 +35,11 @@ export interface Timing {
 }
 
 /** Timing of tokens that say when they were there; a run begins where the clock starts again. */
-export function timingOf(pieces: readonly { readonly milliseconds?: number }[]): Timing {
+export function timingOf(chunks: readonly { readonly milliseconds?: number }[]): Timing {
   let first: number | null = null;
   let before = Infinity;
   const tokens: number[] = [];
-  for (const { milliseconds: at } of pieces) {
+  for (const { milliseconds: at } of chunks) {
     if (at === undefined) {
       before = Infinity; // came by other means than a run
       continue;
@@ -151,7 +151,7 @@ export class Latency {
   }
 
   #show(): void {
-    const timing = timingOf(this.#live.writing?.pieces ?? []);
+    const timing = timingOf(this.#live.writing?.tokens ?? []);
     const limit = this.#limits ? limitOf(this.#limits).speed : null;
     const share = limit && timing.speed ? timing.speed / limit : null;
     this.#say("first", timing.first, milliseconds);
@@ -217,7 +217,7 @@ function explain(limits: MachineLimits): string {
 
 /** Everything that was measured, with what it was measured on, as text. The prompt is not in it. */
 function report(live: LiveSession, limits: MachineLimits | null): string {
-  const timing = timingOf(live.writing?.pieces ?? []);
+  const timing = timingOf(live.writing?.tokens ?? []);
   const { version = "", build = "" } = document.getElementById("foot")?.dataset ?? {};
   const recipe = live.writing?.recipe;
   const settings = Object.entries(recipe?.settings ?? {}).map(([name, value]) => `${name} ${value}`);

@@ -4,7 +4,7 @@
  */
 
 import type { Writing } from "../live";
-import type { Chunk } from "../thimble";
+import type { TokenChunk } from "../thimble";
 import { byId } from "./dom";
 import type { Shading } from "./scale";
 import { tokenOf } from "./token";
@@ -21,9 +21,9 @@ export class Manuscript {
   #shown: Writing | null = null;
   #pending = "";
   #frame = 0;
-  /** The token view, while the text is shown as one, and the pieces that are in it. */
+  /** The token view, while the text is shown as one, and the tokens that are in it. */
   #view: TokenView | null = null;
-  #pieces: Chunk[] = [];
+  #tokens: TokenChunk[] = [];
 
   /** Show this text, and a caret where it grows. */
   show(writing: Writing | null, growing: boolean): void {
@@ -42,7 +42,7 @@ export class Manuscript {
     this.#follow();
   }
 
-  /** Text to come at the next frame, however many pieces arrive until then. */
+  /** Text to come at the next frame, however many tokens arrive until then. */
   add(text: string): void {
     this.#pending += text;
     this.#frame ||= requestAnimationFrame(() => this.#flush());
@@ -59,7 +59,7 @@ export class Manuscript {
       if (this.#view) return; // it was asked for twice
       const label = "The text as tokens";
       this.#view = new TokenView(this.#host, { label, shading, ...options });
-      this.#pieces = [];
+      this.#tokens = [];
       prepare(this.#view);
     } else if (shading && this.#view) {
       this.#view.shading = shading;
@@ -83,16 +83,16 @@ export class Manuscript {
     this.#host.hidden = none || this.#view === null;
   }
 
-  /** Bring the token view to the writing's pieces: what both begin with stays. */
+  /** Bring the token view to the writing's tokens: what both begin with stays. */
   #follow(): void {
     if (!this.#view) return;
-    const pieces = this.#shown?.pieces ?? [];
+    const tokens = this.#shown?.tokens ?? [];
     let same = 0;
-    while (same < this.#pieces.length && this.#pieces[same] === pieces[same]) same += 1;
+    while (same < this.#tokens.length && this.#tokens[same] === tokens[same]) same += 1;
     this.#view.lead = this.#shown?.recipe.prompt ?? "";
     this.#view.truncate(same);
-    this.#view.append(pieces.slice(same).map(tokenOf));
-    this.#pieces = [...pieces];
+    this.#view.append(tokens.slice(same).map(tokenOf));
+    this.#tokens = [...tokens];
   }
 
   #flush(): void {
@@ -101,8 +101,8 @@ export class Manuscript {
     if (this.#pending) this.#written.append(this.#pending);
     this.#pending = "";
     if (!this.#view || !this.#shown) return;
-    const fresh = this.#shown.pieces.slice(this.#pieces.length);
+    const fresh = this.#shown.tokens.slice(this.#tokens.length);
     this.#view.append(fresh.map(tokenOf));
-    this.#pieces.push(...fresh);
+    this.#tokens.push(...fresh);
   }
 }

@@ -1,6 +1,6 @@
 /** What the token view knows of a token, and how it is put into words. Part of tokens.ts. */
 
-import type { Chunk } from "../thimble";
+import type { TokenChunk } from "../thimble";
 import { bitsOf, percent } from "./scale";
 
 export interface Alternative {
@@ -39,7 +39,7 @@ export interface TokenAction {
 }
 
 /** A chunk of the public API's stream as a token. Its alternatives are unpacked when looked at. */
-export function tokenOf(chunk: Chunk): Token {
+export function tokenOf(chunk: TokenChunk): Token {
   const { id, text, logprob, entropy } = chunk;
   return {
     id, text, logprob, entropy,

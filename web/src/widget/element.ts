@@ -3,7 +3,7 @@
 import { LitElement } from "lit";
 import type { PropertyDeclaration, PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
 import { abortable } from "../api/abort";
-import type { Chunk, ModelInfo, Thimble } from "../thimble";
+import type { TokenChunk, ModelInfo, Thimble } from "../thimble";
 import { number, oneOf, optionsOf } from "./attributes";
 import type { Options } from "./attributes";
 import { tell } from "./events";
@@ -254,7 +254,7 @@ export class ThimbleLm extends LitElement {
     return result.text;
   }
 
-  #take(result: Result, { text, id, logprob, entropy, finish_reason }: Chunk): void {
+  #take(result: Result, { text, id, logprob, entropy, finish_reason }: TokenChunk): void {
     result.text += text;
     result.tokens += 1;
     result.reason = finish_reason ?? "stopped";

@@ -69,5 +69,5 @@ export const claim: Claim = {
 function standOf(view: StepView): Stand {
   const bits = view.next?.bits;
   if (!bits) throw new Error("the text ended before it could be stepped through");
-  return { id: view.pieces.at(-1)?.[1] ?? null, bits };
+  return { id: view.tokens.at(-1)?.[1] ?? null, bits };
 }
