@@ -34,7 +34,7 @@ LETTERS = string.ascii_lowercase
 
 @dataclass(frozen=True, slots=True)
 class Shape(models.Shape):
-    """A model's shape, its family, and what its files say beside that."""
+    """A model's shape, its architecture, and what its files say beside that."""
 
     likeness: str
     """Which model has this shape."""

@@ -15,7 +15,7 @@ import pytest
 import thimble
 from tests.command_line import run_failing
 from tests.fingerprint import load
-from tests.test_families_peers import logits
+from tests.test_architectures_peers import logits
 from tests.tiny_folders import (
     converted,
     n_vocab,
@@ -207,14 +207,16 @@ def test_of_a_model_that_sees_the_half_that_reads_is_taken(tmp_path: Path, prefi
     assert np.array_equal(logits(found, [3, 4, 5]), logits(other, [3, 4, 5]))
 
 
-@pytest.mark.parametrize(("turned", "kind"), [(False, Q8_0), (True, Q8_0), (False, Q4_K)])
-def test_memory_does_not_grow_with_a_tensor(tmp_path: Path, turned: bool, kind: TensorType) -> None:
-    name = "gpt2" if turned else "llama"
+@pytest.mark.parametrize(("transposed", "kind"), [(False, Q8_0), (True, Q8_0), (False, Q4_K)])
+def test_memory_does_not_grow_with_a_tensor(
+    tmp_path: Path, transposed: bool, kind: TensorType
+) -> None:
+    name = "gpt2" if transposed else "llama"
     settings = Settings(recorded()["models"][name]["config"])
     big = np.zeros((1024, 8192), dtype=np.float32)
     write_weights(tmp_path, {"big": big})
     stored = read_folder(tmp_path)["big"]
-    shape = (8192, 1024) if turned else (1024, 8192)
+    shape = (8192, 1024) if transposed else (1024, 8192)
     planned = Planned("blk.0.ffn_up.weight", stored, shape, kind)
     tracemalloc.start()
     nbytes = sum(

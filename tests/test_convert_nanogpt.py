@@ -29,7 +29,7 @@ from tests.nanogpt_files import (
     patched,
     weights,
 )
-from tests.test_families_peers import away, logits, typical
+from tests.test_architectures_peers import away, logits, typical
 from tests.tiny_folders import n_vocab, write_folder
 from tests.vectors.record_nanogpt import IDS, RECORD
 from thimble.cli import main
@@ -449,8 +449,8 @@ def test_a_vocabulary_that_is_none_is_refused(
 
 
 def test_another_activation_is_refused(tmp_path: Path) -> None:
-    from thimble.families import config_from_header
     from thimble.gguf import read_header
+    from thimble.model_config import config_from_header
 
     header = read_header(converted(tmp_path).read_bytes())
     assert header.metadata["gpt2.hidden_activation"] == "gelu"

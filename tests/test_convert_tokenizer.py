@@ -10,7 +10,7 @@ import pytest
 
 from tests.tiny_folders import CONFIGS, n_vocab, recorded, write_tokenizer
 from tests.tokenizer_vocabularies import HARD_TEXTS
-from tests.vectors.record_families import TEXTS
+from tests.vectors.record_architectures import TEXTS
 from thimble.convert.tokenizer_json import pre_tokenizer, tokenizer_keys
 from thimble.errors import FormatError, ThimbleError, UnsupportedError
 from thimble.tokenizer import Tokenizer, tokenizer_from_metadata

@@ -70,11 +70,11 @@ def test_neither_threads_nor_an_adapter_part_the_two_ways(name: str) -> None:
         model.kernel.call("threads", 1)
 
 
-FAMILIES = ["qwen2", "qwen3", "phi3"]
+ARCHITECTURES = ["qwen2", "qwen3", "phi3"]
 
 
 @pytest.mark.parametrize("kind", ["f32", "q8_0"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_looking_into_a_relative_of_llama_changes_no_bit(name: str, kind: str) -> None:
     model = load(converted(name, kind))
     ids = ids_for(model, 40)
@@ -88,7 +88,7 @@ def test_looking_into_a_relative_of_llama_changes_no_bit(name: str, kind: str) -
 EXACT = ["f32", "f16", "bf16", "f32-tied", "head8", "rope-linear", "rope-freqs", "one-layer"]
 
 
-@pytest.mark.parametrize("name", EXACT + FAMILIES)
+@pytest.mark.parametrize("name", EXACT + ARCHITECTURES)
 def test_every_value_is_the_reference_models(name: str) -> None:
     """Within 1e-4 of the largest value there, as float32 arithmetic is of float64."""
     data = make(SPECS[name]) if name in SPECS else converted(name, "f32")

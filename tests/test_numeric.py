@@ -20,8 +20,8 @@ from tests.tiny_models import SPECS, TinySpec, make
 from thimble.kernel import CKernel, default_kernel
 
 SPECS_OF_BITS = ("f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48")
-FAMILIES_OF_BITS = ("gemma2", "gemma3", "gpt2", "gptneox")
-"""Between them they have every function of `kernels/family.c`."""
+ARCHITECTURES_OF_BITS = ("gemma2", "gemma3", "gpt2", "gptneox")
+"""Between them they have every function of `kernels/architecture.c`."""
 PROBE = Path(__file__).parent / "kernels" / "numeric_probe.c"
 
 
@@ -92,7 +92,7 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
         for level in ("-O0", "-O3")
     ]
     models = {name: make(SPECS[name]) for name in SPECS_OF_BITS}
-    models |= {name: converted(name, "q8_0") for name in FAMILIES_OF_BITS}
+    models |= {name: converted(name, "q8_0") for name in ARCHITECTURES_OF_BITS}
     for name, data in models.items():
         plain, optimised = (fingerprint(data, kernel) for kernel in kernels)
         assert plain == optimised, name

@@ -151,12 +151,14 @@ def test_rope_turns_both_kinds_of_pairs_alike() -> None:
     model = ReferenceModel(make(SPECS["f32"]))
     x = np.random.default_rng(0).standard_normal((5, 2, 16))
     apart = np.concatenate([x[..., 0::2], x[..., 1::2]], axis=-1)
-    turned = model.rope(x)
+    rotated = model.rope(x)
     model.config = replace(model.config, rope_interleaved=False)
-    turned_apart = model.rope(apart)
-    assert np.array_equal(np.concatenate([turned[..., 0::2], turned[..., 1::2]], -1), turned_apart)
-    assert np.allclose((turned**2).sum(-1), (x**2).sum(-1))
-    assert np.array_equal(turned[0], x[0])
+    apart_rotated = model.rope(apart)
+    assert np.array_equal(
+        np.concatenate([rotated[..., 0::2], rotated[..., 1::2]], -1), apart_rotated
+    )
+    assert np.allclose((rotated**2).sum(-1), (x**2).sum(-1))
+    assert np.array_equal(rotated[0], x[0])
 
 
 def test_grouped_heads_are_repeated_heads() -> None:

@@ -1,13 +1,13 @@
-"""Small random models as Hugging Face's folders, made on the spot, one for each family.
+"""Small random models as Hugging Face's folders, made on the spot, one for each architecture.
 
     folder = write_folder(tmp_path / "qwen2", "qwen2")
     data = converted("qwen2", "q8_0")                   # the same as the bytes of a GGUF file
 
 `CONFIGS` are what transformers makes its models of; the names and shapes of their tensors are
-recorded in `tests/vectors/families.json`, by `tests/vectors/record_families.py`, as transformers'
-own `save_pretrained` wrote them. The values are drawn here, so that no weights need to be kept, and
-transformers and llama.cpp have computed their logits of the same ones. The tokenizers are those of
-`tests/tiny_models.py`.
+recorded in `tests/vectors/architectures.json`, by `tests/vectors/record_architectures.py`, as
+transformers' own `save_pretrained` wrote them. The values are drawn here, so that no weights need
+to be kept, and transformers and llama.cpp have computed their logits of the same ones. The
+tokenizers are those of `tests/tiny_models.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tests.tiny_models import CHAT_TEMPLATE, bpe_vocab, random_values, spm_vocab
 from thimble.convert.folder import convert_folder
 
-RECORD = Path(__file__).parent / "vectors" / "families.json"
+RECORD = Path(__file__).parent / "vectors" / "architectures.json"
 
 _LLAMA: dict[str, Any] = {
     "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,

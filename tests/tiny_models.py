@@ -290,16 +290,16 @@ def head_of_large(
     from thimble.gguf_writer import GGUFWriter
     from thimble.tensor_types import F32, Q8_0
 
-    writer, family = GGUFWriter(), "llama"
+    writer, architecture = GGUFWriter(), "llama"
     numbers = {
         "context_length": 2048, "embedding_length": dim, "block_count": n_layers,
         "feed_forward_length": hidden_dim, "attention.head_count": dim // 64,
         "attention.head_count_kv": dim // 64, "rope.dimension_count": 64,
     }  # fmt: skip
-    writer.add("general.architecture", family)
+    writer.add("general.architecture", architecture)
     for key, value in numbers.items():
-        writer.add(f"{family}.{key}", value)
-    writer.add(f"{family}.attention.layer_norm_rms_epsilon", 1e-5)
+        writer.add(f"{architecture}.{key}", value)
+    writer.add(f"{architecture}.attention.layer_norm_rms_epsilon", 1e-5)
     if parts > 1:
         writer.add("split.count", parts)
     writer.add("tokenizer.ggml.model", "gpt2")

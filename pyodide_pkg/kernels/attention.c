@@ -100,8 +100,8 @@ static void attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, cons
     int32_t from = first / TK_KEY_GROUP * TK_KEY_GROUP;
     for (int32_t t = from; t < n; t += TK_KEY_GROUP)
         score_group(scores + t, keys + (size_t)t * (size_t)hd, q, hd, scale);
-    if (m->score_cap != 0.0f)
-        tk_soft_cap(scores + from, m->score_cap, (size_t)((n - from + 3) & ~3));
+    if (m->attn_logit_softcapping != 0.0f)
+        tk_soft_cap(scores + from, m->attn_logit_softcapping, (size_t)((n - from + 3) & ~3));
     for (int32_t t = from; t < first; t++) scores[t] = -__builtin_inff();
     scores += from;
     n -= from;

@@ -16,7 +16,7 @@ enum {
     Q,           /* [tokens][n_heads][head_dim] */
     K,           /* [tokens][n_kv_heads][head_dim] */
     V,           /* the same */
-    ROT_Q,       /* as Q, normed where the family does that, and turned by their positions */
+    ROT_Q,       /* as Q, normed where the architecture does that, and rotated by their positions */
     ROT_K,       /* as K */
     SCORES,      /* [n_heads][tokens][keys]; minus infinity for keys that come later */
     PATTERN,     /* the same */
@@ -113,7 +113,7 @@ static tk_act weighted(const tk_capture *c, const float *normed, const tk_tensor
     return activations(c->s, out, tokens, c->m->dim);
 }
 
-/* y [tokens][rows], and the bias of these where the family has one. */
+/* y [tokens][rows], and the bias of these where the architecture has one. */
 static void biased(const tk_capture *c, float *y, int slot, int bias, tk_act *a) {
     tk_matmul(y, weights(c, slot), a);
     if (weights(c, bias)) tk_add_bias(y, weights(c, bias), a->tokens);

@@ -1,4 +1,4 @@
-/* The llama architecture (Touvron et al. 2023), and what other families do instead (family.c): whole
+/* The llama architecture (Touvron et al. 2023), and what others do instead (architecture.c): whole
  * batches of tokens through all layers in one call. Models and sessions are made here too. */
 #include "numeric.h"
 
@@ -20,7 +20,7 @@ TK_EXPORT tk_int tk_model_new(tk_int ints, tk_int floats) {
     m->rope_interleaved = n[8];
     m->norm_eps = (float)f[0];
     m->attn_scale = (float)f[1];
-    m->rope_magnitude = 1.0f;
+    m->attention_factor = 1.0f;
     m->rope_freq = tk_new(sizeof(double) * (size_t)(m->rope_dim / 2 + 1));
     m->layers = tk_new(sizeof(tk_tensor *) * (size_t)m->n_layers * TK_LAYER_SLOTS);
     if (!m->rope_freq || !m->layers) {
@@ -119,7 +119,7 @@ static tk_act activations(tk_session *s, const float *f, int32_t tokens, int32_t
     return a;
 }
 
-/* What goes into a block, in `out`: the residual stream, normalized where the family does that. */
+/* What goes into a block, in `out`: the residual stream, normalized where there are weights for it. */
 static tk_act block_input(tk_session *s, int32_t layer, int norm, int bias, float *out,
                           int32_t tokens) {
     const tk_model *m = s->model;
@@ -139,7 +139,7 @@ static void add_rows(float *x, const float *y, size_t n) {
     for (size_t i = 0; i < n; i += 4) store4(x + i, load4(x + i) + load4(y + i));
 }
 
-/* Adds what a block gives to the residual stream, normalized where the family does that. */
+/* Adds what a block gives to the residual stream, normalized where there are weights for it. */
 static void block_output(tk_session *s, int32_t layer, int norm, float *y, int32_t tokens) {
     const tk_model *m = s->model;
     const tk_tensor *w = tk_layer_tensor(m, layer, norm);
@@ -155,11 +155,12 @@ static void rotate_and_store(tk_session *s, int32_t layer, int32_t tokens) {
     if (q_norm) tk_norm_heads(m, s->q, q_norm, heads, tokens);
     if (k_norm) tk_norm_heads(m, s->k, k_norm, kv, tokens);
     int local = m->rope_freq_local && tk_window(m, layer);
-    int turned = !m->unturned_every || layer % m->unturned_every != m->unturned_every - 1;
+    int32_t interval = m->no_rope_layer_interval;
+    int rope = !interval || layer % interval != interval - 1;
     const float *tables = s->rope + (local ? TK_BATCH * (size_t)m->rope_dim : 0);
     for (int32_t t = 0; t < tokens; t++) {
         const float *table = tables + (size_t)t * (size_t)m->rope_dim;
-        if (turned) {
+        if (rope) {
             tk_rope(m, table, s->q + (size_t)t * (size_t)heads, m->n_heads);
             tk_rope(m, table, s->k + (size_t)t * (size_t)kv, m->n_kv_heads);
         }
@@ -206,7 +207,7 @@ static int32_t head(tk_session *s, int32_t first, int32_t tokens, float *logits)
     tk_act a = activations(s, s->normed, tokens, m->dim);
     tk_matmul(logits, out, &a);
     size_t n = (size_t)tokens * (size_t)out->quads * 4;
-    if (m->logit_cap != 0.0f) tk_soft_cap(logits, m->logit_cap, n);
+    if (m->final_logit_softcapping != 0.0f) tk_soft_cap(logits, m->final_logit_softcapping, n);
     return tk_finite(logits, n);
 }
 

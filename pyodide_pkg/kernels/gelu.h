@@ -1,4 +1,4 @@
-/* What families other than llama put between their products: GELU and the soft cap, from exp4 of
+/* What other architectures than llama put between products: GELU and the soft cap, from exp4 of
  * numeric.h and so with the same bits everywhere. */
 #ifndef TK_GELU_H
 #define TK_GELU_H

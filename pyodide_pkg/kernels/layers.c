@@ -27,8 +27,8 @@ static void rotations(const tk_model *m, const double *freq, int32_t pos, float 
     for (int32_t i = 0; i < m->rope_dim / 2; i++) {
         double c, s;
         tk_cos_sin((double)pos * freq[i], &c, &s);
-        cos_sin[2 * i] = (float)c * m->rope_magnitude;
-        cos_sin[2 * i + 1] = (float)s * m->rope_magnitude;
+        cos_sin[2 * i] = (float)c * m->attention_factor;
+        cos_sin[2 * i + 1] = (float)s * m->attention_factor;
     }
 }
 

@@ -87,7 +87,7 @@ enum {
 };
 enum { TK_LAYER_SLOTS = TK_SLOTS - TK_ATTN_NORM };
 
-/* What a feed-forward block does between its products; mirrored in thimble/family_table.py. */
+/* What a feed-forward block does between its products; mirrored in thimble/architectures.py. */
 enum { TK_SILU, TK_GELU_TANH, TK_GELU_ERF };
 
 typedef struct {
@@ -97,20 +97,21 @@ typedef struct {
     float norm_eps, attn_scale;
     double *rope_freq; /* [rope_dim / 2], radians a position */
     tk_tensor *globals[TK_ATTN_NORM];
-    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS]; NULL for what the family has not */
-    /* What sets a family apart from llama, for which all of it is 0 (magnitude 1): family.c. */
+    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS]; NULL for what the architecture has not */
+    /* What sets an architecture apart from llama, for which it is all 0 (attention_factor 1):
+     * architecture.c. */
     int32_t activation, layer_norm, parallel;
-    int32_t window, global_every; /* see tk_window */
-    int32_t unturned_every;       /* one layer of so many, the last, has no RoPE; 0 for none */
-    float embed_scale, score_cap, logit_cap, rope_magnitude;
+    int32_t window, sliding_window_pattern; /* see tk_window */
+    int32_t no_rope_layer_interval;         /* one layer of so many, the last, has none; 0: all do */
+    float embed_scale, attn_logit_softcapping, final_logit_softcapping, attention_factor;
     double *rope_freq_local; /* as rope_freq, of layers with a window; or NULL */
 } tk_model;
 
-/* How many positions a layer sees, the query's included; 0 for all. One layer of `global_every`, the
- * last of them, has no window; with 0 every layer has one. */
+/* How many positions a layer sees, the query's included; 0 for all. One layer of
+ * `sliding_window_pattern`, the last of them, has no window; with 0 every layer has one. */
 TK_INLINE int32_t tk_window(const tk_model *m, int32_t layer) {
-    if (m->global_every && layer % m->global_every == m->global_every - 1) return 0;
-    return m->window;
+    int32_t pattern = m->sliding_window_pattern;
+    return pattern && layer % pattern == pattern - 1 ? 0 : m->window;
 }
 
 TK_INLINE const tk_tensor *tk_layer_tensor(const tk_model *m, int32_t layer, int slot) {
@@ -174,7 +175,7 @@ void tk_adapt(float *y, const tk_adapter *p, const tk_act *a);
 void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);
 void tk_attend(tk_session *s, int32_t layer, int32_t tokens);
 
-/* family.c */
+/* architecture.c */
 void tk_normalize(const tk_model *m, float *y, const float *x, const tk_tensor *w,
                   const tk_tensor *bias, int32_t tokens);
 void tk_norm_heads(const tk_model *m, float *x, const tk_tensor *w, int32_t width, int32_t tokens);

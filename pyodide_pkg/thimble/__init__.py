@@ -22,10 +22,10 @@ from .errors import (
     UnsupportedError,
 )
 from .evaluate import Evaluation, evaluate_text, split_stories
-from .families import ModelConfig
 from .generation import Piece
 from .loader import ModelLoader, load
 from .model import Model
+from .model_config import ModelConfig
 from .sampling import Choice, SamplingParams, params_from
 from .session import Session
 

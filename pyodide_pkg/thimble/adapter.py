@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError, UnsupportedError
-from .families import parts_of
 from .gguf import GGUFHeader, TensorInfo, read_header
 from .gguf_writer import GGUFWriter
 from .kernel import Bytes, Scratch
+from .model_config import parts_of
 from .tensor_types import F32
 
 if TYPE_CHECKING:

@@ -411,7 +411,7 @@ class ByteSession(Session):
         if self._kernel.call("sample", self._logits.address, SYMBOLS, *sampler.addresses):
             raise NumericError(NOTHING_LEFT)
 
-    def _forget(self, n: int) -> None:
+    def _truncate_cache(self, n: int) -> None:
         del self._read[n:]
         self.n_ctx = self._limit
         for view in self.views:
@@ -420,7 +420,7 @@ class ByteSession(Session):
             else:
                 view.forget(len(self._text))
 
-    def _take_over(self, other: Session, n: int) -> None:
+    def _copy_cache(self, other: Session, n: int) -> None:
         assert isinstance(other, ByteSession)
         self._read = other._read[:n]
         self._rule = other._rule

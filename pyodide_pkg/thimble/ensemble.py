@@ -179,7 +179,7 @@ class EnsembleSession(Session):
         if self._fresh != self._logits_at:
             # The row was computed before a rollback or in a copy: once more.
             self._computed -= 1
-            self._forget(self._computed)
+            self._truncate_cache(self._computed)
             self._compute(len(self._tokens))
 
     def _prepare_logits(self) -> None:
@@ -219,7 +219,7 @@ class EnsembleSession(Session):
             if which >= 0:
                 self._combine(0, len(ids) if which else 1, logits)
         except (NumericError, HookError):
-            self._forget(before)
+            self._truncate_cache(before)
             raise
         if which >= 0:
             self._last, self._fresh = len(ids) - 1 if which else 0, before + len(ids)
@@ -227,9 +227,9 @@ class EnsembleSession(Session):
     def _step(self, ids: Sequence[int], logits: int) -> None:
         """All members, and what they say together, in one call."""
         self._ids.write(array("i", ids).tobytes())
-        method, *table = self._told(0)
+        method, *table = self._kernel_args(0)
         sessions = self._table.address + 8 * len(self.parts)
-        self._heard(self._kernel.call(
+        self._check_status(self._kernel.call(
             "combine_step", sessions, self._ids.address, len(ids), method, *table, logits
         ))  # fmt: skip
         self._last, self._fresh = 0, self._computed + len(ids)
@@ -237,10 +237,10 @@ class EnsembleSession(Session):
     def _combine(self, start: int, count: int, logits: int) -> None:
         """From the members' rows, `start` and the following, to `count` rows at `logits`."""
         for at in range(count):
-            args = self._told(start + at)
-            self._heard(self._kernel.call("combine", *args, logits + at * 4 * self._row))
+            args = self._kernel_args(start + at)
+            self._check_status(self._kernel.call("combine", *args, logits + at * 4 * self._row))
 
-    def _told(self, at: int) -> tuple[int, ...]:
+    def _kernel_args(self, at: int) -> tuple[int, ...]:
         """Tell the kernel how row `at` is combined; what it then takes, but for the result."""
         model, members, base = self.model, len(self.parts), self._table.address
         bound = PLAUSIBLE if model.method == "contrastive" else 0.0
@@ -256,7 +256,7 @@ class EnsembleSession(Session):
         method = METHODS[model.method]
         return method, base, weights, members, model.config.n_vocab, scratch
 
-    def _heard(self, status: int) -> None:
+    def _check_status(self, status: int) -> None:
         """Take up what the kernel says of a combination."""
         if status > 0:
             self.parts[status >> 16]._finite(status & 0xFFFF)
@@ -268,15 +268,15 @@ class EnsembleSession(Session):
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
         self._draw_apart(pending, sampler)
 
-    def _forget(self, n: int) -> None:
+    def _truncate_cache(self, n: int) -> None:
         for part in self.parts:
-            part._forget(n)
+            part._truncate_cache(n)
 
-    def _take_over(self, other: Session, n: int) -> None:
+    def _copy_cache(self, other: Session, n: int) -> None:
         assert isinstance(other, EnsembleSession)
         self._rule = other._rule
         for part, source in zip(self.parts, other.parts, strict=True):
-            part._take_over(source, n)
+            part._copy_cache(source, n)
 
     def _free(self) -> None:
         for part in self.parts:

@@ -1,7 +1,7 @@
 """What is in a GGUF file: its metadata, and where each tensor's bytes lie.
 
 This file reads the header and nothing behind it. It knows the container: versions, value types,
-counts, offsets, and how each of them can lie. It does not know what a key means (`families.py`)
+counts, offsets, and how each of them can lie. It does not know what a key means (`model_config.py`)
 or what a tensor's bytes say (`loader.py`, `dequantize.py`), and it needs the standard library only.
 
 Source: the GGUF specification, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.

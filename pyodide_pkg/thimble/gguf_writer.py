@@ -1,7 +1,7 @@
 """How a GGUF file is written: version 3, little-endian, the same bytes for the same calls.
 
 The writer knows the container only, like `gguf.py`, whose reader checks every header written here.
-It does not quantize (`quantize.py`) and does not know which keys a model needs (`families.py`).
+It does not quantize (`quantize.py`) and does not know which keys a model needs (`model_config.py`).
 
     writer = GGUFWriter()
     writer.add("general.architecture", "llama")

@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable
 
 from .errors import FormatError, NumericError, ThimbleError
-from .families import ModelConfig, config_from_header
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
 from .model import Model
+from .model_config import ModelConfig, config_from_header
 from .tokenizer import tokenizer_from_metadata
 from .weights import Weights
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, ThimbleError
-from .families import ModelConfig
 from .gguf import GGUFHeader
 from .kernel import Kernel
+from .model_config import ModelConfig
 from .tokenizer import Tokenizer
 from .weights import Weights
 

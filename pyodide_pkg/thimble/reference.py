@@ -19,11 +19,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .architectures import GELU_ERF, GELU_TANH
 from .dequantize import dequantize
 from .errors import OptionError
-from .families import config_from_header, parts_of
-from .family_table import GELU_ERF, GELU_TANH
 from .gguf import read_header
+from .model_config import config_from_header, parts_of
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ class ReferenceModel:
             x = x + attended + self.norm(fed, block + "post_ffw_norm")
         x = self.norm(x, "output_norm")
         output = "token_embd.weight" if self.config.tied_output else "output.weight"
-        return soft_cap(self.matmul(x, output), self.config.features.logit_cap)
+        return soft_cap(self.matmul(x, output), self.config.features.final_logit_softcapping)
 
     def embed(self, ids: Sequence[int]) -> Array:
         """What goes into the first block: [len(ids), dim]."""
@@ -106,12 +106,12 @@ class ReferenceModel:
         q = self.head_norm(q, block + "attn_q_norm").reshape(n, c.n_heads, c.head_dim)
         k = self.head_norm(k, block + "attn_k_norm").reshape(n, c.n_kv_heads, c.head_dim)
         local = f.windowed(layer)
-        if f.turned(layer):
+        if f.uses_rope(layer):
             q, k = self.rope(q, local=local), self.rope(k, local=local)
         k = np.repeat(k, c.n_heads // c.n_kv_heads, axis=1)  # head h reads key head h // group
         v = np.repeat(v, c.n_heads // c.n_kv_heads, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * (f.score_scale or c.head_dim**-0.5)
-        scores = soft_cap(scores, f.score_cap)
+        scores = soft_cap(scores, f.attn_logit_softcapping)
         unseen = np.triu(np.ones((n, n), dtype=bool), k=1)
         if local:
             unseen |= np.tril(np.ones((n, n), dtype=bool), k=-f.window)
@@ -136,19 +136,19 @@ class ReferenceModel:
             frequency = frequency / np.array(c.features.rope_divisors)
         angle = np.arange(len(x))[:, None] / scale * frequency  # [n, half]
         cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
-        cos, sin = cos * c.features.rope_magnitude, sin * c.features.rope_magnitude
+        cos, sin = cos * c.features.attention_factor, sin * c.features.attention_factor
         if c.rope_interleaved:
             first, second = slice(0, c.rope_dim, 2), slice(1, c.rope_dim, 2)
         else:
             first, second = slice(0, half), slice(half, c.rope_dim)
         a, b = x[..., first], x[..., second]
-        turned = x.copy()
-        turned[..., first] = a * cos - b * sin
-        turned[..., second] = a * sin + b * cos
-        return turned
+        rotated = x.copy()
+        rotated[..., first] = a * cos - b * sin
+        rotated[..., second] = a * sin + b * cos
+        return rotated
 
     def feed_forward(self, block: str, x: Array) -> Array:
-        """SwiGLU (Shazeer 2020), or what the family has instead. x and the result: [n, dim]."""
+        """SwiGLU (Shazeer 2020), or the architecture's own. x and the result: [n, dim]."""
         up = self.product(x, block + "ffn_up")
         if block + "ffn_gate.weight" in self.weights:
             up = self.activate(self.matmul(x, block + "ffn_gate.weight")) * up
@@ -168,7 +168,7 @@ class ReferenceModel:
             return np.asarray(x / (1 + np.exp(-x)))
 
     def norm(self, x: Array, name: str) -> Array:
-        """The norm called `name`, or x where the family has none there."""
+        """The norm called `name`, or x where the architecture has none there."""
         if name + ".weight" not in self.weights:
             return x
         if not self.config.features.layer_norm:

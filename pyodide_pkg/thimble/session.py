@@ -83,24 +83,24 @@ class Session:
         """Keep the first n tokens; nothing of them is computed again."""
         if not isinstance(n, int) or not 0 <= n <= len(self._tokens):
             raise OptionError(f"cannot roll back to {n!r}: there are {len(self._tokens)} tokens")
-        self._follow()
+        self._invalidate_if_stale()
         del self._tokens[n:]
         if self._computed > n:
             self._computed = n
-            self._forget(n)
+            self._truncate_cache(n)
         if self._logits_at > n:
             self._logits_at = -1
 
     def fork(self, n: int | None = None) -> Session:
         """An independent copy, of the first n tokens: same keys and values, computed once."""
-        self._follow()
+        self._invalidate_if_stale()
         kept = len(self._tokens) if n is None else n
         if not 0 <= kept <= len(self._tokens):
             raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
         copy = type(self)(self.model, self.n_ctx)
         computed = min(self._computed, kept)
         copy._grow(computed)
-        copy._take_over(self, computed)
+        copy._copy_cache(self, computed)
         copy._tokens = self._tokens[:kept]
         copy._computed = computed
         if self._logits_at == kept:
@@ -193,7 +193,7 @@ class Session:
             raise ThimbleError(f"model {self.model.name!r} is closed")
         return self._address
 
-    def _follow(self) -> None:
+    def _invalidate_if_stale(self) -> None:
         """Drop what was computed, where the model has changed since: it is computed again when it
         is needed."""
         self._live()
@@ -203,10 +203,10 @@ class Session:
 
     def _start_over(self) -> None:
         self._computed, self._logits_at = 0, -1
-        self._forget(0)
+        self._truncate_cache(0)
 
     def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
-        self._follow()
+        self._invalidate_if_stale()
         n_vocab = self.model.config.n_vocab
         for token in ids:
             if not isinstance(token, int) or not 0 <= token < n_vocab:
@@ -251,12 +251,12 @@ class Session:
 
     def _prepare_logits(self) -> None:
         """See to it that the pending tokens, computed, leave the right logits."""
-        self._follow()
+        self._invalidate_if_stale()
         if not self._tokens:
             raise ContextError("there is no token yet: nothing can be asked of an empty session")
         if self._computed == len(self._tokens) != self._logits_at:
             self._computed -= 1
-            self._forget(self._computed)
+            self._truncate_cache(self._computed)
         while len(self._tokens) - self._computed > BATCH:
             self._compute(self._computed + BATCH)
 
@@ -294,11 +294,11 @@ class Session:
         if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
             raise NumericError(NOTHING_LEFT)
 
-    def _forget(self, n: int) -> None:
+    def _truncate_cache(self, n: int) -> None:
         """Keep n positions of the cache."""
         self._kernel.call("session_rollback", self._live(), n)
 
-    def _take_over(self, other: Session, n: int) -> None:
+    def _copy_cache(self, other: Session, n: int) -> None:
         """Copy the first n positions of another session's cache."""
         self._kernel.call("session_copy", self._address, other._address, n)
 

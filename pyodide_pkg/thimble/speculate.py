@@ -174,7 +174,7 @@ class SpeculativeSession(Session):
 
     def sample(self, sampler: Sampler) -> Choice:
         """Choose the next token; it is not appended."""
-        self._follow()
+        self._invalidate_if_stale()
         if self._logits_at != len(self._tokens) and not self._drafted_row():
             self._round(sampler)
         row = self._drafted_row() or self._logits.address
@@ -194,7 +194,7 @@ class SpeculativeSession(Session):
             del self._ahead[0], self._classes[0]
             self._computed += 1
         else:
-            self._forget(self._computed)
+            self._truncate_cache(self._computed)
 
     def rollback(self, n: int) -> None:
         """Keep the first n tokens; nothing of them is computed again."""
@@ -267,21 +267,21 @@ class SpeculativeSession(Session):
 
     def _grow(self, wanted: int) -> None:
         if wanted > self._capacity and self._ahead:
-            self._forget(self._computed)  # what is ahead is not copied
+            self._truncate_cache(self._computed)  # what is ahead is not copied
         super()._grow(wanted)
 
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         if self._ahead:
-            self._forget(self._computed)
+            self._truncate_cache(self._computed)
         super()._forward(ids, which, logits)
 
-    def _forget(self, n: int) -> None:
-        super()._forget(n)
+    def _truncate_cache(self, n: int) -> None:
+        super()._truncate_cache(n)
         self._ahead, self._classes = [], []
         self._rows_end = min(self._rows_end, n)
 
-    def _take_over(self, other: Session, n: int) -> None:
-        super()._take_over(other, n)
+    def _copy_cache(self, other: Session, n: int) -> None:
+        super()._copy_cache(other, n)
         assert isinstance(other, SpeculativeSession)
         self._agreed = min(other._agreed, n)
         self._draft.close()

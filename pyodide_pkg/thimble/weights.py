@@ -6,9 +6,9 @@ import struct
 from array import array
 
 from .errors import MemoryLimitError
-from .families import Features, ModelConfig, parts_of
 from .gguf import TensorInfo
 from .kernel import SLOTS, Kernel
+from .model_config import Features, ModelConfig, parts_of
 
 Parts = tuple[tuple[str, int], ...]
 """Names of tensors, and how many rows each takes."""
@@ -48,10 +48,16 @@ class Weights:
     def _set_features(self, f: Features) -> None:
         kernel = self.kernel
         ints = array("i", [
-            f.activation, f.layer_norm, f.parallel, f.window, f.global_every, f.unturned_every,
+            f.activation, f.layer_norm, f.parallel, f.window, f.sliding_window_pattern,
+            f.no_rope_layer_interval,
         ])  # fmt: skip
         floats = struct.pack(
-            "<5d", f.embed_scale, f.score_cap, f.logit_cap, f.rope_magnitude, f.rope_base_local
+            "<5d",
+            f.embed_scale,
+            f.attn_logit_softcapping,
+            f.final_logit_softcapping,
+            f.attention_factor,
+            f.rope_base_local,
         )
         at = kernel.alloc(len(floats) + 4 * len(ints), "the model")
         kernel.write(at, floats + ints.tobytes())

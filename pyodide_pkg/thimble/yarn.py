@@ -1,7 +1,7 @@
 """YaRN: RoPE for texts longer than those that a model was trained on (Peng et al. 2023).
 
 What turns fast stays as it is, what turns slowly is slowed down by a factor, with a ramp between
-them; and all that is turned grows a little. As in llama.cpp and transformers, which agree.
+them; and all that is rotated grows a little. As in llama.cpp and transformers, which agree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Yarn:
     """What the growth is multiplied by."""
 
     def divisors(self, base: float, dim: int) -> tuple[float, ...]:
-        """What divides the frequency of each pair of the `dim` values that RoPE turns."""
+        """What divides the frequency of each pair of the `dim` values that RoPE rotates."""
 
         def pair(turns: float) -> float:
             """Which pair turns so often, counted from the fastest."""
@@ -41,6 +41,6 @@ class Yarn:
         return tuple(found)
 
     @property
-    def magnitude(self) -> float:
+    def attention_factor(self) -> float:
         """What queries and keys are multiplied by."""
         return self.grown * (1.0 + 0.1 * math.log(self.factor))

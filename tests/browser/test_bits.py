@@ -68,7 +68,7 @@ def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gemma3", "gptneox"])
-def test_other_families_give_the_same_bits(python: Page, name: str) -> None:
+def test_other_architectures_give_the_same_bits(python: Page, name: str) -> None:
     data = converted(name, "q8_0")
     assert in_page(python, data) == fingerprint.fingerprint(data)
 

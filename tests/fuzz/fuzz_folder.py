@@ -181,7 +181,7 @@ def check_tokenizer(case: Case, scratch: Path) -> str:
 
 @functools.cache
 def folder_seeds() -> tuple[Case, ...]:
-    """A folder for each family, of the tests."""
+    """A folder for each architecture, of the tests."""
     found = []
     with tempfile.TemporaryDirectory() as place:
         for i, name in enumerate(CONFIGS):

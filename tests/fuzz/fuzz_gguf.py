@@ -23,7 +23,6 @@ from dataclasses import replace
 from tests.fuzz.hostile import array, build, good, nested, pair, string, tensor
 from tests.tiny_models import SPECS, make
 from thimble.errors import ThimbleError
-from thimble.families import config_from_header
 from thimble.gguf import (
     ARRAY,
     SCALARS,
@@ -33,6 +32,7 @@ from thimble.gguf import (
     read_header,
 )
 from thimble.gguf_lists import HeaderList
+from thimble.model_config import config_from_header
 
 MAX_SECONDS = 1.0
 """For one parse; a hundred times what the slowest takes."""

@@ -1,4 +1,4 @@
-"""GGUF files of every family and tensor type, whole and in parts, that lie: loaded and then run.
+"""GGUF files of every architecture and tensor type, whole and in parts, that lie: loaded and run.
 
 The models are tiny, their shapes drawn. What the loader takes is asked for logits, so that lies
 which no check sees reach the kernels.
@@ -16,13 +16,13 @@ from tests.fuzz.kinds import Case, outcome, put
 from tests.random_blocks import HALVES, random_blocks
 from tests.tiny_models import byte_letters, random_values
 from thimble import load
+from thimble.architectures import ARCHITECTURES, Architecture
 from thimble.errors import ThimbleError
-from thimble.families import LANES
-from thimble.family_table import FAMILIES, Family
 from thimble.gguf import read_header
 from thimble.gguf_writer import GGUFWriter
 from thimble.loader import ModelLoader
 from thimble.model import Model
+from thimble.model_config import LANES
 from thimble.tensor_types import BF16, BIG, F16, F32, TENSOR_TYPES, TensorType
 
 LETTERS = "abcdefghijklmnopqr"
@@ -31,20 +31,23 @@ TEXT = "abc abca bcab"
 
 @functools.cache
 def models() -> tuple[Seed, ...]:
-    """Every family with several types, and every type."""
+    """Every architecture with several types, and every type."""
     kinds = sorted(TENSOR_TYPES.values(), key=lambda kind: kind.block)
     small = [kind for kind in kinds if kind.block < BIG]
     large = [kind for kind in kinds if kind.block == BIG]
-    pairs = [(family, small[(3 * i + j) % len(small)]) for i, family in enumerate(FAMILIES)
+    pairs = [(name, small[(3 * i + j) % len(small)]) for i, name in enumerate(ARCHITECTURES)
              for j in range(3)]  # fmt: skip
     pairs += [(("llama", "phi3", "gemma3")[i % 3], kind) for i, kind in enumerate(large)]
-    made = [model(FAMILIES[family], kind, seed) for seed, (family, kind) in enumerate(pairs)]
+    made = [
+        model(ARCHITECTURES[architecture], kind, seed)
+        for seed, (architecture, kind) in enumerate(pairs)
+    ]
     return tuple((data, tuple(fields(data))) for data in made)
 
 
-def model(family: Family, kind: TensorType, seed: int) -> bytes:
+def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     """A good model of a few thousand weights, its shape drawn."""
-    rng = random.Random(f"{family.architecture} {kind.name} {seed}")
+    rng = random.Random(f"{arch.name} {kind.name} {seed}")
     n_kv = rng.choice((1, 2))
     heads = n_kv * rng.choice((1, 2))
     head = max(kind.block // heads, rng.choice((8, 16)), LANES)
@@ -59,22 +62,22 @@ def model(family: Family, kind: TensorType, seed: int) -> bytes:
         "attention.key_length": head,
         "attention.value_length": head,
     }
-    if family.rope and not family.rope_whole_head:
+    if arch.rope and not arch.rope_whole_head:
         numbers["rope.dimension_count"] = rng.choice((head, head // 2))
-    if family.windows:
+    if arch.windows:
         numbers["attention.sliding_window"] = rng.choice((1, 3, 100))
     writer = GGUFWriter()
-    writer.add("general.architecture", family.architecture)
+    writer.add("general.architecture", arch.name)
     for key, value in numbers.items():
-        writer.add(f"{family.architecture}.{key}", value)
-    norm = "layer_norm_epsilon" if family.layer_norm else "layer_norm_rms_epsilon"
-    writer.add(f"{family.architecture}.attention.{norm}", 1e-5)
+        writer.add(f"{arch.name}.{key}", value)
+    norm = "layer_norm_epsilon" if arch.layer_norm else "layer_norm_rms_epsilon"
+    writer.add(f"{arch.name}.attention.{norm}", 1e-5)
     n_vocab = _add_vocabulary(writer, sentencepiece=seed % 2 == 1)
     widths = _widths(numbers, n_vocab)
-    shapes = dict(family.tensors)
+    shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in family.layer_tensors.items()}
-    shapes |= {name: shape for name, shape in family.optional.items() if seed % 3}
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in arch.layer_tensors.items()}
+    shapes |= {name: shape for name, shape in arch.optional.items() if seed % 3}
     for i, (name, words) in enumerate(shapes.items()):
         shape = tuple(widths[word] for word in words)
         to = kind if len(shape) > 1 else F32

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tests.nanogpt_files import CHARACTERS, checkpoint, meta, weights
-from tests.vectors.record_families import llama_cpp_logits
+from tests.vectors.record_architectures import llama_cpp_logits
 from thimble.convert.nanogpt import convert_nanogpt
 
 RECORD = Path(__file__).with_name("nanogpt.json")

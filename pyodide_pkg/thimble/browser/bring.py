@@ -12,14 +12,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, UnsupportedError
-from ..families import config_from_header
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
+from ..model_config import config_from_header
 from ..split import joined_header
 from .limits import multiplies, rate
 
 if TYPE_CHECKING:
-    from ..families import ModelConfig
+    from ..model_config import ModelConfig
     from .engine import Engine
     from .lens import Sink
     from .pool import JsBuffer

@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..errors import ThimbleError
-from ..families import ModelConfig, config_from_header
 from ..gguf import GGUFHeader, TensorInfo, read_file_header
+from ..model_config import ModelConfig, config_from_header
 from ..tensor_types import (
     BF16,
     F16,

@@ -1,8 +1,8 @@
 """A config.json of Hugging Face's as the keys of a GGUF file.
 
 It says what it does not know how to say: a setting that would change what the model computes, and
-that no key of the family stands for, is an UnsupportedError and no wrong model. This file knows
-words and numbers, and no tensors but those that it makes: the divisors of RoPE's frequencies.
+that no key of the architecture stands for, is an UnsupportedError and no wrong model. This file
+knows words and numbers, and no tensors but those that it makes: the divisors of RoPE's frequencies.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..architectures import ARCHITECTURES, GELU_ERF, GELU_TANH, SILU
 from ..errors import FormatError, UnsupportedError
-from ..families import MAX_WIDTH
-from ..family_table import FAMILIES, GELU_ERF, GELU_TANH, SILU
+from ..model_config import MAX_WIDTH
 from ..yarn import Yarn
 from .names import KINDS, Kind
 
@@ -44,7 +44,7 @@ class Settings:
             )
         self.kind: Kind = kinds[kind]
         self.model_type = kind
-        self.family = FAMILIES[self.kind.family]
+        self.arch = ARCHITECTURES[self.kind.architecture]
         self._config = {**self.kind.defaults, **{k: v for k, v in config.items() if v is not None}}
 
     def get(self, *names: str, default: Any = None) -> Any:
@@ -130,10 +130,10 @@ class Settings:
 
 
 def keys(settings: Settings) -> Keys:
-    """The keys of the model's numbers, without the family's name and a dot before them."""
+    """The keys of the model's numbers, without the architecture's name and a dot before them."""
     s = settings
     _check(s)
-    epsilon = "layer_norm_epsilon" if s.family.layer_norm else "layer_norm_rms_epsilon"
+    epsilon = "layer_norm_epsilon" if s.arch.layer_norm else "layer_norm_rms_epsilon"
     found: Keys = {
         "context_length": s.n_ctx,
         "embedding_length": s.dim,
@@ -147,14 +147,14 @@ def keys(settings: Settings) -> Keys:
     }
     if s.head_dim * s.n_heads != s.dim:
         found |= {"attention.key_length": s.head_dim, "attention.value_length": s.head_dim}
-    if s.family.rope:
+    if s.arch.rope:
         found |= _rope_keys(s)
-    if s.family.windows and s.get("sliding_window") is not None:
+    if s.arch.windows and s.get("sliding_window") is not None:
         found["attention.sliding_window"] = s.whole("sliding_window")
-    if s.family.architecture == "gemma2":
+    if s.arch.name == "gemma2":
         found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
-    if s.family.architecture == "gptneox":
+    if s.arch.name == "gptneox":
         found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
     return found
 
@@ -230,7 +230,7 @@ def _rope_keys(s: Settings) -> Keys:
             "rope.scaling.type": "linear",
             "rope.scaling.factor": _rope_number(rope, "factor"),
         }
-    elif kind == "longrope" and s.family.architecture == "phi3":
+    elif kind == "longrope" and s.arch.name == "phi3":
         trained = s.whole(
             "original_max_position_embeddings",
             default=rope.get("original_max_position_embeddings"),
@@ -245,9 +245,9 @@ def _rope_keys(s: Settings) -> Keys:
                 else magnitude
             ),
         }
-    elif kind == "yarn" and not s.family.windows:
+    elif kind == "yarn" and not s.arch.windows:
         found |= _yarn_keys(s, rope)
-    elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.family != "llama"):
+    elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.architecture != "llama"):
         raise UnsupportedError(
             f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'yarn' where no layer "
             "has a window, 'llama3' in llama models and 'longrope' in phi3 models run here"
@@ -257,7 +257,7 @@ def _rope_keys(s: Settings) -> Keys:
 
 def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
     """YaRN's numbers, and how long texts may be with it, which a file may leave at what it is
-    without. transformers says how much turned values grow, GGUF how much more they do than by
+    without. transformers says how much rotated values grow, GGUF how much more they do than by
     YaRN's own rule."""
     for name, allowed in (("mscale", None), ("mscale_all_dim", None), ("truncate", True)):
         if rope.get(name, allowed) != allowed:
@@ -278,7 +278,7 @@ def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
         "rope.scaling.original_context_length": trained,
     }
     if rope.get("attention_factor") is not None:
-        own = Yarn(factor, trained).magnitude
+        own = Yarn(factor, trained).attention_factor
         found["rope.scaling.attn_factor"] = _rope_number(rope, "attention_factor") / own
     for name in ("beta_fast", "beta_slow"):
         if rope.get(name) is not None:
@@ -289,14 +289,14 @@ def _yarn_keys(s: Settings, rope: dict[str, Any]) -> Keys:
 def _check(s: Settings) -> None:
     """Refuse what would change the result and has no key."""
     activation = s.get("hidden_activation", "activation_function", "hidden_act", default=None)
-    if s.kind.family == "gemma":
+    if s.kind.architecture == "gemma":
         activation = ACTIVATIONS[GELU_TANH][0]  # whatever the file says: "gelu" was a mistake
-    if activation is not None and activation not in ACTIVATIONS[s.family.activation]:
+    if activation is not None and activation not in ACTIVATIONS[s.arch.activation]:
         raise UnsupportedError(
             f"config.json asks for the activation {activation!r:.60}; in {s.model_type} models "
-            f"{' or '.join(map(repr, ACTIVATIONS[s.family.activation]))} runs here"
+            f"{' or '.join(map(repr, ACTIVATIONS[s.arch.activation]))} runs here"
         )
-    if not s.family.windows:
+    if not s.arch.windows:
         unused = s.get("use_sliding_window") is False
         if s.whole("sliding_window", default=s.n_ctx) < s.n_ctx and not unused:
             raise UnsupportedError(
@@ -309,10 +309,10 @@ def _check(s: Settings) -> None:
     s.refuse("use_bidirectional_attention", False)
     s.refuse("clip_qkv", None)
     s.refuse("use_parallel_residual", True, False)
-    if s.family.global_every:
+    if s.arch.sliding_window_pattern:
         _check_gemma(s)
-    if s.family.unturned_every:
-        every, n = s.family.unturned_every, min(s.n_layers, MAX_LAYERS)
+    if s.arch.no_rope_layer_interval:
+        every, n = s.arch.no_rope_layer_interval, min(s.n_layers, MAX_LAYERS)
         s.refuse("no_rope_layers", [int(i % every != every - 1) for i in range(n)], None)
         s.refuse("no_rope_layer_interval", every)
         s.refuse("attention_bias", False)
@@ -320,23 +320,23 @@ def _check(s: Settings) -> None:
 
 
 def _check_gemma(s: Settings) -> None:
-    if s.family.architecture == "gemma3":
+    if s.arch.name == "gemma3":
         s.refuse("attn_logit_softcapping", None)
         s.refuse("final_logit_softcapping", None)
-    every = s.family.global_every
+    every = s.arch.sliding_window_pattern
     if s.n_layers > MAX_LAYERS:
         raise FormatError(f"config.json has {s.n_layers} layers; at most {MAX_LAYERS} are right")
     pattern = ["full" if i % every == every - 1 else "sliding" for i in range(s.n_layers)]
     s.refuse("layer_types", [f"{kind}_attention" for kind in pattern])
     s.refuse("sliding_window_pattern", every)
-    wide = s.n_layers == s.family.scale_by_width
+    wide = s.n_layers == s.arch.scale_by_width
     scalar = s.dim / s.n_heads if wide else s.head_dim
     s.refuse("query_pre_attn_scalar", scalar)
     rope = s.object("rope_parameters")
     local = _object(rope.get("sliding_attention", {}), "sliding_attention")
     base = local.get("rope_theta", s.get("rope_local_base_freq"))
-    if s.family.rope_base_local and base not in (None, s.family.rope_base_local):
+    if s.arch.rope_base_local and base not in (None, s.arch.rope_base_local):
         raise UnsupportedError(
             f"config.json turns layers with a window by the base {base!r:.40}; "
-            f"{s.family.rope_base_local} runs here"
+            f"{s.arch.rope_base_local} runs here"
         )

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, UnsupportedError
-from ..families import config_from_header
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
 from ..kernel import Kernel, default_kernel
+from ..model_config import config_from_header
 from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
 from ..tensor_types import F32, TensorType
 from .config import Settings, keys, rope_factors
@@ -99,7 +99,7 @@ def write_model(
 ) -> Converted:
     """Write a model called `name`: the tensors that were `found`, by their names there, and vectors
     that are `made`, by GGUF's. `tokenizer` gives its keys for so many rows of an embedding; `more`
-    are keys of the family. Errors are those of `convert_folder`."""
+    are keys of the architecture. Errors are those of `convert_folder`."""
     plan = _plan(settings, found, wanted)
     writer = GGUFWriter()
     _add_keys(writer, name, settings, plan, wanted, more)
@@ -113,9 +113,7 @@ def write_model(
         writer.add_tensor(planned.name, planned.shape, planned.type, rows)
     config_from_header(read_header(writer.header(), file_size=None))  # before the work, not after
     writer.write(target)
-    return converted(
-        settings.family.architecture, wanted, {p.name: (p.shape, p.type) for p in plan}, target
-    )
+    return converted(settings.arch.name, wanted, {p.name: (p.shape, p.type) for p in plan}, target)
 
 
 def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -> list[Planned]:
@@ -132,7 +130,7 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
         if name == "output.weight" and settings.tied:
             continue
         shape = stored.shape
-        if _is_one_of(name, settings.kind.turned) and len(shape) == 2:
+        if _is_one_of(name, settings.kind.transposed) and len(shape) == 2:
             shape = (shape[1], shape[0])
         plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
     return sorted(plan.values(), key=_place)
@@ -168,7 +166,7 @@ def _add_keys(
     wanted: TensorType,
     more: Mapping[str, Any],
 ) -> None:
-    architecture = settings.family.architecture
+    architecture = settings.arch.name
     writer.add("general.architecture", architecture)
     writer.add("general.name", name)
     writer.add("general.file_type", FILE_TYPES[wanted])
@@ -209,7 +207,7 @@ def _rows(settings: Settings, planned: Planned) -> Rows:
     """How a tensor's rows are read, in the order and with the values of the new file."""
     kind, stored = settings.kind, planned.stored
     mapped = stored.map()
-    if _is_one_of(planned.name, kind.turned) and len(planned.shape) == 2:
+    if _is_one_of(planned.name, kind.transposed) and len(planned.shape) == 2:
         return lambda first, last: stored.floats(mapped[:, first:last].T)
     order = _order(settings, planned)
     if order is not None:

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, UnsupportedError
-from ..families import config_from_header
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
 from ..kernel import Kernel, default_kernel
+from ..model_config import config_from_header
 from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
 from ..tensor_types import TensorType
 from .encode import Converted, check_finite, converted, encode, type_of

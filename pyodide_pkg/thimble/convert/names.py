@@ -1,7 +1,7 @@
 """How Hugging Face's models call their tensors, and what has to be done to them on the way.
 
-One entry of `KINDS` for each `model_type` of a config.json: which family of ours it is, and its
-tensors' names. To add one: an entry here and, where its config.json has words of its own, a few
+One entry of `KINDS` for each `model_type` of a config.json: which architecture of ours it is, and
+its tensors' names. To add one: an entry here and, where its config.json has words of its own, a few
 lines in `config.py`. The names are those of
 https://github.com/huggingface/transformers/tree/main/src/transformers/models; what is done to the
 values is what llama.cpp's convert_hf_to_gguf.py does.
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 class Kind:
     """One `model_type`."""
 
-    family: str
-    """In `family_table.py`."""
+    architecture: str
+    """In `architectures.py`."""
     layers: str
     """What a layer's tensors begin with; {} is its number."""
     names: Mapping[str, str]
@@ -32,7 +32,7 @@ class Kind:
     """Names that older files have and that say nothing, and of what sees."""
     interleaved: tuple[str, ...] = ()
     """Tensors whose heads' rows are to come in RoPE's pairs, not in halves."""
-    turned: tuple[str, ...] = ()
+    transposed: tuple[str, ...] = ()
     """Matrices that are stored with their columns as rows."""
     by_heads: tuple[str, ...] = ()
     """Fused queries, keys and values, stored head by head."""
@@ -155,7 +155,7 @@ KINDS: dict[str, Kind] = {
             "mlp.c_fc": "ffn_up",
             "mlp.c_proj": "ffn_down",
         },
-        turned=("attn_qkv", "attn_output", "ffn_up", "ffn_down"),
+        transposed=("attn_qkv", "attn_output", "ffn_up", "ffn_down"),
         defaults={"tie_word_embeddings": True},
     ),
     "gpt_neox": Kind(

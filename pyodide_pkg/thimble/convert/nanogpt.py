@@ -1,12 +1,12 @@
-"""A checkpoint of nanoGPT (`ckpt.pt`) with its vocabulary as one GGUF file of the family gpt2.
+"""A checkpoint of nanoGPT (`ckpt.pt`) with its vocabulary as a GGUF file of the architecture gpt2.
 
     convert_nanogpt("out-shakespeare-char/ckpt.pt", "data/shakespeare_char/meta.pkl", "out.gguf")
 
 What it holds is said by nanoGPT's train.py and model.py, by Andrej Karpathy:
-https://github.com/karpathy/nanoGPT. Matrices lie as GGUF has them, not turned as OpenAI's; without
-biases, those of the file are 0, which changes nothing, since llama.cpp wants them. `nn.GELU` is
-exact there, which the key `gpt2.hidden_activation` tells our engine; llama.cpp's GPT-2 has
-OpenAI's, by tanh.
+https://github.com/karpathy/nanoGPT. Matrices lie as GGUF has them, not transposed as OpenAI's;
+without biases, those of the file are 0, which changes nothing, since llama.cpp wants them.
+`nn.GELU` is exact there, which the key `gpt2.hidden_activation` tells our engine; llama.cpp's GPT-2
+has OpenAI's, by tanh.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, OptionError, UnsupportedError
-from ..families import MAX_WIDTH
 from ..kernel import Kernel
+from ..model_config import MAX_WIDTH
 from ..quantize import type_named
 from ..tokenizer.bpe import ALPHABET
 from ..tokenizer.vocabulary import NORMAL, UNUSED, USER_DEFINED
@@ -34,7 +34,7 @@ from .safetensors import Stored
 from .tokenizer_json import tokenizer_keys
 from .torch_file import Tensor, TorchFile
 
-KIND = dataclasses.replace(KINDS["gpt2"], turned=())
+KIND = dataclasses.replace(KINDS["gpt2"], transposed=())
 COMPILED = "_orig_mod."
 """What torch.compile puts before the names."""
 END_TEXT = "<|endoftext|>"

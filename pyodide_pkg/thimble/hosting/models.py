@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, ThimbleError
-from ..families import config_from_header
 from ..gguf import GGUFHeader, read_file_header
+from ..model_config import config_from_header
 from ..tokenizer import tokenizer_from_metadata
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 from ..errors import MemoryLimitError, NumericError, UnsupportedError
-from ..families import TAKEN_APART, ModelConfig, can_be_taken_apart
 from ..kernel import Kernel, Scratch
+from ..model_config import HOOKED_ARCHITECTURES, ModelConfig, supports_hooks
 from .hooks import Hooks
 from .sites import (
     BLOCK,
@@ -58,10 +58,10 @@ class Forward:
     """Runs passes over one session of the kernel's, of which it knows the address."""
 
     def __init__(self, kernel: Kernel, config: ModelConfig, session: int, name: str) -> None:
-        if not can_be_taken_apart(config):
+        if not supports_hooks(config):
             raise UnsupportedError(
                 f"model {name!r} is a {config.architecture}, which writes and can be read here, "
-                f"but is not taken apart: the lens knows {', '.join(TAKEN_APART)} and the like"
+                f"but has no hooks: the lens knows {', '.join(HOOKED_ARCHITECTURES)} and the like"
             )
         self._kernel = kernel
         self._config = config

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 from ..errors import HookError, OptionError
-from ..families import ModelConfig
+from ..model_config import ModelConfig
 from .sites import EMBED, Filter, matches, place, site_names
 from .tensor import Array, flat, numpy, shape_of, to_array
 

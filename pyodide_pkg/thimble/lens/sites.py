@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..errors import OptionError
-from ..families import ModelConfig
+from ..model_config import ModelConfig
 
 
 class Site(NamedTuple):

@@ -19,10 +19,10 @@ from typing import Any
 
 from ..adapter import adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
-from ..families import ModelConfig, config_from_header
 from ..gguf import TensorInfo, read_header
 from ..gguf_lists import plain
 from ..kernel import Kernel
+from ..model_config import ModelConfig, config_from_header
 from .low_rank import LowRankNetwork, adapted
 from .model_file import model_file
 from .network import WEIGHTS, Network, tensors

@@ -1,13 +1,13 @@
-/* What other families do that llama does not: the features of families.py, one function each.
+/* What other architectures do that llama does not: the features of model_config.py, a function each.
  *
  * forward.c asks for them where a model has them; a model has one when its number is not 0, or when
  * the tensor is there. To add a feature: a field of tk_model, set here, and its place in forward.c;
- * then reference.py and the table in families.py. */
+ * then reference.py and the table in architectures.py. */
 #include "gelu.h"
 
-/* ints: activation, layer_norm, parallel, window, global_every, unturned_every; floats: embed_scale,
- * score_cap, logit_cap, rope_magnitude, base of the local RoPE (0 for none). Returns 0 without
- * memory. */
+/* ints: activation, layer_norm, parallel, window, sliding_window_pattern, no_rope_layer_interval;
+ * floats: embed_scale, attn_logit_softcapping, final_logit_softcapping, attention_factor, base of the
+ * local RoPE (0 for none). Returns 0 without memory. */
 TK_EXPORT tk_int tk_model_features(tk_int model, tk_int ints, tk_int floats) {
     tk_model *m = (tk_model *)model;
     const int32_t *n = (const int32_t *)ints;
@@ -16,12 +16,12 @@ TK_EXPORT tk_int tk_model_features(tk_int model, tk_int ints, tk_int floats) {
     m->layer_norm = n[1];
     m->parallel = n[2];
     m->window = n[3];
-    m->global_every = n[4];
-    m->unturned_every = n[5];
+    m->sliding_window_pattern = n[4];
+    m->no_rope_layer_interval = n[5];
     m->embed_scale = (float)f[0];
-    m->score_cap = (float)f[1];
-    m->logit_cap = (float)f[2];
-    m->rope_magnitude = (float)f[3];
+    m->attn_logit_softcapping = (float)f[1];
+    m->final_logit_softcapping = (float)f[2];
+    m->attention_factor = (float)f[3];
     if (f[4] == 0.0) return 1;
     m->rope_freq_local = tk_new(sizeof(double) * (size_t)(m->rope_dim / 2 + 1));
     if (!m->rope_freq_local) return 0;

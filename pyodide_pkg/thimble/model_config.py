@@ -1,8 +1,8 @@
-"""What a file says about its model, checked against its family.
+"""What a file says about its model, checked against its architecture.
 
-A family is one entry in `family_table.py`: which tensors it has, of which shape, and in what it
-differs from the others. `config_from_header` turns the keys of a file into numbers that the rest of
-the engine can rely on. This file knows names, shapes and ranges; it reads no tensor and computes
+An architecture is one entry in `architectures.py`: its tensors, their shapes, and in what it
+differs from the others. `config_from_header` turns the keys of a file into numbers that the rest
+of the engine can rely on. This file knows names, shapes and ranges; it reads no tensor and computes
 nothing.
 """
 
@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .architectures import ARCHITECTURES, Architecture
 from .errors import FormatError, UnsupportedError
-from .family_table import FAMILIES, Family
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
 from .tensor_types import F16, F32
@@ -23,30 +23,30 @@ LANES = 4
 """Widths are multiples of this: the kernels work on four values at a time."""
 
 __all__ = [
-    "FAMILIES",
-    "TAKEN_APART",
-    "Family",
+    "ARCHITECTURES",
+    "HOOKED_ARCHITECTURES",
+    "Architecture",
     "Features",
     "ModelConfig",
-    "can_be_taken_apart",
+    "architecture_of",
     "config_from_header",
-    "family_of",
     "like_llama",
     "parts_of",
+    "supports_hooks",
     "tensor_names",
 ]
 
 MAX_WIDTH = 1 << 24
 """More is a lie or a mistake, and far behind what fits into a page."""
 MAX_SCALE = 1 << 20
-"""More cannot be meant by how often something turns, or by how much longer a text is."""
+"""More cannot be meant by how often something rotates, or by how much longer a text is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """In what a model differs from llama, for which all of this is as it stands here.
 
-    `family_table.py` says what each is.
+    `architectures.py` says what each is.
     """
 
     layer_norm: bool = False
@@ -54,17 +54,17 @@ class Features:
     parallel: bool = False
     window: int = 0
     """Positions that layers see, the query's included; 0 for all."""
-    global_every: int = 0
+    sliding_window_pattern: int = 0
     embed_scale: float = 0.0
     score_scale: float = 0.0
     """Scores are multiplied by it; 0 for one over the square root of a head's width."""
-    score_cap: float = 0.0
-    logit_cap: float = 0.0
-    rope_magnitude: float = 1.0
+    attn_logit_softcapping: float = 0.0
+    final_logit_softcapping: float = 0.0
+    attention_factor: float = 1.0
     """Rotated values are multiplied by it."""
     rope_divisors: tuple[float, ...] = ()
     """RoPE's frequencies are divided by these, one a pair; none where YaRN is not asked for."""
-    unturned_every: int = 0
+    no_rope_layer_interval: int = 0
     """One layer of so many, the last of them, has no RoPE; 0 for none."""
     rope_base_local: float = 0.0
     rope_short: bool = False
@@ -73,12 +73,15 @@ class Features:
 
     def windowed(self, layer: int) -> bool:
         """Whether a layer sees the nearest positions only."""
-        last = self.global_every and layer % self.global_every == self.global_every - 1
+        last = (
+            self.sliding_window_pattern
+            and layer % self.sliding_window_pattern == self.sliding_window_pattern - 1
+        )
         return bool(self.window and not last)
 
-    def turned(self, layer: int) -> bool:
-        """Whether RoPE turns the queries and keys of a layer."""
-        every = self.unturned_every
+    def uses_rope(self, layer: int) -> bool:
+        """Whether RoPE rotates the queries and keys of a layer."""
+        every = self.no_rope_layer_interval
         return not every or layer % every != every - 1
 
 
@@ -100,7 +103,7 @@ class ModelConfig:
     norm_eps: float
     rope_base: float
     rope_dim: int
-    """Values of each head that RoPE turns, in pairs."""
+    """Values of each head that RoPE rotates, in pairs."""
     rope_interleaved: bool
     rope_scale_linear: float
     """Positions are divided by this before RoPE; 1.0 for none."""
@@ -117,9 +120,9 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     Raises `UnsupportedError` for an architecture, a feature or a tensor that does not run here,
     `FormatError` where a value or a tensor is missing, out of its range or of the wrong shape.
     """
-    family = family_of(header)
-    keys = _Keys(header.metadata, family.architecture)
-    for key, allowed in family.refused.items():
+    arch = architecture_of(header)
+    keys = _Keys(header.metadata, arch.name)
+    for key, allowed in arch.refused.items():
         value = keys.metadata.get(keys.full(key), allowed[0])
         if value not in allowed:
             raise UnsupportedError(f"{keys.full(key)} is {value!r:.100}; {allowed[0]!r} runs here")
@@ -128,7 +131,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     names = {tensor.name for tensor in header.tensors}
     rope_short = "rope_factors_short.weight" in names
     config = ModelConfig(
-        architecture=family.architecture,
+        architecture=arch.name,
         name=keys.text("general.name", default=""),
         n_layers=keys.width("block_count"),
         dim=dim,
@@ -140,82 +143,85 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         n_ctx=_n_ctx(keys, rope_short),
         norm_eps=keys.number(
             "attention.layer_norm_epsilon"
-            if family.layer_norm
+            if arch.layer_norm
             else "attention.layer_norm_rms_epsilon"
         ),
         rope_base=keys.number("rope.freq_base", default=10000.0),
-        rope_dim=keys.width("rope.dimension_count", default=head_dim) if family.rope else 0,
-        rope_interleaved=family.rope_interleaved,
-        rope_scale_linear=_rope_scale(keys, rope_short) if family.rope else 1.0,
+        rope_dim=keys.width("rope.dimension_count", default=head_dim) if arch.rope else 0,
+        rope_interleaved=arch.rope_interleaved,
+        rope_scale_linear=_rope_scale(keys, rope_short) if arch.rope else 1.0,
         rope_freqs="rope_freqs.weight" in names,
         tied_output="output.weight" not in names,
     )
-    config = replace(config, features=_features(config, family, keys, rope_short))
-    _check_widths(config, family, keys)
+    config = replace(config, features=_features(config, arch, keys, rope_short))
+    _check_widths(config, arch, keys)
     _check_tensors(config, header)
     return config
 
 
-def _features(config: ModelConfig, family: Family, keys: _Keys, rope_short: bool) -> Features:
+def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: bool) -> Features:
     """Return in what a model differs from llama."""
-    window = keys.count("attention.sliding_window") if family.windows else 0
-    parallel = keys.metadata.get(keys.full("use_parallel_residual"), family.parallel)
-    wide = config.n_layers == family.scale_by_width
+    window = keys.count("attention.sliding_window") if arch.windows else 0
+    parallel = keys.metadata.get(keys.full("use_parallel_residual"), arch.parallel)
+    wide = config.n_layers == arch.scale_by_width
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
-    yarn = _yarn(config, family, keys)
-    magnitude = yarn.magnitude if yarn else 1.0
+    yarn = _yarn(config, arch, keys)
+    factor = yarn.attention_factor if yarn else 1.0
     return Features(
-        layer_norm=family.layer_norm,
-        activation=_activation(family, keys),
+        layer_norm=arch.layer_norm,
+        activation=_activation(arch, keys),
         parallel=parallel is True,
         window=window,
-        global_every=family.global_every if window else 0,
-        embed_scale=math.sqrt(config.dim) if family.scaled_embedding else 0.0,
+        sliding_window_pattern=arch.sliding_window_pattern if window else 0,
+        embed_scale=math.sqrt(config.dim) if arch.scaled_embedding else 0.0,
         score_scale=score_scale,
-        score_cap=_cap(keys, "attn_logit_softcapping", family.score_cap),
-        logit_cap=_cap(keys, "final_logit_softcapping", family.logit_cap),
-        rope_magnitude=(
-            keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else magnitude
+        attn_logit_softcapping=_cap(keys, "attn_logit_softcapping", arch.attn_logit_softcapping),
+        final_logit_softcapping=_cap(keys, "final_logit_softcapping", arch.final_logit_softcapping),
+        attention_factor=(
+            keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else factor
         ),
         rope_divisors=yarn.divisors(config.rope_base, config.rope_dim) if yarn else (),
-        unturned_every=family.unturned_every,
+        no_rope_layer_interval=arch.no_rope_layer_interval,
         rope_base_local=(
-            keys.number("rope.freq_base_swa", default=family.rope_base_local)
-            if family.rope_base_local
+            keys.number("rope.freq_base_swa", default=arch.rope_base_local)
+            if arch.rope_base_local
             else 0.0
         ),
         rope_short=rope_short,
     )
 
 
-def _activation(family: Family, keys: _Keys) -> int:
+def _activation(arch: Architecture, keys: _Keys) -> int:
     """Return what stands between the products of a feed-forward block."""
     full = keys.full("hidden_activation")
-    name = keys.metadata.get(full) if family.activations else None
+    name = keys.metadata.get(full) if arch.activations else None
     if name is None:
-        return family.activation
-    if not isinstance(name, str) or name not in family.activations:
+        return arch.activation
+    if not isinstance(name, str) or name not in arch.activations:
         raise UnsupportedError(
-            f"{full} is {name!r:.100}; {' or '.join(map(repr, family.activations))} runs here"
+            f"{full} is {name!r:.100}; {' or '.join(map(repr, arch.activations))} runs here"
         )
-    return family.activations[name]
+    return arch.activations[name]
 
 
-def family_of(header: GGUFHeader) -> Family:
-    """Return the family that a file names; raises `UnsupportedError` for one that is not here."""
+def architecture_of(header: GGUFHeader) -> Architecture:
+    """Return the architecture that a file names; raises `UnsupportedError` for an unknown one."""
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str):
-        raise FormatError(f"general.architecture is {architecture!r:.100}; it names the family")
-    if architecture not in FAMILIES:
-        raise UnsupportedError(
-            f"the architecture {architecture!r:.100} does not run here; {', '.join(FAMILIES)} do"
+        raise FormatError(
+            f"general.architecture is {architecture!r:.100}; it names the architecture"
         )
-    return FAMILIES[architecture]
+    if architecture not in ARCHITECTURES:
+        raise UnsupportedError(
+            f"the architecture {architecture!r:.100} does not run here; "
+            f"{', '.join(ARCHITECTURES)} do"
+        )
+    return ARCHITECTURES[architecture]
 
 
 def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the tensors that a model of this configuration has, and their shapes, rows first."""
-    family = FAMILIES[config.architecture]
+    arch = ARCHITECTURES[config.architecture]
     widths = {
         "vocab": config.n_vocab,
         "dim": config.dim,
@@ -228,16 +234,16 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "gates": 2 * config.hidden_dim,
     }
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
-    shapes = dict(family.tensors)
+    shapes = dict(arch.tensors)
     for i in range(config.n_layers):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in family.layer_tensors.items()}
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in arch.layer_tensors.items()}
     present = {
         "output.weight": not config.tied_output,
         "rope_freqs.weight": config.rope_freqs,
         "rope_factors_short.weight": config.features.rope_short,
         "rope_factors_long.weight": config.features.rope_short,
     }
-    shapes |= {name: shape for name, shape in family.optional.items() if present[name]}
+    shapes |= {name: shape for name, shape in arch.optional.items() if present[name]}
     return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
 
 
@@ -248,7 +254,7 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
     if name.startswith("blk."):
         _, layer, short = name.split(".", 2)
         prefix = f"blk.{layer}."
-    parts = FAMILIES[config.architecture].fused.get(short)
+    parts = ARCHITECTURES[config.architecture].fused.get(short)
     if parts is None:
         return None
     kv = config.n_kv_heads * config.head_dim
@@ -260,24 +266,24 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
 
 def like_llama(config: ModelConfig) -> bool:
     """Return whether a model computes what llama models do, whatever its tensors are called."""
-    names = _parts_of_layers(FAMILIES[config.architecture])
-    return config.features == Features() and names == set(FAMILIES["llama"].layer_tensors)
+    names = _parts_of_layers(ARCHITECTURES[config.architecture])
+    return config.features == Features() and names == set(ARCHITECTURES["llama"].layer_tensors)
 
 
-def can_be_taken_apart(config: ModelConfig) -> bool:
+def supports_hooks(config: ModelConfig) -> bool:
     """Return whether the lens knows what a model computes: what llama models do, where queries,
     keys and values may have biases, and queries and keys norms."""
-    known = {p for name in TAKEN_APART for p in _parts_of_layers(FAMILIES[name])}
-    names = _parts_of_layers(FAMILIES[config.architecture])
+    known = {p for name in HOOKED_ARCHITECTURES for p in _parts_of_layers(ARCHITECTURES[name])}
+    names = _parts_of_layers(ARCHITECTURES[config.architecture])
     return config.features == Features() and names <= known
 
 
-TAKEN_APART = ("llama", "qwen2", "qwen3")
+HOOKED_ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 
-def _parts_of_layers(family: Family) -> set[str]:
+def _parts_of_layers(arch: Architecture) -> set[str]:
     """Return the names of a layer's tensors, of those that are several their parts'."""
-    return {p for name in family.layer_tensors for p in family.fused.get(name, (name,))}
+    return {p for name in arch.layer_tensors for p in arch.fused.get(name, (name,))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,18 +360,17 @@ def _n_ctx(keys: _Keys, rope_short: bool) -> int:
 
 
 def _cap(keys: _Keys, key: str, default: float) -> float:
-    """Return a soft cap, or 0 where the family has none."""
+    """Return a soft cap, or 0 where the architecture has none."""
     return keys.number(key, default=default) if default else 0.0
 
 
-def _yarn(config: ModelConfig, family: Family, keys: _Keys) -> Yarn | None:
+def _yarn(config: ModelConfig, arch: Architecture, keys: _Keys) -> Yarn | None:
     """Return how the file scales RoPE where that is YaRN."""
-    if not family.rope or keys.metadata.get(keys.full("rope.scaling.type")) != "yarn":
+    if not arch.rope or keys.metadata.get(keys.full("rope.scaling.type")) != "yarn":
         return None
-    if family.windows:
+    if arch.windows:
         raise UnsupportedError(
-            f"{keys.full('rope.scaling.type')} is 'yarn', which does not run in "
-            f"{family.architecture} models"
+            f"{keys.full('rope.scaling.type')} is 'yarn', which does not run in {arch.name} models"
         )
     if config.rope_base <= 1.0:
         raise FormatError(f"{keys.full('rope.freq_base')} is {config.rope_base}; above 1 is right")
@@ -402,7 +407,7 @@ def _rope_scale(keys: _Keys, rope_short: bool) -> float:
     return keys.number(factor)
 
 
-def _check_widths(config: ModelConfig, family: Family, keys: _Keys) -> None:
+def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
     """Check what the numbers say about each other."""
     if config.n_heads % config.n_kv_heads:
         raise FormatError(
@@ -414,8 +419,8 @@ def _check_widths(config: ModelConfig, family: Family, keys: _Keys) -> None:
             f"{keys.full('attention.value_length')} is {value_length}; "
             f"the length of the keys, {config.head_dim}, runs here"
         )
-    smallest = config.head_dim if family.rope_whole_head else 2
-    if family.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
+    smallest = config.head_dim if arch.rope_whole_head else 2
+    if arch.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
         raise FormatError(
             f"{keys.full('rope.dimension_count')} is {config.rope_dim}; an even number "
             f"from {smallest} to {config.head_dim} is right"
@@ -428,7 +433,7 @@ def _check_widths(config: ModelConfig, family: Family, keys: _Keys) -> None:
 
 
 def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
-    """Check that exactly the tensors of the family are there, each of the right shape."""
+    """Check that exactly the tensors of the architecture are there, each of the right shape."""
     if config.n_layers > len(header.tensors):
         raise FormatError(
             f"{config.architecture}.block_count is {config.n_layers}, "

@@ -1,7 +1,7 @@
-"""Every family against what transformers and llama.cpp compute with the same weights.
+"""Every architecture against what transformers and llama.cpp compute with the same weights.
 
 The models come through `thimble convert` from folders of Hugging Face's; the peers' logits over 64
-positions are recorded (`vectors/record_families.py` says how). Both peers computed in float32.
+positions are recorded (`vectors/record_architectures.py` says how). Both peers computed in float32.
 llama.cpp takes GELU from a table in half precision, and rounds the activations of F16 and Q8_0
 products, which transformers does not do.
 """
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 import thimble
 from tests.fingerprint import load
 from tests.tiny_folders import CONFIGS, RECORD, converted, recorded
-from tests.vectors.record_families import STEP
+from tests.vectors.record_architectures import STEP
 from thimble.errors import ThimbleError, UnsupportedError
-from thimble.families import config_from_header
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
+from thimble.model_config import config_from_header
 from thimble.reference import ReferenceModel
 from thimble.train.finetune import Base
 
@@ -110,7 +110,7 @@ def test_layers_with_a_window_see_no_further(name: str) -> None:
     ids = recorded()["models"][name]["ids"]
     exact = ReferenceModel(converted(name, "f32"))
     n_layers = exact.config.n_layers
-    wide = replace(exact.config.features, window=4, global_every=0)
+    wide = replace(exact.config.features, window=4, sliding_window_pattern=0)
     exact.config = replace(exact.config, features=wide)
     other = [ids[0] ^ 1, *ids[1:]]
     far = 1 + n_layers * 3
@@ -120,7 +120,7 @@ def test_layers_with_a_window_see_no_further(name: str) -> None:
     model.close()
 
 
-def test_what_is_not_done_with_a_family_is_said() -> None:
+def test_what_is_not_done_with_a_architecture_is_said() -> None:
     model = load(converted("gemma3", "f32"))
     with pytest.raises(UnsupportedError, match=r"is a gemma3, .* knows llama, qwen2, qwen3"):
         model.run_with_cache([1, 2, 3])
@@ -142,7 +142,7 @@ def test_phi3_is_a_llama_with_its_matrices_together() -> None:
 @pytest.mark.parametrize("name", [
     "gemma2", "gemma3", "phi3-long", "gpt2", "gptneox", "smollm3", "qwen3-yarn",
 ])  # fmt: skip
-def test_junk_in_a_familys_keys_is_refused_or_harmless(name: str) -> None:
+def test_junk_in_a_architectures_keys_is_refused_or_harmless(name: str) -> None:
     header = read_header(converted(name, "q8_0"))
     own = [key for key in header.metadata if key.startswith(f"{header.metadata[ARCHITECTURE]}.")]
     refused = 0

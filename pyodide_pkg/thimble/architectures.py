@@ -1,7 +1,8 @@
-"""The table of families: what sets one architecture apart from another, and nothing else.
+"""The table of architectures: what sets one apart from another, and nothing else.
 
-To add a family is to add an entry here. What an entry may say is what the kernels know
-(`kernels/family.c`); the rest of the engine reads the numbers that `families.py` makes of it.
+To add an architecture is to add an entry here. What an entry may say is what the kernels know
+(`kernels/architecture.c`); the rest of the engine reads the numbers that `model_config.py` makes of
+it.
 
 Key and tensor names, and what a file leaves unsaid, are llama.cpp's:
 https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py and src/models/.
@@ -23,10 +24,10 @@ SILU, GELU_TANH, GELU_ERF = range(3)
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Architecture:
     """One architecture."""
 
-    architecture: str
+    name: str
     """What `general.architecture` says."""
     layer_tensors: Shapes
     """Tensors that each layer has, behind `blk.0.`, `blk.1.` and so on."""
@@ -44,12 +45,12 @@ class Family:
     """Keys, behind the architecture's name and a dot, with the only values that run here."""
 
     rope: bool = True
-    """Whether positions turn queries and keys; otherwise `position_embd.weight` tells them."""
+    """Whether positions rotate queries and keys; otherwise `position_embd.weight` tells them."""
     rope_interleaved: bool = False
-    """Whether RoPE turns the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
+    """Whether RoPE rotates the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
     rope_whole_head: bool = False
-    """Whether RoPE must turn all of a head's values."""
-    unturned_every: int = 0
+    """Whether RoPE must rotate all of a head's values."""
+    no_rope_layer_interval: int = 0
     """One layer of so many, the last of them, has no RoPE; 0 for none."""
     rope_base_local: float = 0.0
     """RoPE's base in layers with a window, where it is another one; without scaling."""
@@ -63,13 +64,13 @@ class Family:
     `use_parallel_residual` says otherwise."""
     scaled_embedding: bool = False
     """Whether embeddings are multiplied by the square root of their width."""
-    score_cap: float = 0.0
+    attn_logit_softcapping: float = 0.0
     """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
-    logit_cap: float = 0.0
+    final_logit_softcapping: float = 0.0
     """The same for logits."""
     windows: bool = False
     """Whether layers may see some positions only, as `attention.sliding_window` says."""
-    global_every: int = 0
+    sliding_window_pattern: int = 0
     """One layer of so many, the last of them, sees all positions; 0: all layers have the window."""
     scale_by_width: int = 0
     """A model of so many layers divides scores by the square root of dim / n_heads, and not of a
@@ -113,7 +114,7 @@ _BIASED: Shapes = {
 _EMBEDDING: Shapes = {"token_embd.weight": ("vocab", "dim")}
 
 _TABLE = (
-    Family(
+    Architecture(
         "llama",
         _BASE,
         optional={"output.weight": ("vocab", "dim"), "rope_freqs.weight": ("pairs",)},
@@ -125,7 +126,7 @@ _TABLE = (
         rope_interleaved=True,
         rope_whole_head=True,
     ),
-    Family(
+    Architecture(
         "qwen2",
         {
             **_BASE,
@@ -134,30 +135,30 @@ _TABLE = (
             "attn_v.bias": ("kv",),
         },
     ),
-    Family("qwen3", {**_BASE, **_HEAD_NORMS}),
-    Family("gemma", _BASE, activation=GELU_TANH, scaled_embedding=True),
-    Family(
+    Architecture("qwen3", {**_BASE, **_HEAD_NORMS}),
+    Architecture("gemma", _BASE, activation=GELU_TANH, scaled_embedding=True),
+    Architecture(
         "gemma2",
         {**_BASE, **_POST_NORMS},
         activation=GELU_TANH,
         scaled_embedding=True,
-        score_cap=50.0,
-        logit_cap=30.0,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
         windows=True,
-        global_every=2,
+        sliding_window_pattern=2,
         scale_by_width=46,
     ),
-    Family(
+    Architecture(
         "gemma3",
         {**_BASE, **_POST_NORMS, **_HEAD_NORMS},
         activation=GELU_TANH,
         scaled_embedding=True,
         windows=True,
-        global_every=6,
+        sliding_window_pattern=6,
         rope_base_local=10000.0,
         scale_by_width=62,
     ),
-    Family(
+    Architecture(
         "phi3",
         {
             **_NORMS,
@@ -174,7 +175,7 @@ _TABLE = (
         fused={**_FUSED_QKV, "ffn_up.weight": ("ffn_gate.weight", "ffn_up.weight")},
         windows=True,
     ),
-    Family(
+    Architecture(
         "gpt2",
         _BIASED,
         tensors={
@@ -189,7 +190,7 @@ _TABLE = (
         activation=GELU_TANH,
         activations={"gelu_new": GELU_TANH, "gelu": GELU_ERF},
     ),
-    Family(
+    Architecture(
         "gptneox",
         _BIASED,
         tensors={**_EMBEDDING, **_OUTPUT_NORM, "output_norm.bias": ("dim",)},
@@ -198,7 +199,7 @@ _TABLE = (
         activation=GELU_ERF,
         parallel=True,
     ),
-    Family(
+    Architecture(
         "olmo2",
         {
             **_ATTENTION,
@@ -208,14 +209,14 @@ _TABLE = (
             "attn_k_norm.weight": ("kv",),
         },
     ),
-    Family(
+    Architecture(
         "smollm3",
         _BASE,
         rope_interleaved=True,
         rope_whole_head=True,
-        unturned_every=4,
+        no_rope_layer_interval=4,
     ),
 )
 
-FAMILIES: dict[str, Family] = {f.architecture: f for f in _TABLE}
-"""The families that run, by the value of `general.architecture`."""
+ARCHITECTURES: dict[str, Architecture] = {a.name: a for a in _TABLE}
+"""The architectures that run, by the value of `general.architecture`."""

@@ -11,8 +11,14 @@ import pytest
 
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.errors import FormatError, ThimbleError, UnsupportedError
-from thimble.families import FAMILIES, Features, ModelConfig, config_from_header, tensor_names
 from thimble.gguf import GGUFHeader, TensorInfo, read_file_header, read_header
+from thimble.model_config import (
+    ARCHITECTURES,
+    Features,
+    ModelConfig,
+    config_from_header,
+    tensor_names,
+)
 from thimble.tensor_types import BF16, F16, F32, Q8_0
 
 MODELS = Path(__file__).parents[2] / "shared" / "models"
@@ -107,9 +113,9 @@ def test_yarn_slows_down_what_turns_slowly() -> None:
     assert found.rope_divisors[0] == 1.0
     assert list(found.rope_divisors) == sorted(found.rope_divisors)
     assert found.rope_divisors[-1] == 4.0
-    assert found.rope_magnitude == pytest.approx(1.0 + 0.1 * math.log(4.0))
+    assert found.attention_factor == pytest.approx(1.0 + 0.1 * math.log(4.0))
     more = features(factor=4.0, attn_factor=0.5)
-    assert more.rope_magnitude == pytest.approx(found.rope_magnitude / 2)
+    assert more.attention_factor == pytest.approx(found.attention_factor / 2)
     bad: tuple[tuple[dict[str, Any], str], ...] = (
         ({}, "factor is missing"),
         ({"factor": 0.5}, r"factor is 0\.5; 1 to 1048576 is right"),
@@ -173,7 +179,7 @@ def test_floats_out_of_range_are_refused_by_name(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("keys", "error", "words"), [
     ({"general.architecture": "mamba"}, UnsupportedError, "'mamba' does not run here; llama"),
-    ({"general.architecture": 3}, FormatError, "names the family"),
+    ({"general.architecture": 3}, FormatError, "names the architecture"),
     ({"general.name": 3}, FormatError, "a string is right"),
     ({"llama.expert_count": 8}, UnsupportedError, "expert_count is 8"),
     ({"llama.attention.causal": False}, UnsupportedError, "causal is False"),
@@ -227,7 +233,7 @@ def test_vectors_are_floats() -> None:
             config_from_header(norm(kind))
 
 
-def test_a_family_is_one_entry() -> None:
-    for name, family in FAMILIES.items():
-        assert family.architecture == name
-        assert set(family.optional) >= {"output.weight"}
+def test_a_architecture_is_one_entry() -> None:
+    for name, arch in ARCHITECTURES.items():
+        assert arch.name == name
+        assert set(arch.optional) >= {"output.weight"}

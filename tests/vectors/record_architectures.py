@@ -1,16 +1,16 @@
-"""Records what transformers and llama.cpp compute with a small random model of each family.
+"""Records what transformers and llama.cpp compute with a small random model of each architecture.
 
     python -m venv build/peers
     build/peers/bin/pip install torch transformers==5.23.0 numpy gguf==0.19.0
-    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_families transformers
+    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_architectures transformers
     build/peers/bin/pip install llama-cpp-python==0.3.36
-    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_families llama_cpp
+    PYTHONPATH=pyodide_pkg build/peers/bin/python -m tests.vectors.record_architectures llama_cpp
 
-Names of models behind that record these alone. The first writes `families.json` (each model's
-config.json as `save_pretrained` writes it, names and shapes of its tensors, ids) and `families.npz`
-with transformers' logits; the second adds what llama.cpp makes of the files that `thimble convert`
-writes. Values are drawn by `tests/tiny_folders.py`. Both compute in float32, over N_IDS positions;
-kept are the logits of every STEP-th token.
+Names of models behind that record these alone. The first writes `architectures.json` (each model's
+config.json as `save_pretrained` writes it, names and shapes of its tensors, ids) and
+`architectures.npz` with transformers' logits; the second adds what llama.cpp makes of the files
+that `thimble convert` writes. Values are drawn by `tests/tiny_folders.py`. Both compute in float32,
+over N_IDS positions; the logits of every STEP-th token are saved.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def record_transformers(names: list[str]) -> None:
 
 def yarn_options(config: dict[str, Any]) -> dict[str, float]:
     """Between which numbers of turns YaRN's ramp lies: this llama.cpp does not read the keys of it
-    in the families that we have, and is to be told."""
+    in the architectures that we have, and is to be told."""
     rope = config.get("rope_parameters") or {}
     return {f"yarn_{name}": rope[name] for name in ("beta_fast", "beta_slow") if name in rope}
 
