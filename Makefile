@@ -21,7 +21,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
-	bench-own corpora models ensembles load visits claims screens npm pyodide-build lock clean
+	bench-own corpora models ensembles load visits claims screens npm release pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -59,6 +59,9 @@ wheel: site  ## build/wheels: the wheel for Pyodide and the native one, which br
 
 npm: setup  ## build/npm-package: the API and the widget, packed for npm
 	@$(RUN) -m tools.npm_package
+
+release: site  ## build/release: wheels, source distribution and npm package of one version, with SHA-256
+	@$(RUN) -m tools.release
 
 lint: setup-test lint-python lint-web lint-kernels  ## ruff, mypy, tsc, the C compiler's warnings
 

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 import tomllib
 import zipfile
@@ -36,10 +37,20 @@ class Entry:
 
 
 def project() -> dict[str, Any]:
-    """The `[project]` table."""
+    """The `[project]` table, with the version that `thimble/__init__.py` has."""
     with (HERE / "pyproject.toml").open("rb") as file:
         table: dict[str, Any] = tomllib.load(file)["project"]
-    return table
+    return table | {"version": version()}
+
+
+def version() -> str:
+    """The one version number, of wheels, site and npm package. Read, not imported: the kernels may
+    not have been compiled yet."""
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    found = re.findall(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    if len(found) != 1:
+        raise ValueError(f"thimble/__init__.py has {len(found)} lines with __version__, not one")
+    return str(found[0])
 
 
 def stem() -> str:

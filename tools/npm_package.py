@@ -47,12 +47,12 @@ def pack(folder: Path = FOLDER) -> Path:
         path.write_text(_with_suffixes(path.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copyfile(WEB / "npm" / "README.md", package / "README.md")
     shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
-    text = json.dumps(_description(used), indent=2)
+    text = json.dumps(description(used), indent=2)
     (package / "package.json").write_text(text + "\n", encoding="utf-8")
     return _archive(package, folder)
 
 
-def _description(used: list[str]) -> dict[str, Any]:
+def description(used: list[str]) -> dict[str, Any]:
     project = build_archive.project()
     pinned = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["dependencies"]
     return {
