@@ -1,0 +1,58 @@
+"""The documents: their links lead somewhere, and their pictures are shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tools import screens
+from tools.fingerprint import ROOT
+
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "web/npm/*.md", "web/models/*.md")
+    for path in ROOT.glob(pattern)
+)
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r'\]\(\s*<?([^)\s>]+)>?\s*\)|<(?:img|a)\s[^>]*?(?:src|href)="([^"]+)"')
+
+
+def links(document: Path) -> Iterator[str]:
+    """The targets of a document's links and images that are no addresses of the web."""
+    for found in LINK.finditer(FENCED.sub("", document.read_text(encoding="utf-8"))):
+        target = found[1] or found[2]
+        if not urlsplit(target).scheme:
+            yield target
+
+
+def headings(document: Path) -> set[str]:
+    """The anchors that GitHub and others make of a document's headings."""
+    lines = FENCED.sub("", document.read_text(encoding="utf-8")).splitlines()
+    titles = (line.lstrip("#").strip().lower() for line in lines if line.startswith("#"))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    for target in links(document):
+        path, _, anchor = unquote(target).partition("#")
+        there = (document.parent / path).resolve() if path else document
+        assert there.exists(), f"{target} is nowhere"
+        if anchor and there.suffix == ".md":
+            assert anchor in headings(there), f"{target}: no such heading"
+
+
+def test_the_pictures_that_are_kept_are_those_that_documents_show() -> None:
+    shown = {
+        (document.parent / target).resolve()
+        for document in DOCUMENTS
+        for target in links(document)
+        if target.endswith(".png")
+    }
+    kept = set(screens.DOCS.iterdir())
+    assert kept == set(screens.shown())
+    assert kept <= shown
