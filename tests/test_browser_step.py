@@ -305,7 +305,7 @@ def test_a_text_goes_on_in_its_shape_from_write_to_step_and_back(page: Page) -> 
     # A file brings it along.
     content = ask(engine, "step.save", session)
     view = page("open", content)
-    assert view["replay"]["shape"] == shape
+    assert view["replay"]["constraint"] == shape
     while not (view := page("replay", 5))["replay"]["over"]:
         pass
     assert view["replay"]["mismatch"] is None
@@ -319,7 +319,7 @@ def test_a_shape_that_is_none_is_refused_and_the_text_stays(page: Page) -> None:
     assert kind == "OptionError" and "never closed" in words
     shape = json.dumps({"grammar": {"kind": "regex", "source": "[a-c]{99}"}})
     view = page("settings", shape)
-    forbidden = [row for row in view["next"]["rows"] if row[2] == "shape"]
+    forbidden = [row for row in view["next"]["rows"] if row[2] == "constraint"]
     assert forbidden and all(row[4] is None for row in forbidden)
     kind, words = page.fails("force", forbidden[0][0])
     assert kind == "OptionError" and "the shape of the text does not let" in words

@@ -80,7 +80,7 @@ def test_what_the_shape_forbids_cannot_be_forced(debugger: Debugger) -> None:
     debugger.params = SHAPED
     steps(debugger, 2)
     hash_ = debugger.logits_hash()
-    forbidden = next(row for row in debugger.peek().rows if row.fate == "shape")
+    forbidden = next(row for row in debugger.peek().rows if row.fate == "constraint")
     assert forbidden.weight == 0
     with pytest.raises(thimble.OptionError, match="the shape of the text does not let"):
         debugger.force(forbidden.id)

@@ -122,7 +122,7 @@ def test_what_the_shape_forbids_is_told_and_never_drawn(temperature: float) -> N
     for seed in range(20):
         traced = shaped(temperature, seed)
         assert traced.id % 2 == 0
-        forbidden = {row.id for row in traced.rows if row.fate == "shape"}
+        forbidden = {row.id for row in traced.rows if row.fate == "constraint"}
         assert forbidden == {row.id for row in traced.rows if row.id % 2}
         assert forbidden == {token for token in best | {5} if token % 2}
         assert all(row.weight == 0 for row in traced.rows if row.id % 2)

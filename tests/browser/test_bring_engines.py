@@ -1,4 +1,4 @@
-"""Models of the visitor's own in Firefox and WebKit: fetched, kept, talked with, kept in shape."""
+"""Models of the visitor's own in Firefox and WebKit: fetched, kept, talked with, constrained."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ SHAPED = """async () => {
     at(id).value = value;
     at(id).dispatchEvent(new Event(event, { bubbles: true }));
   };
-  choose("shape-kind", "json_schema", "change");
-  choose("shape-source", SCHEMA, "input");
+  choose("constraint-kind", "json_schema", "change");
+  choose("constraint-source", SCHEMA, "input");
   at("max_tokens").value = 100;
 }"""
 
@@ -119,7 +119,7 @@ def asked(tab: Tab, function: str, **words: str) -> Any:
 
 
 @other_engines(drivers.firefox_tab, drivers.webkit_tab)
-def test_other_engines_bring_models_in_talk_and_keep_to_a_shape(
+def test_other_engines_bring_models_in_talk_and_keep_to_a_constraint(
     start: Start, site: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "home").mkdir()

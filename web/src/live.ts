@@ -25,7 +25,7 @@ type ThimbleClass = typeof import("./thimble").Thimble;
 export type State = "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
 
 /** What a text was made from. */
-export interface Recipe {
+export interface GenerationRequest {
   readonly prompt: string;
   readonly model: string;
   readonly settings: SamplingOptions;
@@ -34,9 +34,9 @@ export interface Recipe {
 }
 
 /** What stands in the form of the Write panel. */
-export interface Draft extends Pick<Recipe, "prompt" | "settings"> {
+export interface Draft extends Pick<GenerationRequest, "prompt" | "settings"> {
   /** What an answer keeps to: not every text that is written by these settings. */
-  readonly shape: Pick<SamplingOptions, "grammar">;
+  readonly constraint: Pick<SamplingOptions, "grammar">;
 }
 
 /** A token of the visitor's own sampler takes less; after this it may take for ever. */
@@ -62,7 +62,7 @@ export interface Measures {
 
 /** A text: what it was made from, what came of it, and how. */
 export interface Writing {
-  readonly recipe: Recipe;
+  readonly request: GenerationRequest;
   /** What the tokens' texts add up to. */
   text: string;
   /** The tokens, with what the model thought of each. */
@@ -108,7 +108,7 @@ export class LiveSession extends EventTarget {
   writing: Writing | null = null;
   failure: Error | null = null;
   /** What a new text would begin from, as it stands in the form where the visitor says it. */
-  draft: () => Draft = () => ({ prompt: "", settings: {}, shape: {} });
+  draft: () => Draft = () => ({ prompt: "", settings: {}, constraint: {} });
   /** The visitor's own function that chooses the tokens, by its name; null for Thimble's own. */
   sampler: string | null = null;
   /** What stands changed inside the model: see lens/changes.ts. */
@@ -152,7 +152,7 @@ export class LiveSession extends EventTarget {
 
   /** Whether the text can be made again as it was. */
   get canRegenerate(): boolean {
-    return this.state !== "writing" && this.isOpen && this.writing?.recipe.model === this.model;
+    return this.state !== "writing" && this.isOpen && this.writing?.request.model === this.model;
   }
 
   /** The place of the token that every panel looks at; null for the text's end. */
@@ -228,7 +228,7 @@ export class LiveSession extends EventTarget {
     if (!lost || lost !== this.writing || lost.tokens.length === 0) return session;
     const known = JSON.stringify(lost.tokens.map((token) => token.id));
     const context = await session.ask((engine, id) =>
-      engine.consolePutBack(id, lost.recipe.prompt, known),
+      engine.consolePutBack(id, lost.request.prompt, known),
     );
     session.used(context);
     return session;
@@ -344,8 +344,8 @@ export class LiveSession extends EventTarget {
   async write(prompt: string, settings: SamplingOptions): Promise<void> {
     await this.stop();
     const before = this.writing;
-    const recipe = { prompt, settings, model: this.model, changes: this.changes };
-    this.writing = { recipe, text: "", tokens: [], measures: nothingYet(), finishReason: null };
+    const request = { prompt, settings, model: this.model, changes: this.changes };
+    this.writing = { request, text: "", tokens: [], measures: nothingYet(), finishReason: null };
     this.select(null);
     await this.#run(this.writing, prompt, { ...settings, continue: false }, before);
   }
@@ -362,7 +362,7 @@ export class LiveSession extends EventTarget {
 
   /** The same text again, from the same prompt, settings and seed. */
   async regenerate(): Promise<void> {
-    if (this.writing) await this.write(this.writing.recipe.prompt, this.writing.recipe.settings);
+    if (this.writing) await this.write(this.writing.request.prompt, this.writing.request.settings);
   }
 
   /** Stop; what is written stays. */

@@ -263,7 +263,7 @@ class Engine:
             )
         shape_from = None
         if params.grammar is not None:
-            from .shape import begins  # who has no grammar does not wait for it
+            from .constraint import begins  # who has no grammar does not wait for it
 
             shape_from = begins(opened, params.grammar, n_kept + len(ids), resumed=keep and not ids)
         if not keep:

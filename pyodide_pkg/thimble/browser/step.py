@@ -246,7 +246,7 @@ class Service:
                 "over": replay.over,
                 "mismatch": mismatch and {"step": mismatch.step, "words": mismatch.words},
                 "params": _settings(debug.debugger),
-                "shape": _shape(replay.recording),
+                "constraint": _constraint(replay.recording),
             },
         }
 
@@ -273,11 +273,11 @@ class Service:
             debugger.params, _ = sampling({**opened.defaults, **json.loads(options)})
         return debug
 
-    def _note_shape(self, debug: DebugSession) -> None:
-        """Let what the page writes by other means go on in the shape that was begun here."""
+    def _note_constraint(self, debug: DebugSession) -> None:
+        """Let what the page writes by other means go on under the constraint that was begun here."""
         session, step = debug.session, debug.debugger.node.step
         if step is not None and step.params.grammar is not None and step.shape_from is not None:
-            from .shape import stands
+            from .constraint import stands
 
             stands(self._engine.opened(session), step.params.grammar, step.shape_from)
 
@@ -290,7 +290,7 @@ class Service:
         texts, cut = _texts(path)
         keep = min(keep, debug.cut, cut)  # what is shown in part now, or was before
         debug.shown, debug.cut = node, cut
-        self._note_shape(debug)
+        self._note_constraint(debug)
         over = debugger.ended or debugger.full
         empty = not len(debugger.session)
         current = debugger.tree.current
@@ -462,8 +462,8 @@ def _settings(debugger: Debugger) -> dict[str, Any]:
     return {name: getattr(params, name) for name in names}
 
 
-def _shape(recording: Recording) -> dict[str, str] | None:
-    """The shape that a recorded run has in the end, for the form that shows it."""
+def _constraint(recording: Recording) -> dict[str, str] | None:
+    """The constraint that a recorded run has in the end, for the form that shows it."""
     grammar = recording.steps[-1].params.grammar if recording.steps else None
     return None if grammar is None else {"kind": grammar.kind, "source": grammar.source}
 

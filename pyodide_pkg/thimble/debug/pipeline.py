@@ -15,9 +15,9 @@ from ..errors import NumericError
 from ..kernel import MAX_TOP, Kernel, Scratch
 from ..sampling import NOTHING_LEFT, Sampler
 
-FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight", "shape")
+FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight", "constraint")
 """What became of a token: kept, or the stage that dropped it. "greedy" is temperature 0, where only
-the best stays; "no_weight" is a probability of zero, as a banned token has; "shape" is a token that
+the best stays; "no_weight" is a probability of zero, as a banned token has; "constraint" is a token that
 the shape of the text does not let come here."""
 
 _HEAD = struct.Struct("<dddii")
@@ -100,7 +100,7 @@ class Tracer:
         rows = tuple(
             row
             for row in self._rows([*ids, *(token for token in noted if token not in ids)])
-            if row.fate != "shape" or row.id in noted
+            if row.fate != "constraint" or row.id in noted
         )
         return Pipeline(rows, drawn, uniform, total, mass, kept, self._allowed(sampler, tokens))
 

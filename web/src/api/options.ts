@@ -2,8 +2,8 @@
 
 import { ThimbleError } from "./errors";
 
-/** The shape of a text: in which notation it is written down, and the text of it. */
-export interface Shape {
+/** What a text must match: the notation, and the schema, expression or grammar in it. */
+export interface Constraint {
   readonly kind: "json_schema" | "regex" | "gbnf";
   readonly source: string;
 }
@@ -28,10 +28,10 @@ export interface SamplingOptions {
   stop?: string | string[];
   /** The same seed, prompt and model write the same text, anywhere. */
   seed?: number;
-  /** The shape of the answer: JSON that is valid against a JSON Schema, or what a RegExp matches. */
+  /** Write JSON that is valid against this JSON Schema, or a text that this RegExp matches. */
   responseConstraint?: object | boolean | RegExp;
-  /** The shape of the answer as a grammar in GBNF, or as a text in a notation that is named. */
-  grammar?: string | Shape;
+  /** The same as a grammar in GBNF, or in a notation that is named. */
+  grammar?: string | Constraint;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
   /** With `logprobs`: how many of the most probable tokens to list at each position. */
@@ -53,20 +53,20 @@ const SAMPLING = [
 /** Flags that change nothing about which texts a whole match has. */
 const HARMLESS = /^[dguvy]*$/;
 
-/** A shape as the engine takes it: which notation, and the text. */
-function shapeOf(constraint: unknown): Shape {
-  if (constraint instanceof RegExp) {
-    if (!HARMLESS.test(constraint.flags)) {
-      const words = `responseConstraint ${String(constraint)}: the flags i, m and s are not supported`;
+/** A constraint as the engine takes it. */
+function constraintOf(given: unknown): Constraint {
+  if (given instanceof RegExp) {
+    if (!HARMLESS.test(given.flags)) {
+      const words = `responseConstraint ${String(given)}: the flags i, m and s are not supported`;
       throw new ThimbleError("OptionError", words);
     }
-    return { kind: "regex", source: constraint.source };
+    return { kind: "regex", source: given.source };
   }
-  if (typeof constraint !== "boolean" && (typeof constraint !== "object" || constraint === null)) {
-    const words = `responseConstraint is ${String(constraint)}; it must be a JSON Schema or a RegExp`;
+  if (typeof given !== "boolean" && (typeof given !== "object" || given === null)) {
+    const words = `responseConstraint is ${String(given)}; it must be a JSON Schema or a RegExp`;
     throw new ThimbleError("OptionError", words);
   }
-  return { kind: "json_schema", source: JSON.stringify(constraint) };
+  return { kind: "json_schema", source: JSON.stringify(given) };
 }
 
 /** Numbers that JSON lacks cross as their names, so that an error can say what was given. */
@@ -81,19 +81,19 @@ export function encodeOptions(
 ): string {
   const engine: Record<string, unknown> = {};
   const known = [...SAMPLING, ...also];
-  let shape: Shape | null = null;
+  let constraint: Constraint | null = null;
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (value === undefined || own.includes(name)) continue;
     if (!known.includes(name)) {
       const names = [...known, ...own].join(", ");
       throw new ThimbleError("OptionError", `there is no option "${name}"; there are ${names}`);
     }
-    if (name === "responseConstraint") shape = shapeOf(value);
+    if (name === "responseConstraint") constraint = constraintOf(value);
     else engine[name] = value;
   }
-  if (shape && engine["grammar"] !== undefined) {
+  if (constraint && engine["grammar"] !== undefined) {
     throw new ThimbleError("OptionError", "give one of responseConstraint and grammar, not both");
   }
-  if (shape) engine["grammar"] = shape;
+  if (constraint) engine["grammar"] = constraint;
   return JSON.stringify(engine, speakable);
 }

@@ -12,7 +12,7 @@ import nextToken from "./examples/next_token.py";
 import numpySoftmax from "./examples/numpy_softmax.py";
 import ownSampler from "./examples/own_sampler.py";
 import search from "./examples/search.py";
-import shape from "./examples/shape.py";
+import constraint from "./examples/constraint.py";
 import surprise from "./examples/surprise.py";
 import timeTokens from "./examples/time_tokens.py";
 
@@ -28,7 +28,7 @@ export const examples: Readonly<Record<string, string>> = {
   entropy_plot: entropyPlot,
   nearest_tokens: nearestTokens,
   search: search,
-  shape: shape,
+  constraint,
   count_parameters: countParameters,
   time_tokens: timeTokens,
   numpy_softmax: numpySoftmax,

@@ -6,16 +6,16 @@ import type { LiveSession } from "../live";
 export async function showTokens(live: LiveSession): Promise<void> {
   const { writing, model } = live;
   const { prompt: begun, settings } = live.draft();
-  const recipe = writing?.recipe ?? { prompt: begun, settings, model };
+  const request = writing?.request ?? { prompt: begun, settings, model };
   const before = writing?.tokens ?? [];
   const ids = JSON.stringify(before.map((token) => token.id));
   const { prompt, kept, tokens, context } = await live.ask((engine, session) =>
-    engine.consoleReread(session, recipe.prompt, ids),
+    engine.consoleReread(session, request.prompt, ids),
   );
   const fresh = tokens.map(([text, id, logprob, entropy, top]) => ({
     text, id, logprob, entropy, finish_reason: null,
     top_logprobs: top.map(([id, text, logprob]) => ({ id, text, logprob })),
   }));
   const whole = [...before.slice(0, kept), ...fresh];
-  live.replace({ recipe: { ...recipe, prompt }, tokens: whole, finishReason: null }, context);
+  live.replace({ request: { ...request, prompt }, tokens: whole, finishReason: null }, context);
 }

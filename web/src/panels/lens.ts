@@ -164,7 +164,7 @@ class Lens {
     const ids = idsOf(writing);
     // A token was chosen where the one before it stands last.
     const at = selected === null ? -1 : selected - ids.length - 1;
-    void this.#lens.open(writing.recipe.prompt, ids, writing.recipe.prompt + writing.text, at);
+    void this.#lens.open(writing.request.prompt, ids, writing.request.prompt + writing.text, at);
   }
 
   /** Show a view, and fetch it first where it is new. */

@@ -68,7 +68,7 @@ class Read {
     this.#cancel.addEventListener("click", () => this.#abort?.abort());
     this.#fromLive.addEventListener("click", () => {
       const { writing } = this.#live;
-      if (writing) this.#text.value = writing.recipe.prompt + writing.text;
+      if (writing) this.#text.value = writing.request.prompt + writing.text;
       void this.#read();
     });
     this.#by.addEventListener("change", () => this.#showShading());

@@ -162,7 +162,7 @@ class Step {
   /** What ended the text. */
   #because(): string {
     const { stopped, whole } = this.#stepper.view ?? {};
-    if (whole) return ": the shape is complete";
+    if (whole) return ": the constrained text is complete";
     return stopped == null ? ": the model ends it here" : `: it came to ${quoted(stopped)}, where it is to stop`;
   }
 
@@ -213,7 +213,7 @@ class Step {
     this.#outcome.textContent = "";
     if (!view) return;
     this.#mirror.write({ prompt: view.prompt[1], ...view.replay.params });
-    this.#mirror.reshape(view.replay.shape);
+    this.#mirror.constrain(view.replay.constraint);
     const { done, total, mismatch } = view.replay;
     if (mismatch) {
       this.#tell(new Error(`the replay differs at step ${mismatch.step}: ${mismatch.words}`));
@@ -272,7 +272,7 @@ class Step {
   #showText(): void {
     const { writing, selected } = this.#live;
     const tokens = writing?.tokens ?? [];
-    this.#showGiven(writing?.recipe.prompt ?? "");
+    this.#showGiven(writing?.request.prompt ?? "");
     let same = 0;
     while (same < this.#shown.length && this.#shown[same] === tokens[same]) same += 1;
     this.#tokens.truncate(this.#given.length + same);

@@ -103,8 +103,8 @@ class Talk {
 
   /** As they stand in Write. */
   #settings() {
-    const { settings, shape } = this.#live.draft();
-    return { ...settings, ...shape };
+    const { settings, constraint } = this.#live.draft();
+    return { ...settings, ...constraint };
   }
 
   get #mayTalk(): boolean {

@@ -12,7 +12,7 @@ import { ShadeControls } from "../ui/shade";
 import { tellSampler } from "../ui/sampler";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
-import { ShapeControl } from "../ui/shape";
+import { ConstraintControl } from "../ui/constraint";
 import { Standing } from "../ui/standing";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -31,7 +31,7 @@ class Write {
   readonly #prompt = byId("prompt", HTMLTextAreaElement);
   readonly #model = byId("model", HTMLSelectElement);
   readonly #settings = new SettingControls(this.#form, byId("digest", HTMLElement));
-  readonly #shape = new ShapeControl();
+  readonly #constraint = new ConstraintControl();
   readonly #manuscript = new Manuscript();
   readonly #standing: Standing;
   readonly #write = button("write");
@@ -58,7 +58,7 @@ class Write {
     live.addEventListener("progress", (event) =>
       this.#standing.progress((event as ProgressEvent).progress),
     );
-    live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read(), shape: this.#shape.read() });
+    live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read(), constraint: this.#constraint.read() });
     new ShadeControls(live, this.#manuscript);
     const latency = byId("latency", HTMLDetailsElement);
     const measure = async (): Promise<void> => {
@@ -131,13 +131,13 @@ class Write {
   #begin(): void {
     const prompt = this.#prompt.value;
     const { model, changes } = this.#live;
-    const recipe = { prompt, settings: this.#options, model, changes };
-    if (equal(recipe, this.#live.writing?.recipe)) this.#settings.roll();
+    const request = { prompt, settings: this.#options, model, changes };
+    if (equal(request, this.#live.writing?.request)) this.#settings.roll();
     void this.#live.write(prompt, this.#options);
   }
 
   get #options(): SamplingOptions {
-    return { ...this.#settings.read(), ...this.#shape.read() };
+    return { ...this.#settings.read(), ...this.#constraint.read() };
   }
 
   /** Show what the state allows; the visitor's focus goes along with Write and Stop. */
@@ -189,21 +189,21 @@ class Write {
   /** Prompt and text as they stand on the page. */
   #whole(): string {
     const { writing } = this.#live;
-    return writing ? writing.recipe.prompt + writing.text : "";
+    return writing ? writing.request.prompt + writing.text : "";
   }
 
   #link(): string {
-    const { recipe } = this.#live.writing ?? {};
+    const { request } = this.#live.writing ?? {};
     const named = (model: string) => this.#live.reference(model);
-    if (recipe) {
-      const { prompt, model, changes } = recipe;
-      const { grammar, ...settings } = recipe.settings;
-      const shape = typeof grammar === "object" ? grammar : null;
-      return writeLink(prompt, named(model), settings as Settings, shape, changes);
+    if (request) {
+      const { prompt, model, changes } = request;
+      const { grammar, ...settings } = request.settings;
+      const constraint = typeof grammar === "object" ? grammar : null;
+      return writeLink(prompt, named(model), settings as Settings, constraint, changes);
     }
     const { changes } = this.#live;
-    const shape = this.#shape.read().grammar ?? null;
-    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read(), shape, changes);
+    const constraint = this.#constraint.read().grammar ?? null;
+    return writeLink(this.#prompt.value, named(this.#model.value), this.#settings.read(), constraint, changes);
   }
 
   async #copy(pressed: HTMLButtonElement, text: string): Promise<void> {
@@ -221,7 +221,7 @@ class Write {
     if (!shared) return false;
     if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
     const refused = this.#settings.restore(shared.settings);
-    if (shared.shape) this.#shape.restore(shared.shape);
+    if (shared.constraint) this.#constraint.restore(shared.constraint);
     if (shared.model !== undefined) {
       const model = this.#live.meant({ ...shared, model: shared.model });
       const there = [...this.#model.options].some((option) => option.value === model);

@@ -1,6 +1,6 @@
 /** What the worker answers to the Step panel. */
 
-import type { Shape } from "../api/options";
+import type { Constraint } from "../api/options";
 import type { FinishReason } from "../protocol";
 
 /** A token: like TokenRow, and a word about how it came, "" for a plain draw. */
@@ -24,7 +24,7 @@ export type PromptTokenRow = readonly [
 ];
 
 /** What became of a candidate: kept, or the stage that dropped it. */
-export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight" | "shape";
+export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight" | "constraint";
 
 /** A candidate, stage by stage; null is minus infinity. */
 export type DrawRow = readonly [
@@ -57,7 +57,7 @@ export interface Draw {
   /** All candidates' weights. */
   readonly mass: number;
   readonly kept: number;
-  /** Tokens that the shape of the text lets come; null where it has none. */
+  /** Tokens that the constraint allows; null without one. */
   readonly allowed: number | null;
   readonly greedy: boolean;
   readonly vocabulary: number;
@@ -89,7 +89,7 @@ export interface StepView {
   readonly reason: FinishReason | null;
   /** The stop string that the text has come to. */
   readonly stopped: string | null;
-  /** Whether the text has its shape, and nothing can come behind it. */
+  /** Whether the constrained text is complete: nothing can come after it. */
   readonly whole: boolean;
   /** The breakpoint that the last run stopped at. */
   readonly hit: number | null;
@@ -115,7 +115,7 @@ export interface ReplayView extends StepView {
     readonly over: boolean;
     readonly mismatch: { readonly step: number; readonly words: string } | null;
     readonly params: Readonly<Record<string, number>>;
-    readonly shape: Shape | null;
+    readonly constraint: Constraint | null;
   };
 }
 

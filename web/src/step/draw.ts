@@ -15,7 +15,7 @@ const DROPPED: Record<Fate, string> = {
   min_p: "min-p",
   greedy: "not the best",
   no_weight: "no chance",
-  shape: "the shape",
+  constraint: "the constraint",
 };
 
 /** What the visitor may do to a candidate. */
@@ -78,7 +78,7 @@ export class DrawTable {
   }
 
   #fill(draw: Draw): void {
-    const rest = draw.rows.filter(([, , fate]) => fate !== "shape"); // which is no edit
+    const rest = draw.rows.filter(([, , fate]) => fate !== "constraint"); // which is no edit
     const biased = rest.some(([, , , logit, biased]) => biased !== logit);
     const penalized = rest.some(([, , , , biased, penalized]) => penalized !== biased);
     const logit = column("Logit");
@@ -105,7 +105,7 @@ export class DrawTable {
     if (biased) made.append(stage(afterBias, logit));
     if (penalized) made.append(stage(afterPenalty, afterBias));
     // Where there is no room for these columns, what came of the logit stands beside it.
-    if (afterPenalty !== logit && fate !== "shape") first.append(make("span", "became", ` → ${number(afterPenalty)}`));
+    if (afterPenalty !== logit && fate !== "constraint") first.append(make("span", "became", ` → ${number(afterPenalty)}`));
     if (draw.greedy) {
       made.append(make("td", "", fate === "kept" ? "the best" : DROPPED[fate]));
       return made;
@@ -117,7 +117,7 @@ export class DrawTable {
       bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
       last.append(make("div", "", bar, make("span", "", percent(weight / draw.total))));
     } else {
-      if (fate.includes("_p") || fate === "top_k" || fate === "shape") last.append(make("span", "out", "out: "));
+      if (fate.includes("_p") || fate === "top_k" || fate === "constraint") last.append(make("span", "out", "out: "));
       last.append(edited && afterBias === null ? "banned" : DROPPED[fate]);
     }
     made.append(last);
@@ -146,7 +146,7 @@ export class DrawTable {
     this.#who.textContent = `${quoted(text)}, id ${id}`;
     this.#logit.value = (edited && biased !== null ? biased : logit).toFixed(2);
     this.#undo.disabled = !edited && forced !== id;
-    this.#force.disabled = fate === "shape"; // nobody can take it
+    this.#force.disabled = fate === "constraint"; // nobody can take it
   }
 }
 
@@ -185,7 +185,7 @@ function summary(draw: Draw, editable: boolean): string {
   const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
   const stay = draw.kept === 1 ? "stays" : "stay";
   const { allowed } = draw;
-  const lets = allowed === null ? "" : `The shape lets ${plural(allowed, "token")} come. `;
+  const lets = allowed === null ? "" : `The constraint allows ${plural(allowed, "token")}. `;
   const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
   const fell = draw.greedy
     ? `${lets}Temperature 0 takes the best, ${text(draw.drawn)}.`

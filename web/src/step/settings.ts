@@ -1,6 +1,6 @@
 /** The form of the Write panel once more: prompt and settings are the same in both places. */
 
-import type { Shape } from "../api/options";
+import type { Constraint } from "../api/options";
 import { byId } from "../ui/dom";
 
 type Field = HTMLInputElement | HTMLTextAreaElement;
@@ -26,15 +26,15 @@ export class Mirror {
   /** Show what the other form says now. */
   read(): void {
     for (const [here, there] of this.#pairs) here.value = there.value;
-    byId("step-shape", HTMLElement).textContent = byId("shape-digest", HTMLElement).textContent;
+    byId("step-constraint", HTMLElement).textContent = byId("constraint-digest", HTMLElement).textContent;
   }
 
-  /** Let the other form ask for this shape; null for any text. */
-  reshape(shape: Shape | null): void {
-    const kind = byId("shape-kind", HTMLSelectElement);
-    kind.value = shape?.kind ?? "";
+  /** Let the other form ask for this constraint; null for any text. */
+  constrain(constraint: Constraint | null): void {
+    const kind = byId("constraint-kind", HTMLSelectElement);
+    kind.value = constraint?.kind ?? "";
     kind.dispatchEvent(new Event("change"));
-    if (shape) byId("shape-source", HTMLTextAreaElement).value = shape.source;
+    if (constraint) byId("constraint-source", HTMLTextAreaElement).value = constraint.source;
     this.read();
   }
 

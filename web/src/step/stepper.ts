@@ -5,7 +5,7 @@
  */
 
 import type { Remote } from "comlink";
-import type { LiveSession, Recipe } from "../live";
+import type { LiveSession, GenerationRequest } from "../live";
 import type { Engine } from "../protocol";
 import type { StepTokenRow, StepView, PromptTokenRow, ReplayView, RunEnd } from "../protocol/step";
 import type { TokenChunk, SamplingOptions } from "../thimble";
@@ -57,10 +57,10 @@ export class Stepper extends EventTarget {
   #turn: Promise<void> = Promise.resolve();
   #ours = false;
   #stepping = false;
-  /** The shape that the view's next token is kept to. */
-  #shape = "";
+  /** The constraint that the view's next token is kept to. */
+  #constraint = "";
   /** The prompt's tokens, and the text and length for which they are known. */
-  #given = { recipe: undefined as Recipe | undefined, length: 0, tokens: NONE };
+  #given = { request: undefined as GenerationRequest | undefined, length: 0, tokens: NONE };
 
   constructor(live: LiveSession) {
     super();
@@ -84,12 +84,12 @@ export class Stepper extends EventTarget {
 
   /** The tokens of the prompt, as far as they are known. */
   get given(): readonly Token[] {
-    return this.#given.recipe === this.#live.writing?.recipe ? this.#given.tokens : NONE;
+    return this.#given.request === this.#live.writing?.request ? this.#given.tokens : NONE;
   }
 
-  /** Whether the visitor has asked for another shape since the next token was shown. */
+  /** Whether the visitor has asked for another constraint since the next token was shown. */
   get isStale(): boolean {
-    return Boolean(this.view?.context) && this.#shape !== encode(this.#live.draft().shape);
+    return Boolean(this.view?.context) && this.#constraint !== encode(this.#live.draft().constraint);
   }
 
   /** Find out where the session stands. */
@@ -165,10 +165,10 @@ export class Stepper extends EventTarget {
       let view = await this.#ask((a) => a.engine.stepOpen(a.session, content));
       const { settings } = this.#live.draft();
       const { model, changes } = this.#live;
-      const { shape } = view.replay;
-      const grammar = shape ? { grammar: shape } : {};
-      const recipe = { settings: { ...settings, ...grammar }, prompt: view.prompt[1], model, changes };
-      this.#show(view, recipe);
+      const { constraint } = view.replay;
+      const grammar = constraint ? { grammar: constraint } : {};
+      const request = { settings: { ...settings, ...grammar }, prompt: view.prompt[1], model, changes };
+      this.#show(view, request);
       await this.#learnGiven();
       while (!view.replay.over && !signal.aborted) {
         view = await this.#ask((a) => a.engine.stepReplay(a.session, a.known, SLICE_MS));
@@ -201,12 +201,12 @@ export class Stepper extends EventTarget {
 
   /** Ask for the prompt's tokens, once for each prompt. */
   async #learnGiven(): Promise<void> {
-    const recipe = this.#live.writing?.recipe;
+    const request = this.#live.writing?.request;
     const [length] = this.view?.prompt ?? [0];
-    if (!recipe || !length) return;
-    if (recipe === this.#given.recipe && length === this.#given.length) return;
+    if (!request || !length) return;
+    if (request === this.#given.request && length === this.#given.length) return;
     const tokens = await this.#ask(({ engine, session }) => engine.stepGiven(session));
-    this.#given = { recipe, length, tokens: tokens.flatMap(givenOf) };
+    this.#given = { request, length, tokens: tokens.flatMap(givenOf) };
     this.#tell("view");
   }
 
@@ -231,23 +231,23 @@ export class Stepper extends EventTarget {
 
   /** By which the next token comes. */
   get #settings(): SamplingOptions {
-    const { settings, shape } = this.#live.draft();
-    return { ...settings, ...shape };
+    const { settings, constraint } = this.#live.draft();
+    return { ...settings, ...constraint };
   }
 
   /** Let the page's text be the view's. */
-  #show(view: StepView, recipe: Recipe | undefined = this.#live.writing?.recipe): void {
+  #show(view: StepView, request: GenerationRequest | undefined = this.#live.writing?.request): void {
     const live = this.#live;
     this.view = view;
-    this.#shape = encode(live.draft().shape);
+    this.#constraint = encode(live.draft().constraint);
     const before = live.writing?.tokens ?? [];
     const fresh = view.tokens.map(stepTokenOf);
     const last = fresh.at(-1);
     if (last) fresh[fresh.length - 1] = { ...last, finish_reason: view.reason };
     this.#ours = true;
-    if (recipe && (recipe !== live.writing?.recipe || view.keep < before.length)) {
+    if (request && (request !== live.writing?.request || view.keep < before.length)) {
       const tokens = [...before.slice(0, view.keep), ...fresh];
-      live.replace({ recipe, tokens, finishReason: view.reason }, view.context);
+      live.replace({ request, tokens, finishReason: view.reason }, view.context);
     } else if (live.writing && fresh.length > 0) {
       live.grow(fresh, view.context);
     }

@@ -219,12 +219,12 @@ function explain(limits: MachineLimits): string {
 function report(live: LiveSession, limits: MachineLimits | null): string {
   const timing = timingOf(live.writing?.tokens ?? []);
   const { version = "", build = "" } = document.getElementById("foot")?.dataset ?? {};
-  const recipe = live.writing?.recipe;
-  const settings = Object.entries(recipe?.settings ?? {}).map(([name, value]) => `${name} ${value}`);
+  const request = live.writing?.request;
+  const settings = Object.entries(request?.settings ?? {}).map(([name, value]) => `${name} ${value}`);
   const known = (value: number | null): string => (value === null ? "unknown" : precise(value));
   const lines = [
     `Thimble ${version}, build ${build}, ${new Date().toISOString()}`,
-    `Model: ${recipe?.model ?? live.model}`,
+    `Model: ${request?.model ?? live.model}`,
     `First token: ${known(timing.first)} after the question`,
     `Tokens after it: ${count(timing.tokens.length)}, ${timing.speed ? rate(timing.speed) : "–"} a second`,
     `Each: median ${known(timing.p50)}, 90 % within ${known(timing.p90)}, 99 % within ${known(timing.p99)}`,

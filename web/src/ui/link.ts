@@ -1,6 +1,6 @@
 /** What a link carries, in the fragment, which no browser sends to a server. */
 
-import type { Shape } from "../api/options";
+import type { Constraint } from "../api/options";
 
 /** Longer prompts would make links that programs cut off. */
 const LONGEST = 8000;
@@ -12,7 +12,7 @@ export interface Shared {
   readonly sha256?: string;
   /** Settings by name, as the link spells them. */
   readonly settings: ReadonlyMap<string, string>;
-  readonly shape?: Shape;
+  readonly constraint?: Constraint;
 }
 
 /** How a link names a model: the site's own by its name alone. */
@@ -27,7 +27,7 @@ const NAMES = [
   "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "seed",
 ];
 
-const SHAPES = ["json_schema", "regex", "gbnf"] as const;
+const NOTATIONS = ["json_schema", "regex", "gbnf"] as const;
 
 /** Read a fragment; null where it holds nothing of ours. */
 export function readLink(fragment: string): Shared | null {
@@ -40,17 +40,17 @@ export function readLink(fragment: string): Shared | null {
     const value = values.get(name);
     if (value !== null) settings.set(name, value);
   }
-  const [shape] = SHAPES.flatMap((kind): Shape[] => {
+  const [constraint] = NOTATIONS.flatMap((kind): Constraint[] => {
     const source = values.get(kind)?.slice(0, LONGEST);
     return source === undefined ? [] : [{ kind, source }];
   });
-  if (prompt === undefined && model === null && settings.size === 0 && !shape) return null;
+  if (prompt === undefined && model === null && settings.size === 0 && !constraint) return null;
   return {
     ...(prompt === undefined ? {} : { prompt }),
     ...(model === null ? {} : { model }),
     ...(sha256 === null ? {} : { sha256 }),
     settings,
-    ...(shape ? { shape } : {}),
+    ...(constraint ? { constraint } : {}),
   };
 }
 
@@ -59,14 +59,14 @@ export function writeLink(
   prompt: string,
   model: ModelReference,
   settings: Readonly<Record<string, number | undefined>>,
-  shape: Shape | null,
+  constraint: Constraint | null,
   changes: readonly string[] = [],
 ): string {
   const values = new URLSearchParams({ prompt, ...model });
   for (const [name, value] of Object.entries(settings)) {
     if (value !== undefined) values.set(name, String(value));
   }
-  if (shape) values.set(shape.kind, shape.source);
+  if (constraint) values.set(constraint.kind, constraint.source);
   for (const change of changes) values.append("change", change);
   const url = new URL(location.href);
   url.hash = values.toString();

@@ -32,11 +32,11 @@ export class Manuscript {
     // A text that is written anew keeps its room, so that the page does not fold up under the reader.
     this.#text.style.minHeight = growing ? `${this.#text.offsetHeight}px` : "";
     if (writing === this.#shown) return;
-    const goesOn = writing !== null && writing.recipe === this.#shown?.recipe;
+    const goesOn = writing !== null && writing.request === this.#shown?.request;
     this.#shown = writing;
     this.#arrange();
     if (!goesOn || writing.text !== this.#written.textContent) {
-      this.#given.textContent = writing?.recipe.prompt ?? "";
+      this.#given.textContent = writing?.request.prompt ?? "";
       this.#written.textContent = writing?.text ?? "";
     }
     this.#follow();
@@ -89,7 +89,7 @@ export class Manuscript {
     const tokens = this.#shown?.tokens ?? [];
     let same = 0;
     while (same < this.#tokens.length && this.#tokens[same] === tokens[same]) same += 1;
-    this.#view.lead = this.#shown?.recipe.prompt ?? "";
+    this.#view.lead = this.#shown?.request.prompt ?? "";
     this.#view.truncate(same);
     this.#view.append(tokens.slice(same).map(tokenOf));
     this.#tokens = [...tokens];

@@ -1,9 +1,9 @@
-/** The control that gives an answer its shape: one of three notations, a text, and examples. */
+/** The control that constrains an answer: one of three notations, a source, and examples. */
 
-import type { Shape } from "../api/options";
+import type { Constraint } from "../api/options";
 import { byId } from "./dom";
 
-type Kind = Shape["kind"];
+type Kind = Constraint["kind"];
 interface Example {
   readonly title: string;
   readonly source: string;
@@ -48,18 +48,18 @@ const EXAMPLES: Readonly<Record<Kind, readonly Example[]>> = {
   ],
 };
 /** What each is called beside the other settings. */
-const SHORT: Readonly<Record<Kind, string>> = { json_schema: "JSON", regex: "expression", gbnf: "grammar" };
+const SHORT: Readonly<Record<Kind, string>> = { json_schema: "JSON", regex: "regular expression", gbnf: "grammar" };
 
 function isKind(value: string): value is Kind {
   return Object.hasOwn(EXAMPLES, value);
 }
 
-export class ShapeControl {
-  readonly #kind = byId("shape-kind", HTMLSelectElement);
-  readonly #more = byId("shape-more", HTMLElement);
-  readonly #source = byId("shape-source", HTMLTextAreaElement);
-  readonly #examples = byId("shape-examples", HTMLElement);
-  readonly #digest = byId("shape-digest", HTMLElement);
+export class ConstraintControl {
+  readonly #kind = byId("constraint-kind", HTMLSelectElement);
+  readonly #more = byId("constraint-more", HTMLElement);
+  readonly #source = byId("constraint-source", HTMLTextAreaElement);
+  readonly #examples = byId("constraint-examples", HTMLElement);
+  readonly #digest = byId("constraint-digest", HTMLElement);
   /** The example that was put there, as long as nobody has changed it. */
   #untouched = "";
 
@@ -73,13 +73,13 @@ export class ShapeControl {
   }
 
   /** What the engine is asked to keep to; nothing where any text will do. */
-  read(): { grammar?: Shape } {
+  read(): { grammar?: Constraint } {
     const kind = this.#kind.value;
     return isKind(kind) ? { grammar: { kind, source: this.#source.value } } : {};
   }
 
-  /** Take a shape from a link. */
-  restore({ kind, source }: Shape): void {
+  /** Take a constraint from a link. */
+  restore({ kind, source }: Constraint): void {
     this.#kind.value = kind;
     this.#source.value = source;
     this.#show();
@@ -93,7 +93,7 @@ export class ShapeControl {
     const kind = this.#kind.value;
     const offered = isKind(kind) ? EXAMPLES[kind] : [];
     this.#more.hidden = !isKind(kind);
-    this.#digest.textContent = isKind(kind) ? `in shape: ${SHORT[kind]}` : "";
+    this.#digest.textContent = isKind(kind) ? `constraint: ${SHORT[kind]}` : "";
     this.#examples.replaceChildren(
       "For example:",
       ...offered.map((example) => {

@@ -1,4 +1,4 @@
-"""What the page asks about shapes of texts, called natively."""
+"""Constrained texts that the page writes, called natively."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.test_browser import ask, engine, fails, write
+from thimble import OptionError
 from thimble.browser import Engine
+from thimble.constrain import Grammar
 
 __all__ = ["engine"]
 
@@ -26,29 +28,20 @@ LETTERS = {"kind": "regex", "source": "[a-z]{3} [0-9]{30}"}
         ("json_schema", '{"type": "string", "pattern": "a)"}', None, "no partner"),
     ],
 )
-def test_a_shape_that_is_wrong_says_where(
-    engine: Engine, kind: str, source: str, at: int | None, words: str
+def test_a_constraint_that_is_wrong_says_where(
+    kind: str, source: str, at: int | None, words: str
 ) -> None:
-    found = ask(engine, "shape.check", kind, source)
-    assert found["at"] == at
-    assert words.strip("'") in found["wrong"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "source"),
-    [("regex", "a+b"), ("gbnf", 'root ::= "a"'), ("json_schema", '{"type": "integer"}')],
-)
-def test_a_shape_that_can_be_understood_has_nothing_wrong(
-    engine: Engine, kind: str, source: str
-) -> None:
-    assert ask(engine, "shape.check", kind, source) == {"wrong": None, "at": None}
+    with pytest.raises(OptionError) as wrong:
+        Grammar(kind, source)
+    assert wrong.value.at == at
+    assert words.strip("'") in str(wrong.value)
 
 
 def text_of(batches: list[dict[str, Any]]) -> str:
     return "".join(batch["text"] for batch in batches)
 
 
-def test_a_text_that_was_cut_off_goes_on_in_its_shape(engine: Engine) -> None:
+def test_a_text_that_was_cut_off_goes_on_in_its_constraint(engine: Engine) -> None:
     session = ask(engine, "open", "tiny", "{}")
     whole = text_of(write(engine, session, "Once", grammar=LETTERS, max_tokens=60))
     assert len(whole) == 34
@@ -72,14 +65,14 @@ def test_a_text_that_is_whole_or_was_changed_is_not_gone_on_with(engine: Engine)
     assert len(text_of(fresh)) == 34
 
 
-def test_more_to_read_begins_the_shape_afresh(engine: Engine) -> None:
+def test_more_to_read_begins_the_constraint_afresh(engine: Engine) -> None:
     session = ask(engine, "open", "tiny", "{}")
     write(engine, session, "Once", grammar=LETTERS, max_tokens=9)
     more = write(engine, session, " upon", grammar=LETTERS, max_tokens=60, **{"continue": True})
     assert len(text_of(more)) == 34
 
 
-def test_a_wrong_shape_is_refused_before_anything_is_read(engine: Engine) -> None:
+def test_a_wrong_constraint_is_refused_before_anything_is_read(engine: Engine) -> None:
     session = ask(engine, "open", "tiny", "{}")
     options = json.dumps({"grammar": {"kind": "regex", "source": "(a"}})
     kind, message = fails(engine, "start", session, "Once", options)

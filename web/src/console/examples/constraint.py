@@ -1,4 +1,4 @@
-# A text with a shape: JSON that is valid against a schema, whatever the model would rather say.
+# A constrained text: JSON that is valid against a schema, whatever the model would rather say.
 import json
 
 from thimble import constrain
@@ -12,9 +12,9 @@ schema = {
     },
     "required": ["name", "age", "likes"],
 }
-shape = constrain.json_schema(schema)
+grammar = constrain.json_schema(schema)
 for seed in range(3):
-    params = thimble.SamplingParams(grammar=shape, max_tokens=120, seed=seed)
+    params = thimble.SamplingParams(grammar=grammar, max_tokens=120, seed=seed)
     pieces = model.session().generate("There was a girl. ", params)
     text = "".join(piece.text for piece in pieces)
     print(json.loads(text))

@@ -1,37 +1,17 @@
-"""Shapes of texts, as the page has them: whether one can be understood, and where its text began.
-
-A text that was cut off goes on in the shape that it began: `begins` keeps the place with the
-session.
-"""
+"""Where a session's constrained text began, so that one that was cut off can be continued."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..constrain import Constraint, Grammar
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from .engine import Engine, SessionEntry
+    from .engine import SessionEntry
 
-_KEPT = "shape"
+_NOTED = "constraint"
 """What a session has noted: (grammar, place) of the text that may be gone on with."""
-
-
-class Service:
-    """What the worker asks as "shape.METHOD"."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def check(self, kind: str, source: str) -> dict[str, Any]:
-        """Whether a shape can be understood: `wrong` says why not, `at` where, in characters, if
-        that is known; both are null where it can."""
-        try:
-            Grammar(kind, source)
-        except OptionError as error:
-            return {"wrong": str(error), "at": error.at}
-        return {"wrong": None, "at": None}
 
 
 def begins(opened: SessionEntry, grammar: Grammar, fresh: int, *, resumed: bool) -> int:
@@ -39,16 +19,21 @@ def begins(opened: SessionEntry, grammar: Grammar, fresh: int, *, resumed: bool)
     same grammar is `resumed`, where that did. A text that is whole, or that was changed since so
     that the grammar does not have it any more, is not gone on with."""
     place = fresh
-    kept = opened.extras.get(_KEPT)
-    if resumed and kept is not None and kept[0] == grammar and _goes_on(opened, grammar, kept[1]):
-        place = kept[1]
+    noted = opened.extras.get(_NOTED)
+    if (
+        resumed
+        and noted is not None
+        and noted[0] == grammar
+        and _goes_on(opened, grammar, noted[1])
+    ):
+        place = noted[1]
     stands(opened, grammar, place)
     return place
 
 
 def stands(opened: SessionEntry, grammar: Grammar, place: int) -> None:
     """A text of this grammar, which began at `place`, may be gone on with."""
-    opened.extras[_KEPT] = (grammar, place)
+    opened.extras[_NOTED] = (grammar, place)
 
 
 def _goes_on(opened: SessionEntry, grammar: Grammar, place: int) -> bool:
