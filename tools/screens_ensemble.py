@@ -35,7 +35,7 @@ def ensemble(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#ensemble-where")).to_contain_text("token 13")
     shot("ensemble-token", DESK)
     page.locator("#ensemble-view .token").nth(12).press("Escape")
-    page.locator("#ensemble-outlooks input").first.press("End")
+    page.locator("#ensemble-distributions input").first.press("End")
     shot("ensemble-weight", DESK)
     page.locator("#ensemble-reset").click()
 

@@ -57,7 +57,7 @@ def fill(page: Page, text: str, recipe: dict[str, Any]) -> None:
     page.locator("#tune-recipe-text").fill(json.dumps(recipe))
 
 
-def outlook(page: Page, strength: float) -> list[tuple[str, str]]:
+def next_tokens(page: Page, strength: float) -> list[tuple[str, str]]:
     """What the bars say at a strength."""
     page.locator("#adapter-strength").fill(str(strength))
     expect(page.locator("#adapter-strength-words")).to_have_text(f"{strength:.2f}")
@@ -102,7 +102,7 @@ def test_the_slider_changes_the_model_at_once_and_everywhere(tuned: Page, tmp_pa
     seen = []
     for strength in (0.0, 1.0, 1.5):
         adapter.strength = strength
-        found = outlook(tuned, strength)
+        found = next_tokens(tuned, strength)
         seen.append(found)
         session.rollback(0)
         top = list(session.generate(PROMPT, thimble.SamplingParams(max_tokens=1, top_logprobs=8)))
@@ -116,7 +116,7 @@ def test_the_slider_changes_the_model_at_once_and_everywhere(tuned: Page, tmp_pa
     tuned.locator("#prompt").fill(PROMPT)
     for strength in (1.0, 0.0):
         turn_to(tuned, "Train")
-        outlook(tuned, strength)
+        next_tokens(tuned, strength)
         turn_to(tuned, "Write")
         tuned.get_by_role("button", name="Write", exact=True).click()
         expect(tuned.locator("#outcome")).to_contain_text("token")
@@ -142,15 +142,15 @@ def test_an_adapter_comes_from_a_file_and_is_taken_off(tuned: Page) -> None:
     expect(tuned.locator("#adapter-on")).to_be_visible()  # the one that was on stays on
     tuned.locator("#adapter-file").set_input_files(str(STORY))
     expect(alert).to_contain_text("is no adapter")
-    alone = outlook(tuned, 0.0)
-    outlook(tuned, 1.0)
+    alone = next_tokens(tuned, 0.0)
+    next_tokens(tuned, 1.0)
     tuned.get_by_role("button", name="Take it off").click()
     expect(tuned.locator("#adapter-off")).to_be_visible()
     with tuned.expect_download() as download:
         tuned.get_by_role("button", name="Download adapter").click()
     tuned.locator("#adapter-file").set_input_files(download.value.path())
     expect(tuned.locator("#adapter-name")).to_contain_text("rank 4")
-    assert outlook(tuned, 0.0) == alone
+    assert next_tokens(tuned, 0.0) == alone
 
 
 def test_texts_that_teach_nothing_are_told_in_words(tuned: Page) -> None:

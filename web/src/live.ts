@@ -321,11 +321,11 @@ export class LiveSession extends EventTarget {
 
   #create(model: string): Promise<Session> {
     const hear = (progress: DownloadProgressEvent) => this.dispatchEvent(new ProgressEvent(progress));
-    return this.beside(model, hear);
+    return this.createSession(model, hear);
   }
 
   /** A session beside the live one, on a model by the name that the panels use, or one that comes. */
-  beside(
+  createSession(
     model: string | ComingModel,
     progress: (progress: DownloadProgressEvent) => void,
     signal?: AbortSignal,

@@ -364,14 +364,14 @@ def _row(group: Group, piece: Piece) -> list[Any]:
 
 
 def _view(group: Group, position: int, together: Choice, each: Sequence[Choice]) -> dict[str, Any]:
-    def outlook(one: Choice) -> list[Any]:
+    def distribution(one: Choice) -> list[Any]:
         return [one.entropy, _best(group.ensemble, one.top)]
 
     return {
         "weights": list(group.ensemble.member_weights),
         "position": position,
-        "together": outlook(together),
-        "members": [outlook(one) for one in each],
+        "together": distribution(together),
+        "members": [distribution(one) for one in each],
     }
 
 

@@ -274,7 +274,7 @@ class Service:
         return debug
 
     def _note_constraint(self, debug: DebugSession) -> None:
-        """Let what the page writes by other means go on under the constraint that was begun here."""
+        """Let what the page writes by other means go on under the constraint begun here."""
         session, step = debug.session, debug.debugger.node.step
         if step is not None and step.params.grammar is not None and step.shape_from is not None:
             from .constraint import stands

@@ -17,8 +17,8 @@ from ..sampling import NOTHING_LEFT, Sampler
 
 FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight", "constraint")
 """What became of a token: kept, or the stage that dropped it. "greedy" is temperature 0, where only
-the best stays; "no_weight" is a probability of zero, as a banned token has; "constraint" is a token that
-the shape of the text does not let come here."""
+the best stays; "no_weight" is a probability of zero, as a banned token has; "constraint" is a
+token that the text's constraint does not allow here."""
 
 _HEAD = struct.Struct("<dddii")
 _ROW = struct.Struct("<iiffffd")

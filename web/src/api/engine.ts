@@ -20,7 +20,7 @@ import { ThimbleError, revive } from "./errors";
 import { SnapshotKeeper } from "./keeper";
 import type { SnapshotState } from "./keeper";
 import { bestKernels } from "./simd";
-import { directives, hasOrigin, vouch } from "./policy";
+import { directives, hasOrigin, trustedScriptUrl } from "./policy";
 import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;
@@ -39,13 +39,13 @@ interface Load {
 /** A worker of another origin is refused, but a script of ours may import it (CORS allows it). */
 function startWorker(url: string): Worker {
   const options: WorkerOptions = { type: "module", name: "thimble" };
-  if (new URL(url).origin === origin) return new Worker(vouch(url), options);
+  if (new URL(url).origin === origin) return new Worker(trustedScriptUrl(url), options);
   const bootstrap = `import ${JSON.stringify(url)};`;
   if (!hasOrigin()) {
-    return new Worker(vouch(`data:text/javascript,${encodeURIComponent(bootstrap)}`), options);
+    return new Worker(trustedScriptUrl(`data:text/javascript,${encodeURIComponent(bootstrap)}`), options);
   }
   const local = URL.createObjectURL(new Blob([bootstrap], { type: "text/javascript" }));
-  const worker = new Worker(vouch(local), options);
+  const worker = new Worker(trustedScriptUrl(local), options);
   // Revoked late: the worker reads it after this call has returned.
   setTimeout(() => URL.revokeObjectURL(local), 60_000);
   return worker;

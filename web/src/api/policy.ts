@@ -23,7 +23,7 @@ interface TrustedTypes {
 let policy: ReturnType<TrustedTypes["createPolicy"]> | null = null;
 
 /** A page may demand that somebody vouches for every script's address (Trusted Types). */
-export function vouch(url: string): string {
+export function trustedScriptUrl(url: string): string {
   const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
   if (!trustedTypes) return url;
   policy ??= trustedTypes.createPolicy("thimble", { createScriptURL: (address) => address });

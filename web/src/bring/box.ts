@@ -2,8 +2,8 @@
 
 import { byId } from "../ui/dom";
 import { megabytes, sentence } from "../ui/format";
-import { kindOf, memoryOf, speedOf } from "./outlook";
-import type { Outlook } from "./outlook";
+import { kindOf, memoryOf, speedOf } from "./estimate";
+import type { ResourceEstimate } from "./estimate";
 
 export interface Answer {
   readonly label: string;
@@ -15,7 +15,7 @@ export interface Facts {
   readonly host?: string;
   readonly size?: string;
   readonly digest?: string | null;
-  readonly outlook?: Outlook;
+  readonly estimate?: ResourceEstimate;
 }
 
 const part = (id: string): HTMLElement => byId(`incoming-${id}`, HTMLElement);
@@ -65,12 +65,12 @@ export class IncomingBox {
     part("words").textContent = words;
   }
 
-  facts({ host, size, digest, outlook }: Facts): void {
+  facts({ host, size, digest, estimate }: Facts): void {
     const lines = {
       host, size, digest: digest ?? undefined,
-      kind: outlook && kindOf(outlook),
-      memory: outlook && memoryOf(outlook),
-      speed: outlook && speedOf(outlook),
+      kind: estimate && kindOf(estimate),
+      memory: estimate && memoryOf(estimate),
+      speed: estimate && speedOf(estimate),
     };
     for (const [name, words] of Object.entries(lines)) {
       const line = part(name).closest("div");

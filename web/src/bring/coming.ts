@@ -27,7 +27,7 @@ export class Coming {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     const coming = { ...model, port: port2 };
-    const session = live.beside(
+    const session = live.createSession(
       coming, (progress) => madeRoom && live.dispatchEvent(new ProgressEvent(progress)), this.#abort.signal,
     );
     this.loaded = session.then(

@@ -12,7 +12,7 @@ import type { QuantizeNews, QuantizedFile } from "../protocol/quantize";
 import type { Thimble as Session } from "../thimble";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
-import { size } from "./outlook";
+import { size } from "./estimate";
 
 const button = (id: string): HTMLButtonElement => byId(`smaller-${id}`, HTMLButtonElement);
 const part = (id: string): HTMLElement => byId(`smaller-${id}`, HTMLElement);
@@ -128,7 +128,7 @@ class Smaller {
     files.set(hidden, file);
     let session: Session | null = null;
     try {
-      session = await this.#live.beside(hidden, () => undefined);
+      session = await this.#live.createSession(hidden, () => undefined);
       return await this.#measure({ name, bytes: file.size }, text, session);
     } finally {
       session?.destroy();

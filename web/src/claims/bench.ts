@@ -53,7 +53,7 @@ export class Bench {
 
   /** A session of its own on that model, beside the one that the visitor writes with. */
   session(): Promise<Session> {
-    this.#session ??= this.live.beside(this.model.name, () => undefined, this.signal);
+    this.#session ??= this.live.createSession(this.model.name, () => undefined, this.signal);
     this.#session.catch(() => (this.#session = null));
     return this.#session;
   }

@@ -177,7 +177,7 @@ export class Measuring {
       this.#progress.value = loaded;
     };
     try {
-      return await this.#live.beside(name, hear, signal);
+      return await this.#live.createSession(name, hear, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       const words = error instanceof Error ? error.message : String(error);

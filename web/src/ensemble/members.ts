@@ -18,7 +18,7 @@ const FEWEST = 2;
 const MOST = 8;
 
 /** What a member's line says. */
-type Standing = "out" | "waiting" | "loading" | "in" | "failed";
+type MemberState = "out" | "waiting" | "loading" | "in" | "failed";
 
 export class Members {
   readonly #live: LiveSession;
@@ -160,7 +160,7 @@ export class Members {
       const hear = ({ loaded }: { loaded: number }): void => {
         if (bar) bar.value = loaded;
       };
-      const session = await this.#live.beside(name, hear, signal);
+      const session = await this.#live.createSession(name, hear, signal);
       this.#there.set(name, { name, title: this.#title(name), session });
       this.#stand(name, "in");
       return null;
@@ -174,7 +174,7 @@ export class Members {
 
   /** Those that wait no longer. */
   #standOut(name: string): void {
-    if (this.#line(name)?.dataset["standing"] !== "failed") this.#stand(name, "out");
+    if (this.#line(name)?.dataset["state"] !== "failed") this.#stand(name, "out");
   }
 
   /** Make the ensemble of those that are there; the others' memory is given back after that. */
@@ -206,16 +206,16 @@ export class Members {
     this.#words.textContent = loading ? "Loading." : sayChoice(chosen.length, same);
   }
 
-  #stand(name: string, standing: Standing, failure = ""): void {
+  #stand(name: string, state: MemberState, failure = ""): void {
     const line = this.#line(name);
     const [bar, words] = [line?.querySelector("progress"), line?.querySelector<HTMLElement>(".pick-state")];
     if (!line || !bar || !words) return;
-    line.dataset["standing"] = standing;
-    bar.hidden = standing !== "loading";
-    if (standing === "waiting") bar.value = 0;
+    line.dataset["state"] = state;
+    bar.hidden = state !== "loading";
+    if (state === "waiting") bar.value = 0;
     const said = { out: "", waiting: "Waiting.", loading: "", in: "In memory.", failed: failure };
-    words.textContent = said[standing];
-    words.hidden = !said[standing];
+    words.textContent = said[state];
+    words.hidden = !said[state];
   }
 
   #tell(words: readonly string[], rest = " The others work."): void {

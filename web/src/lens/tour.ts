@@ -30,7 +30,7 @@ class TourPane extends Pane {
   readonly #text = element("tour-text");
   #at = 0;
   /** A session on the story model where the live one is on another. */
-  #beside: Promise<Session> | null = null;
+  #session: Promise<Session> | null = null;
   /** What came out so far, and what was guessed. */
   readonly #found = new Map<string, { readonly found: TourFound; readonly guess: number }>();
 
@@ -95,9 +95,9 @@ class TourPane extends Pane {
   ): Promise<Value> {
     const { live } = this.lens;
     if (live.model === MODEL) return live.ask(question);
-    this.#beside ??= live.beside(MODEL, () => undefined);
-    this.#beside.catch(() => (this.#beside = null));
-    return (await this.#beside).ask(question);
+    this.#session ??= live.createSession(MODEL, () => undefined);
+    this.#session.catch(() => (this.#session = null));
+    return (await this.#session).ask(question);
   }
 
   async #stories(): Promise<string> {

@@ -11,7 +11,7 @@ import { WITHDRAWN, appCache, extrasCache } from "./names";
 import type { ToServiceWorker, Withdrawal } from "./names";
 
 /** Of the page's own files: whether they are all here. */
-export type Standing =
+export type OfflineState =
   | "unsupported" // no service workers, or a page that may have none
   | "withdrawn" // by the site's owner
   | "off" // by the visitor
@@ -62,14 +62,14 @@ export function offlineApp(): OfflineApp | null {
   return current;
 }
 
-/** Tells "change" when `standing` or `newVersion` is another. */
+/** Tells "change" when `state` or `newVersion` is another. */
 export class OfflineApp extends EventTarget {
   readonly build: Build;
   #registration: ServiceWorkerRegistration | null = null;
   #reloading = false;
   /** Names of files that are kept with the page once they were asked for. */
   readonly #asked = new Set<string>();
-  standing: Standing = "waiting";
+  state: OfflineState = "waiting";
   /** Why there is nothing to work offline with. */
   failure = "";
   /** Another version than this tab's is here, or has taken over. */
@@ -81,14 +81,14 @@ export class OfflineApp extends EventTarget {
     super();
     this.build = build;
     const container = navigator.serviceWorker as ServiceWorkerContainer | undefined;
-    if (!container) this.standing = "unsupported";
-    else if (!build.offline) this.standing = "withdrawn";
-    else if (isOff()) this.standing = "off";
+    if (!container) this.state = "unsupported";
+    else if (!build.offline) this.state = "withdrawn";
+    else if (isOff()) this.state = "off";
     current = this;
     addEventListener("beforeinstallprompt", (event) => {
       event.preventDefault(); // the panel has a button for it
       this.installation = event as InstallEvent;
-      this.#become(this.standing);
+      this.#become(this.state);
     });
     container?.addEventListener("message", ({ data }: MessageEvent<Withdrawal>) => {
       if (data.type === "withdrawn" && data.site === SITE) this.#withdraw();
@@ -101,11 +101,11 @@ export class OfflineApp extends EventTarget {
 
   /** Keep the page on this machine, once the visitor waits for nothing. */
   async start(live: LiveSession): Promise<void> {
-    if (this.standing === "withdrawn") return remove();
+    if (this.state === "withdrawn") return remove();
     markUsed(APP);
     live.addEventListener("state", () => this.#note(live));
     this.#note(live);
-    if (this.standing !== "waiting") return;
+    if (this.state !== "waiting") return;
     const before = navigator.serviceWorker.getRegistration(SITE).catch(() => undefined);
     this.#registration = (await before) ?? null;
     await this.#look();
@@ -134,7 +134,7 @@ export class OfflineApp extends EventTarget {
   /** Fetch what is missing now, or look for a new version. */
   async keep(): Promise<void> {
     setOff(false);
-    if (this.standing !== "ready") this.#become("fetching");
+    if (this.state !== "ready") this.#become("fetching");
     try {
       const options = { updateViaCache: "none" } as const;
       const script = new URL("service-worker.js", SITE);
@@ -158,7 +158,7 @@ export class OfflineApp extends EventTarget {
    */
   async keepExtras(files: readonly string[]): Promise<void> {
     for (const file of files) this.#asked.add(file);
-    if (this.standing !== "ready" || this.#asked.size === 0) return;
+    if (this.state !== "ready" || this.#asked.size === 0) return;
     const cache = await caches.open(extrasCache(SITE));
     for (const { url } of this.build.extras) {
       const isAsked = this.#asked.has(url.slice(url.lastIndexOf("/") + 1));
@@ -186,7 +186,7 @@ export class OfflineApp extends EventTarget {
   #watch(registration: ServiceWorkerRegistration): void {
     const follow = (worker: ServiceWorker | null): void => {
       worker?.addEventListener("statechange", () => {
-        if (this.standing === "withdrawn") return;
+        if (this.state === "withdrawn") return;
         if (worker.state === "redundant" && !registration.active) {
           this.failure = "not all of the page's files came";
           this.#become("failed");
@@ -208,7 +208,7 @@ export class OfflineApp extends EventTarget {
     if (!active) return;
     const running = await buildOf(active);
     if (running === WITHDRAWN) return this.#withdraw();
-    if (this.standing === "withdrawn") return; // it has told so, and is gone
+    if (this.state === "withdrawn") return; // it has told so, and is gone
     this.newVersion = Boolean(waiting) || (running !== null && running !== this.build.hash);
     this.#become(active.state === "activated" ? "ready" : "fetching");
     await this.keepExtras([]).catch(() => undefined); // the panel shows what is not here
@@ -220,8 +220,8 @@ export class OfflineApp extends EventTarget {
     this.#become("withdrawn");
   }
 
-  #become(standing: Standing): void {
-    this.standing = standing;
+  #become(state: OfflineState): void {
+    this.state = state;
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -9,8 +9,8 @@ import { proxy, transfer } from "comlink";
 import { addressOf, fileOf, nameOf, orderFiles, partsOf } from "../bring/address";
 import { IncomingBox } from "../bring/box";
 import { Coming } from "../bring/coming";
-import { examine, size, whyNot } from "../bring/outlook";
-import type { Outlook } from "../bring/outlook";
+import { examine, size, whyNot } from "../bring/estimate";
+import type { ResourceEstimate } from "../bring/estimate";
 import { join, joinFiles } from "../bring/join";
 import type { Part } from "../bring/join";
 import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../keep-model";
@@ -73,13 +73,13 @@ export class Incoming {
       const whole = await joinFiles(this.#live, orderFiles(chosen));
       const total = whole.size;
       if (total === 0) throw new Error(`${file} is empty`);
-      const outlook = await examine(this.#live, async (bytes) => ({
+      const estimate = await examine(this.#live, async (bytes) => ({
         head: await whole.slice(0, bytes).arrayBuffer(), total,
       }));
       const load = (): void => void this.#keepFile(whole);
-      if (total <= SMALL && whyNot(outlook) === null) return load();
-      this.#askToLoad(file, "It is copied into this browser’s storage and loaded from there.", outlook, load);
-      this.#box.facts({ host: "a file of yours", size: size(total), outlook });
+      if (total <= SMALL && whyNot(estimate) === null) return load();
+      this.#askToLoad(file, "It is copied into this browser’s storage and loaded from there.", estimate, load);
+      this.#box.facts({ host: "a file of yours", size: size(total), estimate });
     } catch (error) {
       this.#box.fail(file, wordsOf(error));
     }
@@ -154,27 +154,27 @@ export class Incoming {
     const { urls, host, file, digest } = model;
     this.#box.show(`Looking at ${file}`, `${host} is asked for its size and its first bytes.`, { close: this.#cancel() });
     try {
-      const { seen, outlook, total } = await this.#see(urls);
+      const { seen, estimate, total } = await this.#see(urls);
       const before = (await readPartial(keyOf(urls)).catch(() => null))?.bytes ?? 0;
       const words = before ? `${size(before)} of it are here already, from the last attempt.` : `From ${host}.`;
-      this.#askToLoad(file, words, outlook, () => void this.#fetch(model, seen, total));
-      this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, outlook });
+      this.#askToLoad(file, words, estimate, () => void this.#fetch(model, seen, total));
+      this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, estimate });
     } catch (error) {
       this.#box.fail(file, wordsOf(error));
     }
   }
 
   /** The first bytes of what lies there, and what they say; of several parts as one. */
-  async #see(urls: readonly string[]): Promise<{ seen: Seen; outlook: Outlook; total: number | null }> {
+  async #see(urls: readonly string[]): Promise<{ seen: Seen; estimate: ResourceEstimate; total: number | null }> {
     const looks: Look[] = [];
     const look = async (at: number, bytes: number): Promise<Look> =>
       (looks[at] = await this.#work((keeper) => keeper.look(urls[at] ?? "", bytes)));
     if (urls.length === 1) {
-      const outlook = await examine(this.#live, async (bytes) => {
+      const estimate = await examine(this.#live, async (bytes) => {
         const { head, size: total } = await look(0, bytes);
         return { head, total };
       });
-      return { seen: { looks, joined: null }, outlook, total: looks[0]?.size ?? null };
+      return { seen: { looks, joined: null }, estimate, total: looks[0]?.size ?? null };
     }
     const parts: Part[] = [];
     for (const [at, url] of urls.entries()) {
@@ -184,12 +184,12 @@ export class Incoming {
     }
     const joined = await join(this.#live, parts);
     const total = parts.reduce((sum, part, at) => sum + part.size - (joined.starts[at] ?? 0), joined.header.byteLength);
-    const outlook = await examine(this.#live, () => Promise.resolve({ head: joined.header, total }));
-    return { seen: { looks, joined }, outlook, total };
+    const estimate = await examine(this.#live, () => Promise.resolve({ head: joined.header, total }));
+    return { seen: { looks, joined }, estimate, total };
   }
 
-  #askToLoad(file: string, words: string, outlook: Outlook, run: () => void): void {
-    const label = whyNot(outlook) === null ? "Load" : "Load anyway";
+  #askToLoad(file: string, words: string, estimate: ResourceEstimate, run: () => void): void {
+    const label = whyNot(estimate) === null ? "Load" : "Load anyway";
     this.#box.show(`Load ${file}?`, words, { go: { label, run }, close: this.#box.closing("Cancel") });
     this.#box.focus();
   }

@@ -30,7 +30,7 @@ async function sizeOf(cache: Cache): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
-const STANDING = {
+const STATE_WORDS = {
   unsupported: "This browser keeps no pages: it wants a secure address (https).",
   withdrawn: "This site has switched keeping off.",
   off: "Not kept: the page needs the network.",
@@ -46,14 +46,14 @@ registerKept({
   async list() {
     const app = offlineApp();
     if (!app) return [];
-    const { standing, failure } = app;
-    const here = standing === "ready" || standing === "fetching";
+    const { state, failure } = app;
+    const here = state === "ready" || state === "fetching";
     const bytes = here ? await cacheSize(appCache(SITE)) : null;
-    const canKeep = standing === "off" || standing === "failed" || standing === "waiting";
+    const canKeep = state === "off" || state === "failed" || state === "waiting";
     const page: KeptThing = {
       id: APP,
       title: "Page, panels, Python and engine",
-      words: STANDING[standing] + (standing === "failed" ? `: ${failure}.` : ""),
+      words: STATE_WORDS[state] + (state === "failed" ? `: ${failure}.` : ""),
       bytes,
       used: here ? usedAt(APP) : null,
       here,

@@ -6,7 +6,7 @@ import { Measuring } from "../ensemble/measure";
 import { Others } from "../ensemble/others";
 import { Members } from "../ensemble/members";
 import type { Member } from "../ensemble/members";
-import { METHODS, Outlooks, whereOf } from "../ensemble/outlooks";
+import { METHODS, Distributions, whereOf } from "../ensemble/distributions";
 import type { LiveSession } from "../live";
 import type { EnsembleRow, Method } from "../protocol/ensemble";
 import type { SamplingOptions } from "../thimble";
@@ -24,7 +24,7 @@ class Panel {
   readonly #root: HTMLElement;
   readonly #group = new Group();
   readonly #members: Members;
-  readonly #outlooks = new Outlooks(this.#group);
+  readonly #distributions = new Distributions(this.#group);
   readonly #measuring: Measuring;
   readonly #others = new Others(this.#group, () => ({
     prompt: this.#prompt.value, options: this.#options,
@@ -55,7 +55,7 @@ class Panel {
     group.addEventListener("state", () => this.#show());
     group.addEventListener("rows", () => this.#showText());
     group.addEventListener("view", () => this.#showView());
-    this.#measuring.dispatchFitted = () => this.#outlooks.weights();
+    this.#measuring.dispatchFitted = () => this.#distributions.weights();
     this.#desk.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#begin();
@@ -68,7 +68,7 @@ class Panel {
     button("ensemble-end").addEventListener("click", () => void group.look(null));
     this.#by.addEventListener("change", () => this.#shade());
     this.#view.addEventListener("token", (event) => void group.look((event as TokenEvent).index));
-    part("ensemble-outlooks").addEventListener("input", () => this.#measuring.outdate());
+    part("ensemble-distributions").addEventListener("input", () => this.#measuring.outdate());
     this.#root.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -88,7 +88,7 @@ class Panel {
     this.#members.fold(this.#group.members.map(({ title }) => title));
     if (failure) part("ensemble-loaded").textContent = sentence(failure.message);
     this.#method.value = this.#group.method;
-    this.#outlooks.build();
+    this.#distributions.build();
     this.#others.offer();
     this.#showText();
     this.#showView();
@@ -99,7 +99,7 @@ class Panel {
   async #choose(method: Method): Promise<void> {
     this.#measuring.outdate();
     await this.#group.combine(method, null);
-    this.#outlooks.range();
+    this.#distributions.range();
   }
 
   get #options(): SamplingOptions {
@@ -178,14 +178,14 @@ class Panel {
     part("ensemble-speed").textContent = speed === null ? NONE : rate(speed);
     const window = info?.contextWindow;
     part("ensemble-context").textContent = number === null || !window ? NONE : `${count(context)} / ${count(window)}`;
-    if (this.#group.writing && this.#group.looked === null) this.#outlooks.show(rows.at(-1)?.[1] ?? null);
+    if (this.#group.writing && this.#group.looked === null) this.#distributions.show(rows.at(-1)?.[1] ?? null);
   }
 
   #showView(): void {
     const { view, looked, rows } = this.#group;
     this.#view.current = looked;
     const row = looked === null ? null : rows[looked];
-    this.#outlooks.show(row?.[1] ?? null);
+    this.#distributions.show(row?.[1] ?? null);
     part("ensemble-where").textContent = whereOf(view, looked, row?.[0] ?? null);
     button("ensemble-end").hidden = looked === null;
   }

@@ -13,7 +13,7 @@ import { tellSampler } from "../ui/sampler";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
 import { ConstraintControl } from "../ui/constraint";
-import { Standing } from "../ui/standing";
+import { StatusBar } from "../ui/status-bar";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 
@@ -33,7 +33,7 @@ class Write {
   readonly #settings = new SettingControls(this.#form, byId("digest", HTMLElement));
   readonly #constraint = new ConstraintControl();
   readonly #manuscript = new Manuscript();
-  readonly #standing: Standing;
+  readonly #status: StatusBar;
   readonly #write = button("write");
   readonly #stop = button("stop");
   readonly #continue = button("continue");
@@ -51,12 +51,12 @@ class Write {
   constructor(root: HTMLElement, live: LiveSession) {
     this.#root = root;
     this.#live = live;
-    this.#standing = new Standing(live);
+    this.#status = new StatusBar(live);
     live.addEventListener("state", () => this.#show());
     live.addEventListener("models", () => this.#offerFiles());
     live.addEventListener("text", (event) => this.#manuscript.add((event as TextEvent).text));
     live.addEventListener("progress", (event) =>
-      this.#standing.progress((event as ProgressEvent).progress),
+      this.#status.progress((event as ProgressEvent).progress),
     );
     live.draft = () => ({ prompt: this.#prompt.value, settings: this.#settings.read(), constraint: this.#constraint.read() });
     new ShadeControls(live, this.#manuscript);
@@ -157,7 +157,7 @@ class Write {
     this.#copyText.disabled = live.writing === null;
     this.#copyLink.disabled = false;
     this.#manuscript.show(live.writing, writing);
-    this.#standing.show();
+    this.#status.show();
     this.#showFailure();
     this.#showOutcome();
   }

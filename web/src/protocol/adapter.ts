@@ -10,7 +10,7 @@ export interface AdapterInfo {
 }
 
 /** Tokens as texts, with their probabilities, the likeliest first. */
-export type Outlook = readonly (readonly [text: string, probability: number])[];
+export type NextTokens = readonly (readonly [text: string, probability: number])[];
 
 export interface AdapterEngine {
   /** Put an adapter's file on the session's model; another one that is on is taken off. */
@@ -20,5 +20,5 @@ export interface AdapterEngine {
   adapterRemove(session: number): Promise<void>;
   adapterDescribe(session: number): Promise<AdapterInfo | null>;
   /** What may come after a prompt, with the adapter as it stands. */
-  adapterNext(session: number, prompt: string): Promise<Outlook>;
+  adapterNext(session: number, prompt: string): Promise<NextTokens>;
 }

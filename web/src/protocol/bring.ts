@@ -1,6 +1,6 @@
 /** What the worker says of a model that is not here yet. */
 
-export interface ModelOutlook {
+export interface ModelEstimate {
   readonly name: string;
   readonly architecture: string;
   readonly parameters: number;
@@ -26,7 +26,7 @@ export interface ModelOutlook {
 
 /** What was found, or how many bytes it takes to find it. */
 export interface Examined {
-  readonly outlook: ModelOutlook | null;
+  readonly estimate: ModelEstimate | null;
   readonly more: number;
 }
 
@@ -72,7 +72,7 @@ export interface BringEngine {
   /** The parts' first bytes, one behind the other; or which part's are too few. */
   bringJoin(heads: ArrayBuffer, parts: readonly PartHead[]): JoinAnswer;
   /** Measures for about a quarter of a second. */
-  bringSpeed(outlook: ModelOutlook): ModelSpeed;
+  bringSpeed(estimate: ModelEstimate): ModelSpeed;
   /** Whether the browser gives so many bytes to one page now. */
   bringRoom(bytes: number): boolean;
 }

@@ -7,7 +7,7 @@ export type Method = "mixture" | "product" | "vote" | "confident" | "contrastive
 type Best = readonly (readonly [id: number, text: string, logprob: number])[];
 
 /** A distribution: its entropy in nats and its best tokens. */
-export type Outlook = readonly [entropy: number, best: Best];
+export type NextDistribution = readonly [entropy: number, best: Best];
 
 /** Which of the sessions that were named take part, by their places, and why others do not. */
 export interface EnsembleInfo {
@@ -27,8 +27,8 @@ export interface EnsembleView {
   readonly weights: readonly number[];
   /** Tokens before the one that is expected. */
   readonly position: number | null;
-  readonly together?: Outlook;
-  readonly members?: readonly Outlook[];
+  readonly together?: NextDistribution;
+  readonly members?: readonly NextDistribution[];
 }
 
 /** A token: which member it came from, and the log-probability that each gave it. */

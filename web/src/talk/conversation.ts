@@ -175,7 +175,7 @@ export class Conversation extends EventTarget {
     const { model } = this.#live;
     if (this.#session && this.#model === model) return this.#session;
     this.close();
-    this.#session = await this.#live.beside(model, () => undefined);
+    this.#session = await this.#live.createSession(model, () => undefined);
     this.#model = model;
     return this.#session;
   }

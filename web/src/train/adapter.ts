@@ -1,7 +1,7 @@
 /** The adapter on the loaded model: its strength, what that does to the next token, and its file. */
 
 import type { LiveSession } from "../live";
-import type { AdapterInfo, Outlook } from "../protocol/adapter";
+import type { AdapterInfo, NextTokens } from "../protocol/adapter";
 import { barTable } from "../ui/bars";
 import { byId } from "../ui/dom";
 import { count } from "../ui/format";
@@ -54,7 +54,7 @@ export class AdapterView {
     this.#complain("");
     this.#prompt.value ||= this.#live.draft().prompt.trim() || "Once upon a time";
     this.#show(info);
-    await this.#outlook();
+    await this.#showNext();
   }
 
   /** See what is on the model, when it has become another one. */
@@ -64,7 +64,7 @@ export class AdapterView {
     try {
       const info = await this.#live.ask((engine, session) => engine.adapterDescribe(session));
       this.#show(info);
-      if (info) await this.#outlook();
+      if (info) await this.#showNext();
     } catch (error) {
       this.#complain(complaint(error));
     }
@@ -97,7 +97,7 @@ export class AdapterView {
         const value = this.#wanted;
         this.#wanted = null;
         await this.#live.ask((engine, session) => engine.adapterTurn(session, value));
-        await this.#outlook();
+        await this.#showNext();
       }
       this.#live.dispatchEvent(new Event("adapter"));
     } catch (error) {
@@ -109,18 +109,18 @@ export class AdapterView {
   }
 
   /** Show what may come next, with the model as it stands. */
-  async #outlook(): Promise<void> {
+  async #showNext(): Promise<void> {
     const prompt = this.#prompt.value;
-    const outlook = await this.#live.ask((engine, session) => engine.adapterNext(session, prompt));
-    this.#draw(outlook);
+    const next = await this.#live.ask((engine, session) => engine.adapterNext(session, prompt));
+    this.#draw(next);
   }
 
-  #draw(outlook: Outlook): void {
+  #draw(next: NextTokens): void {
     this.#next.replaceChildren(
       barTable({
         caption: "The likeliest next tokens",
         heads: ["token", "probability"],
-        bars: outlook.map(([text, probability]) => ({
+        bars: next.map(([text, probability]) => ({
           label: quoted(text),
           share: probability,
           words: `${(100 * probability).toFixed(1)} %`,

@@ -9,7 +9,7 @@ import { quoted } from "./token";
 export interface Card {
   readonly index: number;
   readonly token: Token;
-  readonly beside: HTMLElement;
+  readonly anchor: HTMLElement;
   /** Kept open until it is closed. */
   readonly pinned: boolean;
   readonly actions: readonly TokenAction[];
@@ -45,16 +45,16 @@ export class TokenCard {
   }
 
   show(card: Card): void {
-    this.#shown?.beside.classList.remove("shown");
-    this.#shown?.beside.removeAttribute("aria-selected");
+    this.#shown?.anchor.classList.remove("shown");
+    this.#shown?.anchor.removeAttribute("aria-selected");
     this.#shown = card;
-    card.beside.classList.add("shown");
-    if (card.pinned) card.beside.setAttribute("aria-selected", "true");
+    card.anchor.classList.add("shown");
+    if (card.pinned) card.anchor.setAttribute("aria-selected", "true");
     this.element.setAttribute("aria-label", `Token ${card.index + 1}`);
     this.element.classList.toggle("pinned", card.pinned);
     this.element.replaceChildren(...this.#contents(card));
     this.element.hidden = false;
-    this.#place(card.beside);
+    this.#place(card.anchor);
   }
 
   unpin(): void {
@@ -62,8 +62,8 @@ export class TokenCard {
   }
 
   hide(): void {
-    this.#shown?.beside.classList.remove("shown");
-    this.#shown?.beside.removeAttribute("aria-selected");
+    this.#shown?.anchor.classList.remove("shown");
+    this.#shown?.anchor.removeAttribute("aria-selected");
     this.#shown = null;
     this.element.hidden = true;
   }
@@ -114,8 +114,8 @@ export class TokenCard {
 
   /** Below the token, or above where only there is room: where nowhere is, the page can be moved on
    * but not back beyond its top. Never past the sides. */
-  #place(beside: HTMLElement): void {
-    const lines = beside.getClientRects();
+  #place(anchor: HTMLElement): void {
+    const lines = anchor.getClientRects();
     const line = lines[0];
     if (!line) return;
     const root = this.#root.getBoundingClientRect();

@@ -316,7 +316,7 @@ export class TokenView extends EventTarget {
     const { actions, choosable, plain } = this.#options;
     if (!token || !span || plain) return;
     this.#card.show({
-      index, token, beside: span, pinned,
+      index, token, anchor: span, pinned,
       actions: actions?.(index, token) ?? [],
       choosable: (choosable ?? false) && !token.given,
     });

@@ -48,7 +48,7 @@ function key(event: KeyboardEvent, view: View): void {
 function poster(view: View): TemplateResult {
   return html`<div part="poster" class="poster">
     <slot name="poster">${view.poster ? html`<img src=${view.poster} alt="" />` : nothing}</slot>
-    <div class="bar">${action(view)}${standing(view)}</div>
+    <div class="bar">${action(view)}${status(view)}</div>
   </div>`;
 }
 
@@ -62,7 +62,7 @@ function prompt(view: View): TemplateResult | typeof nothing {
 }
 
 function bar(view: View): TemplateResult {
-  return html`<div part="toolbar" class="bar">${action(view)}${standing(view)}</div>`;
+  return html`<div part="toolbar" class="bar">${action(view)}${status(view)}</div>`;
 }
 
 /** Write and Stop are one button, so that the focus stays where it is. */
@@ -72,7 +72,7 @@ function action(view: View): TemplateResult {
     @click=${stops ? view.stop : view.write}>${stops ? "Stop" : "Write"}</button>`;
 }
 
-function standing(view: View): TemplateResult {
+function status(view: View): TemplateResult {
   const { progress } = view;
   if (view.state !== "loading") {
     return html`<p part="status" class="status" role="status">${words(view)}</p>`;

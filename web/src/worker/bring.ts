@@ -1,7 +1,7 @@
 /** Answers about models that are not here yet. */
 
 import { transfer } from "comlink";
-import type { BringEngine, Examined, JoinAnswer, Joined, ModelOutlook } from "../protocol/bring";
+import type { BringEngine, Examined, JoinAnswer, Joined, ModelEstimate } from "../protocol/bring";
 import type { Python } from "./python";
 import { Sink } from "./sink";
 
@@ -20,8 +20,8 @@ function hasRoom(bytes: number): boolean {
 export function bringAnswers(engine: () => Python): BringEngine {
   return {
     bringExamine: (head, total): Examined => {
-      const answer = engine().call<ModelOutlook | { more: number }>("bring.examine", new Uint8Array(head), total);
-      return "more" in answer ? { outlook: null, more: answer.more } : { outlook: answer, more: 0 };
+      const answer = engine().call<ModelEstimate | { more: number }>("bring.examine", new Uint8Array(head), total);
+      return "more" in answer ? { estimate: null, more: answer.more } : { estimate: answer, more: 0 };
     },
     bringJoin: (heads, parts): JoinAnswer => {
       const sink = new Sink();

@@ -11,7 +11,7 @@ const channel = new MessageChannel();
 channel.port1.onmessage = () => waiting.shift()?.();
 
 /** Let the messages that have come be handled. A timer would be held back to 4 ms; this is not. */
-export function breathe(): Promise<void> {
+export function yieldToMessages(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve);
     channel.port2.postMessage(null);
@@ -48,7 +48,7 @@ export async function generate(
         say({ type: "batch", batch });
       }
       if (batch.finish_reason !== null) break;
-      await breathe();
+      await yieldToMessages();
     }
     if (stopped) python.call("stop", session);
     say({ type: "done", context });

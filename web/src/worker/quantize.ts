@@ -1,7 +1,7 @@
 /** Answers to whoever makes a model smaller: a step of Python's at a time, and a file made of them. */
 
 import type { QuantizeEngine, QuantizeNews, QuantizedFile } from "../protocol/quantize";
-import { breathe } from "./generate";
+import { yieldToMessages } from "./generate";
 import type { Python } from "./python";
 import { Sink } from "./sink";
 
@@ -34,7 +34,7 @@ async function run(
       parts.push(new Blob([sink.bytes]));
       port.postMessage({ done: step.done, total: step.total } satisfies QuantizeNews);
       if (step.over) return { file: new Blob(parts), warning: begun.warning };
-      await breathe();
+      await yieldToMessages();
     }
     return { file: null, warning: null };
   } finally {

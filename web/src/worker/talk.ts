@@ -2,7 +2,7 @@
 
 import type { Batch } from "../protocol";
 import type { TalkEngine, TalkNews, Message } from "../protocol/talk";
-import { breathe } from "./generate";
+import { yieldToMessages } from "./generate";
 import type { Python } from "./python";
 
 const BATCH_MS = 12;
@@ -30,7 +30,7 @@ async function say(
         tell({ type: "batch", batch });
       }
       if (batch.finish_reason !== null) return;
-      await breathe();
+      await yieldToMessages();
     }
     python.call("stop", session);
   } finally {

@@ -13,7 +13,7 @@ import type {
 } from "../protocol/train";
 import { Shelf, readTraining } from "../train/shelf";
 import { Download } from "./download";
-import { breathe } from "./generate";
+import { yieldToMessages } from "./generate";
 import { EngineError } from "./python";
 import type { Python } from "./python";
 import { Sink } from "./sink";
@@ -72,7 +72,7 @@ async function run(
       await keep(python, { ...begun, step }, say);
       keptAt = performance.now();
     }
-    await breathe();
+    await yieldToMessages();
   }
   if (stopped()) await keep(python, { ...begun, step }, say);
 }
@@ -153,7 +153,7 @@ async function verify(
   while (news.agrees === null && !stopped()) {
     news = python.call<VerifyNews>("train.verify_on", SLICE_MS);
     say({ type: "verified", news });
-    await breathe();
+    await yieldToMessages();
   }
   python.call("train.verify_end");
 }

@@ -20,7 +20,7 @@ interface Stand {
 export const claim: Claim = {
   id: "debug",
   async measure(bench: Bench) {
-    const session = await bench.live.beside(bench.model.name, () => undefined, bench.signal);
+    const session = await bench.live.createSession(bench.model.name, () => undefined, bench.signal);
     try {
       const step: number[] = [];
       const timed = async (work: () => Promise<StepView>): Promise<Stand> => {

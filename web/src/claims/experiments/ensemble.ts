@@ -23,7 +23,7 @@ export const claim: Claim = {
     try {
       for (const [at, name] of names.entries()) {
         bench.hear((0.3 * at) / names.length, `Loading ${name}`);
-        sessions.push(await bench.live.beside(name, () => undefined, bench.signal));
+        sessions.push(await bench.live.createSession(name, () => undefined, bench.signal));
       }
       const began = performance.now();
       const found = await bits(bench, sessions, text);

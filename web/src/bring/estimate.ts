@@ -1,14 +1,14 @@
 /** What a model that is not here yet would be on this machine: whether it fits, how fast it may be. */
 
 import type { LiveSession } from "../live";
-import type { ModelOutlook, ModelSpeed } from "../protocol/bring";
+import type { ModelEstimate, ModelSpeed } from "../protocol/bring";
 import { count, megabytes, rate } from "../ui/format";
 
 /** Most headers are shorter; the vocabulary makes them long. */
 export const FIRST_BYTES = 2 ** 20;
 
-export interface Outlook {
-  readonly model: ModelOutlook;
+export interface ResourceEstimate {
+  readonly model: ModelEstimate;
   readonly speed: ModelSpeed;
   /** Whether the browser gives as much memory now. */
   readonly room: boolean;
@@ -21,10 +21,10 @@ export interface Outlook {
 export async function examine(
   live: LiveSession,
   read: (bytes: number) => Promise<{ head: ArrayBuffer; total: number | null }>,
-): Promise<Outlook> {
+): Promise<ResourceEstimate> {
   for (let bytes = FIRST_BYTES; ; ) {
     const { head, total } = await read(bytes);
-    const { outlook: model, more } = await live.ask((engine) => engine.bringExamine(head, total));
+    const { estimate: model, more } = await live.ask((engine) => engine.bringExamine(head, total));
     if (model) {
       const speed = await live.ask((engine) => engine.bringSpeed(model));
       return { model, speed, room: await live.ask((engine) => engine.bringRoom(model.needed)) };
@@ -39,7 +39,7 @@ export function size(bytes: number): string {
 }
 
 /** What kind of model it is, in a line. */
-export function kindOf({ model }: Outlook): string {
+export function kindOf({ model }: ResourceEstimate): string {
   const { architecture, parameters, types, window, chat } = model;
   const millions = parameters >= 1e6 ? `${rate(parameters / 1e6)} million` : count(parameters);
   const talks = chat ? ", with a chat template" : "";
@@ -47,23 +47,23 @@ export function kindOf({ model }: Outlook): string {
 }
 
 /** Why it will not run here; null where it should. */
-export function whyNot({ model, room }: Outlook): string | null {
+export function whyNot({ model, room }: ResourceEstimate): string | null {
   const takes = `it takes ${size(model.needed)} of memory`;
   if (!model.fits) return `${takes}, and a page can give a model ${size(model.limit)} at most`;
   return room ? null : `${takes}, and the browser does not give this page as much now`;
 }
 
 /** What it takes, in words. */
-export function memoryOf(outlook: Outlook): string {
-  const { needed, neededFull } = outlook.model;
-  const reason = whyNot(outlook);
+export function memoryOf(estimate: ResourceEstimate): string {
+  const { needed, neededFull } = estimate.model;
+  const reason = whyNot(estimate);
   if (reason !== null) return `It does not fit: ${reason}`;
   const more = neededFull > 1.05 * needed ? `, ${size(neededFull)} with a full context` : "";
   return `It fits: ${size(needed)}${more}`;
 }
 
 /** How fast it may be, in words. */
-export function speedOf({ speed }: Outlook): string {
+export function speedOf({ speed }: ResourceEstimate): string {
   return (
     `At best ${rate(speed.speed)} tokens/s on one thread, held by ${speed.by} ` +
     `(measured now: ${rate(speed.read / 1e9)} GB/s)`

@@ -15,7 +15,7 @@ const STAGES: Record<Stage, string> = {
 const EVERY_MS = 200;
 const NONE = "–";
 
-export class Standing {
+export class StatusBar {
   readonly #live: LiveSession;
   readonly #loading = byId("loading", HTMLElement);
   readonly #stage = byId("stage", HTMLElement);

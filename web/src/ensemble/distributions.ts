@@ -1,6 +1,6 @@
 /** What each member expects next, a column each with its weight, and what all do together. */
 
-import type { EnsembleView, Method, Outlook } from "../protocol/ensemble";
+import type { EnsembleView, Method, NextDistribution } from "../protocol/ensemble";
 import { barTable } from "../ui/bars";
 import { byId } from "../ui/dom";
 import { bitWords, natsToBits, percent } from "../ui/scale";
@@ -22,8 +22,8 @@ interface Column {
   readonly entropy: HTMLElement;
 }
 
-export class Outlooks {
-  readonly #root = byId("ensemble-outlooks", HTMLElement);
+export class Distributions {
+  readonly #root = byId("ensemble-distributions", HTMLElement);
   readonly #group: Group;
   #columns: Column[] = [];
   #together: Pick<Column, "bars" | "entropy"> | null = null;
@@ -138,15 +138,15 @@ export class Outlooks {
 
   #fill(
     { bars, entropy }: Pick<Column, "bars" | "entropy">,
-    outlook: Outlook | undefined,
+    distribution: NextDistribution | undefined,
     whose: string,
   ): void {
-    if (!outlook) {
+    if (!distribution) {
       bars.replaceChildren();
       entropy.textContent = "";
       return;
     }
-    const [nats, best] = outlook;
+    const [nats, best] = distribution;
     const table = barTable({
       caption: `What ${whose} expects next`,
       heads: ["token", "probability"],
