@@ -28,7 +28,7 @@ export const examples: Readonly<Record<string, string>> = {
   entropy_plot: entropyPlot,
   nearest_tokens: nearestTokens,
   search: search,
-  constraint,
+  constraint: constraint,
   count_parameters: countParameters,
   time_tokens: timeTokens,
   numpy_softmax: numpySoftmax,
