@@ -21,7 +21,7 @@ from thimble.constrain.masks import Tree
 from thimble.sampling import SamplingParams
 
 TOKENS = 128
-SHAPES = {
+GRAMMARS = {
     "regex [a-z ]{2000}": constrain.regex("[a-z ]{2000}"),
     "regex [a-z ]+ without end": constrain.regex("[a-z ]+[0-9]{90}"),
     "JSON: list of objects": constrain.json_schema(
@@ -49,9 +49,9 @@ def both(model: thimble.Model, grammar: constrain.Grammar, seed: int) -> tuple[f
     texts = [
         session.generate(
             "Once",
-            SamplingParams(grammar=shape, max_tokens=TOKENS, seed=seed, logit_bias={2: -1e6}),
+            SamplingParams(grammar=one, max_tokens=TOKENS, seed=seed, logit_bias={2: -1e6}),
         )
-        for session, shape in zip(sessions, (None, grammar), strict=True)
+        for session, one in zip(sessions, (None, grammar), strict=True)
     ]
     for text in texts:
         next(text)
@@ -81,7 +81,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         model = thimble.load(models.ensure(Path(folder), shape, encoding))
         Tree.of(model.kernel, model.tokenizer)  # made once for a model
-        for name, grammar in SHAPES.items():
+        for name, grammar in GRAMMARS.items():
             firsts = []
             for seed in range(options.rounds):
                 forget(model)

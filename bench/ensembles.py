@@ -240,7 +240,7 @@ def token_seconds(
         session = model.session()
         session.append(model.tokenizer.encode(prompt))
         began = time.process_time()
-        ids += [piece.id for piece in session.generate([], params)]
+        ids += [chunk.id for chunk in session.generate([], params)]
         seconds += time.process_time() - began
         speculation = getattr(session, "speculation", None)
         if speculation is not None:

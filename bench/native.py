@@ -35,8 +35,8 @@ def thimble_runner(path: str, threads: int) -> tuple[str, Generate]:
     def generate(prompt: list[int], tokens: int) -> Iterator[int]:
         session.rollback(0)
         params = thimble.SamplingParams(temperature=0.0, max_tokens=tokens)
-        for piece in session.generate(prompt, params):
-            yield piece.id
+        for chunk in session.generate(prompt, params):
+            yield chunk.id
 
     return thimble.__version__, generate
 

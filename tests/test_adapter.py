@@ -133,14 +133,14 @@ def test_a_text_goes_on_at_another_strength() -> None:
     model = load(make(SPEC))
     put = model.adapt(make_adapter(SPEC), 0.0)
     params = thimble.SamplingParams(temperature=0, max_tokens=12)
-    pieces, session = [], model.session()
-    for piece in session.generate("One day", params):
-        pieces.append(piece.id)
-        if len(pieces) == 6:
+    chunks, session = [], model.session()
+    for chunk in session.generate("One day", params):
+        chunks.append(chunk.id)
+        if len(chunks) == 6:
             put.strength = 1.0
     again = model.session()
-    again.append(session.tokens[: -len(pieces[6:])])
-    assert [piece.id for piece in again.generate([], params)][:6] == pieces[6:]
+    again.append(session.tokens[: -len(chunks[6:])])
+    assert [chunk.id for chunk in again.generate([], params)][:6] == chunks[6:]
 
 
 def test_one_adapter_takes_the_place_of_another() -> None:

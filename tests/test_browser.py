@@ -113,9 +113,9 @@ def test_batches_are_the_text_that_the_package_writes(engine: Engine) -> None:
     loader = thimble.ModelLoader(len(DATA))
     loader.feed(DATA)
     native = loader.finish().session()
-    pieces = list(native.generate("Once", thimble.SamplingParams(max_tokens=20, seed=3)))
-    assert text_of(batches) == "".join(piece.text for piece in pieces)
-    assert sum(batch["count"] for batch in batches) == len(pieces)
+    chunks = list(native.generate("Once", thimble.SamplingParams(max_tokens=20, seed=3)))
+    assert text_of(batches) == "".join(chunk.text for chunk in chunks)
+    assert sum(batch["count"] for batch in batches) == len(chunks)
     assert batches[-1]["context"] == len(native)
 
 
@@ -144,9 +144,9 @@ def test_the_alternatives_are_the_models_best_and_their_texts_come_once(engine: 
     options: dict[str, Any] = {"max_tokens": 12, "seed": 4, "top_logprobs": 5}
     batches = write(engine, session, "Once", milliseconds=0, logprobs=True, **options)
     model = engine.loaded["tiny"]
-    pieces = model.session().generate("Once", thimble.SamplingParams(**options))
+    chunks = model.session().generate("Once", thimble.SamplingParams(**options))
     assert [[[token, logprob] for token, _, logprob in row[4]] for row in rows_of(batches)] == [
-        [list(one) for one in piece.top] for piece in pieces
+        [list(one) for one in chunk.top] for chunk in chunks
     ]
     told = [token for batch in batches for token in batch["texts"]]
     assert len(told) == len(set(told))

@@ -101,7 +101,7 @@ def test_the_distributions_are_those_of_the_model_without_and_with(
     for one in (model, model.hooked(hooks)):
         asked = one.session()
         asked.append(ids)
-        pairs.append({token: math.exp(asked.weigh(token).logprob) for token in range(40)})
+        pairs.append({token: math.exp(asked.token_logprob(token).logprob) for token in range(40)})
     for _, token, before, after in found["rows"]:
         if token < 40:
             assert (before, after) == (pairs[0][token], pairs[1][token])

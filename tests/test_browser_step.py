@@ -322,5 +322,5 @@ def test_a_shape_that_is_none_is_refused_and_the_text_stays(page: Page) -> None:
     forbidden = [row for row in view["next"]["rows"] if row[2] == "constraint"]
     assert forbidden and all(row[4] is None for row in forbidden)
     kind, words = page.fails("force", forbidden[0][0])
-    assert kind == "OptionError" and "the shape of the text does not let" in words
+    assert kind == "OptionError" and "the constraint does not allow" in words
     assert page("step", shape)["tokens"][0][0].strip("abc") == ""

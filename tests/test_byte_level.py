@@ -144,20 +144,20 @@ def test_it_writes_scores_forks_and_rolls_back(bpe: thimble.Model, spm: thimble.
     both = thimble.Ensemble([bpe, spm])
     params = thimble.SamplingParams(max_tokens=24, seed=3, temperature=0.7)
     session = both.session()
-    pieces = list(session.generate("Mia had", params))
-    assert all(0 <= piece.id <= END for piece in pieces)
-    told = bytes(piece.id for piece in pieces if piece.id != END)
-    assert "".join(piece.text for piece in pieces) == told.decode("utf-8", "replace")
+    chunks = list(session.generate("Mia had", params))
+    assert all(0 <= chunk.id <= END for chunk in chunks)
+    told = bytes(chunk.id for chunk in chunks if chunk.id != END)
+    assert "".join(chunk.text for chunk in chunks) == told.decode("utf-8", "replace")
     given = len(both.tokenizer.encode("Mia had"))
     copy = session.fork(given)
     session.rollback(given)
     for one in (session, copy):
-        assert list(one.generate([], params)) == pieces
+        assert list(one.generate([], params)) == chunks
     fresh = both.session()
     fresh.append(both.tokenizer.encode("Mia had"))
-    ids = [piece.id for piece in pieces if piece.finish_reason is None]
-    for choice, piece in zip(fresh.score(ids), pieces, strict=False):
-        assert (choice.id, choice.logprob) == (piece.id, piece.logprob)
+    ids = [chunk.id for chunk in chunks if chunk.finish_reason is None]
+    for choice, chunk in zip(fresh.score(ids), chunks, strict=False):
+        assert (choice.id, choice.logprob) == (chunk.id, chunk.logprob)
     for one in (session, copy, fresh):
         one.close()
 
@@ -194,8 +194,8 @@ def test_the_smallest_context_counts(bpe: thimble.Model) -> None:
     session = both.session()
     ending = {END: -math.inf}
     params = thimble.SamplingParams(max_tokens=4_000, seed=1, logit_bias=ending)
-    pieces = list(session.generate("Mia", params))
-    assert pieces[-1].finish_reason == "length" and len(pieces) < 400
+    chunks = list(session.generate("Mia", params))
+    assert chunks[-1].finish_reason == "length" and len(chunks) < 400
     session.rollback(5)
     assert len(list(session.generate([], dataclasses.replace(params, max_tokens=3)))) == 3
     with pytest.raises(thimble.ContextError, match="member 'tiny"):

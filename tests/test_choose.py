@@ -41,10 +41,10 @@ def test_candidates_are_the_texts_of_their_seeds(writer: thimble.Model) -> None:
     for one in found:
         session = writer.session()
         params = dataclasses.replace(PARAMS, seed=one.seed)
-        pieces = list(session.generate(PROMPT, params))
-        assert one.text == "".join(piece.text for piece in pieces)
-        assert one.ids == tuple(piece.id for piece in pieces)
-        assert one.finish_reason == pieces[-1].finish_reason
+        chunks = list(session.generate(PROMPT, params))
+        assert one.text == "".join(chunk.text for chunk in chunks)
+        assert one.ids == tuple(chunk.id for chunk in chunks)
+        assert one.finish_reason == chunks[-1].finish_reason
         session.close()
 
 

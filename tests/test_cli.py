@@ -47,8 +47,8 @@ def test_generate_streams_what_the_session_writes(bpe: str, capsys: Capture) -> 
     argv = ["generate", bpe, "--prompt", "Mia had", "--max-tokens", "12", "--seed", "7"]
     assert main([*argv, "--temperature", "0.7", "--top-k", "20"]) == 0
     params = thimble.SamplingParams(max_tokens=12, seed=7, temperature=0.7, top_k=20)
-    pieces = thimble.load(bpe).session().generate("Mia had", params)
-    assert capsys.readouterr().out == "".join(p.text for p in pieces) + "\n"
+    chunks = thimble.load(bpe).session().generate("Mia had", params)
+    assert capsys.readouterr().out == "".join(p.text for p in chunks) + "\n"
 
 
 def test_generate_json_has_what_a_program_wants(spm: str, capsys: Capture) -> None:
@@ -56,15 +56,15 @@ def test_generate_json_has_what_a_program_wants(spm: str, capsys: Capture) -> No
     found = run_json(capsys, *argv, "--top-logprobs", "2", "--top-p", "0.9", "--min-p", "0.01")
     model = thimble.load(spm)
     params = thimble.SamplingParams(max_tokens=5, seed=3, top_logprobs=2, top_p=0.9, min_p=0.01)
-    pieces = list(model.session().generate("Mia", params))
-    assert found["tokens"] == [p.id for p in pieces]
-    assert found["text"] == "".join(p.text for p in pieces)
-    assert found["logprobs"] == [p.logprob for p in pieces]
+    chunks = list(model.session().generate("Mia", params))
+    assert found["tokens"] == [p.id for p in chunks]
+    assert found["text"] == "".join(p.text for p in chunks)
+    assert found["logprobs"] == [p.logprob for p in chunks]
     assert found["finish_reason"] == "length"
     assert found["seed"] == 3
     assert found["prompt_tokens"] == len(model.tokenizer.encode("Mia"))
     assert [[(a["id"], a["logprob"]) for a in at] for at in found["top_logprobs"]] == [
-        list(p.top) for p in pieces
+        list(p.top) for p in chunks
     ]
     assert 0 < found["time_to_first_token"] <= found["seconds"]
     assert found["tokens_per_second"] > 0

@@ -1,4 +1,4 @@
-"""Texts that have a shape: every one parses, and the masks are those of plain trial."""
+"""Texts that match a grammar: every one parses, and the masks are those of plain trial."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def long_tokens() -> Iterator[thimble.Model]:
     loaded.close()
 
 
-def texts(model: thimble.Model, shape: constrain.Grammar, n: int, most: int = 400) -> Iterator[str]:
+def texts(
+    model: thimble.Model, grammar: constrain.Grammar, n: int, most: int = 400
+) -> Iterator[str]:
     """`n` whole texts of a grammar, at a temperature at which the model says nearly anything."""
     session = model.session()
     most = min(most, session.n_ctx - 8)
@@ -97,11 +99,11 @@ def texts(model: thimble.Model, shape: constrain.Grammar, n: int, most: int = 40
         seed += 1
         assert seed < 2 * n, f"{seed - whole} of {seed} texts had no room to end"
         session.rollback(0)
-        params = SamplingParams(grammar=shape, temperature=3.0, seed=seed, max_tokens=most)
-        pieces = list(session.generate("", params))
-        if pieces[-1].finish_reason == "stop":
+        params = SamplingParams(grammar=grammar, temperature=3.0, seed=seed, max_tokens=most)
+        chunks = list(session.generate("", params))
+        if chunks[-1].finish_reason == "stop":
             whole += 1
-            yield "".join(piece.text for piece in pieces)
+            yield "".join(chunk.text for chunk in chunks)
     session.close()
 
 
@@ -176,20 +178,20 @@ def test_any_json_parses(model: thimble.Model) -> None:
 
 
 def test_a_text_that_finds_no_end_says_so(model: thimble.Model) -> None:
-    shape = constrain.regex("[a-z]{300}")
-    pieces = list(model.session().generate("", SamplingParams(grammar=shape, max_tokens=5)))
-    assert pieces[-1].finish_reason == "length"
+    grammar = constrain.regex("[a-z]{300}")
+    chunks = list(model.session().generate("", SamplingParams(grammar=grammar, max_tokens=5)))
+    assert chunks[-1].finish_reason == "length"
 
 
 def test_a_text_goes_on_behind_a_prompt_and_ends_by_itself(model: thimble.Model) -> None:
-    shape = constrain.regex("yes|no")
+    grammar = constrain.regex("yes|no")
     session = model.session()
-    pieces = list(session.generate("maria", SamplingParams(grammar=shape)))
-    assert "".join(piece.text for piece in pieces) in ("yes", "no")
-    assert pieces[-1].finish_reason == "stop"
+    chunks = list(session.generate("maria", SamplingParams(grammar=grammar)))
+    assert "".join(chunk.text for chunk in chunks) in ("yes", "no")
+    assert chunks[-1].finish_reason == "stop"
 
 
-SHAPES = {
+GRAMMARS = {
     "regex": constrain.regex("(?:ab|a[^a]?|é)*c{2,3}"),
     "gbnf": constrain.gbnf('root ::= "[" root? "]" root? | [a-c] [a-c] root | ""'),
     "schema": constrain.json_schema({"type": "array", "items": {"enum": ["ab", 1]}}),
@@ -210,11 +212,11 @@ def reads(automaton: Automaton, data: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", GRAMMARS)
 def test_masks_are_those_of_trial(model: thimble.Model, name: str) -> None:
-    shape, tokenizer = SHAPES[name], model.tokenizer
-    automaton = Automaton(Network(dict(_rules(shape)), "root"))
-    constraint = Constraint(model.kernel, tokenizer, shape, 0, False)
+    grammar, tokenizer = GRAMMARS[name], model.tokenizer
+    automaton = Automaton(Network(dict(_rules(grammar)), "root"))
+    constraint = Constraint(model.kernel, tokenizer, grammar, 0, False)
     n_words = (tokenizer.n_vocab + 31) // 32
     tokens: list[int] = []
     for turn in range(60):
@@ -244,9 +246,9 @@ def test_long_tokens_see_the_end_of_what_is_repeated(
     long_tokens: thimble.Model, pattern: str
 ) -> None:
     kernel, tokenizer = long_tokens.kernel, long_tokens.tokenizer
-    shape = constrain.regex(pattern)
-    automaton = Automaton(shape.network)
-    constraint = Constraint(kernel, tokenizer, shape, 0, False)
+    grammar = constrain.regex(pattern)
+    automaton = Automaton(grammar.network)
+    constraint = Constraint(kernel, tokenizer, grammar, 0, False)
     spelled = [(t, tokenizer.token_bytes(t)) for t in range(tokenizer.n_vocab)]
     spelled = [(t, data) for t, data in spelled if data and not tokenizer.is_special(t)]
     tokens: list[int] = []
@@ -270,20 +272,20 @@ def test_long_tokens_see_the_end_of_what_is_repeated(
 
 
 def test_places_that_no_token_tells_apart_share_their_masks(model: thimble.Model) -> None:
-    shape = constrain.regex("[a-z]{2000}")
-    machine = Tree.of(model.kernel, model.tokenizer).machine(shape)
+    grammar = constrain.regex("[a-z]{2000}")
+    machine = Tree.of(model.kernel, model.tokenizer).machine(grammar)
     session = model.session(n_ctx=128)
-    list(session.generate("", SamplingParams(grammar=shape, max_tokens=120)))
+    list(session.generate("", SamplingParams(grammar=grammar, max_tokens=120)))
     assert len(machine.automaton.items) > 100
     assert machine.n_masks == 2  # where it begins, and behind any of the letters
     session.close()
 
 
-def _rules(shape: constrain.Grammar) -> Iterator[tuple[str, Any]]:
+def _rules(grammar: constrain.Grammar) -> Iterator[tuple[str, Any]]:
     from thimble.constrain import read_gbnf, read_regex, read_schema
 
-    reader: Any = {"gbnf": read_gbnf, "json_schema": read_schema, "regex": read_regex}[shape.kind]
-    found = reader.parse(shape.source)
+    reader: Any = {"gbnf": read_gbnf, "json_schema": read_schema, "regex": read_regex}[grammar.kind]
+    found = reader.parse(grammar.source)
     yield from found.items() if isinstance(found, dict) else [("root", found)]
 
 
@@ -291,14 +293,14 @@ def _rules(shape: constrain.Grammar) -> Iterator[tuple[str, Any]]:
 @given(st.text(alphabet="ab(|)*+?{1,2}[]^-.\\dw", max_size=12), st.text("ab1-", max_size=6))
 def test_a_pattern_means_what_it_means_to_python(pattern: str, text: str) -> None:
     try:
-        shape = constrain.regex(pattern)
+        grammar = constrain.regex(pattern)
     except thimble.OptionError:
         return
     try:
         compiled = re.compile(pattern)
     except re.error:
         return  # JavaScript allows more: a lone bracket, say
-    automaton = Automaton(shape.network)
+    automaton = Automaton(grammar.network)
     state = 0
     for byte in text.encode():
         state = automaton.step(state, byte) if state != NOWHERE else NOWHERE
@@ -402,26 +404,26 @@ def test_a_schema_in_a_schema_in_a_schema_is_refused() -> None:
 
 
 def test_too_many_readings_at_once_are_refused(model: thimble.Model) -> None:
-    shape = constrain.gbnf('root ::= "a" root "b" | "a" root "c" | "a"')
+    grammar = constrain.gbnf('root ::= "a" root "b" | "a" root "c" | "a"')
     letter = model.tokenizer.encode("a", add_special=False)[0]
-    constraint = Constraint(model.kernel, model.tokenizer, shape, 0, False)
+    constraint = Constraint(model.kernel, model.tokenizer, grammar, 0, False)
     with pytest.raises(thimble.OptionError, match="ambiguous"):
         constraint.mask([letter] * 20)
-    shape = constrain.regex("(?:(?:a{0,999}){0,999}){0,999}")
+    grammar = constrain.regex("(?:(?:a{0,999}){0,999}){0,999}")
     with pytest.raises(thimble.OptionError, match="ambiguous"):
-        list(model.session().generate("", SamplingParams(grammar=shape)))
+        list(model.session().generate("", SamplingParams(grammar=grammar)))
 
 
 def test_long_texts_begin_their_automaton_afresh(model: thimble.Model) -> None:
-    shape = constrain.gbnf('root ::= "(" root ")" | [a-z]')
+    grammar = constrain.gbnf('root ::= "(" root ")" | [a-z]')
     tree = Tree.of(model.kernel, model.tokenizer)
     opening, closing = (model.tokenizer.encode(sign, add_special=False)[0] for sign in "()")
-    constraint = Constraint(model.kernel, model.tokenizer, shape, 0, False)
+    constraint = Constraint(model.kernel, model.tokenizer, grammar, 0, False)
     tokens: list[int] = []
     for _ in range(2 * MOST_STATES):
         tokens.append(opening)
         constraint.mask(tokens)
-    assert len(tree.machine(shape).automaton.items) <= MOST_STATES + 8
+    assert len(tree.machine(grammar).automaton.items) <= MOST_STATES + 8
     letter = model.tokenizer.encode("a", add_special=False)[0]
     assert not constraint.accepts([*tokens, letter])
     assert constraint.accepts([opening, letter, closing])  # and back to the beginning

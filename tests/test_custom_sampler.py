@@ -24,12 +24,12 @@ def model() -> thimble.Model:
     return loader.finish()
 
 
-def pieces_of(model: thimble.Model, sampler: Any, params: Any = PARAMS) -> list[thimble.Piece]:
+def chunks_of(model: thimble.Model, sampler: Any, params: Any = PARAMS) -> list[thimble.TokenChunk]:
     return list(model.session().generate("Mia had", params, sampler=sampler))
 
 
 def test_the_own_stages_by_way_of_the_context_write_the_same_text(model: thimble.Model) -> None:
-    assert pieces_of(model, lambda logits, context: context.choose(logits)) == pieces_of(
+    assert chunks_of(model, lambda logits, context: context.choose(logits)) == chunks_of(
         model, None
     )
 
@@ -39,15 +39,15 @@ def test_what_the_sampler_says_is_written(model: thimble.Model) -> None:
     ids = [i for i in range(20, 60) if i not in eog][:12]
     session = model.session()
     said = iter(ids)
-    pieces = list(session.generate("Mia", PARAMS, sampler=lambda logits, context: next(said)))
-    assert [piece.id for piece in pieces] == ids
+    chunks = list(session.generate("Mia", PARAMS, sampler=lambda logits, context: next(said)))
+    assert [chunk.id for chunk in chunks] == ids
     assert list(session.tokens[-12:]) == ids
     # Described as the model saw them, like any other token.
     twin = model.session()
     twin.append(session.tokens[:-12])
     scored = twin.score(ids)
-    assert [piece.logprob for piece in pieces] == [choice.logprob for choice in scored]
-    assert [piece.entropy for piece in pieces] == [choice.entropy for choice in scored]
+    assert [chunk.logprob for chunk in chunks] == [choice.logprob for choice in scored]
+    assert [chunk.entropy for chunk in chunks] == [choice.entropy for choice in scored]
 
 
 def test_a_sampler_sees_where_it_stands(model: thimble.Model) -> None:
@@ -61,7 +61,7 @@ def test_a_sampler_sees_where_it_stands(model: thimble.Model) -> None:
         return best
 
     session = model.session()
-    written = [piece.id for piece in session.generate("Mia", PARAMS, sampler=watch)]
+    written = [chunk.id for chunk in session.generate("Mia", PARAMS, sampler=watch)]
     n = len(session) - len(written)
     assert [position for _, position, *_ in seen] == list(range(n, n + 12))
     assert seen[3][2] == (*session.tokens[:n], *written[:3])
@@ -81,10 +81,10 @@ def test_random_numbers_are_the_kernels_own_and_depend_on_seed_and_position_alon
         drawn.append([context.random() for _ in range(3)])
         return context.choose(logits)
 
-    pieces_of(model, draw_all)
+    chunks_of(model, draw_all)
     first = [numbers[:] for numbers in drawn]
     drawn.clear()
-    pieces_of(model, draw_all)
+    chunks_of(model, draw_all)
     assert drawn == first
     numbers = [number for three in first for number in three]
     assert len(set(numbers)) == len(numbers)
@@ -157,7 +157,7 @@ def test_what_a_sampler_does_wrong_is_told(
 
 def test_the_traceback_begins_in_the_callers_code(model: thimble.Model) -> None:
     with pytest.raises(thimble.SamplerError) as caught:
-        pieces_of(model, half_way)
+        chunks_of(model, half_way)
     error = caught.value
     line = half_way.__code__.co_firstlineno + 2
     assert error.line == line
@@ -202,6 +202,6 @@ def test_the_pages_generation_obeys_and_pauses_with_the_text_kept() -> None:
 
 def test_alternatives_are_reported_with_a_sampler_too(model: thimble.Model) -> None:
     params = thimble.SamplingParams(max_tokens=4, top_logprobs=MAX_TOP, seed=5)
-    assert pieces_of(model, lambda logits, context: context.choose(logits), params) == pieces_of(
+    assert chunks_of(model, lambda logits, context: context.choose(logits), params) == chunks_of(
         model, None, params
     )

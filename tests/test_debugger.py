@@ -43,13 +43,13 @@ class Count:
 
 def test_stepping_writes_what_generating_writes(debugger: Debugger, model: thimble.Model) -> None:
     params = thimble.SamplingParams(**{**as_options(PARAMS), "max_tokens": 20, "top_logprobs": 10})
-    pieces = list(model.session().generate(PROMPT, params))
-    assert steps(debugger, 20) == [piece.id for piece in pieces]
-    for node, piece in zip(debugger.node.path(), pieces, strict=True):
+    chunks = list(model.session().generate(PROMPT, params))
+    assert steps(debugger, 20) == [chunk.id for chunk in chunks]
+    for node, chunk in zip(debugger.node.path(), chunks, strict=True):
         assert node.step is not None
-        assert (node.step.logprob, node.step.entropy) == (piece.logprob, piece.entropy)
-        assert node.step.top == piece.top
-    whole = "".join(piece.text for piece in pieces)
+        assert (node.step.logprob, node.step.entropy) == (chunk.logprob, chunk.entropy)
+        assert node.step.top == chunk.top
+    whole = "".join(chunk.text for chunk in chunks)
     assert whole.startswith("".join(node.text for node in debugger.node.path()))
 
 
@@ -86,14 +86,14 @@ def test_a_text_ends_at_a_stop_string_as_when_it_is_generated(
     whole = debugger.text
     stop = whole[12 : 12 + length]
     options = {**as_options(PARAMS), "stop": ("never this", stop), "max_tokens": 40}
-    pieces = list(model.session().generate(PROMPT, thimble.SamplingParams(**options)))
-    assert pieces[-1].finish_reason == "stop"
+    chunks = list(model.session().generate(PROMPT, thimble.SamplingParams(**options)))
+    assert chunks[-1].finish_reason == "stop"
     debugger.begin(PROMPT)
     debugger.params = thimble.SamplingParams(**options)
     while not debugger.ended:
         assert debugger.run()
-    assert ids(debugger) == [piece.id for piece in pieces]
-    assert debugger.text == "".join(piece.text for piece in pieces) == whole[: whole.index(stop)]
+    assert ids(debugger) == [chunk.id for chunk in chunks]
+    assert debugger.text == "".join(chunk.text for chunk in chunks) == whole[: whole.index(stop)]
     assert debugger.node.stopped and debugger.node.stopped.string == stop
     with pytest.raises(thimble.OptionError, match="ended"):
         debugger.step()
@@ -101,7 +101,7 @@ def test_a_text_ends_at_a_stop_string_as_when_it_is_generated(
     debugger.back()
     assert not debugger.ended
     debugger.params = PARAMS
-    assert steps(debugger, 1) == [piece.id for piece in pieces]
+    assert steps(debugger, 1) == [chunk.id for chunk in chunks]
     assert not debugger.ended
 
 
@@ -117,7 +117,7 @@ def test_the_prompts_tokens_are_weighed_while_it_is_read(
     assert first is None
     twin.append(debugger.tree.prompt[:1])
     for token, choice in zip(debugger.tree.prompt[1:], rest, strict=True):
-        assert choice == twin.weigh(token, top=10)
+        assert choice == twin.token_logprob(token, top=10)
         twin.append([token])
     assert session.logits() == twin.logits()
     assert count.tokens == len(debugger.tree.prompt)
@@ -215,7 +215,7 @@ def test_the_alternative_of_a_branch_is_as_probable_as_it_was_said_to_be(
     twin.append(debugger.session.tokens[:-1])
     step = debugger.node.step
     assert step is not None
-    assert (step.logprob, step.entropy) == twin.weigh(alternative)[1:3]
+    assert (step.logprob, step.entropy) == twin.token_logprob(alternative)[1:3]
     assert step.how == "forced"
 
 
@@ -263,9 +263,9 @@ def test_what_was_written_elsewhere_is_taken_up(model: thimble.Model, debugger: 
     assert debugger.in_step
     session = debugger.session
     params = thimble.SamplingParams(max_tokens=6, top_logprobs=10, seed=3)
-    pieces = list(session.generate("", params))
+    chunks = list(session.generate("", params))
     assert not debugger.in_step
-    debugger.adopt(thimble.debug.Step(p.id, p.logprob, p.entropy, p.top, params) for p in pieces)
+    debugger.adopt(thimble.debug.Step(p.id, p.logprob, p.entropy, p.top, params) for p in chunks)
     assert debugger.in_step
     assert debugger.node.depth == 10
     assert [branch.number for branch in debugger.tree] == [1]

@@ -96,20 +96,20 @@ def test_it_is_a_model_like_any_other(members: list[thimble.Model]) -> None:
     both = Ensemble(members, method="product")
     params = thimble.SamplingParams(max_tokens=12, seed=4, top_logprobs=3)
     session = both.session()
-    pieces = list(session.generate(PROMPT, params))
+    chunks = list(session.generate(PROMPT, params))
     session.rollback(len(PROMPT))
-    assert list(session.generate([], params)) == pieces
+    assert list(session.generate([], params)) == chunks
     copy = session.fork(len(PROMPT))
     assert isinstance(copy, EnsembleSession)
-    assert list(copy.generate([], params)) == pieces
+    assert list(copy.generate([], params)) == chunks
     copy.rollback(len(PROMPT) + 3)
     assert copy.member_logits(1) == session.fork(len(PROMPT) + 3).member_logits(1)  # type: ignore[attr-defined]
     # What it reads is what it writes: the log-probabilities agree.
     fresh = both.session()
     fresh.append(PROMPT)
-    ids = [piece.id for piece in pieces if piece.finish_reason is None]
-    for choice, piece in zip(fresh.score(ids), pieces, strict=False):
-        assert choice == thimble.Choice(piece.id, piece.logprob, piece.entropy, choice.top)
+    ids = [chunk.id for chunk in chunks if chunk.finish_reason is None]
+    for choice, chunk in zip(fresh.score(ids), chunks, strict=False):
+        assert choice == thimble.Choice(chunk.id, chunk.logprob, chunk.entropy, choice.top)
     for one in (session, copy, fresh):
         one.close()
 
@@ -203,8 +203,8 @@ def test_fitted_weights_find_the_better_member(members: list[thimble.Model]) -> 
     texts = [
         members[1].tokenizer.decode(
             [
-                piece.id
-                for piece in writer.fork().generate(
+                chunk.id
+                for chunk in writer.fork().generate(
                     [1, 4 + seed], thimble.SamplingParams(max_tokens=60, seed=seed)
                 )
             ]

@@ -361,7 +361,7 @@ def test_commands_take_an_adapter_and_its_strength(run: Path, capsys: Capture) -
     model = thimble.load(base)
     model.adapt(adapter, 0.7)
     params = thimble.SamplingParams(max_tokens=8)
-    wanted = [piece.logprob for piece in model.session().generate("mara", params)]
+    wanted = [chunk.logprob for chunk in model.session().generate("mara", params)]
     assert written("--adapter", adapter, "--adapter-strength", "0.7") == wanted
     argv = ["eval", base, "--text", str(run / "text.txt"), "--json"]
     before = run_json(capsys, *argv)["bits_per_byte"]

@@ -198,17 +198,17 @@ def test_standing_hooks_write_what_one_pass_says() -> None:
     session = quiet.session()
     session.append(IDS[:33])
     params = thimble.SamplingParams(max_tokens=12, temperature=0.8, seed=3)
-    pieces = list(session.generate([], params))
+    chunks = list(session.generate([], params))
     rows = model.run_with_hooks(session.tokens, hooks)
     assert array("f", rows[-1].tobytes()) == session.logits()
     fork = session.fork(20)
     assert array("f", rows[19].tobytes()) == fork.logits()
     score = quiet.session().score(session.tokens)
-    assert [c.logprob for c in score[-len(pieces) + 1 :]] == pytest.approx(
-        [piece.logprob for piece in pieces[1:]], abs=0.0
+    assert [c.logprob for c in score[-len(chunks) + 1 :]] == pytest.approx(
+        [chunk.logprob for chunk in chunks[1:]], abs=0.0
     )
-    other = [piece.id for piece in model.session().generate(IDS[:33], params)]
-    assert other != [piece.id for piece in pieces]
+    other = [chunk.id for chunk in model.session().generate(IDS[:33], params)]
+    assert other != [chunk.id for chunk in chunks]
 
 
 def test_hooks_can_be_changed_while_a_session_is_open() -> None:

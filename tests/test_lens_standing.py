@@ -22,7 +22,7 @@ def model() -> thimble.Model:
 
 def written(session: thimble.Session) -> list[int]:
     session.rollback(0)
-    return [piece.id for piece in session.generate(PROMPT, GREEDY)]
+    return [chunk.id for chunk in session.generate(PROMPT, GREEDY)]
 
 
 def without_heads(model: thimble.Model) -> list[tuple[str, HookFunction]]:

@@ -61,6 +61,6 @@ def test_greedy_tokens_of_stories260k_are_equal(case: dict[str, Any]) -> None:
     model = load(stories())
     assert model.tokenizer.encode(case["prompt"]) == case["prompt_ids"]
     params = thimble.SamplingParams(temperature=0, max_tokens=len(case["ids"]))
-    pieces = list(model.session().generate(case["prompt"], params))
-    assert [piece.id for piece in pieces] == case["ids"]
-    assert len(pieces) == 200
+    chunks = list(model.session().generate(case["prompt"], params))
+    assert [chunk.id for chunk in chunks] == case["ids"]
+    assert len(chunks) == 200

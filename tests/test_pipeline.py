@@ -93,7 +93,7 @@ def fate(token: int, weights: np.ndarray, options: dict[str, Any]) -> str:
 
 
 class Even:
-    """A shape that lets every even token come, for the sampler's part of it."""
+    """A constraint that allows every even token, for the sampler's part of it."""
 
     def __init__(self) -> None:
         self._memory = Scratch(default_kernel(), 4 * 10, "a mask")

@@ -66,26 +66,26 @@ def test_a_recorded_run_replays_exactly(model: thimble.Model, recording: Recordi
     assert {step.how for step in recording.steps} == {"drawn", "forced", "sampler"}
 
 
-def test_a_run_in_a_shape_replays_exactly(model: thimble.Model) -> None:
-    """Shapes that begin, change, begin anew where they were whole, and end."""
+def test_a_run_under_a_constraint_replays_exactly(model: thimble.Model) -> None:
+    """Grammars that begin, change, begin anew where they were whole, and end."""
     debugger = Debugger(model.session(), PARAMS)
     debugger.begin(PROMPT)
     steps(debugger, 2)
     one, other = constrain.regex("[a-z ]{3}"), constrain.gbnf('root ::= "(" [a-z]+ ")"')
-    for shape in (one, other):
-        debugger.params = dataclasses.replace(PARAMS, grammar=shape)
+    for grammar in (one, other):
+        debugger.params = dataclasses.replace(PARAMS, grammar=grammar)
         steps(debugger, 1)
     params = dataclasses.replace(PARAMS, grammar=one, max_tokens=9)
     for _ in range(2):  # written elsewhere, and taken up
         place = len(debugger.session)
-        pieces = list(debugger.session.generate("", params))
-        debugger.adopt(Step(*piece[1:5], params=params, shape_from=place) for piece in pieces)
+        chunks = list(debugger.session.generate("", params))
+        debugger.adopt(Step(*chunk[1:5], params=params, constraint_start=place) for chunk in chunks)
     debugger.params = PARAMS
     steps(debugger, 2)
     recording = debugger.record()
     read = Recording.from_json(recording.to_json())
     assert read == recording
-    begins = [step.shape_from for step in read.steps]
+    begins = [step.constraint_start for step in read.steps]
     assert begins[:4] == [None, None, len(read.prompt) + 2, len(read.prompt) + 3]
     assert len({*begins}) == 5
     again = Debugger(model.session())
@@ -93,7 +93,10 @@ def test_a_run_in_a_shape_replays_exactly(model: thimble.Model) -> None:
     while not replay.over:
         assert again.replay_step(replay)
     assert again.record() == recording
-    # Another shape is another run.
+    # As version 0.1 called the place.
+    old = recording.to_json().replace("constraint_start", "shape_from")
+    assert "shape_from" in old and Recording.from_json(old) == recording
+    # Another grammar is another run.
     for step in (whole := json.loads(recording.to_json()))["steps"]:
         if step.get("params", {}).get("grammar"):
             step["params"]["grammar"] = {"kind": "regex", "source": "[0-9]{20}"}
@@ -153,21 +156,23 @@ def test_another_model_or_too_small_a_context_is_refused(
         other.replay(foreign)
 
 
-def test_too_many_shapes_are_refused(recording: Recording) -> None:
+def test_too_many_grammars_are_refused(recording: Recording) -> None:
     whole = json.loads(recording.to_json())
     whole["steps"] = [
         {
-            "id": 1, "logprob": -1.0, "shape_from": 0,
+            "id": 1, "logprob": -1.0, "constraint_start": 0,
             "params": {"grammar": {"kind": "regex", "source": "a" * (n % 2 + 1)}},
         }
         for n in range(65)
     ]  # fmt: skip
-    with pytest.raises(thimble.FormatError, match="step 65: the shape changes more than 64 times"):
+    with pytest.raises(
+        thimble.FormatError, match="step 65: the grammar changes more than 64 times"
+    ):
         Recording.from_json(json.dumps(whole))
     whole["steps"].pop()
     assert len(Recording.from_json(json.dumps(whole)).steps) == 64
-    whole["steps"][0]["shape_from"] = 99
-    with pytest.raises(thimble.FormatError, match="step 1: shape_from is 99"):
+    whole["steps"][0]["constraint_start"] = 99
+    with pytest.raises(thimble.FormatError, match="step 1: constraint_start is 99"):
         Recording.from_json(json.dumps(whole))
 
 
@@ -185,8 +190,8 @@ def test_too_many_shapes_are_refused(recording: Recording) -> None:
     ("steps.3.params", {"logit_bias": {"1": "x"}}, "step 4: logit_bias has 'x'"),
     ("steps.3.params", {"grammar": {"kind": "regex", "source": "(a"}}, "step 4: "),
     ("steps.3.params", {"grammar": "a"}, "step 4: grammar is 'a'; it must be an object"),
-    ("steps.3.params", {"grammar": {"kind": "regex", "source": "a"}}, "shape_from is missing"),
-    ("steps.3.shape_from", 3, "it goes with a grammar"),
+    ("steps.3.params", {"grammar": {"kind": "regex", "source": "a"}}, "_start is missing; it goes"),
+    ("steps.3.constraint_start", 3, "it goes with a grammar"),
     ("text", 3, "text is 3"),
 ])  # fmt: skip
 def test_a_bad_file_is_refused_by_name(

@@ -112,14 +112,14 @@ def test_growing_the_cache_changes_nothing() -> None:
 def test_score_says_what_generate_says(model: thimble.Model) -> None:
     params = thimble.SamplingParams(max_tokens=60, seed=3, top_logprobs=4)
     session = model.session()
-    pieces = list(session.generate([5, 6], params))
-    ids = [5, 6, *(p.id for p in pieces if p.finish_reason != "stop")]
+    chunks = list(session.generate([5, 6], params))
+    ids = [5, 6, *(p.id for p in chunks if p.finish_reason != "stop")]
     choices = model.session().score(ids, top=4)[1:]
-    for choice, piece in zip(choices, pieces, strict=False):
+    for choice, chunk in zip(choices, chunks, strict=False):
         assert (choice.id, choice.logprob, choice.entropy) == (
-            piece.id, piece.logprob, piece.entropy,
+            chunk.id, chunk.logprob, chunk.entropy,
         )  # fmt: skip
-        assert choice.top == piece.top
+        assert choice.top == chunk.top
 
 
 def test_logprobs_are_those_of_the_logits(model: thimble.Model) -> None:
@@ -142,9 +142,9 @@ def test_context_is_a_limit_that_says_so() -> None:
         session.append([1] * 33)
     assert session.tokens == ()
     session.append([1] * 30)
-    pieces = list(session.generate([], thimble.SamplingParams(max_tokens=100, seed=1)))
+    chunks = list(session.generate([], thimble.SamplingParams(max_tokens=100, seed=1)))
     assert len(session) <= 32
-    assert pieces[-1].finish_reason in ("length", "stop")
+    assert chunks[-1].finish_reason in ("length", "stop")
     with pytest.raises(thimble.ContextError):
         list(session.generate([1, 1, 1]))
     with pytest.raises(thimble.OptionError, match="n_ctx is 33"):

@@ -51,11 +51,11 @@ def drafts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, thimb
         model.close()
 
 
-def alone(model: thimble.Model, params: thimble.SamplingParams) -> list[thimble.Piece]:
+def alone(model: thimble.Model, params: thimble.SamplingParams) -> list[thimble.TokenChunk]:
     session = model.session()
-    pieces = list(session.generate(PROMPT, params))
+    chunks = list(session.generate(PROMPT, params))
     session.close()
-    return pieces
+    return chunks
 
 
 def opened(target: thimble.Model, draft: thimble.Model, **options: float) -> SpeculativeSession:
@@ -123,12 +123,12 @@ def test_it_ends_where_the_context_and_stop_strings_end(
     session = opened(target, drafts["the same"])
     assert list(session.generate(PROMPT, free)) == wanted
     assert len(session) == session.n_ctx
-    text = "".join(piece.text for piece in wanted)
+    text = "".join(chunk.text for chunk in wanted)
     stopped = dataclasses.replace(free, stop=(text[40:43],))
     session.rollback(0)
-    pieces = list(session.generate(PROMPT, stopped))
-    assert pieces == alone(target, stopped)
-    assert pieces[-1].finish_reason == "stop"
+    chunks = list(session.generate(PROMPT, stopped))
+    assert chunks == alone(target, stopped)
+    assert chunks[-1].finish_reason == "stop"
     session.close()
 
 
@@ -149,7 +149,7 @@ def test_rollbacks_and_copies_begin_where_they_are(
 ) -> None:
     params = thimble.SamplingParams(max_tokens=40, seed=6, temperature=0.7)
     wanted = alone(target, params)
-    ids = [piece.id for piece in wanted]
+    ids = [chunk.id for chunk in wanted]
     session = opened(target, drafts["rough"], least=0.0)
     for kept in (len(PROMPT), len(PROMPT) + 3, len(PROMPT) + 17):
         # Left in the middle of a round, so that there is something ahead.
@@ -159,7 +159,7 @@ def test_rollbacks_and_copies_begin_where_they_are(
         del writing
         copy = session.fork(kept)
         session.rollback(kept)
-        rest = [piece.id for piece in copy.generate([], params)]
+        rest = [chunk.id for chunk in copy.generate([], params)]
         assert rest[: len(ids) + len(PROMPT) - kept] == ids[kept - len(PROMPT) :]
         assert copy.logits() != session.logits()
         copy.rollback(kept)
@@ -181,7 +181,7 @@ def test_what_else_a_session_does_is_right_in_the_middle_of_a_round(
         del writing
     assert session.tokens == plain.tokens
     assert session.logits() == plain.logits()
-    assert session.weigh(5, top=2) == plain.weigh(5, top=2)
+    assert session.token_logprob(5, top=2) == plain.token_logprob(5, top=2)
     assert session.score([3, 4, 5]) == plain.score([3, 4, 5])
     for one in (plain, session):
         one.append([8] * 40)

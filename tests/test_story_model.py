@@ -27,7 +27,7 @@ def test_sample_on_the_card_comes_out_again() -> None:
     session = thimble.load(FILE).session()
     params = thimble.SamplingParams(temperature=0.8, seed=1, max_tokens=200)
     text = "Once upon a time"
-    text += "".join(piece.text for piece in session.generate(text, params))
+    text += "".join(chunk.text for chunk in session.generate(text, params))
     assert " ".join(text.split()) == told
 
 

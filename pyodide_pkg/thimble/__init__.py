@@ -4,8 +4,8 @@ import thimble
 
 model = thimble.load("story.gguf")
 session = model.session()
-for piece in session.generate("Once upon a time", thimble.SamplingParams(temperature=0.8)):
-    print(piece.text, end="")
+for chunk in session.generate("Once upon a time", thimble.SamplingParams(temperature=0.8)):
+    print(chunk.text, end="")
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from .errors import (
     UnsupportedError,
 )
 from .evaluate import Evaluation, evaluate_text, split_stories
-from .generation import Piece
+from .generation import TokenChunk
 from .loader import ModelLoader, load
 from .model import Model
 from .model_config import ModelConfig
@@ -38,11 +38,33 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
-    "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError", "OptionError",
-    "Piece", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError",
-    "UnsupportedError", "best_of", "embed", "evaluate_text", "fit_weights", "load", "params_from",
-    "split_stories", "vote",
+    "Choice",
+    "ContextError",
+    "Ensemble",
+    "Evaluation",
+    "FormatError",
+    "HookError",
+    "MemoryLimitError",
+    "Model",
+    "ModelConfig",
+    "ModelLoader",
+    "NumericError",
+    "OptionError",
+    "SamplerError",
+    "SamplingParams",
+    "Session",
+    "Speculative",
+    "ThimbleError",
+    "TokenChunk",
+    "UnsupportedError",
+    "best_of",
+    "embed",
+    "evaluate_text",
+    "fit_weights",
+    "load",
+    "params_from",
+    "split_stories",
+    "vote",
 ]  # fmt: skip
 
 _LATER = {
@@ -50,10 +72,16 @@ _LATER = {
     "best_of": "choose", "vote": "choose", "embed": "embedding",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
+_RENAMED = {"Piece": "TokenChunk"}
 
 
 def __getattr__(name: str) -> Any:
-    """What few programs need is imported when it is first asked for."""
+    """What few programs need is imported when it is first asked for; old names say the new one."""
+    if name in _RENAMED:
+        from .deprecated import warn
+
+        warn(f"thimble.{name}", f"thimble.{_RENAMED[name]}")
+        return globals()[_RENAMED[name]]
     module = _LATER.get(name)
     if module:
         # Without importlib, which the page's first archive need not have.

@@ -351,7 +351,7 @@ class ByteSession(Session):
         found: list[list[Choice]] = [[] for _ in range(1 + len(self.views))]
         for token in ids:
             if self._tokens:
-                found[0].append(self.weigh(token))
+                found[0].append(self.token_logprob(token))
                 for i in range(len(self.views)):
                     logprob = self.member_logits(i)[token]
                     found[1 + i].append(Choice(token, logprob, math.nan, ()))

@@ -97,10 +97,10 @@ def candidates(
         for done in range(1, n + 1):
             seed = (params.seed + done - 1) % 2**64
             session.rollback(given)
-            pieces = list(session.generate([], dataclasses.replace(params, seed=seed)))
-            text = "".join(piece.text for piece in pieces)
-            reason = pieces[-1].finish_reason if pieces else "length"
-            yield Candidate(text, tuple(piece.id for piece in pieces), seed, reason)
+            chunks = list(session.generate([], dataclasses.replace(params, seed=seed)))
+            text = "".join(chunk.text for chunk in chunks)
+            reason = chunks[-1].finish_reason if chunks else "length"
+            yield Candidate(text, tuple(chunk.id for chunk in chunks), seed, reason)
             if progress:
                 progress(done, n)
     finally:

@@ -87,7 +87,7 @@ def choose(
     """
     given = session.logits() if logits is None else logits
     token = _ask(custom, given, SamplerContext(session, sampler))
-    return session.weigh(token, top=sampler.params.top_logprobs)
+    return session.token_logprob(token, top=sampler.params.top_logprobs)
 
 
 def _ask(custom: CustomSampler, logits: array[float], context: SamplerContext) -> int:

@@ -2,7 +2,7 @@
 like any other.
 
     both = thimble.Ensemble([stories, fairy_tales], method="mixture", weights=[0.7, 0.3])
-    for piece in both.session().generate("Once upon a time"): ...
+    for chunk in both.session().generate("Once upon a time"): ...
 
 Members keep their own weights and are held once; each has a cache of its own in every session. The
 combination is computed by `kernels/ensemble.c`.
@@ -152,7 +152,7 @@ class EnsembleSession(Session):
         return array("f", self._kernel.read(self._last_row(index), 4 * size))
 
     def weigh_each(self, token: int, *, top: int = 0) -> list[Choice]:
-        """What `weigh` says, of each member."""
+        """What `token_logprob` says, of each member."""
         self._check([token], append=False)
         self._rows_ready()
         members = range(len(self.parts))

@@ -1,4 +1,4 @@
-"""Text that is written token by token: prompt in, pieces out, and when to stop."""
+"""Text that is written token by token: prompt in, chunks out, and when to stop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-class Piece(NamedTuple):
+class TokenChunk(NamedTuple):
     """What one token brought.
 
     `text` is what can be shown now: it never ends inside a UTF-8 character, nor inside what may
     become a stop string, so it may be empty and the next one longer. `logprob`, `entropy` (nats)
     and `top` (id, logprob) are of the model's own distribution. `finish_reason` is None but on the
-    last piece: "stop" for an end-of-text token or a stop string, "length" for a limit. With a
+    last chunk: "stop" for an end-of-text token or a stop string, "length" for a limit. With a
     grammar "length" means that the text is not whole.
     """
 
@@ -82,16 +82,16 @@ def generate(
     params: SamplingParams,
     *,
     custom: CustomSampler | None = None,
-    shape_from: int | None = None,
-) -> Iterator[Piece]:
+    constraint_start: int | None = None,
+) -> Iterator[TokenChunk]:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
-    Every piece's token is in the session when the piece comes, but for an end-of-text token. The
-    same session tokens, params and seed give the same pieces. Raises OptionError where there is
+    Every chunk's token is in the session when the chunk comes, but for an end-of-text token. The
+    same session tokens, params and seed give the same chunks. Raises OptionError where there is
     nothing to begin with, ContextError where the prompt leaves no room for one token. A `custom`
     sampler chooses instead of the kernel; where it fails, SamplerError, and the session has what
-    came before. A grammar's text begins with the first piece, or at the place `shape_from` of the
-    session, so that one which was cut off can go on.
+    came before. A grammar's text begins with the first chunk, or at the place `constraint_start` of
+    the session, so that one which was cut off can go on.
     """
     model = session.model
     ids = prompt_ids(model, prompt, first=len(session) == 0)
@@ -104,7 +104,7 @@ def generate(
         )
     session.append(ids)
     sampler = Sampler(model.kernel, model.config.n_vocab, params)
-    return _pieces(session, sampler, _chooser(session, sampler, custom), shape_from)
+    return _chunks(session, sampler, _chooser(session, sampler, custom), constraint_start)
 
 
 def _chooser(
@@ -118,14 +118,14 @@ def _chooser(
     return lambda: choose(custom, session, sampler)
 
 
-def _pieces(
-    session: Session, sampler: Sampler, choose: Callable[[], Choice], shape_from: int | None
-) -> Iterator[Piece]:
+def _chunks(
+    session: Session, sampler: Sampler, choose: Callable[[], Choice], constraint_start: int | None
+) -> Iterator[TokenChunk]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
     if params.grammar is not None:
-        sampler.constrain(tokenizer, session.tokens[:shape_from])
-    shape = sampler.constraint
+        sampler.constrain(tokenizer, session.tokens[:constraint_start])
+    constraint = sampler.constraint
     decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
     try:
         for count in range(1, params.max_tokens + 1):
@@ -136,17 +136,18 @@ def _pieces(
             else:
                 session.accept(choice.id)
                 text = stop.push(decoder.push(choice.id))
-                if shape and shape.complete(session.tokens):
+                if constraint and constraint.complete(session.tokens):
                     reason = "stop"
                     text += stop.push(decoder.flush())
                 elif count == params.max_tokens or len(session) >= session.n_ctx:
-                    reason = "stop" if shape and shape.accepts(session.tokens) else "length"
+                    whole = constraint is not None and constraint.accepts(session.tokens)
+                    reason = "stop" if whole else "length"
                     text += stop.push(decoder.flush())
             if stop.found:
                 reason = "stop"
             elif reason:
                 text += stop.flush()
-            yield Piece(text, choice.id, choice.logprob, choice.entropy, choice.top, reason)
+            yield TokenChunk(text, choice.id, choice.logprob, choice.entropy, choice.top, reason)
             if reason:
                 return
     finally:

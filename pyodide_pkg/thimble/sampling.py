@@ -56,7 +56,7 @@ class SamplingParams:
     top_logprobs: int = 0
     """Alternatives to report with each token."""
     grammar: Grammar | None = None
-    """The shape that the text must have, from `thimble.constrain`; None for any text."""
+    """What the text must match, from `thimble.constrain`; None for any text."""
 
     def __post_init__(self) -> None:
         _whole("max_tokens", self.max_tokens, 0, 2**31 - 1)

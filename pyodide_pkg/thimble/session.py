@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from .deprecated import warn
 from .errors import (
     ContextError,
     HookError,
@@ -24,7 +25,7 @@ from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
 
 if TYPE_CHECKING:
     from .custom_sampler import CustomSampler
-    from .generation import Piece
+    from .generation import TokenChunk
     from .model import Model
 
 FIRST_CAPACITY = 256
@@ -142,11 +143,16 @@ class Session:
         self._computed = self._logits_at = len(self._tokens)
         return sampler.choice()
 
-    def weigh(self, token: int, *, top: int = 0) -> Choice:
+    def token_logprob(self, token: int, *, top: int = 0) -> Choice:
         """How probable the model finds a token that may come next; it is not appended."""
         self._check([token], append=False)
         self._ready()
         return self._describe(self._logits.address, [token], top)[0]
+
+    def weigh(self, token: int, *, top: int = 0) -> Choice:
+        """The old name of `token_logprob`."""
+        warn("Session.weigh", "token_logprob")
+        return self.token_logprob(token, top=top)
 
     def add_hidden(self, count: int, sums: int) -> int:
         """Add the last hidden states of the `count` tokens that were appended last, BATCH at most,
@@ -168,13 +174,18 @@ class Session:
         params: SamplingParams | None = None,
         *,
         sampler: CustomSampler | None = None,
+        constraint_start: int | None = None,
         shape_from: int | None = None,
-    ) -> Iterator[Piece]:
-        """Append the prompt and write on: see `generation.generate`."""
+    ) -> Iterator[TokenChunk]:
+        """Append the prompt and write on: see `generation.generate`. `shape_from` is the old name
+        of `constraint_start`."""
         from .generation import generate
 
+        if shape_from is not None:
+            warn("shape_from", "constraint_start")
+            constraint_start = shape_from
         params = params or SamplingParams()
-        return generate(self, prompt, params, custom=sampler, shape_from=shape_from)
+        return generate(self, prompt, params, custom=sampler, constraint_start=constraint_start)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -2,7 +2,7 @@
 
     quick = thimble.Speculative(target, draft)
     session = quick.session()
-    for piece in session.generate("Once upon a time"): ...
+    for chunk in session.generate("Once upon a time"): ...
     session.speculation.acceptance
 
 Speculative decoding (Leviathan et al. 2023; Chen et al. 2023): the draft writes a few tokens, the

@@ -37,7 +37,7 @@ def seed() -> bytes:
         RecordedStep(6, -1.5, cold, "drawn", {7: -math.inf, 8: 3.25}),
         RecordedStep(9, -2.0, biased, "forced"),
         RecordedStep(10, -0.125, biased, "sampler", {1: 0.0}),
-        RecordedStep(11, -0.5, SamplingParams(grammar=regex("[a-c]+(?:d|e)")), shape_from=4),
+        RecordedStep(11, -0.5, SamplingParams(grammar=regex("[a-c]+(?:d|e)")), constraint_start=4),
     )
     return Recording("story", "ab" * 32, (1, 2, 3), steps, "Once", " upon").to_json().encode()
 

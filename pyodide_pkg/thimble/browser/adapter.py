@@ -62,7 +62,7 @@ class Service:
                     f"{asked.n_ctx:,}: shorten it"
                 )
             asked.append(ids)
-            top = asked.weigh(0, top=TOP).top
+            top = asked.token_logprob(0, top=TOP).top
         finally:
             asked.close()
         token_bytes = model.tokenizer.token_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..generation import Piece, prompt_ids
+from ..generation import TokenChunk, prompt_ids
 from ..sampling import Choice
 from ..session import Session
 from ..tokenizer import StreamDecoder
@@ -17,7 +17,9 @@ ALTERNATIVES = 10
 """That the page knows of each token."""
 
 
-def read_again(session: Session, prompt: str, known: Sequence[int]) -> tuple[str, int, list[Piece]]:
+def read_again(
+    session: Session, prompt: str, known: Sequence[int]
+) -> tuple[str, int, list[TokenChunk]]:
     """The session's tokens as a prompt, how many of the `known` ones follow it, and the rest.
 
     The prompt is kept where the session still begins with it; else all of it is text. Only what is
@@ -37,7 +39,7 @@ def read_again(session: Session, prompt: str, known: Sequence[int]) -> tuple[str
     return prompt, kept, _pieces(session, len(given) + kept)
 
 
-def _pieces(session: Session, start: int) -> list[Piece]:
+def _pieces(session: Session, start: int) -> list[TokenChunk]:
     """The tokens from `start` on, as if they had just been written."""
     tokenizer, tokens = session.model.tokenizer, session.tokens
     rest = tokens[start:]
@@ -54,7 +56,7 @@ def _pieces(session: Session, start: int) -> list[Piece]:
     at_start = all(tokenizer.is_special(token) for token in tokens[:start])
     decoder = StreamDecoder(tokenizer, at_start=at_start)
     return [
-        Piece(decoder.push(choice.id), choice.id, choice.logprob, choice.entropy, choice.top)
+        TokenChunk(decoder.push(choice.id), choice.id, choice.logprob, choice.entropy, choice.top)
         for choice in choices
     ]
 
@@ -67,7 +69,7 @@ def put_back(session: Session, prompt: str, known: Sequence[int]) -> None:
     session.append(ids + [token for token in known if token not in model.tokenizer.eog_ids])
 
 
-def rows(session: Session, pieces: Sequence[Piece]) -> list[list[Any]]:
+def rows(session: Session, pieces: Sequence[TokenChunk]) -> list[list[Any]]:
     """`PieceRow`s of the worker's protocol."""
     tokenizer = session.model.tokenizer
     return [

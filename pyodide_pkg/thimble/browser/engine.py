@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .. import Model, ModelLoader, Piece, Session
+from .. import Model, ModelLoader, Session, TokenChunk
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
 from ..generation import prompt_ids
 from ..kernel import choose_variant
@@ -58,9 +58,9 @@ class Run:
     detailed: bool
     began: float
     """When it was asked for, by `time.perf_counter`."""
-    shape_from: int | None = None
+    constraint_start: int | None = None
     """The place where the grammar's text begins, if that is not where this one does."""
-    pieces: Iterator[Piece] | None = None
+    pieces: Iterator[TokenChunk] | None = None
     failure: ThimbleError | None = None
     """What ended it, to be told once the pieces before it have been."""
     times: list[int] = field(default_factory=list)
@@ -72,11 +72,11 @@ class Run:
 class TokenRecord(NamedTuple):
     """A piece of a generation, and how it came about."""
 
-    piece: Piece
+    piece: TokenChunk
     params: SamplingParams
     custom: bool
     """Whether a sampler of the visitor's own chose it."""
-    shape_from: int | None
+    constraint_start: int | None
     """Where the grammar's text begins, if it has one."""
 
 
@@ -261,16 +261,18 @@ class Engine:
                 f"the text has {n_kept + len(ids):,} tokens and this model's context holds "
                 f"{n_ctx:,}, what it writes included: shorten it"
             )
-        shape_from = None
+        constraint_start = None
         if params.grammar is not None:
             from .constraint import begins  # who has no grammar does not wait for it
 
-            shape_from = begins(opened, params.grammar, n_kept + len(ids), resumed=keep and not ids)
+            constraint_start = begins(
+                opened, params.grammar, n_kept + len(ids), resumed=keep and not ids
+            )
         if not keep:
             opened.session.rollback(0)
         if not keep or ids:
             opened.records = []
-        opened.run = Run(ids, params, detailed, began, shape_from)
+        opened.run = Run(ids, params, detailed, began, constraint_start)
         return {"prompt_tokens": len(ids), "context": n_kept}
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
@@ -303,7 +305,7 @@ class Engine:
 
     def _advance(
         self, opened: SessionEntry, run: Run, until: float
-    ) -> tuple[list[Piece], str | None]:
+    ) -> tuple[list[TokenChunk], str | None]:
         # The last prompt tokens go to `generate`, which wants something to begin with.
         while len(run.prompt) > PROMPT_STEP:
             opened.session.append(run.prompt[:PROMPT_STEP])
@@ -312,18 +314,21 @@ class Engine:
                 return [], None
         if run.pieces is None:
             run.pieces = opened.session.generate(
-                run.prompt, run.params, sampler=opened.sampler, shape_from=run.shape_from
+                run.prompt,
+                run.params,
+                sampler=opened.sampler,
+                constraint_start=run.constraint_start,
             )
         if run.failure is not None:
             raise run.failure
-        pieces: list[Piece] = []
+        pieces: list[TokenChunk] = []
         try:
             for piece in run.pieces:
                 pieces.append(piece)
                 now = time.perf_counter()
                 run.times.append(int(1e6 * (now - run.began)))
                 custom = opened.sampler is not None
-                opened.records.append(TokenRecord(piece, run.params, custom, run.shape_from))
+                opened.records.append(TokenRecord(piece, run.params, custom, run.constraint_start))
                 if piece.finish_reason is not None or now >= until:
                     return pieces, piece.finish_reason
         except ThimbleError as error:
@@ -373,7 +378,7 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
 _RECORD = struct.Struct("<iiiff")
 
 
-def _numbers(pieces: list[Piece], times: list[int]) -> str:
+def _numbers(pieces: list[TokenChunk], times: list[int]) -> str:
     """What is known of each piece, in base64, since as JSON the numbers would cost a small model a
     tenth of its speed. A record is: how many alternatives, id, microseconds (int32),
     log-probability, entropy (float32), then the alternatives' ids and their log-probabilities."""
@@ -385,7 +390,7 @@ def _numbers(pieces: list[Piece], times: list[int]) -> str:
     return binascii.b2a_base64(b"".join(records), newline=False).decode("ascii")
 
 
-def _texts(model: Model, told: set[int], pieces: list[Piece]) -> dict[int, str]:
+def _texts(model: Model, told: set[int], pieces: list[TokenChunk]) -> dict[int, str]:
     """The texts of the pieces' alternatives that were not told before, by their ids."""
     fresh: set[int] = set()
     for piece in pieces:

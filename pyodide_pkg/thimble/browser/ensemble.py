@@ -22,7 +22,7 @@ from .jobs import Jobs
 from .options import sampling
 
 if TYPE_CHECKING:
-    from ..generation import Piece
+    from ..generation import TokenChunk
     from ..model import Model
     from ..sampling import Choice, Sampler
     from ..session import Session
@@ -68,7 +68,7 @@ class Group:
     given: int = 0
     """Tokens of the prompt."""
     params: Any = None
-    pieces: Iterator[Piece] | None = None
+    pieces: Iterator[TokenChunk] | None = None
     looked: EnsembleSession | None = None
     """A copy that ends where the visitor looks; None for the text's own end."""
 
@@ -185,7 +185,7 @@ class Service:
         session = group.looked or group.session
         if not len(session):
             return view
-        together = session.weigh(0, top=TOP)  # of which token, does not matter here
+        together = session.token_logprob(0, top=TOP)  # of which token, does not matter here
         return view | _view(group, len(session), together, session.weigh_each(0, top=TOP))
 
     def look(self, number: int, at: int | None) -> dict[str, Any]:
@@ -354,7 +354,7 @@ def _claim(method: str, one: Choice) -> float:
     return math.exp(one.logprob if method == "mixture" else most)
 
 
-def _row(group: Group, piece: Piece) -> list[Any]:
+def _row(group: Group, piece: TokenChunk) -> list[Any]:
     """[text, id, logprob, entropy, [[id, text, logprob], ...], source, each member's logprob]."""
     ensemble, heard = group.ensemble, group.session.heard
     came = source(ensemble.method, ensemble.member_weights, piece.logprob, heard)

@@ -154,13 +154,14 @@ def _compared(model: Model, before: Session, after: Session) -> dict[str, Any]:
     tokens = [
         token
         for one in (before, after)
-        for token, _ in one.weigh(0, top=min(TOP, model.config.n_vocab)).top
+        for token, _ in one.token_logprob(0, top=min(TOP, model.config.n_vocab)).top
     ]
     token_bytes = model.tokenizer.token_bytes
     rows: list[list[Any]] = [
         [
             token_bytes(token).decode("utf-8", "replace"), token,
-            math.exp(before.weigh(token).logprob), math.exp(after.weigh(token).logprob),
+            math.exp(before.token_logprob(token).logprob),
+            math.exp(after.token_logprob(token).logprob),
         ]
         for token in dict.fromkeys(tokens)
     ]  # fmt: skip

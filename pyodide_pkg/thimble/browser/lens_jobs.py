@@ -216,13 +216,13 @@ def one_token(model: Model, text: str, what: str, prompt: Sequence[int]) -> int:
         parts = ", ".join(repr(_texts(model)(i)) for i in ids[:6])
         raise OptionError(f"the {what} {text!r:.40} is {len(ids)} tokens ({parts}); name one token")
     with _after(model, prompt) as session:
-        return max(found, key=lambda token: session.weigh(token).logprob)
+        return max(found, key=lambda token: session.token_logprob(token).logprob)
 
 
 def likeliest(model: Model, ids: Sequence[int]) -> int:
     """The token that a model expects after these."""
     with _after(model, ids) as session:
-        return session.weigh(0, top=1).top[0][0]
+        return session.token_logprob(0, top=1).top[0][0]
 
 
 def _after(model: Model, ids: Sequence[int]) -> closing[Session]:

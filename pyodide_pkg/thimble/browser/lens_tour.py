@@ -92,7 +92,7 @@ def _expects(stage: Stage) -> dict[str, Any]:
     session = stage.model.session()
     try:
         session.append(stage.ids[0])
-        found = session.weigh(stage.answer, top=5)
+        found = session.token_logprob(stage.answer, top=5)
     finally:
         session.close()
     rows = [[stage.text(token), math.exp(logprob)] for token, logprob in found.top]
@@ -143,7 +143,7 @@ def _side(stage: Stage, model: Model) -> tuple[float, int, str]:
     session = model.session()
     try:
         session.append(stage.ids[0])
-        found = session.weigh(stage.answer, top=1)
+        found = session.token_logprob(stage.answer, top=1)
         params = SamplingParams(temperature=0, max_tokens=WRITTEN)
         text = "".join(piece.text for piece in generate(session, "", params))
     finally:

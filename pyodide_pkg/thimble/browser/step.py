@@ -276,10 +276,14 @@ class Service:
     def _note_constraint(self, debug: DebugSession) -> None:
         """Let what the page writes by other means go on under the constraint begun here."""
         session, step = debug.session, debug.debugger.node.step
-        if step is not None and step.params.grammar is not None and step.shape_from is not None:
+        if (
+            step is not None
+            and step.params.grammar is not None
+            and step.constraint_start is not None
+        ):
             from .constraint import stands
 
-            stands(self._engine.opened(session), step.params.grammar, step.shape_from)
+            stands(self._engine.opened(session), step.params.grammar, step.constraint_start)
 
     def _view(self, debug: DebugSession, known: int, *, ready: bool = True) -> dict[str, Any]:
         """What the page shows. `ready`: with the next token's draw, which costs its logits."""
@@ -357,10 +361,16 @@ def _at(debug: DebugSession, index: int) -> Node:
     return path[index]
 
 
-def _step(piece: Any, params: Any, custom: bool, shape_from: int | None) -> Step:
+def _step(piece: Any, params: Any, custom: bool, constraint_start: int | None) -> Step:
     how = "sampler" if custom else "drawn"
     return Step(
-        piece.id, piece.logprob, piece.entropy, piece.top, params, how, shape_from=shape_from
+        piece.id,
+        piece.logprob,
+        piece.entropy,
+        piece.top,
+        params,
+        how,
+        constraint_start=constraint_start,
     )
 
 
@@ -412,7 +422,7 @@ def _piece(debugger: Debugger, node: Node, text: str | None = None) -> list[Any]
 def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, Any]:
     """A pipeline; bans are null, because JSON has no infinity."""
     edits = debugger.edits if step is None else step.edits
-    entropy = debugger.session.weigh(drawn.id).entropy if step is None else step.entropy
+    entropy = debugger.session.token_logprob(drawn.id).entropy if step is None else step.entropy
     rows = [
         [
             row.id, _text(debugger, row.id), row.fate, row.logit, _finite(row.biased),

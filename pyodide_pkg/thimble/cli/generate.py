@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError, UnsupportedError
-from ..generation import Piece, prompt_ids
+from ..generation import TokenChunk, prompt_ids
 from ..model import Model
 from ..sampling import SamplingParams
 from ..session import Session
@@ -113,7 +113,7 @@ def _params(options: Namespace) -> SamplingParams:
 
 
 def _grammar(options: Namespace) -> Grammar | None:
-    """The shape that was asked for; OptionError where there are two, or it is wrong."""
+    """The grammar that was asked for; OptionError where there are two, or it is wrong."""
     given = {
         name: value
         for name in ("json_schema", "regex", "grammar")
@@ -123,7 +123,7 @@ def _grammar(options: Namespace) -> Grammar | None:
         return None
     if len(given) > 1:
         names = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise OptionError(f"{names} were both given; a text has one shape")
+        raise OptionError(f"{names} were both given; a text has one constraint")
     from ..constrain import Grammar
 
     ((name, value),) = given.items()
@@ -165,7 +165,7 @@ class _Writing:
     """What has been written so far, and when. Times are seconds since the prompt was begun."""
 
     prompt_tokens: int
-    pieces: list[Piece] = field(default_factory=list)
+    chunks: list[TokenChunk] = field(default_factory=list)
     finish_reason: str = "length"
     first: float | None = None
     seconds: float = 0.0
@@ -182,16 +182,16 @@ def _write(
         with ProgressBar("reading the prompt") as bar:
             session.append(head, progress=bar)
         with ProgressBar("writing") as bar:
-            for piece in session.generate(ids[len(head) :], params):
+            for chunk in session.generate(ids[len(head) :], params):
                 writing.seconds = time.perf_counter() - start
                 if writing.first is None:
                     writing.first = writing.seconds
-                writing.pieces.append(piece)
-                writing.finish_reason = piece.finish_reason or "interrupted"
+                writing.chunks.append(chunk)
+                writing.finish_reason = chunk.finish_reason or "interrupted"
                 if shown:
-                    print(piece.text, end="", flush=True)
+                    print(chunk.text, end="", flush=True)
                 else:
-                    bar(len(writing.pieces), params.max_tokens)
+                    bar(len(writing.chunks), params.max_tokens)
     except KeyboardInterrupt:
         writing.finish_reason = "interrupted"
 
@@ -200,18 +200,18 @@ def _report(session: Session, params: SamplingParams, writing: _Writing) -> dict
     """The JSON object. `tokens_per_second` leaves out the first token, whose time is the
     prompt's."""
     model = session.model
-    pieces, rest = writing.pieces, writing.seconds - (writing.first or 0.0)
+    chunks, rest = writing.chunks, writing.seconds - (writing.first or 0.0)
     report: dict[str, object] = {
         "model": model.name,
-        "text": "".join(piece.text for piece in pieces),
-        "tokens": [piece.id for piece in pieces],
-        "logprobs": [piece.logprob for piece in pieces],
+        "text": "".join(chunk.text for chunk in chunks),
+        "tokens": [chunk.id for chunk in chunks],
+        "logprobs": [chunk.logprob for chunk in chunks],
         "finish_reason": writing.finish_reason,
         "prompt_tokens": writing.prompt_tokens,
         "seed": params.seed,
         "seconds": writing.seconds,
         "time_to_first_token": writing.first,
-        "tokens_per_second": (len(pieces) - 1) / rest if rest > 0 else None,
+        "tokens_per_second": (len(chunks) - 1) / rest if rest > 0 else None,
     }
     told = getattr(session, "speculation", None)
     if told is not None:
@@ -225,9 +225,9 @@ def _report(session: Session, params: SamplingParams, writing: _Writing) -> dict
         report["top_logprobs"] = [
             [
                 {"id": i, "text": tokenizer.token_bytes(i).decode("utf-8", "replace"), "logprob": p}
-                for i, p in piece.top
+                for i, p in chunk.top
             ]
-            for piece in pieces
+            for chunk in chunks
         ]
     return report
 

@@ -1,9 +1,9 @@
-"""Texts that have a shape: a JSON Schema, a regular expression or a grammar.
+"""Texts under a constraint: a JSON Schema, a regular expression or a grammar.
 
     from thimble import SamplingParams, constrain
 
-    shape = constrain.json_schema({"type": "object", "properties": {"age": {"type": "integer"}}})
-    session.generate(prompt, SamplingParams(grammar=shape))
+    person = constrain.json_schema({"type": "object", "properties": {"age": {"type": "integer"}}})
+    session.generate(prompt, SamplingParams(grammar=person))
 
 At each token those that the grammar does not let come are taken out before the draw. How it is
 written down is `read_gbnf.py`, `read_regex.py` and `read_schema.py`; how it is followed
@@ -31,7 +31,7 @@ KINDS = ("json_schema", "regex", "gbnf")
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A shape as it was written down. Raises OptionError where that cannot be understood."""
+    """A constraint as it was written down. Raises OptionError where that cannot be understood."""
 
     kind: str
     source: str

@@ -55,8 +55,8 @@ class Debugger:
         self._tracer: Tracer | None = None
         self._passed: Node | None = None
         self._afresh: int | None = None
-        """Where the next token's shape begins, if that is known from elsewhere."""
-        self._shape: tuple[tuple[Grammar, int, bool], Constraint] | None = None
+        """Where the next token's constraint begins, if that is known from elsewhere."""
+        self._constraint_cache: tuple[tuple[Grammar, int, bool], Constraint] | None = None
         self.tree = Tree(session.model.tokenizer, session.tokens)
         self.node = self.tree.root
 
@@ -118,14 +118,14 @@ class Debugger:
 
     @property
     def whole(self) -> bool:
-        """Whether the text has the shape that it is to have, and nothing can come behind it."""
+        """Whether the text matches its constraint, and nothing can come behind it."""
         step, grammar = self.node.step, self._params.grammar
         if step is None or grammar is None or step.params.grammar != grammar:
             return False
-        if step.shape_from is None or self._afresh not in (None, step.shape_from):
+        if step.constraint_start is None or self._afresh not in (None, step.constraint_start):
             return False
         tokens = self._tokens(self.node)
-        return self._constraint(grammar, step.shape_from, tokens).complete(tokens)
+        return self._constraint(grammar, step.constraint_start, tokens).complete(tokens)
 
     @property
     def full(self) -> bool:
@@ -199,12 +199,12 @@ class Debugger:
         self._check(token)
         if node.parent is None or node.step is None:
             raise OptionError("the prompt has no alternatives")
-        self._check_shape(node.parent, token)
+        self._check_constraint(node.parent, token)
         self._stand(node.parent)
         known = dict(node.step.top).get(token)
         if known is not None:  # its probability is known: nothing has to be computed for it
             step = Step(token, known, node.step.entropy, node.step.top, self.params, "forced")
-            step.shape_from = self._place(self.node)
+            step.constraint_start = self._place(self.node)
             return self._take(step)
         self.force(token)
         return self.step()
@@ -224,9 +224,9 @@ class Debugger:
         self.edit(token, -math.inf)
 
     def force(self, token: int) -> None:
-        """Let the next token be this. Raises OptionError where the shape does not let it come."""
+        """Let the next token be this. Raises OptionError where the constraint forbids it."""
         self._check(token)
-        self._check_shape(self.node, token)
+        self._check_constraint(self.node, token)
         self.forced = token
 
     def clear(self, token: int | None = None) -> None:
@@ -256,7 +256,7 @@ class Debugger:
 
     def peek(self, *, best: int = 12) -> Pipeline:
         """How the next token comes about, by the kernel's own stages; nothing is taken."""
-        self._follow_shape()
+        self._set_constraint()
         return self._pipeline(self.session, self._sampler, self.edits, best)
 
     def look(self, node: Node, *, best: int = 12) -> Pipeline:
@@ -267,7 +267,7 @@ class Debugger:
         sampler = self._made(node.step.params)
         twin = self.session.fork(before)
         try:
-            sampler.constrain(twin.model.tokenizer, twin.tokens[: node.step.shape_from])
+            sampler.constrain(twin.model.tokenizer, twin.tokens[: node.step.constraint_start])
             return self._pipeline(twin, sampler, node.step.edits, best)
         finally:
             twin.close()
@@ -290,7 +290,7 @@ class Debugger:
                     deciding(step.params),
                     step.how,
                     step.edits,
-                    step.shape_from,
+                    step.constraint_start,
                 )
                 for step in steps
             ),
@@ -320,7 +320,7 @@ class Debugger:
         """Take the next recorded token; None where it comes out otherwise, and nothing is taken."""
         recorded = replay.recording.steps[replay.done]
         self.params = recorded.params
-        self._afresh = recorded.shape_from
+        self._afresh = recorded.constraint_start
         try:
             return self._replay_step(replay, recorded)
         finally:
@@ -383,9 +383,9 @@ class Debugger:
         if self.full:
             raise ContextError(f"the context is full: it holds {self.session.n_ctx:,} tokens")
         edits = dict(self.edits)
-        self._follow_shape()
+        self._set_constraint()
         if self.forced is not None:
-            choice, how = self.session.weigh(self.forced, top=ALTERNATIVES), "forced"
+            choice, how = self.session.token_logprob(self.forced, top=ALTERNATIVES), "forced"
         elif self.sampler is not None and not kernel:
             from ..custom_sampler import choose
 
@@ -394,15 +394,15 @@ class Debugger:
         elif edits:
             tokens, logits = self.session.tokens, self.session.logits()
             drawn = self._room().choose(self._sampler, logits, tokens, edits)
-            choice, how = self.session.weigh(drawn, top=ALTERNATIVES), "drawn"
+            choice, how = self.session.token_logprob(drawn, top=ALTERNATIVES), "drawn"
         else:
             choice, how = self.session.sample(self._sampler), "drawn"
         place = self._place(self.node)
-        return Step(*choice, params=self._params, how=how, edits=edits, shape_from=place)
+        return Step(*choice, params=self._params, how=how, edits=edits, constraint_start=place)
 
     def _take(self, step: Step) -> Node:
         if step.how != "drawn":
-            self._check_shape(self.node, step.id)
+            self._check_constraint(self.node, step.id)
         if step.id not in self._eog:
             self.session.accept(step.id)
         self.node = self.tree.grow(self.node, step)
@@ -420,41 +420,45 @@ class Debugger:
             self._tracer = Tracer(model.kernel, model.config.n_vocab)
         return self._tracer
 
-    # The shape
+    # The constraint
 
     def _place(self, node: Node) -> int | None:
-        """Where the shape of what comes after a node begins: where that of the node's token does,
-        if it is the same, or else there."""
+        """Where the constraint of what comes after a node begins: where that of the node's token
+        does, if it is the same, or else there."""
         grammar, step = self._params.grammar, node.step
         if grammar is None:
             return None
         if self._afresh is not None:
             return self._afresh
-        if step is not None and step.shape_from is not None and step.params.grammar == grammar:
-            return step.shape_from
+        if (
+            step is not None
+            and step.constraint_start is not None
+            and step.params.grammar == grammar
+        ):
+            return step.constraint_start
         return len(self._tokens(node))
 
     def _constraint(self, grammar: Grammar, place: int, tokens: Sequence[int]) -> Constraint:
-        """What follows a shape that begins at a place. It goes back as well as forwards, so it is
-        kept."""
+        """What follows a constraint that begins at a place. It goes back as well as forwards, so
+        it is cached."""
         from ..constrain import Constraint
 
         model = self.session.model
         at_start = all(model.tokenizer.is_special(token) for token in tokens[:place])
         key = (grammar, place, at_start)
-        if self._shape is None or self._shape[0] != key:
+        if self._constraint_cache is None or self._constraint_cache[0] != key:
             made = Constraint(model.kernel, model.tokenizer, grammar, place, at_start)
-            self._shape = (key, made)
-        return self._shape[1]
+            self._constraint_cache = (key, made)
+        return self._constraint_cache[1]
 
-    def _follow_shape(self) -> None:
-        """Let the sampler keep the next token to the shape."""
+    def _set_constraint(self) -> None:
+        """Give the sampler the constraint of the next token."""
         grammar, place = self._params.grammar, self._place(self.node)
         if grammar is not None and place is not None:
             self._sampler.constraint = self._constraint(grammar, place, self.session.tokens)
 
-    def _check_shape(self, node: Node, token: int) -> None:
-        """Raises OptionError where the shape does not let a token come after a node."""
+    def _check_constraint(self, node: Node, token: int) -> None:
+        """Raises OptionError where the constraint does not allow a token after a node."""
         grammar, place = self._params.grammar, self._place(node)
         if grammar is None or place is None:
             return
@@ -462,8 +466,8 @@ class Debugger:
         if not self._constraint(grammar, place, tokens).allows(tokens, token):
             spelled = self.session.model.tokenizer.token_bytes(token).decode("utf-8", "replace")
             raise OptionError(
-                f"the shape of the text does not let {spelled!r} (id {token}) come here; take one "
-                "that it does, or step without a shape"
+                f"the constraint does not allow {spelled!r} (id {token}) here; take a token that "
+                "it allows, or step without a constraint"
             )
 
     def _check(self, token: object) -> None:

@@ -28,8 +28,8 @@ MOST_STEPS = 1 << 20
 MOST_EDITS = 1 << 12
 _LONGEST = 1 << 20
 
-MOST_SHAPES = 64
-"""Times that the shape may change in a run: each has to be understood anew."""
+MOST_GRAMMARS = 64
+"""Times that the grammar may change in a run: each has to be understood anew."""
 
 _PARAMS = (
     "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "logit_bias", "grammar",
@@ -51,8 +51,8 @@ class RecordedStep:
     params: SamplingParams
     how: str = "drawn"
     edits: Mapping[int, float] = field(default_factory=dict)
-    shape_from: int | None = None
-    """The token, counted from the prompt's first, at which the text of its shape begins."""
+    constraint_start: int | None = None
+    """The token, counted from the prompt's first, at which the text of its grammar begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ def _step_words(step: RecordedStep, before: RecordedStep) -> dict[str, Any]:
     }
     if changed:
         words["params"] = changed
-    if step.shape_from != before.shape_from:
-        words["shape_from"] = step.shape_from
+    if step.constraint_start != before.constraint_start:
+        words["constraint_start"] = step.constraint_start
     return words
 
 
@@ -170,7 +170,7 @@ class _Reader:
     """Goes through the parsed JSON and knows where it is."""
 
     def __init__(self) -> None:
-        self._shapes = 0
+        self._grammars = 0
 
     def recording(self, whole: object) -> Recording:
         top = self._object(whole, "the file")
@@ -212,14 +212,15 @@ class _Reader:
         if len(edits) > MOST_EDITS:
             raise FormatError(f"{where} has {len(edits):,} edits; at most {MOST_EDITS:,} are read")
         params = self._params(step.get("params", {}), where, before.params)
-        begins = step.get("shape_from", before.shape_from)
+        # What version 0.1 wrote has the name of that time.
+        begins = step.get("constraint_start", step.get("shape_from", before.constraint_start))
         if (begins is None) != (params.grammar is None):
             raise FormatError(
-                f"{where}: shape_from is {_show(begins)}; it goes with a grammar in params"
+                f"{where}: constraint_start is {_show(begins)}; it goes with a grammar in params"
             )
-        if begins is not None and self._id(begins, f"{where}: shape_from") > place:
+        if begins is not None and self._id(begins, f"{where}: constraint_start") > place:
             raise FormatError(
-                f"{where}: shape_from is {begins:,}; only {place:,} tokens stand before it"
+                f"{where}: constraint_start is {begins:,}; only {place:,} tokens stand before it"
             )
         taken = self._id(step.get("id"), f"{where}: id")
         return RecordedStep(taken, logprob, params, how, edits, begins)
@@ -250,11 +251,11 @@ class _Reader:
     def _grammar(self, value: object, where: str) -> Grammar:
         from ..constrain import Grammar  # most runs have none
 
-        self._shapes += 1
-        if self._shapes > MOST_SHAPES:
-            raise FormatError(f"{where}: the shape changes more than {MOST_SHAPES} times")
-        shape = self._object(value, f"{where}: grammar")
-        kind, source = shape.get("kind"), shape.get("source")
+        self._grammars += 1
+        if self._grammars > MOST_GRAMMARS:
+            raise FormatError(f"{where}: the grammar changes more than {MOST_GRAMMARS} times")
+        grammar = self._object(value, f"{where}: grammar")
+        kind, source = grammar.get("kind"), grammar.get("source")
         return Grammar(
             self._text(kind, f"{where}: grammar.kind"),
             self._text(source, f"{where}: grammar.source"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..deprecated import warn
 from ..errors import OptionError
 from ..sampling import Choice, SamplingParams
 from ..tokenizer import StreamDecoder, Tokenizer
@@ -31,8 +32,14 @@ class Step:
     """One of HOW."""
     edits: Mapping[int, float] = field(default_factory=dict)
     """Logits that were set by hand; minus infinity bans."""
-    shape_from: int | None = None
-    """The token of the whole text at which the text of its shape (`params.grammar`) begins."""
+    constraint_start: int | None = None
+    """The token of the whole text at which the text of its constraint (`params.grammar`) begins."""
+
+    @property
+    def shape_from(self) -> int | None:
+        """The old name of `constraint_start`."""
+        warn("Step.shape_from", "constraint_start")
+        return self.constraint_start
 
 
 class Stopped(NamedTuple):

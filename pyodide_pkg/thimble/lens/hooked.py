@@ -1,7 +1,7 @@
 """Hooks that stand: a model that is changed, and whose sessions write as it then does.
 
     quiet = model.hooked(ablate_heads([(2, 3)]))
-    for piece in quiet.session().generate("Once upon a time"): ...
+    for chunk in quiet.session().generate("Once upon a time"): ...
     thimble.evaluate_text(quiet, stories)
 
 It shares the weights with the model that it was made from, and can be a member of an ensemble.

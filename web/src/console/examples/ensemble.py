@@ -17,6 +17,6 @@ else:
         alone.append(tokenizer.encode("One day, a fox"))
         best = [
             f"{tokenizer.token_bytes(token).decode('utf-8', 'replace')!r} {exp(logprob):.0%}"
-            for token, logprob in alone.weigh(0, top=4).top
+            for token, logprob in alone.token_logprob(0, top=4).top
         ]
         print(f"{one.name:>24.24}  {', '.join(best)}")
