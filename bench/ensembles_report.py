@@ -7,9 +7,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-WORDS = """{made}, on {cpu}, {cores} cores, by `make ensembles`; kernels {kernels}. Everything is
-native, one thread. What the methods are: [ensembles.md](../ensembles.md). The numbers behind this
-page: [ensembles.json](ensembles.json)."""
+WORDS = """{made}, on {cpu}, {cores} cores, by `make ensembles`; kernels {kernels}. Native, one
+thread. Methods: [ensembles.md](../ensembles.md). Samples: [ensembles.json](ensembles.json)."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -24,7 +23,7 @@ def page(found: dict[str, Any]) -> str:
         cores=found["machine"]["cores"],
     )  # fmt: skip
     parts = [part(found[name]) for name, part in PARTS.items() if name in found]
-    return "\n".join(["# Several models as one: what it brings\n", _prose(words), *parts])
+    return "\n".join(["# Ensembles, measured\n", _prose(words), *parts])
 
 
 def _part(title: str, words: str, rows: str) -> str:
@@ -38,16 +37,16 @@ def _prose(words: str) -> str:
 def _stories(found: dict[str, Any]) -> str:
     words = f"""Bits per byte of {found["texts"]:,} held-out stories, {found["bytes"]:,.0f}
         bytes, each on its own and cut at {found["tokens"]} tokens. Gains are over the best
-        member, {found["best"]}, with the interval that holds 95 % when stories are drawn anew."""
-    return _part("Story tellers that differ by their seed", words, _measured(found["rows"]))
+        member, {found["best"]}, with 95 % bootstrap intervals over stories."""
+    return _part("Story models that differ by seed", words, _measured(found["rows"]))
 
 
 def _mixed(found: dict[str, Any]) -> str:
     words = f"""Weights are fitted to {found["learnt_from"]:,} held-out texts and measured on
-        {found["texts"]:,} others, {found["bytes"]:,.0f} bytes, of both kinds as many. Gains are
-        over the better of the two."""
+        {found["texts"]:,} others, {found["bytes"]:,.0f} bytes, half of each kind. Gains are over
+        the better of the two."""
     return _part(
-        "A story teller and a teller of fairy tales, on both kinds of text",
+        "A story model and a fairy-tale model, on both kinds of text",
         words,
         _measured(found["rows"]),
     )
@@ -101,8 +100,8 @@ def _cost(found: dict[str, Any]) -> str:
     words = f"""{found["model"]}, {found["parameters"]:,} parameters, {found["tokens"]} tokens
         sampled, processor time in {found["rounds"]} rounds; one member alone takes
         {1e6 * statistics.median(single):.0f} µs. Each round's time is divided by k times that
-        round's of one member: the median with the extremes, and the shortest times of all
-        rounds, which other programs disturb least."""
+        round's single member: median and extremes, and the same of the shortest times, which
+        other programs disturb least."""
     return _part(
         "What a token costs",
         words,
@@ -131,10 +130,10 @@ def _speculation(found: dict[str, Any]) -> str:
         "target", "draft", "alone, tokens/s", "drafted, tokens/s", "times as fast", "accepted",
         "tokens a pass", "a draft's token", "2, 4, 8 tokens together",
     )  # fmt: skip
-    words = f"""Greedy, the tokens compared and the same, processor time, {found["rounds"]}
-        rounds. The last two columns are in times what one token of the target costs, and say
-        why: a pass over several tokens saves only what is shared between them."""
-    return _part("A draft for speed", words, table(head, rows))
+    words = f"""Greedy, with equal tokens, processor time, {found["rounds"]} rounds. The last two
+        columns, in units of one token of the target, say why: a pass over several tokens saves
+        only what they share."""
+    return _part("Speculative decoding", words, table(head, rows))
 
 
 PARTS = {"stories": _stories, "mixed": _mixed, "cost": _cost, "speculation": _speculation}

@@ -9,53 +9,53 @@ from typing import TypeVar
 
 from bench.goals import number
 from bench.report import about, runner_name, spread
-from bench.results import Memory, Rate, Results, Start
+from bench.results import Memory, Rate, Results, Spread, Start
 
 Found = TypeVar("Found", Start, Memory)
 
 TIMES = 4.0
 """How many times wllama's rate ours is to be."""
 
-PAGE = """# Models as people bring them
+PAGE = """# Models of 135M and 0.5B parameters
 
     make bench-own
 
 {about}
 
-Random weights in the shapes of SmolLM2-135M (llama: 30 layers, 576 wide, 49,152 tokens) and
-Qwen2.5-0.5B (qwen2: 24 layers, 896 wide, 151,936 tokens, biases), embedding and output in one
-matrix, with a byte-level vocabulary of that size in the file
-([own_models.py](../../bench/own_models.py)). Thimble and
-[wllama](https://github.com/ngxson/wllama) load the same file in one Chromium and take turns; `×` is
-the median of ours over the median of theirs, in brackets the lowest and highest of the rounds' own
-quotients.
+The models have random weights in the shapes of SmolLM2-135M (llama: 30 layers, 576 wide, 49,152
+tokens) and Qwen2.5-0.5B (qwen2: 24 layers, 896 wide, 151,936 tokens, biases), tied embeddings, and
+a byte-level vocabulary of that size in the file ([own_models.py](../../bench/own_models.py)).
+Thimble and [wllama](https://github.com/ngxson/wllama) load the same file in one Chromium and take
+turns.
 
 ## Goals
+
+Thimble over wllama: the ratio of the medians, in brackets the lowest and highest of a round.
 
 {goals}
 
 ## Rates
 
-A prompt of 64 tokens read afresh, then {tokens} written greedily.
+A prompt of 64 tokens is read afresh, then {tokens} are written greedily.
 
 {rates}
 
-## From the navigation to the first token, and memory
+## First token and memory
 
 A new Chromium with an empty profile opens a page with the runner on one thread, which loads the
-file from the server on the loopback interface and writes. Memory is the most that the page's
-process had resident (`VmHWM`), the browser's own part included.
+file over the loopback interface and writes. Memory is the peak resident size of the page's process
+(`VmHWM`), browser included.
 
 {visits}
 
-## The files
+## Files
 
-A file of Q4_K has Q5_0 where rows are no multiple of 256 values, which most of these are not: that
-is what llama.cpp's quantizer makes of them, and ours.
+In a Q4_K file, rows that are no multiple of 256 values are Q5_0, as llama.cpp's quantizer makes
+them; here those are most.
 
 {files}
 
-The numbers behind this page: [own-models.json](own-models.json).
+Samples: [own-models.json](own-models.json).
 """
 
 
@@ -167,26 +167,55 @@ def _met(one: Compared) -> str:
 
 
 def _goal_table(results: Results) -> str:
-    rows = [(one.model, one.what, one.goal, one.measured, _met(one)) for one in compared(results)]
-    return _table(("model", "", "goal", "measured", "met"), rows)
+    """A row a model: ours over theirs, and which goals are missed."""
+    found = list(compared(results))
+    heads = list(dict.fromkeys(f"{one.what}, {one.goal}" for one in found))
+    rows = []
+    for model in results.models:
+        cells = (
+            f"{one.measured.partition(';')[0]}{', **missed**' if one.met is False else ''}"
+            for one in found
+            if one.model == model
+        )
+        rows.append((model, *cells))
+    return _table(("model", *heads), rows)
+
+
+RUNNERS = ("thimble", "wllama")
 
 
 def _rate_table(rates: Sequence[Rate]) -> str:
+    found = {(f"{one.model} {one.encoding}", one.threads, one.runner): one for one in rates}
     rows = []
-    for rate in rates:
-        left = (f"{rate.model} {rate.encoding}", runner_name(rate.runner), str(rate.threads))
-        cells = (spread(rate.decode), spread(rate.prompt))
-        rows.append((*left, *(cells if rate.missing is None else (rate.missing, ""))))
-    return _table(("model", "runner", "threads", "decode, tokens/s", "prompt, tokens/s"), rows)
+    for model, threads in dict.fromkeys((model, threads) for model, threads, _ in found):
+        both = [found.get((model, threads, runner)) for runner in RUNNERS]
+        decode = (_cell(one, one.decode if one else None) for one in both)
+        prompt = (_cell(one, one.prompt if one else None) for one in both)
+        rows.append((model, str(threads), *decode, *prompt))
+    heads = (*_heads("decode, tokens/s"), *_heads("prompt, tokens/s"))
+    return _table(("model", "threads", *heads), rows)
 
 
 def _visit_table(results: Results) -> str:
     rows = []
-    for start, memory in zip(results.starts, results.memory, strict=True):
-        cells = (spread(start.seconds, "{:.2f}"), spread(memory.megabytes))
-        told = cells if start.missing is None else (start.missing, "")
-        rows.append((start.model, runner_name(start.runner), *told))
-    return _table(("model", "runner", "first token, s", "memory at most, MB"), rows)
+    for model in results.models:
+        starts = [_one(results.starts, runner, model) for runner in RUNNERS]
+        memory = [_one(results.memory, runner, model) for runner in RUNNERS]
+        seconds = (_cell(one, one.seconds if one else None, "{:.2f}") for one in starts)
+        peaks = (_cell(one, one.megabytes if one else None) for one in memory)
+        rows.append((model, *seconds, *peaks))
+    heads = (*_heads("first token, s"), *_heads("memory at most, MB"))
+    return _table(("model", *heads), rows)
+
+
+def _heads(what: str) -> list[str]:
+    return [f"{runner_name(runner)}: {what}" for runner in RUNNERS]
+
+
+def _cell(one: Rate | Start | Memory | None, found: Spread | None, form: str | None = None) -> str:
+    if one is None:
+        return ""
+    return spread(found, form) if one.missing is None else one.missing
 
 
 def _file_table(results: Results) -> str:

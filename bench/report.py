@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.goals import Row, number, rows
-from bench.results import Micro, Results, Spread
+from bench.results import Micro, Rate, Results, Spread
 
 Table = list[tuple[str, ...]]
 
@@ -50,19 +50,34 @@ def verdict(row: Row) -> str:
     return "yes" if row.met else "no"
 
 
-def rate_table(results: Results) -> Table:
-    """Every runner on every model."""
-    table: Table = [("model", "runner", "threads", "decode, tokens/s", "prompt, tokens/s")]
+def rate_table(results: Results, what: str) -> Table:
+    """What every runner reaches on every model, `what` being "decode" or "prompt"."""
+    runners = list(dict.fromkeys(rate.runner for rate in results.rates))
+    table: Table = [("model", "threads", *map(runner_name, runners))]
     for model, encoding in results.measured():
-        for rate in results.rates:
-            if (rate.model, rate.encoding) != (model, encoding):
-                continue
-            left = (f"{model} {encoding}", runner_name(rate.runner), str(rate.threads))
-            if rate.samples and rate.missing is None:
-                table.append((*left, spread(rate.decode), spread(rate.prompt)))
-            else:
-                table.append((*left, rate.missing or "no sample", ""))
+        of_model = [one for one in results.rates if (one.model, one.encoding) == (model, encoding)]
+        for threads in sorted({one.threads for one in of_model}):
+            found = {one.runner: one for one in of_model if one.threads == threads}
+            cells = (_rate(found[name], what) if name in found else "" for name in runners)
+            table.append((f"{model} {encoding}", str(threads), *cells))
     return table
+
+
+def _rate(rate: Rate, what: str) -> str:
+    if not rate.samples or rate.missing is not None:
+        return "–"
+    return spread(rate.decode if what == "decode" else rate.prompt)
+
+
+def missing_rates(results: Results) -> str:
+    """Why rates are not in the tables: each reason once, with the models."""
+    reasons: dict[str, list[str]] = {}
+    for rate in results.rates:
+        if not rate.samples or rate.missing is not None:
+            named = f"{runner_name(rate.runner)}, threads: {rate.threads}"
+            why = f"{named}: {rate.missing or 'no sample'}"
+            reasons.setdefault(why, []).append(f"{rate.model} {rate.encoding}")
+    return "\n".join(f"Not measured: {why} ({', '.join(of)})." for why, of in reasons.items())
 
 
 def start_table(results: Results) -> Table:
@@ -253,11 +268,16 @@ def _scaled(found: Spread, by: float) -> Spread:
     return Spread(found.median * by, found.low * by, found.high * by, found.count)
 
 
+DETAILS = ("Kernels", "Its largest functions")
+"""Long tables for the terminal alone."""
+
+
 def tables(results: Results) -> Iterator[tuple[str, Table]]:
     """All tables that have something in them, with their titles."""
     for title, table in (
         ("Goals", goal_table(results)),
-        ("Decoding and reading prompts", rate_table(results)),
+        ("Decoding, tokens/s", rate_table(results, "decode")),
+        ("Reading prompts, tokens/s", rate_table(results, "prompt")),
         ("Starting", start_table(results)),
         ("Memory", memory_table(results)),
         ("The machine's limits", limit_table(results)),
@@ -282,16 +302,20 @@ def text(results: Results) -> str:
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in table]
         lines.insert(1, "  ".join("─" * width for width in widths))
         parts.append("\n".join([title, "", *(line.rstrip() for line in lines)]))
-    return "\n\n".join(parts)
+    parts.append(missing_rates(results))
+    return "\n\n".join(filter(None, parts))
 
 
 def markdown(results: Results) -> str:
     """For the page in docs/bench."""
     parts = [about(results)]
     for title, table in tables(results):
+        if title in DETAILS:
+            continue
         lines = [_row(table[0]), _row(["---"] * len(table[0])), *map(_row, table[1:])]
         parts.append("\n".join([f"### {title}", "", *lines]))
-    return "\n\n".join(parts)
+    parts.append(missing_rates(results))
+    return "\n\n".join(filter(None, parts))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -159,13 +159,11 @@ PAGE = """# Training's speed
 |---|---|---|---|
 {table}
 
-A product of width n multiplies two n × n matrices in single precision; a multiply-add counts as
-two operations, and is a multiplication and an addition, never fused. What registers allow is
-measured by [bench/kernels/probe.c](../../bench/kernels/probe.c). Steps are those of the training
-panel: a vocabulary of 256 bytes, a context of 128, 2,048 tokens a step, Muon for the matrices;
-forward, backward and update. PyTorch takes the same steps by the same recipe
-([training.md](../training.md)), in float32, on one thread; both take turns, in a process of its own
-each.
+A product of width n multiplies two n × n float32 matrices; a multiply-add counts as two operations,
+never fused. [bench/kernels/probe.c](../../bench/kernels/probe.c) measures what registers allow. A
+step is the training panel's: 256 bytes of vocabulary, a context of 128, 2,048 tokens, Muon for the
+matrices; forward, backward and update. PyTorch takes the same steps by the same recipe
+([training.md](../training.md)), in float32, on one thread, in turns, each in its own process.
 """
 
 

@@ -224,6 +224,23 @@ def test_every_table_has_even_rows() -> None:
         assert len({len(cells) for cells in table}) == 1, title
 
 
+def test_a_rate_stands_beside_its_peers_and_what_lacks_says_why() -> None:
+    assert report.rate_table(recorded(), "decode") == [
+        ("model", "threads", "Thimble", "wllama"),
+        ("15M Q8_0", "1", "1,000 (800–1,280)", "100 (98.5–107)"),
+        ("110M Q8_0", "1", "1,000 (800–1,280)", ""),
+        ("110M Q8_0", "2", "–", ""),
+    ]
+    words = report.markdown(recorded())
+    assert "Not measured: Thimble, threads: 2: not there yet (110M Q8_0)." in words
+
+
+def test_long_tables_are_for_the_terminal_alone() -> None:
+    for title in report.DETAILS:
+        assert f"\n{title}\n" in report.text(recorded())
+        assert f"### {title}" not in report.markdown(recorded())
+
+
 def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"# Before\n\n{report.MARKS[0]}\nold\n{report.MARKS[1]}\n\nAfter\n")
