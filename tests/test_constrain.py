@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 import thimble
 from thimble import constrain
 from thimble.constrain import numbers
-from thimble.constrain.automaton import NOWHERE, Automaton, Network, utf8_ranges
+from thimble.constrain.automaton import NOWHERE, Automaton, Network
 from thimble.constrain.masks import MOST_STATES, Constraint, Tree
 from thimble.constrain.read_schema import FORMATS
+from thimble.constrain.utf8 import utf8_ranges
 from thimble.sampling import SamplingParams
 
 NAMES = Path(__file__).resolve().parent.parent / "web" / "models" / "names.gguf"

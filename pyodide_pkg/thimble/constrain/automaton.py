@@ -16,7 +16,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..errors import OptionError
-from .nodes import Alt, Chars, Node, Range, Repeat, Rule, Seq
+from .effort import Effort
+from .nodes import Alt, Both, Chars, Json, Node, Not, Range, Repeat, Rule, Seq
+from .regular import Algebra, Regular, runs_of
+from .utf8 import utf8_ranges
 
 MOST_PLACES = 200_000
 """Places of all rules' automata together."""
@@ -27,34 +30,6 @@ NOWHERE = -1
 
 Item = tuple[int, int]
 """A place and the number of a frame."""
-
-
-def utf8_ranges(low: int, high: int) -> Iterator[tuple[Range, ...]]:
-    """Ranges of code points as sequences of ranges of bytes; surrogates are left out."""
-    if low <= 0xDFFF and high >= 0xD800:
-        if low < 0xD800:
-            yield from utf8_ranges(low, 0xD7FF)
-        if high > 0xDFFF:
-            yield from utf8_ranges(0xE000, high)
-        return
-    for limit in (0x7F, 0x7FF, 0xFFFF):
-        if low <= limit < high:
-            yield from utf8_ranges(low, limit)
-            yield from utf8_ranges(limit + 1, high)
-            return
-    if high <= 0x7F:
-        yield ((low, high),)
-        return
-    for i in (1, 2, 3):
-        mask = (1 << 6 * i) - 1
-        if low & ~mask == high & ~mask:
-            continue
-        cut = (low | mask) if low & mask else (high & ~mask) - 1 if high & mask != mask else None
-        if cut is not None:
-            yield from utf8_ranges(low, cut)
-            yield from utf8_ranges(cut + 1, high)
-            return
-    yield tuple(zip(chr(low).encode(), chr(high).encode(), strict=True))
 
 
 class Copies(NamedTuple):
@@ -110,6 +85,10 @@ class Network:
             for part in node.parts:
                 start = self._add(part, start)
             return start
+        if isinstance(node, (Both, Not)):
+            return self._add_regular(node, start)
+        if isinstance(node, Json):
+            raise OptionError("JSON inside of a grammar is not supported")
         end = self._place()
         if isinstance(node, Alt):
             for part in node.parts:
@@ -118,6 +97,26 @@ class Network:
             self.calls[start].append((self._numbers[node.name], end))
         else:
             self._add_repeat(node, start, end)
+        return end
+
+    def _add_regular(self, node: Node, start: int) -> int:
+        """An intersection or a complement, by its derivatives."""
+        algebra = Algebra(Effort(10 * MOST_PLACES))
+        root, end = algebra.of(node, algebra.utf8), self._place()
+        places: dict[Regular, int] = {root: self._place()}
+        self._join(start, places[root])
+        work = [root]
+        while work:
+            at = work.pop()
+            place = places[at]
+            if at.nullable:
+                self._join(place, end)
+            for mask, target in at.moves:
+                if target.live and target not in places:
+                    places[target] = self._place()
+                    work.append(target)
+                if target.live:
+                    self.edges[place] += [(*run, places[target]) for run in runs_of(mask)]
         return end
 
     def _add_repeat(self, node: Repeat, start: int, end: int) -> None:

@@ -54,7 +54,49 @@ class Rule:
     name: str
 
 
-Node = Chars | Seq | Alt | Repeat | Rule
+@dataclass(frozen=True, slots=True)
+class Both:
+    """The texts that all of these have. They must be regular: without a rule in them."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Every text that this has not, of any length. It must be regular: without a rule in it."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOptions:
+    """How the JSON of a schema is written."""
+
+    property_order: str = "schema"
+    """"schema": members stand in the order of the schema; "any"."""
+    whitespace: str = "compact"
+    """"compact": at most one space behind `,` and `:`; "free": white space wherever JSON has it."""
+    extra_members: str = "named"
+    """"named": an object with `properties` has others only where the schema speaks of them;
+    "standard": whatever the schema does not forbid."""
+    escapes: str = "shortest"
+    """"shortest": each character of a text is spelled in one way; "any"."""
+    numbers: str = "short"
+    """"short": at most 16 digits before and behind the point, and whole numbers without one;
+    "any"."""
+    formats: str = "kept"
+    """"kept": a known `format` holds; "passed": it is an annotation, as the standard has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value that is valid against a schema, where the text before it leaves nothing else."""
+
+    schema: str
+    options: JsonOptions = JsonOptions()
+
+
+Node = Chars | Seq | Alt | Repeat | Rule | Both | Not | Json
 EMPTY = Seq(())
 
 

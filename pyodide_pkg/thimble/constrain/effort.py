@@ -1,0 +1,45 @@
+"""How much work a grammar may make, so that one that comes by a link cannot hold a page.
+
+Work is counted in steps, which are the same on every machine: what is refused here is refused
+everywhere. `pause` is called every so often, and may raise to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import OptionError
+
+AT_ONCE = 60_000
+"""Steps of one mask, or of what is done before the first; about 0.1 s natively."""
+BETWEEN_PAUSES = 2_000
+
+
+class Effort:
+    """A count of steps. `where` says what is being worked at, for whoever is refused."""
+
+    def __init__(self, most: int = AT_ONCE) -> None:
+        self.most = most
+        self.where = ""
+        self.pause: Callable[[], None] | None = None
+        self._left = most
+        self._until_pause = BETWEEN_PAUSES
+
+    def begin(self) -> None:
+        """Another piece of work, which has all the steps again."""
+        self._left = self.most
+
+    def spend(self, steps: int) -> None:
+        """Count steps. Raises OptionError where there were too many."""
+        self._left -= steps
+        if self._left < 0:
+            self._left = self.most
+            place = f"{self.where}: " if self.where else ""
+            raise OptionError(
+                f"{place}this needs more than {self.most:,} steps at once; make it simpler"
+            )
+        self._until_pause -= steps
+        if self._until_pause < 0:
+            self._until_pause = BETWEEN_PAUSES
+            if self.pause is not None:
+                self.pause()
