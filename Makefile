@@ -21,13 +21,13 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
-	bench-own corpora models ensembles load visits claims screens npm release pyodide-build lock clean
+	bench-own corpora models ensembles load load-hostile visits claims screens npm release pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
-	@$(RUN) -m uvicorn server:app --host $(HOST) --port $(PORT) --no-server-header
+	@$(RUN) server.py --host $(HOST) --port $(PORT)
 
 test: lint  ## set everything up and run every test (ARGS= for pytest)
 	@$(RUN) -m pytest $(ARGS)
@@ -99,6 +99,9 @@ ensembles: setup-test  ## docs/bench/ensembles: what several models as one bring
 
 load: site  ## requests a second on one core, into docs/deploy (ARGS= for tools.load_test)
 	@$(RUN) -m tools.load_test $(ARGS)
+
+load-hostile: site  ## the same while others mean it ill (ARGS= for tools.load_hostile)
+	@$(RUN) -m tools.load_hostile $(ARGS)
 
 visits: setup-test site  ## bytes and requests of a visit, into docs/deploy
 	@$(RUN) -m tools.visit_report $(ARGS)

@@ -10,8 +10,9 @@ import argparse
 import contextlib
 import json
 import logging
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -25,13 +26,16 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from thimble.hosting import oembed, precache
+from thimble.errors import ThimbleError
+from thimble.hosting import connection, oembed, precache
 from thimble.hosting.assets import MEDIA_TYPES, REVALIDATE, Asset, Site, SiteError, packed
+from thimble.hosting.hosts import AllowedHosts, Hosts
 from thimble.hosting.models import OwnModel
 
 ROOT = Path(__file__).resolve().parent
 SITE = ROOT / "build" / "site"
 TEMPLATES = ROOT / "web" / "templates"
+ALLOWED_HOSTS = "THIMBLE_ALLOWED_HOSTS"
 
 # What the page may do. Pyodide needs WebAssembly compilation and nothing else of `eval`'s kind; a
 # worker obeys the policy that its own script came with, so assets carry this one too.
@@ -100,6 +104,9 @@ FRAME_HEADERS = {
         "Permissions-Policy",
     )},
 }  # fmt: skip
+# A page whose answer says where oEmbed tells of it, by the host that the request names: no cache
+# that others share may keep it.
+FOR_ONE = "private, no-cache"
 # What is rendered beside the embed pages, by its address without the first slash.
 PAGES = {
     "": ("page.html", SECURITY_HEADERS),
@@ -118,8 +125,15 @@ def environment(templates: Path) -> Environment:
 class SiteHolder:
     """The current site and the pages over it; a rebuilt one is picked up without a restart."""
 
-    def __init__(self, folder: Path, templates: Path, own: Sequence[OwnModel] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        templates: Path,
+        own: Sequence[OwnModel] = (),
+        hosts: Hosts | None = None,
+    ) -> None:
         self.folder = folder
+        self.hosts = hosts or Hosts()
         self.templates = environment(templates)
         self._own = own
         self._site: Site | None = None
@@ -144,7 +158,8 @@ class SiteHolder:
         if path not in self._pages:
             name, headers = PAGES[path]
             html = render(self.templates, site, name).encode()
-            headers = {"Cache-Control": REVALIDATE, **headers}
+            caching = FOR_ONE if path == "" else REVALIDATE
+            headers = {"Cache-Control": caching, **headers}
             self._pages[path] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
         return self._pages[path]
 
@@ -156,9 +171,16 @@ class SiteHolder:
             root = "../" * path.count("/")
             link = oembed.link(path, root)
             html = render_frame(self.templates, site, name, root=root, link=link).encode()
-            headers = {"Cache-Control": REVALIDATE, **FRAME_HEADERS}
+            headers = {"Cache-Control": FOR_ONE, **FRAME_HEADERS}
             self._pages[path] = Asset(packed(html), MEDIA_TYPES[".html"], headers)
         return self._pages.get(path)
+
+    def ready(self, url: bytes, headers: connection.Headers) -> Asset | None:
+        """What is answered without the application: files, whose answers know no host."""
+        if self.hosts.allow(headers):
+            with contextlib.suppress(SiteError):
+                return self.get().ready.get(url)
+        return None
 
     def find(self, path: str) -> Asset | None:
         """What lies at a path without its first slash: a page or a file of the site."""
@@ -278,7 +300,10 @@ async def file(request: Request) -> Response:
 
 
 async def embeddable(request: Request) -> Response:
-    """What another site may show in place of an address of this one (oEmbed)."""
+    """What another site may show in place of an address of this one (oEmbed).
+
+    Every address in it begins with the host that the request names, so nobody else may be given it.
+    """
     models = _holder(request).get().build["models"]
     try:
         body = oembed.answer(request.query_params, str(request.base_url), models)
@@ -286,8 +311,7 @@ async def embeddable(request: Request) -> Response:
         refused = {"error": str(error), "status": error.status}
         headers = {"Cache-Control": "no-store", **EMBED_HEADERS}
         return JSONResponse(refused, status_code=error.status, headers=headers)
-    caching = f"public, max-age={oembed.CACHE_AGE}"
-    return JSONResponse(body, headers={"Cache-Control": caching, **EMBED_HEADERS})
+    return JSONResponse(body, headers={"Cache-Control": "no-store", **EMBED_HEADERS})
 
 
 async def healthz(request: Request) -> Response:
@@ -364,22 +388,41 @@ class WithoutQuery(logging.Filter):
 
 
 def create_app(
-    site: Path | None = None, *, templates: Path | None = None, own: Sequence[OwnModel] = ()
+    site: Path | None = None,
+    *,
+    templates: Path | None = None,
+    own: Sequence[OwnModel] = (),
+    hosts: Sequence[str] | None = None,
 ) -> Starlette:
     """The application over a built site and one's own models beside its own.
 
-    A site that is missing answers 503 until it is there.
+    `hosts` are all that a request may name (`thimble.hosting.hosts`); None are those of the
+    environment's `THIMBLE_ALLOWED_HOSTS`, with commas between, and an empty list is any. A site
+    that is missing answers 503 until it is there. Raises OptionError for a host that is none.
     """
+    if hosts is None:
+        hosts = [name for name in os.environ.get(ALLOWED_HOSTS, "").split(",") if name]
+    known = Hosts(hosts)
     methods = ["GET"]  # Starlette adds HEAD
     routes = [
         Route("/healthz", healthz, methods=methods),
         Route("/oembed", embeddable, methods=methods),
         Route("/{path:path}", file, methods=methods),
     ]
-    holder = SiteHolder(site or SITE, templates or TEMPLATES, own)
+    holder = SiteHolder(site or SITE, templates or TEMPLATES, own, known)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
+        yield {connection.STATE: holder.ready}
+
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Files, holder=holder), Middleware(SecurityHeaders)],
+        lifespan=lifespan,
+        middleware=[
+            Middleware(AllowedHosts, hosts=known),
+            Middleware(Files, holder=holder),
+            Middleware(SecurityHeaders),
+        ],
         exception_handlers={HTTPException: http_failed, SiteError: site_failed},
     )
     app.state.site = holder
@@ -393,12 +436,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any")
     parser.add_argument("--site", type=Path, default=SITE, help="the folder that `make site` made")
+    parser.add_argument(
+        "--allowed-host", action="append", metavar="HOST",
+        help=f"a host that requests may name; may be given again (any, or {ALLOWED_HOSTS})",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     try:
         SiteHolder(options.site, TEMPLATES).page("")
-    except SiteError as error:
+        made = create_app(options.site, hosts=options.allowed_host)
+    except ThimbleError as error:
         sys.exit(f"thimble: {error}")
-    uvicorn.run(create_app(options.site), host=options.host, port=options.port, server_header=False)
+    uvicorn.run(made, host=options.host, port=options.port, **connection.settings())
 
 
 app = create_app()

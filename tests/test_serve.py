@@ -97,6 +97,7 @@ def test_several_workers_make_the_same_application_from_the_environment(
     site = write_site(tmp_path / "site")
     monkeypatch.setenv(serve.SETTINGS, "")
     arguments = ["serve", "--workers", "2", "--site", str(site), "--models", str(own)]
+    arguments += ["--allowed-host", "testserver", "--allowed-host", "*.example.org"]
     assert main([*arguments, "--root-path", "/t/", "--forwarded-allow-ips", "10.0.0.1"]) == 0
     [(app, options)] = calls
     assert (app, options["factory"]) == ("thimble.cli.serve:application", True)
@@ -104,6 +105,9 @@ def test_several_workers_make_the_same_application_from_the_environment(
     assert (options["proxy_headers"], options["forwarded_allow_ips"]) == (True, "10.0.0.1")
     listed = TestClient(serve.application()).get("/models.json").json()["models"]
     assert [model["name"] for model in listed] == ["a b", "b", "story"]
+    client = TestClient(serve.application())
+    for host, status in (("a.example.org", 200), ("example.org", 421), ("localhost", 421)):
+        assert client.get("/", headers={"Host": host}).status_code == status
 
 
 def test_own_models_are_listed_first_and_served_by_content(tmp_path: Path, own: Path) -> None:
@@ -188,6 +192,9 @@ def test_a_file_is_hashed_once(own: Path, tmp_path: Path, monkeypatch: pytest.Mo
         ("--port", "70000", "--port is 70000; it must be a whole number from 0 to 65535"),
         ("--workers", "0", "--workers is 0; it must be from 1 to 64"),
         ("--root-path", "thimble", "--root-path is 'thimble'; it must be a path like /thimble"),
+        ("--allowed-host", "https://example.org", "the allowed host is 'https://example.org'"),
+        ("--allowed-host", "example.org:80", "without scheme, port or path"),
+        ("--allowed-host", "*", "the allowed host is '*'; it must be a name like example.org"),
     ],
 )
 def test_a_value_out_of_its_range_is_named(

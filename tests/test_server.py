@@ -104,10 +104,31 @@ def test_the_page_refers_to_nothing_outside_and_works_below_a_sub_path(client: T
 
 def test_the_page_is_revalidated(client: TestClient) -> None:
     first = client.get("/")
-    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["cache-control"] == "private, no-cache"
     again = client.get("/", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("example.org", 200), ("EXAMPLE.ORG:80", 200), ("a.b.example.net", 200), ("[::1]:80", 200),
+        ("example.com", 421), ("example.org.", 421), ("example.net", 421), (".example.net", 421),
+        ("notexample.net", 421), ("example.org:80:80", 421), ("example.org/", 421), ("", 421),
+        ("user@example.org", 421), ("[::2]", 421),
+    ],
+)  # fmt: skip
+def test_a_server_that_knows_its_hosts_answers_for_no_other(
+    site_folder: Path, host: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(server.ALLOWED_HOSTS, "example.org,*.example.net,[::1]")
+    client = TestClient(server.create_app(site_folder))
+    for path in ("/", "/thimble.js", "/oembed?url=/", "/nowhere", "/assets/story.1a2b3c4d.gguf"):
+        answer = client.get(path, headers={"Host": host})
+        assert answer.status_code == (404 if (path, status) == ("/nowhere", 200) else status)
+        assert status == 200 or answer.headers["cache-control"] == "no-store"
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 def test_security_headers_are_on_every_answer(client: TestClient) -> None:

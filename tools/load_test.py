@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools import size_report
+from tools import servers, size_report
 from tools.fingerprint import BUILD, ROOT
 from tools.load_client import Ask, Tally, load
 from tools.marked import put_between
@@ -50,12 +50,13 @@ class Server:
     """`thimble serve` in a process of its own, on one core, and how much memory it has."""
 
     def __init__(self, site: Path, core: int | None) -> None:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         command = [sys.executable, "-m", "thimble", "serve", "--port", str(self.port)]
+        self._start([*command, "--site", str(site)], core)
+
+    def _start(self, command: list[str], core: int | None) -> None:
         self.process = subprocess.Popen(
-            [*command, "--site", str(site)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         if core is not None:
             os.sched_setaffinity(self.process.pid, {core})
@@ -90,6 +91,31 @@ class Server:
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(timeout=10)
+
+
+class Nginx(Server):
+    """nginx in a process and on a core of its own, with a cache, before another server."""
+
+    def __init__(self, program: str, behind: Server, core: int | None, folder: Path) -> None:
+        self.port = _free_port()
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        places = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+        user = "user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(
+            f"{user} daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;"
+            f"events {{}} http {{ access_log off; keepalive_requests 1000000000; {places}"
+            f"proxy_cache_path {folder}/cache keys_zone=all:1m;"
+            f"server {{ listen {HOST}:{self.port}; location / {{ proxy_cache all;"
+            f"proxy_http_version 1.1; proxy_pass http://{HOST}:{behind.port}; }} }} }}"
+        )
+        self._start([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], core)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _cpu_seconds(process: int) -> float:
@@ -229,17 +255,17 @@ def on_two_cores() -> Iterator[tuple[int | None, int | None]]:
 
 
 def run(seconds: float, connections: int) -> dict[str, Any]:
-    """All three measurements."""
+    """All measurements."""
     load_before = os.getloadavg()[0]
     with on_two_cores() as (core, _), copy_of_site() as site:
         server = Server(site, core)
         try:
             short = min(seconds, 15.0)
             few = min(connections, 4)
+            asks = small_files(server, site)
             return {
-                "cached_assets": measure(
-                    server, small_files(server, site), seconds=seconds, connections=connections
-                ),
+                "cached_assets": measure(server, asks, seconds=seconds, connections=connections),
+                **beside(server, asks, core, short, connections),
                 "revisit": measure(server, revisit(server), seconds=short, connections=connections),
                 "first_visit": measure(
                     server, first_visit(server, site), seconds=short, connections=few
@@ -250,6 +276,21 @@ def run(seconds: float, connections: int) -> dict[str, Any]:
             }
         finally:
             server.close()
+
+
+def beside(
+    server: Server, asks: Sequence[Ask], core: int | None, seconds: float, connections: int
+) -> dict[str, Any]:
+    """The first measurement with nginx between, where it is on this machine."""
+    program = servers.find("nginx")
+    if program is None:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="load.") as folder:
+        nginx = Nginx(program, server, core, Path(folder))
+        try:
+            return {"nginx": measure(nginx, asks, seconds=seconds, connections=connections)}
+        finally:
+            nginx.close()
 
 
 def machine() -> dict[str, Any]:
@@ -275,6 +316,7 @@ def held(row: dict[str, Any]) -> bool:
 
 NAMES = {
     "cached_assets": "small files, sent whole",
+    "nginx": "the same, from the cache of an nginx in front",
     "revisit": "a visitor's return: page, `build.json`, `thimble.js`, not modified",
     "first_visit": "everything of a first visit",
 }
@@ -288,8 +330,10 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for key, name in NAMES.items():
-        row = result[key]
-        visits = "" if key == "cached_assets" else f"{row['rounds_per_second']:,}"
+        row = result.get(key)
+        if row is None:
+            continue
+        visits = "" if key in ("cached_assets", "nginx") else f"{row['rounds_per_second']:,}"
         first, last = (row[f"memory_{when}_bytes"] / 1e6 for when in ("first", "last"))
         lines.append(
             f"| {name} | {row['requests_per_second']:,} | {row['requests_per_cpu_second']:,} | "

@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
         if group == "test":
             # Says by itself what is missing.
             install_trainer()
+            run([PYTHON, "-m", "tools.servers"])
             return subprocess.run([PYTHON, "-m", "tools.browsers"], cwd=ROOT).returncode
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
@@ -181,7 +182,11 @@ def install_front_end() -> None:
         return
     npm = _system_npm() or _packaged_npm()
     say("front-end packages from web/package-lock.json")
-    run([*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], quiet=True, cwd=WEB)
+    run(
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        quiet=True,
+        cwd=WEB,
+    )
     remember(stamp, value)
 
 

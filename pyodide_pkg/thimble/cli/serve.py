@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..hosting import front_end
+from ..hosting.hosts import Hosts
 from ..hosting.models import read_folder
 from . import hosting
 from .command import Command
@@ -48,6 +49,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--forwarded-allow-ips", metavar="IPS",
         help="whose X-Forwarded headers to believe, with commas between (127.0.0.1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="HOST",
+        help="a host that requests may name, like example.org or *.example.org; may be given "
+        "again (any)",
+    )  # fmt: skip
     parser.add_argument("--access-log", action="store_true", help="write a line for each request")
     hosting.add_site(parser)
 
@@ -59,20 +65,24 @@ def run(options: Namespace) -> int:
     server = front_end.load_server(found)
     import uvicorn  # after the server, which says what is missing
 
+    from ..hosting import connection
+
     settings: dict[str, Any] = {
+        **connection.settings(),
         "host": options.host,
         "port": options.port,
-        "server_header": False,
         "access_log": options.access_log,
         "root_path": options.root_path.rstrip("/"),
         "proxy_headers": options.proxy_headers or options.forwarded_allow_ips is not None,
         "forwarded_allow_ips": options.forwarded_allow_ips,
     }
     if options.workers == 1:
-        app = server.create_app(found.site, templates=found.templates, own=own)
+        hosts = options.allowed_host
+        app = server.create_app(found.site, templates=found.templates, own=own, hosts=hosts)
         uvicorn.run(app, **settings)
         return 0
-    told = {name: str(path) for name in ("site", "models") if (path := getattr(options, name))}
+    told: dict[str, Any] = {"hosts": options.allowed_host}
+    told |= {name: str(path) for name in ("site", "models") if (path := getattr(options, name))}
     os.environ[SETTINGS] = json.dumps(told)
     uvicorn.run(f"{__name__}:application", factory=True, workers=options.workers, **settings)
     return 0
@@ -80,11 +90,13 @@ def run(options: Namespace) -> int:
 
 def application() -> Starlette:
     """What a worker serves, by the settings in the environment."""
-    told = {name: Path(path) for name, path in json.loads(os.environ[SETTINGS]).items()}
-    found = front_end.find(told.get("site"))
-    own, _ = read_folder(told["models"]) if "models" in told else ([], [])
+    told: dict[str, Any] = json.loads(os.environ[SETTINGS])
+    site, models = (Path(told[name]) if name in told else None for name in ("site", "models"))
+    found = front_end.find(site)
+    own, _ = read_folder(models) if models else ([], [])
     server = front_end.load_server(found)
-    app: Starlette = server.create_app(found.site, templates=found.templates, own=own)
+    hosts: list[str] = told["hosts"]
+    app: Starlette = server.create_app(found.site, templates=found.templates, own=own, hosts=hosts)
     return app
 
 
@@ -93,6 +105,7 @@ def _check(options: Namespace) -> None:
         raise OptionError(f"--port is {options.port}; it must be a whole number from 0 to 65535")
     if not 1 <= options.workers <= MAX_WORKERS:
         raise OptionError(f"--workers is {options.workers}; it must be from 1 to {MAX_WORKERS}")
+    Hosts(options.allowed_host)
     root = options.root_path
     if root and (not root.startswith("/") or "?" in root or "#" in root or "//" in root):
         raise OptionError(f"--root-path is {root!r}; it must be a path like /thimble")

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +52,11 @@ SMALL = 512 * 1024
 """Bytes of a file that is answered from memory; all smaller files of a site are a few megabytes."""
 CHUNK = 256 * 1024
 """Bytes of a larger file that are read at once: each reading waits for another thread."""
+SMALL_CHUNK = 32 * 1024
+MANY = 64
+"""More answers under way than these get the small chunks: each holds one while its client reads."""
+
+OK, NOT_MODIFIED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 304 Not Modified\r\n"
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -63,7 +68,15 @@ class SiteError(ThimbleError):
 class File(FileResponse):
     """A file from the disk, or the ranges of it that a client asks for."""
 
-    chunk_size = CHUNK
+    under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        File.under_way += 1
+        self.chunk_size = CHUNK if File.under_way <= MANY else SMALL_CHUNK
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            File.under_way -= 1
 
 
 def raw(headers: Mapping[str, str]) -> RawHeaders:
@@ -80,6 +93,9 @@ class Copy:
     headers: RawHeaders
     unchanged: RawHeaders
     """The headers of a 304."""
+    lines: bytes
+    """`headers` as they are written, with the empty line."""
+    unchanged_lines: bytes
     body: bytes | None
     """None for what is read from `path`."""
     path: Path | None
@@ -107,11 +123,12 @@ class Asset:
         assert copy.path is not None
         return copy.path.read_bytes()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a GET or HEAD: an ASGI application, and so also a response of Starlette's."""
+    def _chosen(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[Copy, bool, bool]:
+        """The copy that a request's headers ask for, whether they know it, and whether they ask
+        for a range of it."""
         accept = known = None
         ranged = False
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"accept-encoding":
                 accept = value
             elif name == b"if-none-match":
@@ -121,13 +138,32 @@ class Asset:
         # A range of a compressed copy would be a range of other bytes.
         coding = "identity" if ranged or accept is None else _negotiated(accept, self._codings)
         copy = self.copies[coding]
-        if known is not None and is_known(known.decode("latin-1"), copy.etag):
+        return copy, known is not None and is_known(known.decode("latin-1"), copy.etag), ranged
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a GET or HEAD: an ASGI application, and so also a response of Starlette's."""
+        copy, unchanged, ranged = self._chosen(scope["headers"])
+        if unchanged:
             await _send(send, 304, copy.unchanged, b"")
         elif copy.body is not None and not ranged:
             body = b"" if scope["method"] == "HEAD" else copy.body
             await _send(send, 200, copy.headers, body)
         else:
             await self._from_disk(copy)(scope, receive, send)
+
+    def ready(
+        self, headers: Iterable[tuple[bytes, bytes]], method: bytes
+    ) -> tuple[bytes, bytes, bytes] | None:
+        """The same answer as it is written: status line, headers, body. None where it is none to a
+        GET or HEAD, or has to be read."""
+        if method not in (b"GET", b"HEAD"):
+            return None
+        copy, unchanged, ranged = self._chosen(headers)
+        if unchanged:
+            return NOT_MODIFIED, copy.unchanged_lines, b""
+        if ranged or copy.body is None:
+            return None
+        return OK, copy.lines, b"" if method == b"HEAD" else copy.body
 
     def _from_disk(self, copy: Copy) -> Response:
         headers = {name.decode(): value.decode() for name, value in copy.headers}
@@ -159,7 +195,14 @@ def _copy(coding: str, content: Path | bytes, media_type: str, common: Mapping[s
         full["Content-Encoding"] = coding
     if path is not None:
         full["Accept-Ranges"] = "bytes"
-    return Copy(headers["ETag"], size, raw(full), raw(headers), body, path)
+    head, unchanged = raw(full), raw(headers)
+    etag = headers["ETag"]
+    return Copy(etag, size, head, unchanged, lines(head), lines(unchanged), body, path)
+
+
+def lines(headers: RawHeaders) -> bytes:
+    """Headers as HTTP/1.1 writes them, with the empty line at their end."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in headers) + b"\r\n"
 
 
 def is_known(known: str, etag: str) -> bool:
@@ -243,6 +286,8 @@ class Site:
             self._add_json("build.json", self.build)
             self._renew_service_worker()
         self._add_json("models.json", {"models": self._models()})
+        self.ready = {f"/{name}".encode(): asset for name, asset in self.assets.items()}
+        """The same by the address that a request names, where that is written plainly."""
 
     def _asset(self, name: str, contents: Mapping[str, Path | bytes]) -> Asset:
         media_type = MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
