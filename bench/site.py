@@ -62,7 +62,11 @@ def install_peers() -> None:
         return
     print("bench: peers from bench/package-lock.json", flush=True)
     npm = setup_env._system_npm() or setup_env._packaged_npm()
-    setup_env.run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], quiet=True, cwd=HERE)
+    setup_env.run(
+        [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        quiet=True,
+        cwd=HERE,
+    )
     remember(stamp, value)
 
 
