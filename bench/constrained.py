@@ -68,9 +68,9 @@ def both(model: thimble.Model, grammar: constrain.Grammar, seed: int) -> tuple[f
 
 def cost(rounds: list[tuple[float, float]]) -> str:
     """In words: the medians, and the median of what it cost in each of the rounds."""
-    plain, kept = (statistics.median(one[i] for one in rounds) for i in (0, 1))
+    plain, masked = (statistics.median(one[i] for one in rounds) for i in (0, 1))
     more = statistics.median(b / a - 1 for a, b in rounds)
-    return f"without {plain:.3f} ms, with {kept:.3f} ms, {more:+.1%}"
+    return f"without {plain:.3f} ms, with {masked:.3f} ms, {more:+.1%}"
 
 
 def main() -> int:

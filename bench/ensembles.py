@@ -323,7 +323,7 @@ def main(arguments: list[str]) -> int:
         "stories": bench.stories, "mixed": bench.mixed, "cost": bench.cost,
         "speculation": bench.speculation,
     }  # fmt: skip
-    kept = options.out / "ensembles.json"
+    saved = options.out / "ensembles.json"
     try:
         for name, measure in parts.items():
             if options.part in (None, name):
@@ -331,10 +331,10 @@ def main(arguments: list[str]) -> int:
     except (ThimbleError, OSError) as error:
         print(f"ensembles: {error}", file=sys.stderr)
         return 1
-    if options.part and kept.is_file():
-        bench.found = json.loads(kept.read_text(encoding="utf-8")) | bench.found
+    if options.part and saved.is_file():
+        bench.found = json.loads(saved.read_text(encoding="utf-8")) | bench.found
     options.out.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(bench.found, indent=1) + "\n", encoding="utf-8")
+    saved.write_text(json.dumps(bench.found, indent=1) + "\n", encoding="utf-8")
     words = report.page(bench.found)
     (options.out / "ensembles.md").write_text(words, encoding="utf-8")
     print(words)

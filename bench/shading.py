@@ -26,9 +26,9 @@ def measure_shading(
     measure.tell(f"shading, {model['name']}")
     loaded = thimble.load(ROOT / "web" / "models" / f"{model['name']}.gguf")
     banned = sorted(loaded.tokenizer.eog_ids)
-    room = loaded.config.n_ctx - len(loaded.tokenizer.encode(PROMPT)) - 1
+    left = loaded.config.n_ctx - len(loaded.tokenizer.encode(PROMPT)) - 1
     loaded.close()
-    tokens = min(TOKENS, room)
+    tokens = min(TOKENS, left)
     page = RunnerPage(browser, server.address, "thimble")
     found = {way: Shading(model["name"], tokens, way) for way in WAYS}
     results.shading.extend(found.values())

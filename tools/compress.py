@@ -1,6 +1,6 @@
 """Precompressed copies: what a server sends instead of a file, made once and at full strength.
 
-Brotli at quality 11 takes seconds a megabyte, so results are kept by content in `build/cache/`, and
+Brotli at quality 11 takes seconds a megabyte, so results are cached in `build/cache/`, and
 a site that is only looked at on this machine (`quick`) has its large files packed less tightly.
 """
 
@@ -59,24 +59,24 @@ def _compress_file(path: Path, quick: bool) -> None:
         return
     name = digest_bytes(data)
     for suffix, coding in CODINGS.items():
-        kept = name + suffix
-        if quick and suffix == ".br" and len(data) >= QUICK_FROM and not (CACHE / kept).exists():
-            kept, coding = f"{name}.quick{suffix}", _quick_brotli
-        packed = _cached(kept, data, coding)
+        cached = name + suffix
+        if quick and suffix == ".br" and len(data) >= QUICK_FROM and not (CACHE / cached).exists():
+            cached, coding = f"{name}.quick{suffix}", _quick_brotli
+        packed = _cached(cached, data, coding)
         if packed:
             path.with_name(path.name + suffix).write_bytes(packed)
 
 
 def _cached(name: str, data: bytes, coding: Callable[[bytes], bytes]) -> bytes:
     """The compressed bytes, or nothing where they are not worth having."""
-    kept = CACHE / name
-    if not kept.is_file():
+    cached = CACHE / name
+    if not cached.is_file():
         packed = coding(data)
         CACHE.mkdir(parents=True, exist_ok=True)
-        fresh = kept.with_name(f"{name}.{os.getpid()}")
+        fresh = cached.with_name(f"{name}.{os.getpid()}")
         fresh.write_bytes(packed if len(packed) <= WORTH * len(data) else b"")
-        os.replace(fresh, kept)
-    return kept.read_bytes()
+        os.replace(fresh, cached)
+    return cached.read_bytes()
 
 
 def transfer_size(path: Path) -> int:

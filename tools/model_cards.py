@@ -194,9 +194,9 @@ def card(name: str, data: Path, verified: str | None) -> str:
     recipe, path = receipt["recipe"], SHIPPED / f"{name}.md"
     about = ABOUT[name]
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    kept = next((line for line in before.splitlines() if line.startswith(VERIFIED[:30])), None)
-    if kept is None or receipt["model"]["sha256"] not in before:
-        kept = UNVERIFIED
+    verdict = next((line for line in before.splitlines() if line.startswith(VERIFIED[:30])), None)
+    if verdict is None or receipt["model"]["sha256"] not in before:
+        verdict = UNVERIFIED
     command, text = sample(name, about.prompt)
     return CARD.format(
         **recipe | receipt["model"],
@@ -212,7 +212,7 @@ def card(name: str, data: Path, verified: str | None) -> str:
         sample=text,
         tokens=receipt["tokens"],
         core_seconds=receipt["core_seconds"],
-        verified=VERIFIED.format(verified) if verified else kept,
+        verified=VERIFIED.format(verified) if verified else verdict,
         limits=about.limits.format(**recipe),
     )
 

@@ -35,13 +35,13 @@ def write_service_worker(site: Path, build: dict[str, Any], *, offline: bool = T
     if not offline:
         worker.write_bytes((site / precache.WITHDRAWN).read_bytes())
         return
-    kept = {name: (site / name).read_bytes() for name in kept_files(site, build)}
+    files = {name: (site / name).read_bytes() for name in precached_files(site, build)}
     later = [extra["file"] for extra in build["extras"]]
-    listing = precache.listing(kept, later, build)
+    listing = precache.listing(files, later, build)
     worker.write_bytes(listing + worker.read_bytes())
 
 
-def kept_files(site: Path, build: dict[str, Any]) -> list[str]:
+def precached_files(site: Path, build: dict[str, Any]) -> list[str]:
     """What an install fetches besides the pages."""
     single = [build[name] for name in ("engine", "stdlib", "library", "lock")]
     single += [text["file"] for text in (*build.get("corpora", ()), build.get("sample")) if text]

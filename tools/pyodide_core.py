@@ -129,15 +129,15 @@ def _numpy(entry: dict[str, Any], mirror: Path | None) -> tuple[dict[str, Any], 
                 return candidate, wheel
         print(f"site: {mirror} has no {entry['file_name']} with the right SHA-256")
         return None
-    kept = DOWNLOADS / entry["file_name"]
-    if kept.is_file() and digest_file(kept) == entry["sha256"]:
-        return entry, kept
+    cached = DOWNLOADS / entry["file_name"]
+    if cached.is_file() and digest_file(cached) == entry["sha256"]:
+        return entry, cached
     try:
-        _download(entry, kept)
+        _download(entry, cached)
     except (OSError, ValueError) as error:
         print(f"site: without NumPy ({error}); --pyodide-mirror names a folder that has its wheel")
         return None
-    return entry, kept
+    return entry, cached
 
 
 def _mirror_entries(mirror: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -149,15 +149,15 @@ def _mirror_entries(mirror: Path, entry: dict[str, Any]) -> list[dict[str, Any]]
     return [entry, offered] if offered else [entry]
 
 
-def _download(entry: dict[str, Any], kept: Path) -> None:
+def _download(entry: dict[str, Any], cached: Path) -> None:
     url = RELEASES.format(version=version(), file_name=entry["file_name"])
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         data = answer.read()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    fresh = kept.with_name(f"{kept.name}.{os.getpid()}")
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cached.with_name(f"{cached.name}.{os.getpid()}")
     fresh.write_bytes(data)
     found = digest_file(fresh)
     if found != entry["sha256"]:
         fresh.unlink()
         raise ValueError(f"{url} has SHA-256 {found}, not {entry['sha256']}")
-    os.replace(fresh, kept)
+    os.replace(fresh, cached)

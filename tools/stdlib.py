@@ -96,10 +96,10 @@ def _without_pycache(path: str) -> str:
 
 
 def _bytecode(pyodide: Path, engine: Path) -> dict[str, bytes]:
-    """The bytecode of all modules that are there once the engine is; kept, since it takes long."""
+    """The bytecode of all modules there once the engine is; cached, since it takes long."""
     inputs = [TOOLS / "stdlib.mjs", pyodide / "package.json", engine]
-    kept = CACHE / f"{digest_bytes(fingerprint(inputs, FIRST).encode())}.stdlib"
-    if not kept.is_file():
+    cached = CACHE / f"{digest_bytes(fingerprint(inputs, FIRST).encode())}.stdlib"
+    if not cached.is_file():
         node = build_bytecode.find_node()
         if node is None:
             raise FileNotFoundError("Node was not found: run `make setup`")
@@ -113,10 +113,10 @@ def _bytecode(pyodide: Path, engine: Path) -> dict[str, bytes]:
                 for path in Path(scratch).rglob("*.pyc")
             }
         CACHE.mkdir(parents=True, exist_ok=True)
-        fresh = kept.with_suffix(".fresh")
+        fresh = cached.with_suffix(".fresh")
         fresh.write_bytes(_archive(found))
-        shutil.move(fresh, kept)
-    return _read_archive(kept)
+        shutil.move(fresh, cached)
+    return _read_archive(cached)
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

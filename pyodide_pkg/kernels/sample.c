@@ -18,9 +18,9 @@ TK_INLINE int before(tk_candidate a, tk_candidate b) {
 }
 
 TK_INLINE void swap(tk_candidate *a, tk_candidate *b) {
-    tk_candidate kept = *a;
+    tk_candidate swapped = *a;
     *a = *b;
-    *b = kept;
+    *b = swapped;
 }
 
 /* Heap whose root is the last of its candidates. */
@@ -157,7 +157,7 @@ enum { KEPT, OUT_TOP_K, OUT_TOP_P, OUT_MIN_P, OUT_GREEDY, OUT_NO_WEIGHT, OUT_SHA
 
 typedef struct {
     double uniform, total, mass; /* the draw fell at uniform * total; mass: before truncation */
-    int32_t kept, id;
+    int32_t survivors, id;
     float *biased, *penalized, *weights; /* [n]: logits, logits, relative to the best */
     int32_t *fates;                      /* [n] */
     double *starts; /* [n]: the sum of the weights drawn from before this one */
@@ -180,7 +180,7 @@ TK_INLINE int32_t bin_of(float weight) {
 }
 
 /* Keeps of n candidates the best that together weigh at least `wanted`. Only those in the bin where
- * the sum is reached are put in order. Returns how many are kept. */
+ * the sum is reached are put in order. Returns how many survive. */
 static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
     double mass[BINS];
     __builtin_memset(mass, 0, sizeof mass);
@@ -194,9 +194,10 @@ static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
     for (int32_t i = sure; i < n; i++)
         if (bin_of(c[i].weight) == edge) swap(c + sure + maybe++, c + i);
     sort_candidates(c + sure, maybe);
-    int32_t kept = sure;
-    while (kept < sure + maybe && (kept == 0 || above < wanted)) above += (double)c[kept++].weight;
-    return kept;
+    int32_t survivors = sure;
+    while (survivors < sure + maybe && (survivors == 0 || above < wanted))
+        above += (double)c[survivors++].weight;
+    return survivors;
 }
 
 /* The candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
@@ -217,11 +218,11 @@ static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sam
         count = keep_mass(c, count, s->top_p * total);
     }
     mark(t, c, count, OUT_MIN_P);
-    int32_t kept = 0;
+    int32_t survivors = 0;
     for (int32_t i = 0; i < count; i++)
-        if ((double)c[i].weight >= s->min_p) c[kept++] = c[i];
-    mark(t, c, kept, KEPT);
-    return kept;
+        if ((double)c[i].weight >= s->min_p) c[survivors++] = c[i];
+    mark(t, c, survivors, KEPT);
+    return survivors;
 }
 
 static int32_t draw_all(const float *w, int32_t n, double u) {
@@ -264,7 +265,7 @@ static void trace_all(tk_trace *t, const float *w, int32_t n) {
             t->starts[i] = inside;
             inside += (double)w[i];
             t->fates[i] = w[i] > 0.0f ? KEPT : OUT_NO_WEIGHT;
-            t->kept += w[i] > 0.0f;
+            t->survivors += w[i] > 0.0f;
         }
         sum += (double)chunk_sum(w + at, size);
     }
@@ -272,7 +273,7 @@ static void trace_all(tk_trace *t, const float *w, int32_t n) {
 }
 
 static void trace_from(tk_trace *t, const tk_candidate *c, int32_t n) {
-    t->kept = n;
+    t->survivors = n;
     for (int32_t i = 0; i < n; i++) {
         t->starts[c[i].id] = t->total;
         t->total += (double)c[i].weight;
@@ -306,7 +307,7 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
             trace->fates[best] = KEPT;
             trace->weights[best] = 1.0f;
             trace->total = trace->mass = 1.0;
-            trace->kept = 1;
+            trace->survivors = 1;
         }
         return best;
     }
@@ -327,9 +328,9 @@ static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, floa
     }
     for (int32_t i = 0; trace && i < n; i++)
         trace->fates[i] = weights[i] > 0.0f ? OUT_TOP_K : OUT_NO_WEIGHT;
-    int32_t kept = truncate(candidates, weights, n, s, trace);
-    if (trace) trace_from(trace, candidates, kept);
-    return draw_from(candidates, kept, u);
+    int32_t survivors = truncate(candidates, weights, n, s, trace);
+    if (trace) trace_from(trace, candidates, survivors);
+    return draw_from(candidates, survivors, u);
 }
 
 /* Bytes of scratch that sampling over n logits takes. */
@@ -341,9 +342,9 @@ TK_EXPORT tk_int tk_choice_bytes(void) { return sizeof(tk_choice); }
 
 static tk_int sample(const float *logits, int32_t n, const tk_sampling *s, float *weights,
                      tk_choice *out, tk_trace *trace) {
-    size_t room = ((size_t)n + 3) & ~(size_t)3;
-    float *adjusted = weights + room;
-    tk_candidate *candidates = (tk_candidate *)(adjusted + room);
+    size_t padded = ((size_t)n + 3) & ~(size_t)3;
+    float *adjusted = weights + padded;
+    tk_candidate *candidates = (tk_candidate *)(adjusted + padded);
     int32_t id = choose(logits, n, s, weights, adjusted, candidates, trace);
     if (trace) {
         const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
@@ -426,9 +427,9 @@ TK_EXPORT tk_int tk_sample_rows(tk_int trace, tk_int logits, tk_int ids, tk_int 
 TK_EXPORT tk_int tk_describe(tk_int logits_at, tk_int count, tk_int rows, tk_int ids, tk_int n_top,
                              tk_int scratch, tk_int choices) {
     const float *logits = (const float *)logits_at;
-    size_t room = ((size_t)count + 3) & ~(size_t)3;
+    size_t padded = ((size_t)count + 3) & ~(size_t)3;
     for (tk_int r = 0; r < rows; r++)
-        if (describe(logits + (size_t)r * room, (int32_t)count, ((const int32_t *)ids)[r],
+        if (describe(logits + (size_t)r * padded, (int32_t)count, ((const int32_t *)ids)[r],
                      (int32_t)n_top, (float *)scratch, (tk_choice *)choices + r))
             return -1 - r;
     return 0;

@@ -92,8 +92,8 @@ class ByteMixture(Ensemble):
         counts = []
         for member, lexicon in zip(self.members, self.lexicons, strict=True):
             tokens = lexicon.encode(lexicon.space + text.encode())
-            kept = tokens[: min(most, member.config.n_ctx - SPARE) - 1]
-            counts.append(sum(map(len, map(lexicon.bytes_of, kept))) - len(lexicon.space))
+            read = tokens[: min(most, member.config.n_ctx - SPARE) - 1]
+            counts.append(sum(map(len, map(lexicon.bytes_of, read))) - len(lexicon.space))
         return len(ids) - len(text.encode()) + min(counts)
 
     def _session(self, n_ctx: int) -> Session:

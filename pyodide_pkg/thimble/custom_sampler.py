@@ -66,8 +66,8 @@ class SamplerContext:
         if len(logits) != self._n_vocab:
             raise OptionError(f"there are {len(logits)} logits; the vocabulary has {self._n_vocab}")
         values = array("f", logits)
-        room = (self._n_vocab + 3) & ~3
-        memory = Scratch(self._sampler.memory.kernel, 4 * room, "logits")
+        padded = (self._n_vocab + 3) & ~3
+        memory = Scratch(self._sampler.memory.kernel, 4 * padded, "logits")
         try:
             memory.write(values.tobytes())
             return self._sampler.choose(memory.address, self._n_vocab, self.tokens).id

@@ -180,7 +180,7 @@ class Choice(NamedTuple):
 
 
 class Sampler:
-    """The kernel's view of one generation's parameters, and room for its choice."""
+    """The kernel's view of one generation's parameters, and memory for its choice."""
 
     def __init__(self, kernel: Kernel, n_vocab: int, params: SamplingParams) -> None:
         for token in params.logit_bias:

@@ -6,10 +6,10 @@
     session.speculation.acceptance
 
 Speculative decoding (Leviathan et al. 2023; Chen et al. 2023): the draft writes a few tokens, the
-target computes all of them in one pass, and those that it would have written too are kept. Both
+target computes all of them in one pass, and those that it would have written too stay. Both
 papers accept a token by a second draw, which keeps the target's distribution. Here each draw
 depends on seed and position alone, so the target simply draws as ever, from the rows of that pass,
-and what it draws is kept: these are the target's own tokens, the very same as without a draft, at
+and what it draws stays: these are the target's own tokens, the very same as without a draft, at
 every temperature and with every sampling option. The draft draws with the same random numbers,
 which makes two similar distributions name the same token most of the time.
 """
@@ -128,9 +128,9 @@ class _Draft(Session):
         self._prepare_logits()
         self._grow(len(self._tokens) + most)
         sampler.prepare(self._tokens)
-        with_room = _DRAFT.pack(least, *chances, most, *[0] * (1 + 2 * MOST_DRAFTED))
-        plan = Scratch(self._kernel, len(with_room), "drafting")
-        plan.write(with_room)
+        packed = _DRAFT.pack(least, *chances, most, *[0] * (1 + 2 * MOST_DRAFTED))
+        plan = Scratch(self._kernel, len(packed), "drafting")
+        plan.write(packed)
         pending = self._tokens[self._computed :]
         status = self._run(
             "draft_tokens", pending, self._logits.address, *sampler.addresses, plan.address,
@@ -233,10 +233,10 @@ class SpeculativeSession(Session):
         s = self.speculation
         self.speculation = s._replace(rounds=s.rounds + 1, drafted=s.drafted + len(drafted))
 
-    def _drafted(self, params: SamplingParams, n: int, room: int) -> tuple[list[int], list[int]]:
+    def _drafted(self, params: SamplingParams, n: int, left: int) -> tuple[list[int], list[int]]:
         """What the draft writes after the n tokens there are, and the classes of that."""
         draft, model = self._draft, self.model
-        most = min(model.most, room, self.n_ctx - n - 1, draft.n_ctx - n)
+        most = min(model.most, left, self.n_ctx - n - 1, draft.n_ctx - n)
         if most < 1:
             return [], []
         least = model.least

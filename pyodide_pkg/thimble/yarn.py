@@ -36,8 +36,8 @@ class Yarn:
         high = min(math.ceil(pair(self.slow)), dim - 1)
         found = []
         for i in range(dim // 2):
-            kept = 1.0 - min(max((i - low) / max(0.001, high - low), 0.0), 1.0)
-            found.append(1.0 / ((1.0 - kept) / self.factor + kept))
+            unscaled = 1.0 - min(max((i - low) / max(0.001, high - low), 0.0), 1.0)
+            found.append(1.0 / ((1.0 - unscaled) / self.factor + unscaled))
         return tuple(found)
 
     @property

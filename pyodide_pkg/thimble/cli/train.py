@@ -117,8 +117,8 @@ class Run:
     def _trainer(self, recipe: Recipe, options: Namespace) -> Trainer:
         text = inputs.text_file(options.data)
         heldout = inputs.text_file(options.heldout) if options.heldout else None
-        path, kept = self.folder / CHECKPOINT, self._kept()
-        if kept is None:
+        path, saved = self.folder / CHECKPOINT, self._saved()
+        if saved is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             return self.trains(
                 recipe,
@@ -133,7 +133,7 @@ class Run:
                 f"{path} is there: --resume goes on with that run; another one needs another --out"
             )
         trainer = self.trains.resume(
-            kept, text, heldout=heldout, threads=self.threads, **self._more()
+            saved, text, heldout=heldout, threads=self.threads, **self._more()
         )
         # The text's hash is there once a run has begun, whether the file has it or not.
         if trainer.recipe.to_dict() != recipe.to_dict() | {
@@ -147,7 +147,7 @@ class Run:
         """Return what the trainer wants besides."""
         return {}
 
-    def _kept(self) -> bytes | None:
+    def _saved(self) -> bytes | None:
         """Return the folder's checkpoint; None where there is none."""
         path = self.folder / CHECKPOINT
         return path.read_bytes() if path.exists() else None

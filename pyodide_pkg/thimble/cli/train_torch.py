@@ -27,10 +27,10 @@ class TorchRun(Run):
         self.writes = processes.first
         super().__init__(recipe, options)
 
-    def _kept(self) -> bytes | None:
-        mine = super()._kept() if self.processes.first else None
-        kept: bytes | None = self.processes.from_first(mine)
-        return kept
+    def _saved(self) -> bytes | None:
+        mine = super()._saved() if self.processes.first else None
+        saved: bytes | None = self.processes.from_first(mine)
+        return saved
 
     def _stopping(self) -> bool:
         """Whether any process was told to stop: all of them end with the same step."""

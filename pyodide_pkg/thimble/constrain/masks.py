@@ -116,9 +116,9 @@ class Machine:
         self._folding = Folding(self.automaton, tree.deepest)
         self._alike: dict[Signature, Scratch] = {}
         """Masks by what states have in common that no token tells apart."""
-        self._room = 0
+        self._capacity = 0
         self._rows: Scratch | None = None
-        self._told: set[int] = set()
+        self._in_kernel: set[int] = set()
         classes = bytes(self.automaton.classes)
         size = _WALK.size + 256 + 4 * (tree.deepest + 2)
         self._memory = Scratch(tree.kernel, size, "a grammar")
@@ -190,7 +190,7 @@ class Machine:
 
     def _walk(self, state: int, mask: Scratch) -> int:
         """Set the bits of the tokens that may come in a state; how many."""
-        self._tell(state)
+        self._copy_row(state)
         assert self._rows is not None
         tree, memory = self.tree, self._memory
         stack = memory.address + _WALK.size + 256
@@ -202,29 +202,29 @@ class Machine:
             )
         )  # fmt: skip
         while (missing := tree.kernel.call("constrain_walk", memory.address)) >= 0:
-            self._tell(missing)
+            self._copy_row(missing)
             memory.write(struct.pack("<q", self._rows.address), _ROWS_AT)
         return int(_WALK.unpack(tree.kernel.read(memory.address, _WALK.size))[12])
 
-    def _tell(self, state: int) -> None:
-        """Let the kernel have a state's row, and room for the states that it names."""
+    def _copy_row(self, state: int) -> None:
+        """Let the kernel have a state's row, and space for the states that it names."""
         row = array("i", self.automaton.row(state))
         size = 4 * len(row)
-        if self._room < len(self.automaton.items):
+        if self._capacity < len(self.automaton.items):
             self._grow(size)
-        if state not in self._told:
+        if state not in self._in_kernel:
             assert self._rows is not None
-            self._told.add(state)
+            self._in_kernel.add(state)
             self._rows.write(row.tobytes(), state * size)
 
     def _grow(self, size: int) -> None:
-        room = max(64, 2 * len(self.automaton.items))
-        rows = Scratch(self.tree.kernel, room * size, "a grammar's states")
-        rows.write(struct.pack("<i", _MISSING) * (room * size // 4))
+        capacity = max(64, 2 * len(self.automaton.items))
+        rows = Scratch(self.tree.kernel, capacity * size, "a grammar's states")
+        rows.write(struct.pack("<i", _MISSING) * (capacity * size // 4))
         if self._rows is not None:
-            self.tree.kernel.call("copy", rows.address, self._rows.address, self._room * size)
+            self.tree.kernel.call("copy", rows.address, self._rows.address, self._capacity * size)
             self._rows.close()
-        self._rows, self._room = rows, room
+        self._rows, self._capacity = rows, capacity
 
 
 class Constraint:
@@ -245,7 +245,7 @@ class Constraint:
 
     def mask(self, tokens: Sequence[int]) -> int:
         """Address of the bits of the tokens that may come after these."""
-        state = self._follow(tokens)
+        state = self._state_after(tokens)
         return self._machine.mask(state, spaced=self._spaced and not self._tokens)
 
     def allows(self, tokens: Sequence[int], token: int) -> bool:
@@ -261,13 +261,13 @@ class Constraint:
 
     def accepts(self, tokens: Sequence[int]) -> bool:
         """Whether the text is whole with these tokens."""
-        return self._machine.automaton.accepting[self._follow(tokens)]
+        return self._machine.automaton.accepting[self._state_after(tokens)]
 
     def complete(self, tokens: Sequence[int]) -> bool:
         """Whether the text is whole and nothing can come behind it."""
-        return self._machine.automaton.complete(self._follow(tokens))
+        return self._machine.automaton.complete(self._state_after(tokens))
 
-    def _follow(self, tokens: Sequence[int]) -> int:
+    def _state_after(self, tokens: Sequence[int]) -> int:
         fresh = tokens[self._start :]
         known = self._tokens
         common = len(known)

@@ -393,7 +393,7 @@ class Debugger:
             choice, how = choose(self.sampler, self.session, self._sampler, logits), "sampler"
         elif edits:
             tokens, logits = self.session.tokens, self.session.logits()
-            drawn = self._room().choose(self._sampler, logits, tokens, edits)
+            drawn = self._get_tracer().choose(self._sampler, logits, tokens, edits)
             choice, how = self.session.token_logprob(drawn, top=ALTERNATIVES), "drawn"
         else:
             choice, how = self.session.sample(self._sampler), "drawn"
@@ -412,9 +412,9 @@ class Debugger:
     def _pipeline(
         self, session: Session, sampler: Sampler, edits: Mapping[int, float], best: int
     ) -> Pipeline:
-        return self._room().run(sampler, session.logits(), session.tokens, edits, best=best)
+        return self._get_tracer().run(sampler, session.logits(), session.tokens, edits, best=best)
 
-    def _room(self) -> Tracer:
+    def _get_tracer(self) -> Tracer:
         if self._tracer is None:
             model = self.session.model
             self._tracer = Tracer(model.kernel, model.config.n_vocab)

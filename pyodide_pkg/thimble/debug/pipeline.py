@@ -67,9 +67,9 @@ class Tracer:
     def __init__(self, kernel: Kernel, n_vocab: int) -> None:
         self._kernel = kernel
         self._n_vocab = n_vocab
-        room = (n_vocab + 3) & ~3
-        self._logits = Scratch(kernel, 4 * room, "logits")
-        self._edited = Scratch(kernel, 4 * room, "edited logits")
+        padded = (n_vocab + 3) & ~3
+        self._logits = Scratch(kernel, 4 * padded, "logits")
+        self._edited = Scratch(kernel, 4 * padded, "edited logits")
         self._trace = Scratch(kernel, kernel.call("sample_trace_bytes", n_vocab), "the stages")
 
     def run(

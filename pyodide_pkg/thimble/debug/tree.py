@@ -84,8 +84,8 @@ class Node:
     def comes_to(self, stops: Sequence[str]) -> Stopped | None:
         """The stop string that this token completes; of several the one that begins first."""
         tail, node = self.text, self.parent
-        room = max(map(len, stops), default=1) - 1 + len(tail)
-        while node is not None and len(tail) < room:
+        longest = max(map(len, stops), default=1) - 1 + len(tail)
+        while node is not None and len(tail) < longest:
             tail, node = node.text + tail, node.parent
         before = len(tail) - len(self.text)
         places = [(tail.find(stop, max(0, before - len(stop) + 1)), stop) for stop in stops]
@@ -160,7 +160,7 @@ class Tree:
         if child is not None:
             child.step = step  # the same token by what was said last
             child.stopped = child.comes_to(step.params.stop)
-            self._follow(child)
+            self._go_to_branch_of(child)
             return child
         child = Node(node, step, self._text(node, step.id))
         child.stopped = child.comes_to(step.params.stop)
@@ -198,7 +198,7 @@ class Tree:
             node.parent.children.remove(node)
             node = node.parent
 
-    def _follow(self, node: Node) -> None:
+    def _go_to_branch_of(self, node: Node) -> None:
         """Be on a branch that leads through `node`: the current one, or else the newest."""
         through = [one for one in self if one.tip.meets(node) is node]
         if self.current not in through:

@@ -112,8 +112,8 @@ def with_models(
 
 
 def _as_default(listing: dict[str, Any], default: bool) -> dict[str, Any]:
-    kept = {key: value for key, value in listing.items() if key != "default"}
-    return {**kept, "default": True} if default else kept
+    others = {key: value for key, value in listing.items() if key != "default"}
+    return {**others, "default": True} if default else others
 
 
 class Digests:

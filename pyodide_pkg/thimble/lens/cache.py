@@ -1,4 +1,4 @@
-"""What a pass has kept, by TransformerLens' names."""
+"""The values of a pass, by TransformerLens' names."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Cache(Mapping[Any, Array]):
     Each is a float32 array of its own, made when first asked for.
     """
 
-    def __init__(self, model: Model, tokens: tuple[int, ...], kept: dict[str, bytes]) -> None:
+    def __init__(self, model: Model, tokens: tuple[int, ...], values: dict[str, bytes]) -> None:
         self.model = model
         self.tokens = tokens
         """The ids that the pass went over."""
-        self._kept = kept
+        self._values = values
         self._arrays: dict[str, Array] = {}
 
     def __getitem__(self, key: str | tuple[str | int | None, ...]) -> Array:
@@ -34,12 +34,12 @@ class Cache(Mapping[Any, Array]):
 
     def raw(self, name: str) -> bytes:
         """The float32 numbers of a value as bytes, row by row."""
-        if name not in self._kept:
-            raise KeyError(f"{name!r} was not kept: name it in run_with_cache(..., names=[...])")
-        return self._kept[name]
+        if name not in self._values:
+            raise KeyError(f"{name!r} is not in the cache: name it in run_with_cache(..., names=…)")
+        return self._values[name]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a value that was kept."""
+        """Of a cached value."""
         count = len(self.tokens)
         found = shape(self.model.config, name, count, count)
         rows = len(self.raw(name)) // 4 // max(1, found[-1])
@@ -47,20 +47,20 @@ class Cache(Mapping[Any, Array]):
         return (rows, found[-1]) if place(name)[0] is None else found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kept)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._kept or (isinstance(key, tuple) and self._named(key) in self._kept)
+        return key in self._values or (isinstance(key, tuple) and self._named(key) in self._values)
 
     def _named(self, key: tuple[str | int | None, ...]) -> str:
         return full_name(self.model.config, key)
 
     @property
     def nbytes(self) -> int:
-        return sum(map(len, self._kept.values()))
+        return sum(map(len, self._values.values()))
 
     def __repr__(self) -> str:
         return f"<Cache of {len(self)} values of {len(self.tokens)} tokens, {self.nbytes:,} bytes>"

@@ -37,9 +37,9 @@ class Scorer:
         self.model = model
         tokenizer = model.tokenizer
         bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-        room = min(max_tokens, model.config.n_ctx)
+        most = min(max_tokens, model.config.n_ctx)
         encoded = (tokenizer.encode(story, add_special=False) for story in stories)
-        self.texts = [ids for text in encoded if len(ids := [*bos, *text][:room]) > 1]
+        self.texts = [ids for text in encoded if len(ids := [*bos, *text][:most]) > 1]
         if not self.texts:
             raise OptionError("the text has nothing to predict: it needs at least two tokens")
         token_ids(model, self.texts[0])
@@ -47,7 +47,7 @@ class Scorer:
         self._streams: dict[int, dict[int, bytes]] = {}
 
     def read(self, text: int) -> float:
-        """Nats of a text without a change; what every block is given is kept."""
+        """Nats of a text without a change; what every block is given is cached."""
         n_layers = self.model.config.n_layers
         keep = {f"blocks.{layer}.hook_resid_pre": layer for layer in range(n_layers)}
         wanted = Pass(self.texts[text], all_hooks(self.model, ()), frozenset(keep))
@@ -56,7 +56,7 @@ class Scorer:
         return nats
 
     def forget(self, text: int) -> None:
-        """Let go of what `read` has kept."""
+        """Let go of what `read` has cached."""
         self._streams.pop(text, None)
 
     def changed(self, text: int, hooks: Sequence[Hook]) -> float:

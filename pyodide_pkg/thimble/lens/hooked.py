@@ -99,9 +99,9 @@ def checked(model: Model, hooks: FwdHooks) -> tuple[tuple[Filter, HookFunction],
 def forward(session: Session, ids: Sequence[int], which: int, logits: int) -> None:
     """What `Session._forward` does, of a model on which hooks stand."""
     model = session.model
-    kept = {1: "all", 0: "last"}.get(which, "none")
+    rows = {1: "all", 0: "last"}.get(which, "none")
     run = Forward(model.kernel, model.config, session._live(), model.name)
-    run.run(Pass(ids, standing(model), logits=kept), logits)
+    run.run(Pass(ids, standing(model), logits=rows), logits)
 
 
 def standing(model: Model) -> Hooks:

@@ -48,14 +48,14 @@ def exciting_tokens(
     return found
 
 
-class Written(NamedTuple):
+class Promotion(NamedTuple):
     """What a direction does to the logits: (id, change), the largest first of each."""
 
     promoted: list[tuple[int, float]]
     suppressed: list[tuple[int, float]]
 
 
-def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> Written:
+def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> Promotion:
     """Which tokens a neuron promotes and suppresses when it is active: its row of the output
     weights through the output matrix (Geva et al. 2022, https://arxiv.org/abs/2203.14680).
 
@@ -68,7 +68,7 @@ def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> W
     return direction_writes(model, column, most=most)
 
 
-def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10) -> Written:
+def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10) -> Promotion:
     """Which tokens a direction of the residual stream promotes and suppresses."""
     kernel, config = model.kernel, model.config
     scaled = array("f", (x * w for x, w in zip(direction, vector(model, NORM, config.dim),
@@ -86,7 +86,7 @@ def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10
         memory.close()
     order = sorted(range(len(logits)), key=logits.__getitem__)
     named = [(token, logits[token]) for token in order]
-    return Written(named[: -most - 1 : -1], named[:most])
+    return Promotion(named[: -most - 1 : -1], named[:most])
 
 
 def similar_tokens(model: Model, token: int, *, most: int = 10) -> list[tuple[int, float]]:

@@ -35,11 +35,11 @@ def run_with_cache(
     last_only: bool = False,
     max_bytes: int = MOST_BYTES,
 ) -> tuple[Array, Cache]:
-    """Run the model over a text or its ids; return (logits [pos, d_vocab], what was kept).
+    """Run the model over a text or its ids; return (logits [pos, d_vocab], the cache).
 
     `names`: which values, by name, by functions of a name, or a list of these; all without it.
     With `last_only` the logits are those of the last position, [1, d_vocab]. Hooks see the values
-    first, and what is kept is what they left. Raises MemoryLimitError, before anything is computed,
+    first, and the cache holds what they left. Raises MemoryLimitError, before anything is computed,
     where the values would take more than `max_bytes`; OptionError for a name that there is not.
     """
     ids = token_ids(model, tokens)
@@ -47,10 +47,10 @@ def run_with_cache(
     check_cost(model, len(ids), wanted, max_bytes)
     hooks = all_hooks(model, fwd_hooks)
     logits = "last" if last_only else "all"
-    kept = run_pass(model, Pass(ids, hooks, frozenset((*wanted, "logits")), logits))
+    values = run_pass(model, Pass(ids, hooks, frozenset((*wanted, "logits")), logits))
     rows = 1 if last_only else len(ids)
-    found = to_array(kept["logits"], (rows, model.config.n_vocab))
-    ordered = {name: kept[name] for name in wanted}
+    found = to_array(values["logits"], (rows, model.config.n_vocab))
+    ordered = {name: values[name] for name in wanted}
     return found, Cache(model, tuple(ids), ordered)
 
 

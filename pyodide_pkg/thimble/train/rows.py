@@ -64,27 +64,27 @@ class Rows:
         """Return the pieces of the next rows, in order."""
         taken: list[Piece] = []
         for _ in range(rows):
-            room = self._context
-            while room:
-                first, count = piece = self._next(room)
-                if count > room:
-                    self._waiting.insert(0, (first + room, count - room))
-                    piece = (first, room)
+            left = self._context
+            while left:
+                first, count = piece = self._next(left)
+                if count > left:
+                    self._waiting.insert(0, (first + left, count - left))
+                    piece = (first, left)
                 taken.append(piece)
-                room -= piece[1]
+                left -= piece[1]
         return taken
 
-    def _next(self, room: int) -> Piece:
+    def _next(self, left: int) -> Piece:
         waiting = self._waiting
         while len(waiting) < LOOK_AHEAD:
             if self._at == len(self._order):
                 self._begin(self._epoch + 1)
             waiting.append(self._pieces[self._order[self._at]])
             self._at += 1
-        if waiting[0][1] <= room:
+        if waiting[0][1] <= left:
             return waiting.pop(0)
         best = max(
-            (i for i, piece in enumerate(waiting) if piece[1] <= room),
+            (i for i, piece in enumerate(waiting) if piece[1] <= left),
             key=lambda i: waiting[i][1],
             default=0,
         )

@@ -227,9 +227,9 @@ def to_rows(batch: Batch, context: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     end, moved, lengths = 0, [], []
     for first, last in itertools.pairwise(batch.starts):
-        room, length = -end % context, last - first
-        if length > room:
-            end += room
+        left, length = -end % context, last - first
+        if length > left:
+            end += left
         moved.append(end - first)
         lengths.append(length)
         end += length

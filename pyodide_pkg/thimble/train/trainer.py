@@ -239,13 +239,13 @@ class Trainer:
     def _batches(self, pieces: list[Piece]) -> list[Batch]:
         """Return pieces in as few batches as they come."""
         groups: list[list[Piece]] = [[]]
-        room = self.recipe.micro_tokens
+        left = self.recipe.micro_tokens
         for piece in pieces:
-            if piece[1] > room:
+            if piece[1] > left:
                 groups.append([])
-                room = self.recipe.micro_tokens
+                left = self.recipe.micro_tokens
             groups[-1].append(piece)
-            room -= piece[1]
+            left -= piece[1]
         return [batch_of(self.corpus.ids, group) for group in groups]
 
     def sample(self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0) -> str:
@@ -293,7 +293,7 @@ class Trainer:
         }
         parts = [
             self.network.read(which, first, count)
-            for which, first, count in _kept(self.recipe, self.network.n_weights)
+            for which, first, count in _saved_buffers(self.recipe, self.network.n_weights)
         ]
         return state.pack(header, parts)
 
@@ -332,12 +332,12 @@ class Trainer:
         return trainer
 
     def _restore(self, header: dict[str, Any], floats: memoryview) -> None:
-        kept = _kept(self.recipe, self.network.n_weights)
-        wanted = 4 * sum(count for _, _, count in kept)
+        buffers = _saved_buffers(self.recipe, self.network.n_weights)
+        wanted = 4 * sum(count for _, _, count in buffers)
         if len(floats) != wanted:
             raise FormatError(f"the checkpoint holds {len(floats)} bytes of numbers, not {wanted}")
         at = 0
-        for which, first, count in kept:
+        for which, first, count in buffers:
             self.network.write(which, floats[at : at + 4 * count], first)
             at += 4 * count
         self._rows.restore(header["rows"])
@@ -367,19 +367,19 @@ class Trainer:
         self.network.close()
 
 
-def _kept(recipe: Recipe, n: int) -> list[tuple[int, int, int]]:
+def _saved_buffers(recipe: Recipe, n: int) -> list[tuple[int, int, int]]:
     """Return which numbers a checkpoint holds: what, from where, how many. Muon has no second
     average, so its matrices have none there."""
-    kept = [(WEIGHTS, 0, n), (FIRST, 0, n)]
+    buffers = [(WEIGHTS, 0, n), (FIRST, 0, n)]
     if recipe.optimizer != "muon":
-        return [*kept, (SECOND, 0, n)]
+        return [*buffers, (SECOND, 0, n)]
     at = 0
     for name, shape in tensors(recipe):
         count = shape[0] * (shape[1] if len(shape) == 2 else 1)
         if len(shape) == 1 or name == "token_embd.weight":
-            kept.append((SECOND, at, count))
+            buffers.append((SECOND, at, count))
         at += count
-    return kept
+    return buffers
 
 
 def _power(base: float, exponent: int) -> float:
