@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tools import screens
+from tools import claims_report, screens
 from tools.fingerprint import ROOT
 
 DOCUMENTS = sorted(
@@ -56,3 +57,8 @@ def test_the_pictures_that_are_kept_are_those_that_documents_show() -> None:
     kept = set(screens.DOCS.iterdir())
     assert kept == set(screens.shown())
     assert kept <= shown
+
+
+def test_the_published_claims_are_what_the_page_shows() -> None:
+    report = json.loads(claims_report.REPORT.read_text(encoding="utf-8"))
+    assert claims_report.tables(report) in claims_report.PAGE.read_text(encoding="utf-8")

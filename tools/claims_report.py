@@ -64,25 +64,29 @@ def tables(report: dict[str, Any]) -> str:
         f"`{machine['browser']}`; the model is `{model['name']}`, {model['parameters']:,} "
         f"parameters, SHA-256 `{model['sha256'][:16]}`.",
         "",
-        "| claim | what | median | lowest | highest | n |",
-        "|---|---|---|---|---|---|",
+        "| claim | what | median (lowest–highest) | n |",
+        "|---|---|---|---|",
     ]
     for result in report["results"]:
         if result["status"] != "done":
             why = result["error"] or "cancelled"
-            lines.append(f"| {result['title']} | {result['status']}: {why} | | | | |")
+            lines.append(f"| {result['title']} | {result['status']}: {why} | | |")
         for at, one in enumerate(result["quantities"]):
-            values = [
-                f"{_number(one[name])} {one['unit']}" for name in ("median", "lowest", "highest")
-            ]
             title = f"**{result['title']}**" if at == 0 else ""
-            lines.append(" | ".join([f"| {title}", one["name"], *values, f"{one['n']} |"]))
-    lines += ["", "What it came to, in the page's own words:", ""]
+            lines.append(f"| {title} | {one['name']} | {_spread(one)} | {one['n']} |")
+    lines += ["", "In the page's own words:", ""]
     lines += [f"- {one['title']}: {one['words']}" for one in report["results"] if one["words"]]
     doubts = [f"- {one['title']}: {words}" for one in report["results"] for words in one["doubts"]]
     if doubts:
-        lines += ["", "What the page says may have disturbed it:", "", *doubts]
+        lines += ["", "The page's warnings of what may have disturbed it:", "", *doubts]
     return "\n".join(lines)
+
+
+def _spread(quantity: dict[str, Any]) -> str:
+    """The median with its unit, and the range where there is one."""
+    median, low, high = (_number(quantity[name]) for name in ("median", "lowest", "highest"))
+    spread = "" if low == high else f" ({low}–{high})"
+    return f"{median} {quantity['unit']}{spread}"
 
 
 def _number(value: float) -> str:
