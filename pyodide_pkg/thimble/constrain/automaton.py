@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..errors import OptionError
 from .effort import Effort
-from .nodes import Alt, Both, Chars, Json, Node, Not, Range, Repeat, Rule, Seq
+from .nodes import Alt, Both, Chars, Graph, Json, Node, Not, Range, Repeat, Rule, Seq
 from .regular import Algebra, Regular, runs_of
 from .utf8 import utf8_ranges
 
@@ -95,6 +95,8 @@ class Network:
                 self._join(self._add(part, start), end)
         elif isinstance(node, Rule):
             self.calls[start].append((self._numbers[node.name], end))
+        elif isinstance(node, Graph):
+            self._add_graph(node, start, end)
         else:
             self._add_repeat(node, start, end)
         return end
@@ -118,6 +120,15 @@ class Network:
                 if target.live:
                     self.edges[place] += [(*run, places[target]) for run in runs_of(mask)]
         return end
+
+    def _add_graph(self, node: Graph, start: int, end: int) -> None:
+        places = [self._place() for _ in node.ways]
+        self._join(start, places[0])
+        for place, ways in zip(places, node.ways, strict=True):
+            for part, target in ways:
+                self._join(self._add(part, place), places[target])
+        for state in node.ends:
+            self._join(places[state], end)
 
     def _add_repeat(self, node: Repeat, start: int, end: int) -> None:
         copies = node.low + (1 if node.high is None else node.high - node.low)

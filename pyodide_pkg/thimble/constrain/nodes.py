@@ -96,7 +96,17 @@ class Json:
     options: JsonOptions = JsonOptions()
 
 
-Node = Chars | Seq | Alt | Repeat | Rule | Both | Not | Json
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """A nondeterministic automaton that begins in state 0: of each state what may be read there
+    and the state behind it, and the states where it may end. A state from which nothing need be
+    read to an end is one of these, too. It must be regular: without a rule in it."""
+
+    ways: tuple[tuple[tuple[Node, int], ...], ...]
+    ends: frozenset[int]
+
+
+Node = Chars | Seq | Alt | Repeat | Rule | Both | Not | Graph | Json
 EMPTY = Seq(())
 
 

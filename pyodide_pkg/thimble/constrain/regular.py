@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import OptionError
 from .effort import Effort
-from .nodes import Alt, Both, Chars, Node, Not, Range, Repeat, Seq
+from .nodes import Alt, Both, Chars, Graph, Node, Not, Range, Repeat, Seq
 from .utf8 import utf8_ranges
 
 ALL_BYTES = (1 << 256) - 1
@@ -23,7 +23,7 @@ Moves = tuple[tuple[int, "Regular"], ...]
 Spell = Callable[[tuple[Range, ...]], "Regular"]
 """How one character out of these ranges is spelled."""
 
-NOTHING, EPSILON, BYTES, WORDS, SEQ, ALT, BOTH, NOT, REPEAT, LEAF = range(10)
+NOTHING, EPSILON, BYTES, WORDS, SEQ, ALT, BOTH, NOT, REPEAT, LEAF, STATE = range(11)
 
 
 class Leaf:
@@ -275,7 +275,14 @@ class Algebra:
             return tuple((m, self._seq(t, rest)) for m, t in r.a.moves)
         if kind == NOT:
             return self._moves_of_not(r.a.moves)
+        if kind == STATE:
+            return self._moves_of_state(*r.a)
         return self._moves_of_both(r.a)
+
+    def _moves_of_state(self, graph: Graph, state: int, spell: Spell) -> Moves:
+        ways = graph.ways[state]
+        read = [self._seq(self.of(part, spell), self._state(graph, to, spell)) for part, to in ways]
+        return self._united([move for one in read for move in one.moves])
 
     def _moves_of_words(self, words: tuple[bytes, ...]) -> Moves:
         tails: dict[int, list[bytes]] = {}
@@ -381,7 +388,12 @@ class Algebra:
         if isinstance(node, Not):
             anything = self.repeat(spell(((0, 0x10FFFF),)), 0, None)
             return self.both([self.but(self.of(node.node, spell)), anything])
+        if isinstance(node, Graph):
+            return self._state(node, 0, spell)
         raise OptionError("a rule cannot stand inside an intersection or a complement")
+
+    def _state(self, graph: Graph, state: int, spell: Spell) -> Regular:
+        return self._make(STATE, (graph, state, spell), None, state in graph.ends)
 
     def utf8(self, ranges: tuple[Range, ...]) -> Regular:
         """A character in UTF-8."""
