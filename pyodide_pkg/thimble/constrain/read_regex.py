@@ -25,10 +25,11 @@ Encode = Callable[[tuple[Range, ...]], Node]
 """What a class of characters is written as: JSON strings escape some."""
 
 
-def parse(pattern: str, *, encode: Encode = Chars, search: bool = False) -> Node:
+def parse(pattern: str, *, encode: Encode = Chars, search: bool = False, flags: str = "") -> Node:
     """The texts that a pattern matches as a whole; with `search`, those that have a match anywhere.
-    Raises OptionError that says where it is wrong."""
-    return lowered(regex_syntax.read(pattern), encode=encode, search=search)
+    `flags` are those of i, m, s and x that hold for all of it. Raises OptionError that says where
+    it is wrong."""
+    return lowered(regex_syntax.read(pattern, flags=flags), encode=encode, search=search)
 
 
 def lowered(tree: Tree, *, encode: Encode = Chars, search: bool = False) -> Node:

@@ -90,20 +90,23 @@ ECMA = Dialect(False, ((10, 10), (13, 13), (0x2028, 0x2029)), False)
 RUST = Dialect(True, ((10, 10),), True)
 
 
-def read(pattern: str, dialect: Dialect = ECMA, flags: Flags | None = None) -> Tree:
-    """The tree of an expression. Raises OptionError that says at which character it is wrong."""
+def read(pattern: str, dialect: Dialect = ECMA, flags: str = "") -> Tree:
+    """The tree of an expression, under flags out of i, m, s and x. Raises OptionError that says at
+    which character it is wrong."""
     if len(pattern) > MOST_SOURCE:
         raise OptionError(
             f"the pattern has {len(pattern):,} characters; {MOST_SOURCE:,} is the most"
         )
-    return _Reader(pattern, dialect, flags or Flags()).whole()
+    reader = _Reader(pattern, dialect)
+    reader.set_flags(flags, "", 0)
+    return reader.whole()
 
 
 class _Reader:
-    def __init__(self, pattern: str, dialect: Dialect, flags: Flags) -> None:
+    def __init__(self, pattern: str, dialect: Dialect) -> None:
         self._pattern = pattern
         self._dialect = dialect
-        self._flags = flags
+        self._flags = Flags()
         self._at = 0
         self._nested = 0
         self._items = 0
@@ -313,10 +316,11 @@ class _Reader:
         if not found:
             raise self._wrong(f"{self._pattern[start : start + 4]!r} begins no group here", start)
         self._at = found.end()
-        self._set_flags(found[1], found[2] or "", start)
+        self.set_flags(found[1], found[2] or "", start)
         return "flags" if found[3] == ")" else None
 
-    def _set_flags(self, on: str, off: str, start: int) -> None:
+    def set_flags(self, on: str, off: str, start: int) -> None:
+        """Flags that hold from here to the end of the group, and such that do not."""
         names = {"i": "ignore_case", "m": "multiline", "s": "dot_all", "x": "verbose"}
         for letters, value in ((on, True), (off, False)):
             for letter in letters:
