@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 import thimble
 from bench import ensembles_report as report
 from bench import machine
-from thimble.ensemble import fit_weights
 from thimble.errors import ThimbleError
 from thimble.evaluate import split_stories, story_choices
 from tools import train_models
@@ -52,7 +51,7 @@ class Score(NamedTuple):
         return float(self.nats.sum() / self.bytes.sum() / math.log(2))
 
 
-def score(model: thimble.Model, texts: Sequence[str], n_ctx: int) -> Score:
+def score(model: thimble.LanguageModel, texts: Sequence[str], n_ctx: int) -> Score:
     """Each text on its own, cut at the shortest context."""
     nats, sizes = [], []
     for text in texts:
@@ -85,7 +84,7 @@ class Bench:
             "kernels": machine.kernel_hashes()["sources"],
         }
 
-    def model(self, name: str) -> thimble.Model | None:
+    def model(self, name: str) -> thimble.LanguageModel | None:
         """A model of the folder, by the name of its file; None where it is not there."""
         path: Path = self.options.models / f"{name}.gguf"
         if not path.is_file():
@@ -95,7 +94,7 @@ class Bench:
         model.name = name
         return model
 
-    def row(self, model: thimble.Model, found: Score, **more: Any) -> dict[str, Any]:
+    def row(self, model: thimble.LanguageModel, found: Score, **more: Any) -> dict[str, Any]:
         receipt = self.options.models / f"{model.name}.receipt.json"
         seconds = None
         if receipt.is_file():
@@ -119,12 +118,12 @@ class Bench:
         large = self.model(self.options.large)
         if large:
             rows.append(self.row(large, score(large, texts, n_ctx), large=True))
-        groups: list[tuple[thimble.Model, ...]] = [*itertools.combinations(members, 2)]
+        groups: list[tuple[thimble.LanguageModel, ...]] = [*itertools.combinations(members, 2)]
         groups += [tuple(members)] if len(members) > 2 else []
         for method in ("mixture", "product"):
             for group in groups:
                 tell(f"{method} of {', '.join(member.name for member in group)}")
-                both = thimble.Ensemble(group, method=method)
+                both = thimble.combine(group, method=method)
                 found = score(both, texts, n_ctx)
                 names = [member.name for member in group]
                 rows.append({
@@ -146,7 +145,7 @@ class Bench:
         learn, test = mixed_texts(self.options.data, self.options.texts)
         n_ctx = min(member.config.n_ctx for member in members)
         tell("fitting weights")
-        weights = fit_weights(members, learn)
+        weights = thimble.fit_weights(members, learn)
         alone = [score(member, test, n_ctx) for member in members]
         better = min(alone, key=lambda one: one.bits_per_byte)
         rows = [self.row(m, found) for m, found in zip(members, alone, strict=True)]
@@ -155,7 +154,7 @@ class Bench:
             rows.append(self.row(plain, score(plain, test, n_ctx)))
         for name, shares in (("equal weights", (1.0, 1.0)), ("fitted weights", weights)):
             tell(f"mixture with {name}")
-            both = thimble.Ensemble(members, weights=shares)
+            both = thimble.combine(members, weights=shares)
             found = score(both, test, n_ctx)
             rows.append({
                 "name": f"mixture, {name}", "parameters": both.n_params,
@@ -175,9 +174,9 @@ class Bench:
             return
         tell("cost")
         params = thimble.SamplingParams(max_tokens=self.options.tokens, seed=1)
-        runs: dict[tuple[str, int], thimble.Model] = {("", 1): models[0]}
+        runs: dict[tuple[str, int], thimble.LanguageModel] = {("", 1): models[0]}
         for method, count in itertools.product(COST_METHODS, COST_MEMBERS):
-            runs[method, count] = thimble.Ensemble(models[:count], method=method)
+            runs[method, count] = thimble.combine(models[:count], method=method)
         taken: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
         for _ in range(self.options.rounds):
             for key, model in runs.items():
@@ -230,7 +229,7 @@ class Taken(NamedTuple):
 
 
 def token_seconds(
-    model: thimble.Model, params: thimble.SamplingParams, prompts: Sequence[str]
+    model: thimble.LanguageModel, params: thimble.SamplingParams, prompts: Sequence[str]
 ) -> Taken:
     """Write from each prompt, after it has been read. The processor's time and not the clock's:
     other programs are at work on most machines."""
@@ -249,7 +248,7 @@ def token_seconds(
     return Taken(seconds / len(ids), ids, told)
 
 
-def rows_cost(model: thimble.Model, past: int = 100, runs: int = 25) -> dict[str, float]:
+def rows_cost(model: thimble.LanguageModel, past: int = 100, runs: int = 25) -> dict[str, float]:
     """What computing several tokens together costs, in times what one costs: the least of some
     runs. It bounds what any draft can bring."""
     session = model.session()

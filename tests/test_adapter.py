@@ -41,7 +41,7 @@ def logits(session: thimble.Session) -> NDArray[np.float32]:
     return np.array(session.logits(), dtype=np.float32)
 
 
-def read_ids(model: thimble.Model, ids: list[int]) -> thimble.Session:
+def read_ids(model: thimble.LanguageModel, ids: list[int]) -> thimble.Session:
     session = model.session()
     session.append(ids)
     return session

@@ -14,7 +14,8 @@ from tests.test_browser import ask, fails
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.browser import Engine
 from thimble.browser.ensemble import source
-from thimble.ensemble import METHODS, Ensemble, EnsembleSession
+from thimble.combined import METHODS
+from thimble.ensemble import Ensemble, EnsembleSession
 from thimble.kernel import Scratch
 
 STORY = "Once upon a time there was a cat.\n\nShe sat on the mat. The end, said the cat."

@@ -14,7 +14,6 @@ import thimble
 from tests.test_ensemble import load
 from tests.tiny_models import SPECS, make
 from thimble.byte_level import ByteMixture, ByteSession, Lexicon
-from thimble.ensemble import fit_weights
 from thimble.evaluate import story_choices
 from thimble.tokenizer.bytes import END, ByteTokenizer
 
@@ -118,7 +117,7 @@ def test_a_tokenizers_own_tokens_end_where_they_end(member: thimble.Model) -> No
 def test_two_tokenizers_are_mixed_with_their_weights(
     bpe: thimble.Model, spm: thimble.Model
 ) -> None:
-    both = thimble.Ensemble([bpe, spm], weights=[3, 1])
+    both = thimble.combine([bpe, spm], weights=[3, 1])
     assert isinstance(both, ByteMixture)
     session = both.session()
     assert isinstance(session, ByteSession)
@@ -141,7 +140,7 @@ def test_two_tokenizers_are_mixed_with_their_weights(
 
 
 def test_it_writes_scores_forks_and_rolls_back(bpe: thimble.Model, spm: thimble.Model) -> None:
-    both = thimble.Ensemble([bpe, spm])
+    both = thimble.combine([bpe, spm])
     params = thimble.SamplingParams(max_tokens=24, seed=3, temperature=0.7)
     session = both.session()
     chunks = list(session.generate("Mia had", params))
@@ -165,11 +164,11 @@ def test_it_writes_scores_forks_and_rolls_back(bpe: thimble.Model, spm: thimble.
 def test_bits_per_byte_of_any_tokenizers(bpe: thimble.Model, spm: thimble.Model) -> None:
     stories = ["Mia had a little red boat.", "The duck swam."]
     each = [thimble.evaluate_text(ByteMixture([one]), stories) for one in (bpe, spm)]
-    both = thimble.evaluate_text(thimble.Ensemble([bpe, spm]), stories)
+    both = thimble.evaluate_text(thimble.combine([bpe, spm]), stories)
     assert both.bytes == sum(len(story) for story in stories) == each[0].bytes
     assert both.nats < max(one.nats for one in each)
-    weights = fit_weights([bpe, spm], stories)
-    fitted = thimble.evaluate_text(thimble.Ensemble([bpe, spm], weights=weights), stories)
+    weights = thimble.fit_weights([bpe, spm], stories)
+    fitted = thimble.evaluate_text(thimble.combine([bpe, spm], weights=weights), stories)
     assert fitted.nats <= min(both.nats, *(one.nats for one in each)) + 1e-4
 
 
@@ -186,7 +185,7 @@ def test_the_smallest_context_counts(bpe: thimble.Model) -> None:
     loader = thimble.ModelLoader()
     loader.feed(make(dataclasses.replace(SPECS["spm"], seed=4, n_ctx=24)))
     short = loader.finish()
-    both = thimble.Ensemble([bpe, short])
+    both = thimble.combine([bpe, short])
     ids = both.tokenizer.encode("Mia had a little red boat. " * 20)
     assert 20 < both.fits(ids, 512) < len(ids)
     found = thimble.evaluate_text(both, ["Mia had a little red boat. " * 20])
@@ -208,12 +207,12 @@ def test_the_smallest_context_counts(bpe: thimble.Model) -> None:
 def test_what_bytes_cannot_do_is_refused(bpe: thimble.Model, spm: thimble.Model) -> None:
     for method in ("product", "vote", "confident", "contrastive"):
         with pytest.raises(thimble.OptionError, match="only the mixture can be made, by bytes"):
-            thimble.Ensemble([bpe, spm], method=method)
-    both = thimble.Ensemble([bpe, spm])
+            thimble.combine([bpe, spm], method=method)
+    both = thimble.combine([bpe, spm])
     with pytest.raises(thimble.OptionError, match="product of distributions over different tokens"):
         both.combine_by("product")
     with pytest.raises(thimble.OptionError, match="twice"):
-        thimble.Ensemble([bpe, spm, bpe])
+        thimble.combine([bpe, spm, bpe])
     session = both.session()
     with pytest.raises(thimble.OptionError, match="begins and ends once"):
         session.append([END, 65, END])

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 import thimble
+from tests.test_ensemble import load
 from tests.tiny_models import SPECS, make
-from thimble import constrain
+from thimble import constrain, lens
 from thimble.debug import Step
 
 
@@ -50,3 +51,18 @@ def test_shape_from_is_constraint_start(session: thimble.Session) -> None:
     step = Step(7, -1.0, 2.0, (), params, constraint_start=3)
     with pytest.warns(DeprecationWarning, match=r"Step\.shape_from is called constraint_start"):
         assert step.shape_from == 3
+
+
+def test_ensemble_of_other_vocabularies_is_combine() -> None:
+    models = [load("f32", 1), load("spm", 2)]
+    with pytest.warns(DeprecationWarning, match=r"called thimble\.combine now"):
+        both = thimble.Ensemble(models, weights=[3, 1])
+    assert isinstance(both, thimble.ByteMixture)
+    assert both.member_weights == (0.75, 0.25)
+
+
+def test_a_hooked_models_session_is_a_session() -> None:
+    with pytest.warns(DeprecationWarning, match=r"called thimble\.Session"):
+        assert lens.HookedSession is thimble.Session
+    with pytest.raises(AttributeError, match="'HookedSessions'"):
+        lens.HookedSessions  # noqa: B018

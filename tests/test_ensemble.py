@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 import thimble
 from tests.tiny_models import SPECS, make
-from thimble.ensemble import METHODS, PLAUSIBLE, Ensemble, EnsembleSession, fit_weights
+from thimble.combined import METHODS
+from thimble.ensemble import PLAUSIBLE, Ensemble, EnsembleSession
 
 PROMPT = [1, 5, 9, 30, 12, 7]
 Floats = NDArray[np.float64]
@@ -212,7 +213,7 @@ def test_fitted_weights_find_the_better_member(members: list[thimble.Model]) -> 
         for seed in range(8)
     ]
     writer.close()
-    weights = fit_weights(members, texts)
+    weights = thimble.fit_weights(members, texts)
     assert sum(weights) == pytest.approx(1.0)
     fitted, equal = (
         thimble.evaluate_text(Ensemble(members, weights=w), texts).nats for w in (weights, None)

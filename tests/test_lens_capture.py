@@ -239,7 +239,7 @@ def test_tokens_are_checked() -> None:
         model.run_with_cache([1] * 33)
     both = thimble.Ensemble([load(make(SPECS["f32"])), load(make(SPECS["q8_0"]))])
     with pytest.raises(thimble.UnsupportedError, match="one of its members"):
-        both.run_with_cache([1])
+        lens.run_with_cache(both, [1])  # type: ignore[arg-type]
 
 
 def test_without_numpy_there_are_plain_tensors(monkeypatch: pytest.MonkeyPatch) -> None:

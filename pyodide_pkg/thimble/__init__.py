@@ -23,6 +23,7 @@ from .errors import (
 )
 from .evaluate import Evaluation, evaluate_text, split_stories
 from .generation import TokenChunk
+from .language_model import LanguageModel
 from .loader import ModelLoader, load
 from .model import Model
 from .model_config import ModelConfig
@@ -30,45 +31,26 @@ from .sampling import Choice, SamplingParams, params_from
 from .session import Session
 
 if TYPE_CHECKING:
+    from .byte_level import ByteMixture
     from .choose import best_of, vote
     from .embedding import embed
-    from .ensemble import Ensemble, fit_weights
+    from .ensemble import Ensemble, combine
+    from .mixture_weights import fit_weights
     from .speculate import Speculative
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Choice",
-    "ContextError",
-    "Ensemble",
-    "Evaluation",
-    "FormatError",
-    "HookError",
-    "MemoryLimitError",
-    "Model",
-    "ModelConfig",
-    "ModelLoader",
-    "NumericError",
-    "OptionError",
-    "SamplerError",
-    "SamplingParams",
-    "Session",
-    "Speculative",
-    "ThimbleError",
-    "TokenChunk",
-    "UnsupportedError",
-    "best_of",
-    "embed",
-    "evaluate_text",
-    "fit_weights",
-    "load",
-    "params_from",
-    "split_stories",
-    "vote",
+    "ByteMixture", "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
+    "LanguageModel", "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError",
+    "OptionError", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError",
+    "TokenChunk", "UnsupportedError", "best_of", "combine", "embed", "evaluate_text",
+    "fit_weights", "load", "params_from", "split_stories", "vote",
 ]  # fmt: skip
 
 _LATER = {
-    "Ensemble": "ensemble", "fit_weights": "ensemble", "Speculative": "speculate",
+    "Ensemble": "ensemble", "combine": "ensemble", "ByteMixture": "byte_level",
+    "fit_weights": "mixture_weights", "Speculative": "speculate",
     "best_of": "choose", "vote": "choose", "embed": "embedding",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""

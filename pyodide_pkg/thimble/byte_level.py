@@ -1,6 +1,6 @@
 """Models whose tokens differ, as one: their next bytes are mixed.
 
-    both = thimble.Ensemble([stories, llama], weights=[0.6, 0.4])     # this class, where need be
+    both = thimble.combine([stories, llama], weights=[0.6, 0.4])
 
 Every model of tokens is a model of bytes too. Let b be the bytes so far. A token sequence covers b
 when its bytes begin with b and would not without the last token. What counts here is every sequence
@@ -26,12 +26,11 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from .ensemble import Ensemble, checked_weights, known_method
+from .combined import CombinedModel, known_method
 from .errors import ContextError, NumericError, OptionError
 from .kernel import Kernel, Scratch
-from .model import Model
+from .language_model import LanguageModel
 from .sampling import NOTHING_LEFT, Choice, Sampler
 from .session import Session
 from .tokenizer import Tokenizer
@@ -45,7 +44,7 @@ LAST_BYTES = (0xBF, 0xA8, 0x95, 0x80)
 """With which an incomplete character is tried: letters, signs and spaces of all kinds."""
 
 
-class ByteMixture(Ensemble):
+class ByteMixture(CombinedModel):
     """The weighted average of what the members say of the next byte; its tokens are bytes.
 
     Raises OptionError for members that cannot be read byte by byte.
@@ -53,31 +52,27 @@ class ByteMixture(Ensemble):
 
     def __init__(
         self,
-        members: Sequence[Model],
+        members: Sequence[LanguageModel],
         *,
         method: str = "mixture",
         weights: Sequence[float] | None = None,
     ) -> None:
         _check(members, method)
-        self.members = tuple(members)
-        self.method = method
         self.lexicons = tuple(Lexicon(member) for member in members)
         first = members[0].config
         n_ctx = min(
             (member.config.n_ctx - SPARE) * lexicon.longest
-            for member, lexicon in zip(self.members, self.lexicons, strict=True)
+            for member, lexicon in zip(members, self.lexicons, strict=True)
         )
         if n_ctx < 1:
             raise OptionError(f"a member's context is {first.n_ctx} tokens: too short for bytes")
-        self.config = dataclasses.replace(first, n_ctx=n_ctx, n_vocab=SYMBOLS)
-        self.metadata: dict[str, Any] = {}
-        self.tensors = ()
-        self.tokenizer = ByteTokenizer()
-        self.n_params = sum(member.n_params for member in members)
-        self.name = f"{method} by bytes of {', '.join(member.name for member in members)}"
-        self._closed = False
-        self._shares = checked_weights(
-            method, [1.0] * len(members) if weights is None else weights, len(members)
+        super().__init__(
+            members,
+            dataclasses.replace(first, n_ctx=n_ctx, n_vocab=SYMBOLS),
+            ByteTokenizer(),
+            name=f"{method} by bytes of {', '.join(member.name for member in members)}",
+            method=method,
+            weights=weights,
         )
 
     def combine_by(self, method: str, weights: Sequence[float] | None = None) -> None:
@@ -100,7 +95,7 @@ class ByteMixture(Ensemble):
         return ByteSession(self, n_ctx)
 
 
-def _check(members: Sequence[Model], method: str) -> None:
+def _check(members: Sequence[LanguageModel], method: str) -> None:
     if known_method(method) != "mixture":
         raise OptionError(
             f"the members' tokenizers differ, and by bytes there is only the mixture: {method} of "
@@ -115,7 +110,7 @@ def _check(members: Sequence[Model], method: str) -> None:
 
 
 def byte_choices(
-    members: Sequence[Model],
+    members: Sequence[LanguageModel],
     stories: Sequence[str],
     most: int,
     progress: Callable[[int, int], None] | None = None,
@@ -141,7 +136,7 @@ def byte_choices(
 class Lexicon:
     """A member's tokens in the order of their bytes, in kernel memory."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         tokenizer = model.tokenizer
         self.tokenizer: Tokenizer = tokenizer
         self.space = b" " if tokenizer.adds_space else b""
@@ -223,7 +218,7 @@ class Lexicon:
 class _View:
     """One member's opinion of the next byte."""
 
-    def __init__(self, member: Model, lexicon: Lexicon) -> None:
+    def __init__(self, member: LanguageModel, lexicon: Lexicon) -> None:
         self.member, self.lexicon = member, lexicon
         self.kernel: Kernel = member.kernel
         self.session = member.session()
@@ -366,6 +361,10 @@ class ByteSession(Session):
         super()._check(ids, append=append)
         if append and END in ids[0 if self._tokens else 1 :]:
             raise OptionError("a text of bytes begins and ends once: 256 can only come first")
+
+    @property
+    def runs_in_kernel(self) -> bool:
+        return False
 
     def _live(self) -> int:
         for view in self.views:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from .errors import ContextError, OptionError
 from .generation import prompt_ids
-from .model import Model
+from .language_model import LanguageModel
 from .sampling import SamplingParams
 
 Progress = Callable[[int, int], None]
@@ -73,7 +73,7 @@ class Vote(NamedTuple):
 
 
 def candidates(
-    model: Model,
+    model: LanguageModel,
     prompt: str | Sequence[int],
     params: SamplingParams,
     *,
@@ -107,7 +107,7 @@ def candidates(
         session.close()
 
 
-def judge_text(judge: Model, prompt: str, candidate: Candidate) -> Judged:
+def judge_text(judge: LanguageModel, prompt: str, candidate: Candidate) -> Judged:
     """How likely a text is after a prompt, to a model with whatever tokenizer.
 
     Prompt and text are encoded together, so that the judge sees what it would have written; the
@@ -141,12 +141,12 @@ def judge_text(judge: Model, prompt: str, candidate: Candidate) -> Judged:
 
 
 def best_of(
-    model: Model,
+    model: LanguageModel,
     prompt: str,
     params: SamplingParams | None = None,
     *,
     n: int,
-    judge: Model | None = None,
+    judge: LanguageModel | None = None,
     per: str = "byte",
     progress: Progress | None = None,
 ) -> list[Judged]:
@@ -167,7 +167,7 @@ def best_of(
 
 
 def vote(
-    model: Model,
+    model: LanguageModel,
     prompt: str | Sequence[int],
     params: SamplingParams | None = None,
     *,

@@ -17,12 +17,12 @@ from .errors import ContextError, NumericError, OptionError, UnsupportedError
 from .kernel import BATCH, Scratch
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .language_model import LanguageModel
     from .session import Session
 
 
 def embed(
-    model: Model,
+    model: LanguageModel,
     texts: Sequence[str],
     *,
     progress: Callable[[int, int], None] | None = None,
@@ -34,8 +34,9 @@ def embed(
     """
     if isinstance(texts, str):
         raise OptionError("embed wants a list of texts; for one text write [text]")
-    if getattr(model, "weights", None) is None or model.fwd_hooks:
-        raise UnsupportedError("an ensemble, or a model with hooks, has no vector for a text")
+    _ = model.weights  # what is made of others has no vectors, and says so
+    if model.fwd_hooks:
+        raise UnsupportedError(f"model {model.name!r} has hooks, and so no vector for a text")
     session = model.session()
     sums = Scratch(model.kernel, 8 * model.config.dim, "a vector")
     vectors: list[array[float]] = []

@@ -11,47 +11,44 @@ combination is computed by `kernels/ensemble.c`.
 from __future__ import annotations
 
 import dataclasses
-import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from .combined import METHODS, CombinedModel, check_each, known_method, same_vocabulary
+from .deprecated import warn
 from .errors import HookError, NumericError, OptionError
-from .kernel import BATCH, Kernel, Scratch
-from .model import Model
+from .kernel import BATCH, Scratch
+from .language_model import LanguageModel
 from .sampling import Choice, Sampler
 from .session import Session
 
-METHODS = {"mixture": 0, "product": 1, "vote": 2, "confident": 3, "contrastive": 4}
-"""By the kernel's numbers: the average of probabilities; the average of log-probabilities (product
-of experts, Hinton 2002); each member's best token has its vote; the member that is surest of its
-best token speaks alone; log-probabilities with signs, among the tokens that the first member finds
-plausible (contrastive decoding, Li et al. 2023; with three members DExperts, Liu et al. 2021)."""
-MOST_MEMBERS = 8
+if TYPE_CHECKING:
+    from .byte_level import ByteMixture
+
 PLAUSIBLE = 0.1
 """Of the first member's best probability: what is below is out of a contrastive choice."""
 
 
-class Ensemble(Model):
-    """Two to eight models with one vocabulary. The mixture of others is made by bytes: what comes
-    then is a `ByteMixture` (`byte_level.py`), whose tokens are bytes.
+class Ensemble(CombinedModel):
+    """Two to eight models with one vocabulary; `combine` also makes the mixture of others.
 
     `weights`: one number a member; equal by default, and for the contrastive method 1.5 and -0.5,
     or 1, 0.5 and -0.5. Those of the other methods are divided by their sum. Raises OptionError for
     members that do not fit together and for weights that make no sense.
     """
 
-    def __new__(cls, members: Sequence[Model], **options: object) -> Ensemble:
-        if cls is Ensemble and options.get("method", "mixture") == "mixture":
-            _check_each(members)
-            if not all(same_vocabulary(members[0], member) for member in members[1:]):
-                from .byte_level import ByteMixture
+    def __new__(cls, members: Sequence[LanguageModel], **options: Any) -> Ensemble | ByteMixture:  # type: ignore[misc]  # of version 0.1
+        if cls is Ensemble and by_bytes(members, options.get("method", "mixture")):
+            from .byte_level import ByteMixture
 
-                cls = ByteMixture
+            warn("thimble.Ensemble of models with other vocabularies", "thimble.combine")
+            return ByteMixture(members, **options)
         return super().__new__(cls)
 
     def __init__(
         self,
-        members: Sequence[Model],
+        members: Sequence[LanguageModel],
         *,
         method: str = "mixture",
         weights: Sequence[float] | None = None,
@@ -59,61 +56,41 @@ class Ensemble(Model):
         known_method(method)
         _check_members(members)
         first = members[0]
-        self.members = tuple(members)
-        self.method = method
-        self.config = dataclasses.replace(
-            first.config, n_ctx=min(member.config.n_ctx for member in members)
+        super().__init__(
+            members,
+            dataclasses.replace(first.config, n_ctx=min(member.config.n_ctx for member in members)),
+            first.tokenizer,
+            name=f"{method} of {', '.join(member.name for member in members)}",
+            method=method,
+            weights=weights,
         )
-        self.metadata = {}
-        self.tensors = ()
-        self.tokenizer = first.tokenizer
-        self.n_params = sum(member.n_params for member in members)
-        self.name = f"{method} of {', '.join(member.name for member in members)}"
-        self._closed = False
-        self._shares: tuple[float, ...] = ()
-        self.member_weights = _usual_weights(method, len(members)) if weights is None else weights
-
-    @property
-    def member_weights(self) -> tuple[float, ...]:
-        """One number a member; sessions that are open follow a change."""
-        return self._shares
-
-    @member_weights.setter
-    def member_weights(self, weights: Sequence[float]) -> None:
-        self._shares = checked_weights(self.method, weights, len(self.members))
-
-    def combine_by(self, method: str, weights: Sequence[float] | None = None) -> None:
-        """Combine by this method from now on, with its usual weights or these; open sessions follow
-        without computing anything again."""
-        count = len(self.members)
-        shares = _usual_weights(known_method(method), count) if weights is None else weights
-        self._shares = checked_weights(method, shares, count)
-        self.method = method
-
-    @property
-    def kernel(self) -> Kernel:
-        return self.members[0].kernel
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of kernel memory that the members' weights take."""
-        return sum(member.nbytes for member in self.members)
-
-    @property
-    def revision(self) -> int:
-        """The members' together: adapters are put on them, not on the ensemble."""
-        return sum(member.revision for member in self.members)
-
-    @property
-    def closed(self) -> bool:
-        return self._closed or any(member.closed for member in self.members)
 
     def _session(self, n_ctx: int) -> Session:
         return EnsembleSession(self, n_ctx)
 
-    def close(self) -> None:
-        """End it; the members live on."""
-        self._closed = True
+
+def combine(
+    members: Sequence[LanguageModel],
+    *,
+    method: str = "mixture",
+    weights: Sequence[float] | None = None,
+) -> Ensemble | ByteMixture:
+    """Return models as one: an `Ensemble` where they share a vocabulary, and else the mixture of
+    their next bytes, a `ByteMixture` (`byte_level.py`), whose tokens are bytes. What the arguments
+    are and which errors are raised, say those two."""
+    if by_bytes(members, method):
+        from .byte_level import ByteMixture  # most are of one vocabulary
+
+        return ByteMixture(members, method=method, weights=weights)
+    return Ensemble(members, method=method, weights=weights)
+
+
+def by_bytes(members: Sequence[LanguageModel], method: str) -> bool:
+    """Whether these can be combined by their next bytes only."""
+    if method != "mixture":
+        return False
+    check_each(members)
+    return not all(same_vocabulary(members[0], member) for member in members[1:])
 
 
 class EnsembleSession(Session):
@@ -137,9 +114,13 @@ class EnsembleSession(Session):
         self._rule: tuple[str, tuple[float, ...]] | None = None
         super().__init__(model, n_ctx)
 
+    @property
+    def runs_in_kernel(self) -> bool:
+        return False
+
     def _all_plain(self) -> bool:
         """Whether the kernel can compute all members by itself: none has hooks or is many."""
-        return all(type(part) is Session and not part.model.fwd_hooks for part in self.parts)
+        return all(part.runs_in_kernel for part in self.parts)
 
     def _start_over(self) -> None:
         self._plain = self._all_plain()
@@ -285,24 +266,8 @@ class EnsembleSession(Session):
         self._table.close()
 
 
-def known_method(method: str) -> str:
-    if method not in METHODS:
-        raise OptionError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
-    return method
-
-
-def _check_each(members: Sequence[Model]) -> None:
-    if not 2 <= len(members) <= MOST_MEMBERS:
-        raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(members)}")
-    for index, member in enumerate(members):
-        if member.closed:
-            raise OptionError(f"member {member.name!r} is closed")
-        if any(member is other for other in members[:index]):
-            raise OptionError(f"member {member.name!r} is there twice: it would only weigh more")
-
-
-def _check_members(members: Sequence[Model]) -> None:
-    _check_each(members)
+def _check_members(members: Sequence[LanguageModel]) -> None:
+    check_each(members)
     first = members[0]
     for member in members[1:]:
         if not same_vocabulary(first, member):
@@ -315,93 +280,3 @@ def _check_members(members: Sequence[Model]) -> None:
                 f"member {member.name!r} lies in another memory than {first.name!r}: one of them "
                 "is large enough for threads, and the other is not"
             )
-
-
-def same_vocabulary(a: Model, b: Model) -> bool:
-    """Whether the same id means the same bytes in both."""
-    return a.config.n_vocab == b.config.n_vocab and all(
-        a.tokenizer.token_bytes(token) == b.tokenizer.token_bytes(token)
-        for token in range(a.config.n_vocab)
-    )
-
-
-def _usual_weights(method: str, count: int) -> tuple[float, ...]:
-    if method != "contrastive":
-        return (1.0,) * count
-    if count > 3:
-        raise OptionError(f"say the weights of {count} members: a contrast has two or three")
-    return (1.5, -0.5) if count == 2 else (1.0, 0.5, -0.5)
-
-
-def checked_weights(method: str, weights: Sequence[float], count: int) -> tuple[float, ...]:
-    found = tuple(float(weight) for weight in weights)
-    if len(found) != count:
-        raise OptionError(f"there are {count} members and {len(found)} weights")
-    signed = method == "contrastive"
-    for weight in found:
-        if not math.isfinite(weight) or abs(weight) > 1e6 or (weight < 0.0 and not signed):
-            least = "-1e6" if signed else "0"
-            raise OptionError(f"a weight is {weight}; it must be from {least} to 1e6")
-    if not any(found):
-        raise OptionError("all weights are 0: nobody would be asked")
-    if signed:
-        return found
-    total = sum(found)
-    return tuple(weight / total for weight in found)
-
-
-def fit_weights(
-    members: Sequence[Model],
-    stories: Sequence[str],
-    *,
-    rounds: int = 50,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[float, ...]:
-    """The weights of the mixture that gives the stories the most probability, by expectation
-    maximisation (Dempster, Laird & Rubin 1977); `progress(done, total)` counts members, or
-    stories where the members are read by bytes.
-
-    The likelihood is concave in the weights, so the start does not matter.
-    """
-    _check_each(members)
-    columns = list(_probabilities(members, stories, progress))
-    rows = list(zip(*columns, strict=True))
-    if not rows:
-        raise OptionError("the text has nothing to predict: it needs at least two tokens")
-    weights = [1.0 / len(members)] * len(members)
-    for _ in range(rounds):
-        weights = better_weights(weights, rows)
-    return tuple(weights)
-
-
-def _probabilities(
-    members: Sequence[Model],
-    stories: Sequence[str],
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[list[float]]:
-    """What each member gives to every token of the stories; or to every byte, where their tokens
-    differ."""
-    from .evaluate import MAX_TOKENS, story_choices
-
-    if not all(same_vocabulary(members[0], member) for member in members[1:]):
-        from .byte_level import byte_choices
-
-        yield from byte_choices(members, stories, MAX_TOKENS, progress)
-        return
-    n_ctx = min(member.config.n_ctx for member in members)
-    for done, member in enumerate(members, 1):
-        found = (choice for story in stories for choice in story_choices(member, story, n_ctx))
-        yield [math.exp(choice.logprob) for choice in found]
-        if progress:
-            progress(done, len(members))
-
-
-def better_weights(weights: Sequence[float], rows: Sequence[Sequence[float]]) -> list[float]:
-    """One round of `fit_weights`: each row has what the members gave to one token."""
-    taken = [0.0] * len(weights)
-    for row in rows:
-        shares = [weight * p for weight, p in zip(weights, row, strict=True)]
-        total = sum(shares)
-        for index, share in enumerate(shares):
-            taken[index] += share / total if total > 0.0 else 1.0 / len(weights)
-    return [share / len(rows) for share in taken]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .errors import OptionError
-from .model import Model
+from .language_model import LanguageModel
 from .sampling import Choice
 
 SEPARATOR = "<|endoftext|>"
@@ -41,7 +41,7 @@ def split_stories(text: str) -> list[str]:
     return [story for part in parts if (story := part.strip())]
 
 
-def story_choices(model: Model, story: str, n_ctx: int | None = None) -> list[Choice]:
+def story_choices(model: LanguageModel, story: str, n_ctx: int | None = None) -> list[Choice]:
     """How probable the model finds each token of a story but the first."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode(story, add_special=False)
@@ -56,7 +56,7 @@ def story_choices(model: Model, story: str, n_ctx: int | None = None) -> list[Ch
 
 
 def evaluate_text(
-    model: Model,
+    model: LanguageModel,
     stories: Sequence[str],
     *,
     progress: Callable[[int, int], None] | None = None,

@@ -11,7 +11,7 @@ from .tokenizer import StreamDecoder
 
 if TYPE_CHECKING:
     from .custom_sampler import CustomSampler
-    from .model import Model
+    from .language_model import LanguageModel
     from .session import Session
 
 
@@ -67,7 +67,7 @@ class StopStrings:
         return 0
 
 
-def prompt_ids(model: Model, prompt: str | Sequence[int], *, first: bool) -> list[int]:
+def prompt_ids(model: LanguageModel, prompt: str | Sequence[int], *, first: bool) -> list[int]:
     """The ids of a prompt; the first text of a session begins with the model's BOS token."""
     if not isinstance(prompt, str):
         return list(prompt)

@@ -2,76 +2,58 @@
 
 from __future__ import annotations
 
-import functools
-from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import OptionError, ThimbleError
+from .errors import ThimbleError
 from .gguf import GGUFHeader
 from .kernel import Kernel
+from .language_model import LanguageModel
 from .model_config import ModelConfig
 from .tokenizer import Tokenizer
 from .weights import Weights
 
 if TYPE_CHECKING:
     from .adapter import Adapter, AdapterFile, Source
-    from .chat import ChatTemplate
     from .lens.cache import Cache
-    from .lens.hooked import HookedModel
-    from .lens.hooks import FwdHooks, HookFunction
+    from .lens.hooks import FwdHooks, HookFunction, Hooks
     from .lens.sites import Filter, Names
     from .session import Session
 
 
-class Model:
-    """A model that can be asked. `thimble.load` and `ModelLoader` make one."""
-
-    _adapter: Adapter | None = None
-    _changes = 0
-    _own: tuple[tuple[Filter, HookFunction], ...] = ()
+class Model(LanguageModel):
+    """A model with weights, which can be looked into. `thimble.load` and `ModelLoader` make one."""
 
     def __init__(
         self, config: ModelConfig, header: GGUFHeader, tokenizer: Tokenizer, weights: Weights
     ) -> None:
-        self.config = config
-        self.metadata: dict[str, Any] = header.metadata
-        self.tensors = header.tensors
-        self.tokenizer = tokenizer
-        self.weights = weights
-        self.n_params = sum(t.n_elements for t in header.tensors)
-        self.name = config.name
-        self._closed = False
+        super().__init__(
+            config,
+            tokenizer,
+            name=config.name,
+            n_params=sum(t.n_elements for t in header.tensors),
+            metadata=header.metadata,
+            tensors=header.tensors,
+        )
+        self.header = header
+        self._weights = weights
+        self._adapter: Adapter | None = None
+        self._changes = 0
+        self._own_hooks: tuple[tuple[Filter, HookFunction], ...] = ()
+        self._pass_hooks: tuple[int, Hooks] | None = None
+
+    @property
+    def weights(self) -> Weights:
+        return self._weights
 
     @property
     def kernel(self) -> Kernel:
-        return self.weights.kernel
+        return self._weights.kernel
 
     @property
     def nbytes(self) -> int:
         """Bytes of kernel memory that the weights take."""
         return self.weights.nbytes
-
-    @functools.cached_property
-    def chat_template(self) -> ChatTemplate | None:
-        """The file's chat template, where it has one."""
-        source = self.metadata.get("tokenizer.chat_template")
-        if not isinstance(source, str):
-            return None
-        from .chat import ChatTemplate  # Jinja2 is heavy, and most models are not asked to chat
-
-        tok = self.tokenizer
-        return ChatTemplate(
-            source,
-            bos_token="" if tok.bos_id is None else tok.token_text(tok.bos_id),
-            eos_token="" if tok.eos_id is None else tok.token_text(tok.eos_id),
-        )
-
-    def embed(self, text: str) -> array[float]:
-        """A text as a vector of length 1: see `embedding.py`, which takes many at once."""
-        from .embedding import embed
-
-        return embed(self, [text])[0]
 
     @property
     def adapter(self) -> Adapter | None:
@@ -101,14 +83,31 @@ class Model:
     def fwd_hooks(self) -> FwdHooks:
         """Hooks that stand on the model itself, in every pass of every session of it; open sessions
         follow a change. Beside the model as it is, `hooked` gives one that has them."""
-        return self._own
+        return self._own_hooks
 
     @fwd_hooks.setter
     def fwd_hooks(self, hooks: FwdHooks) -> None:
-        from .lens.hooked import checked
+        self._stand(hooks)
 
-        self._own = checked(self, hooks)
+    def _stand(self, hooks: FwdHooks) -> None:
+        """Let hooks stand; OptionError for those that do not fit."""
+        from .lens.hooks import Hooks
+
+        own = tuple(hooks)
+        Hooks(self.config, own)
+        self._own_hooks = own
         self.changed()
+
+    @property
+    def pass_hooks(self) -> Hooks | None:
+        """`fwd_hooks` as a pass wants them, made once for each change; None without any."""
+        if not self.fwd_hooks:
+            return None
+        if self._pass_hooks is None or self._pass_hooks[0] != self.revision:
+            from .lens.hooks import Hooks
+
+            self._pass_hooks = self.revision, Hooks(self.config, self.fwd_hooks)
+        return self._pass_hooks[1]
 
     @property
     def revision(self) -> int:
@@ -118,21 +117,6 @@ class Model:
     def changed(self) -> None:
         """Count a change; sessions then compute their tokens again."""
         self._changes += 1
-
-    def session(self, n_ctx: int | None = None) -> Session:
-        """An empty session of at most `n_ctx` tokens (default: what the model was trained for)."""
-        if self.closed:
-            raise ThimbleError(f"model {self.name!r} is closed")
-        limit = self.config.n_ctx
-        if n_ctx is None:
-            n_ctx = limit
-        if not isinstance(n_ctx, int) or isinstance(n_ctx, bool) or not 1 <= n_ctx <= limit:
-            raise OptionError(f"n_ctx is {n_ctx!r}; it must be a whole number from 1 to {limit}")
-        return self._session(n_ctx)
-
-    def fits(self, ids: Sequence[int], most: int) -> int:
-        """How many ids of a text are read where at most `most` tokens are: for evaluation."""
-        return min(len(ids), most)
 
     def _session(self, n_ctx: int) -> Session:
         from .session import Session
@@ -156,10 +140,7 @@ class Model:
         return run_with_hooks(self, tokens, fwd_hooks, **options)
 
     def hooked(self, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> HookedModel:
-        """The same weights with hooks that stand, beside those of this model or `alone`: see
-        `lens/hooked.py`."""
-        from .lens.hooked import HookedModel
-
+        """The same weights with hooks that stand, beside those of this model or `alone`."""
         return HookedModel(self, fwd_hooks, alone=alone)
 
     def close(self) -> None:
@@ -169,6 +150,54 @@ class Model:
         self._closed = True
         self.weights.close()
 
+
+class HookedModel(Model):
+    """Another model's weights with hooks of its own; they are called in every pass of every session
+    of it. `Model.hooked` makes one.
+
+        quiet = model.hooked(ablate_heads([(2, 3)]))
+        for chunk in quiet.session().generate("Once upon a time"): ...
+        thimble.evaluate_text(quiet, stories)
+
+    In a session the value that a hook sees begins where the computed part of the text ends: one
+    token while text is written, `hook.past` tokens after its beginning. It can be a member of an
+    ensemble.
+    """
+
+    def __init__(self, base: Model, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> None:
+        """`alone`: without the hooks of the model that it is made from."""
+        super().__init__(base.config, base.header, base.tokenizer, base.weights)
+        self.base = base
+        self._alone = alone
+        self.fwd_hooks = fwd_hooks
+
+    @property
+    def fwd_hooks(self) -> FwdHooks:
+        """All hooks, those of the model that it was made from first. Sessions that are open follow
+        a change: they compute their tokens again."""
+        return self._own_hooks if self._alone else (*self.base.fwd_hooks, *self._own_hooks)
+
+    @fwd_hooks.setter
+    def fwd_hooks(self, hooks: FwdHooks) -> None:
+        self._stand(hooks)
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What is on the weights; the model that this one was made from has them too."""
+        return self.base.adapter
+
+    def adapt(self, source: Source | AdapterFile, strength: float = 1.0) -> Adapter:
+        """Put an adapter on the model that this one was made from."""
+        return self.base.adapt(source, strength)
+
+    @property
+    def revision(self) -> int:
+        return self.base.revision + self._changes
+
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._closed or self.base.closed
+
+    def close(self) -> None:
+        """End it; the model that it was made from lives on."""
+        self._closed = True

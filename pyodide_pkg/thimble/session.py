@@ -26,7 +26,7 @@ from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
 if TYPE_CHECKING:
     from .custom_sampler import CustomSampler
     from .generation import TokenChunk
-    from .model import Model
+    from .language_model import LanguageModel
 
 FIRST_CAPACITY = 256
 """Positions that a session has room for at first; the room doubles when it is used up."""
@@ -35,7 +35,7 @@ FIRST_CAPACITY = 256
 class Session:
     """One sequence over a model. `Model.session` makes one."""
 
-    def __init__(self, model: Model, n_ctx: int) -> None:
+    def __init__(self, model: LanguageModel, n_ctx: int) -> None:
         self.model = model
         self.n_ctx = n_ctx
         self._kernel = model.kernel
@@ -54,6 +54,11 @@ class Session:
     def tokens(self) -> tuple[int, ...]:
         """The ids of the sequence."""
         return tuple(self._tokens)
+
+    @property
+    def runs_in_kernel(self) -> bool:
+        """Whether the kernel computes this sequence by itself: one model, without hooks."""
+        return not self.model.fwd_hooks
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -280,10 +285,11 @@ class Session:
 
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         """Compute ids at the cache's end; which positions leave logits says `tk_forward`."""
-        if self.model.fwd_hooks:
-            from .lens.hooked import forward  # who changes nothing does not pay for it
+        hooks = self.model.pass_hooks
+        if hooks is not None:
+            from .lens.standing import forward  # who changes nothing does not pay for it
 
-            forward(self, ids, which, logits)
+            forward(self, hooks, ids, which, logits)
             return
         self._run("forward", ids, which, logits)
 

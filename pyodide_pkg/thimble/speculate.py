@@ -19,14 +19,19 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .ensemble import same_vocabulary
-from .errors import NumericError, OptionError
-from .kernel import BATCH, Scratch
-from .model import Model
+from .combined import same_vocabulary
+from .errors import HookError, NumericError, OptionError
+from .kernel import BATCH, Kernel, Scratch
+from .language_model import LanguageModel
+from .model import HookedModel, Model
 from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams
 from .session import Session
+from .weights import Weights
+
+if TYPE_CHECKING:
+    from .lens.hooks import FwdHooks, Hooks
 
 MOST_DRAFTED = 15
 """Tokens that a round can draft (`MOST_DRAFTED` in `kernels/draft.c`)."""
@@ -60,7 +65,7 @@ class Speculation(NamedTuple):
         return 1 + self.accepted / self.rounds if self.rounds else None
 
 
-class Speculative(Model):
+class Speculative(LanguageModel):
     """The target, as a model that writes sooner.
 
     `most`: tokens drafted at most before the target looks (1 to 15). `least`: the chance to be
@@ -68,14 +73,10 @@ class Speculative(Model):
     Raises OptionError for two models that do not go together.
     """
 
-    def __init__(self, target: Model, draft: Model, *, most: int = 6, least: float = 0.5) -> None:
-        for name, value in (("target", target), ("draft", draft)):
-            if type(value)._session is not Model._session:
-                raise OptionError(
-                    f"the {name} {value.name!r} is several models, or has hooks; give a plain one"
-                )
-            if value.closed:
-                raise OptionError(f"the {name} {value.name!r} is closed")
+    def __init__(
+        self, target: LanguageModel, draft: LanguageModel, *, most: int = 6, least: float = 0.5
+    ) -> None:
+        target, draft = _plain(target, "target"), _plain(draft, "draft")
         if target is draft:
             raise OptionError(f"model {target.name!r} cannot draft for itself: nothing is saved")
         if not same_vocabulary(target, draft):
@@ -89,11 +90,37 @@ class Speculative(Model):
             raise OptionError(f"least is {least!r}; it must be a number from 0 to 1")
         self.target, self.draft = target, draft
         self.most, self.least = most, least
-        self.config, self.metadata, self.tensors = target.config, target.metadata, target.tensors
-        self.tokenizer, self.weights = target.tokenizer, target.weights
-        self.n_params = target.n_params + draft.n_params
-        self.name = f"{target.name}, drafted by {draft.name}"
-        self._closed = False
+        super().__init__(
+            target.config,
+            target.tokenizer,
+            name=f"{target.name}, drafted by {draft.name}",
+            n_params=target.n_params + draft.n_params,
+            metadata=target.metadata,
+            tensors=target.tensors,
+        )
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.target.kernel
+
+    @property
+    def weights(self) -> Weights:
+        """The target's."""
+        return self.target.weights
+
+    @property
+    def fwd_hooks(self) -> FwdHooks:
+        """The target's; set them there."""
+        return self.target.fwd_hooks
+
+    @fwd_hooks.setter
+    def fwd_hooks(self, hooks: FwdHooks) -> None:
+        self.target.fwd_hooks = hooks
+
+    @property
+    def pass_hooks(self) -> Hooks | None:
+        """The target's."""
+        return self.target.pass_hooks
 
     @property
     def nbytes(self) -> int:
@@ -115,6 +142,17 @@ class Speculative(Model):
     def close(self) -> None:
         """End it; the two models live on."""
         self._closed = True
+
+
+def _plain(model: LanguageModel, what: str) -> Model:
+    """Return the model where it is one, without hooks of its own; OptionError."""
+    if not isinstance(model, Model) or isinstance(model, HookedModel):
+        raise OptionError(
+            f"the {what} {model.name!r} is several models, or has hooks; give a plain one"
+        )
+    if model.closed:
+        raise OptionError(f"the {what} {model.name!r} is closed")
+    return model
 
 
 class _Draft(Session):
@@ -172,6 +210,10 @@ class SpeculativeSession(Session):
         """What drafting brought since the session was made."""
         super().__init__(model, n_ctx)
 
+    @property
+    def runs_in_kernel(self) -> bool:
+        return False
+
     def sample(self, sampler: Sampler) -> Choice:
         """Choose the next token; it is not appended."""
         self._invalidate_if_stale()
@@ -224,7 +266,7 @@ class SpeculativeSession(Session):
         self._grow(n + len(drafted))
         try:
             self._forward(self._tokens[start:] + drafted, 1, self._rows.address)
-        except NumericError:
+        except (NumericError, HookError):
             self._compute(n)  # only the text's own tokens may raise
             return
         self._computed = n

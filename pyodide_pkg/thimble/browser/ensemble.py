@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..ensemble import MOST_MEMBERS, Ensemble, EnsembleSession, same_vocabulary
+from ..combined import MOST_MEMBERS, same_vocabulary
+from ..ensemble import Ensemble, EnsembleSession
 from ..errors import ContextError, MemoryLimitError, OptionError
 from ..generation import prompt_ids
 from .ensemble_measure import fit, measure

@@ -11,10 +11,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..ensemble import Ensemble, EnsembleSession, better_weights
+from ..ensemble import Ensemble, EnsembleSession
 from ..errors import OptionError
 from ..evaluate import MAX_TOKENS, SEPARATOR, split_stories, story_choices
-from ..model import Model
+from ..language_model import LanguageModel
+from ..mixture_weights import better_weights
 from ..sampling import Choice
 from .jobs import Job
 
@@ -41,7 +42,7 @@ class Tally:
     nats: list[float] = field(default_factory=list)
     bytes: list[int] = field(default_factory=list)
 
-    def add(self, model: Model, choices: Sequence[Choice]) -> None:
+    def add(self, model: LanguageModel, choices: Sequence[Choice]) -> None:
         token_bytes = model.tokenizer.token_bytes
         self.nats.append(-sum(choice.logprob for choice in choices))
         self.bytes.append(sum(len(token_bytes(choice.id)) for choice in choices))
@@ -57,7 +58,11 @@ class Tally:
 
 
 def measure(
-    ensemble: Ensemble, names: Sequence[str], text: str, rival: Model | None, rival_name: str
+    ensemble: Ensemble,
+    names: Sequence[str],
+    text: str,
+    rival: LanguageModel | None,
+    rival_name: str,
 ) -> Job:
     """Bits per byte of each member, of the ensemble and of a rival on a text.
 
@@ -76,7 +81,11 @@ def measure(
 
 
 def _measure(
-    job: Job, ensemble: Ensemble, rival: Model | None, tallies: list[Tally], passages: list[str]
+    job: Job,
+    ensemble: Ensemble,
+    rival: LanguageModel | None,
+    tallies: list[Tally],
+    passages: list[str],
 ) -> Generator[int]:
     together, *others = tallies
     for passage, each in zip(passages, _scored(ensemble, passages), strict=True):
@@ -144,7 +153,7 @@ def _scored(ensemble: Ensemble, passages: Sequence[str]) -> Generator[list[list[
         session.close()
 
 
-def passages_of(text: str, models: Sequence[Model]) -> list[str]:
+def passages_of(text: str, models: Sequence[LanguageModel]) -> list[str]:
     """The text's stories where it has their marks, else its paragraphs, else its lines; what is too
     long for a context is cut between words."""
     if len(text) > MOST_CHARACTERS:
@@ -159,7 +168,7 @@ def passages_of(text: str, models: Sequence[Model]) -> list[str]:
     return [piece for part in parts for piece in _fitting(part, models)]
 
 
-def _fitting(text: str, models: Sequence[Model]) -> list[str]:
+def _fitting(text: str, models: Sequence[LanguageModel]) -> list[str]:
     """A text in pieces that every model holds, together with its mark for the beginning."""
     for model in models:
         tokenizer = model.tokenizer

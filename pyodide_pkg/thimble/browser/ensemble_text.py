@@ -10,7 +10,7 @@ from typing import Any
 
 from ..choose import MOST, Candidate, candidates, judge_text, plain
 from ..errors import OptionError
-from ..model import Model
+from ..language_model import LanguageModel
 from ..sampling import SamplingParams
 from ..session import Session
 from ..speculate import Speculative, SpeculativeSession
@@ -20,7 +20,7 @@ MOST_TEXTS = 64
 assert MOST_TEXTS <= MOST
 
 
-def draft(target: Model, helper: Model, prompt: str, params: SamplingParams) -> Job:
+def draft(target: LanguageModel, helper: LanguageModel, prompt: str, params: SamplingParams) -> Job:
     """Write a text with the target alone, then with a draft: the same tokens, how much sooner.
 
     Raises OptionError for two models that do not go together.
@@ -70,7 +70,9 @@ def _draft(job: Job, pair: Speculative, prompt: str, params: SamplingParams) -> 
             session.close()
 
 
-def choose(model: Model, judge: Model, prompt: str, params: SamplingParams, n: int) -> Job:
+def choose(
+    model: LanguageModel, judge: LanguageModel, prompt: str, params: SamplingParams, n: int
+) -> Job:
     """Write `n` texts, the likeliest to the judge first, and count the answers that come twice."""
     if not 2 <= n <= MOST_TEXTS:
         raise OptionError(f"there are {n} texts to choose from; it must be 2 to {MOST_TEXTS}")
@@ -82,7 +84,12 @@ def choose(model: Model, judge: Model, prompt: str, params: SamplingParams, n: i
 
 
 def _choose(
-    job: Job, model: Model, judge: Model, prompt: str, params: SamplingParams, n: int
+    job: Job,
+    model: LanguageModel,
+    judge: LanguageModel,
+    prompt: str,
+    params: SamplingParams,
+    n: int,
 ) -> Generator[int]:
     written: list[Candidate] = []
     for candidate in candidates(model, prompt, params, n=n):

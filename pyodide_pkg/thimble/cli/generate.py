@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError, UnsupportedError
 from ..generation import TokenChunk, prompt_ids
-from ..model import Model
+from ..language_model import LanguageModel
 from ..sampling import SamplingParams
 from ..session import Session
 from . import inputs, several
@@ -82,7 +82,7 @@ def run(options: Namespace) -> int:
     return 130 if writing.finish_reason == "interrupted" else 0
 
 
-def _model(options: Namespace) -> Model:
+def _model(options: Namespace) -> LanguageModel:
     """The model that writes; with a draft beside it where one is named."""
     if not options.draft:
         return inputs.load_models(options)
@@ -149,7 +149,7 @@ def _logit_bias(given: list[str]) -> dict[int, float]:
     return bias
 
 
-def _chat_ids(model: Model, prompt: str) -> list[int]:
+def _chat_ids(model: LanguageModel, prompt: str) -> list[int]:
     """A conversation of one message, ready for the answer."""
     if model.chat_template is None:
         raise UnsupportedError(

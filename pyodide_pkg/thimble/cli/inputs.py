@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, OptionError
 from ..kernel import default_kernel
+from ..language_model import LanguageModel
 from ..loader import load
 from ..model import Model
 from .progress import ProgressBar
@@ -30,7 +31,7 @@ def add_model(parser: ArgumentParser) -> None:
 
 def add_models(parser: ArgumentParser) -> None:
     """The first arguments where several models can answer as one."""
-    from ..ensemble import METHODS
+    from ..combined import METHODS
 
     parser.add_argument("models", metavar="MODEL.gguf", nargs="+", help="the model's file")
     parser.add_argument(
@@ -109,7 +110,7 @@ def load_model(path: str, *, threads: int = 1) -> Model:
         return load(path, progress=bar)
 
 
-def load_models(options: Namespace) -> Model:
+def load_models(options: Namespace) -> LanguageModel:
     """What `add_models` asked for: one model, or several as one.
 
     Raises OptionError for a file that is named twice and for weights that make no sense; what
@@ -123,13 +124,13 @@ def load_models(options: Namespace) -> Model:
         return _adapted(load_model(paths[0], threads=options.threads), options)
     if options.adapter:
         raise OptionError("--adapter goes with one model: whose it would be of several is unsaid")
-    from ..ensemble import Ensemble
+    from ..ensemble import combine
 
     for index, path in enumerate(paths):
         if any(Path(path).samefile(other) for other in paths[:index]):
             raise OptionError(f"{path} is there twice: it would only weigh more")
     members = [load_model(path, threads=options.threads) for path in paths]
-    return Ensemble(members, method=options.ensemble or "mixture", weights=weights)
+    return combine(members, method=options.ensemble or "mixture", weights=weights)
 
 
 def _adapted(model: Model, options: Namespace) -> Model:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..choose import Candidate, Judged, Vote, best_of, last_match, vote
 from ..errors import OptionError
-from ..model import Model
+from ..language_model import LanguageModel
 from ..sampling import SamplingParams
 from . import inputs
 from .progress import ProgressBar
@@ -41,7 +41,7 @@ def wanted(options: Namespace) -> bool:
     return best or ballot
 
 
-def run(options: Namespace, model: Model, prompt: str, params: SamplingParams) -> int:
+def run(options: Namespace, model: LanguageModel, prompt: str, params: SamplingParams) -> int:
     """Write, choose and print."""
     answer = last_match(options.answer) if options.answer else None
     judge = inputs.load_model(options.judge, threads=options.threads) if options.judge else None

@@ -14,6 +14,11 @@ its own (`kernels/capture.c`): who does not use it pays nothing for it.
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..deprecated import warn
+from ..model import HookedModel
+from ..session import Session
 from .cache import Cache
 from .effects import (
     HeadEffect,
@@ -25,7 +30,6 @@ from .effects import (
     rank_heads,
     rank_heads_steps,
 )
-from .hooked import HookedModel, HookedSession
 from .hooks import HookPoint
 from .interventions import (
     ablate_attention,
@@ -71,7 +75,7 @@ from .unembed import token_direction
 
 __all__ = [
     "Attribution", "Cache", "Contributions", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
-    "HookedSession", "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
+    "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
     "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons", "axes",
     "contributions", "cost", "detect_heads", "direction_writes", "exciting_tokens",
     "logit_attribution", "logit_lens", "matrix", "means", "neuron_writes", "patch", "patch_grid",
@@ -80,3 +84,11 @@ __all__ = [
     "similar_tokens", "similarities", "site_names", "steer", "steering_vector", "token_cosines",
     "token_direction",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The session of a hooked model is a session as any."""
+    if name == "HookedSession":
+        warn("lens.HookedSession", "thimble.Session")
+        return Session
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from ..errors import ContextError, MemoryLimitError, OptionError, UnsupportedError
+from ..errors import ContextError, MemoryLimitError, OptionError
 from .cache import Cache
 from .forward import Forward, Pass
 from .hooks import FwdHooks, Hooks
@@ -96,10 +96,7 @@ def check_cost(model: Model, n_tokens: int, names: Sequence[str], max_bytes: int
 
 def token_ids(model: Model, tokens: Tokens) -> list[int]:
     """The ids of a text, with the model's BOS token in front, or those that are given, checked."""
-    if getattr(model, "weights", None) is None:
-        raise UnsupportedError(
-            f"{model.name!r} has no insides of its own; look into one of its members"
-        )
+    _ = model.weights  # there are none to look into where it is made of others
     if isinstance(tokens, str):
         ids = model.tokenizer.encode(tokens, add_special=True)
     else:
