@@ -30,6 +30,7 @@ from thimble.train.network import WEIGHTS, Batch
 from thimble.train.recipe import TUNING, Recipe
 from thimble.train.rows import batch_of
 from thimble.train.trainer import Trainer
+from thimble.train.verifying import verify
 
 SPEC = TinySpec("Q8_0", dim=64, hidden_dim=96, tied=True, seed=31)
 BASE = Base(make(SPEC))
@@ -225,16 +226,16 @@ def test_a_receipt_holds_with_its_base_only(low_rank: FineTuner) -> None:
     made = json.loads(json.dumps(low_rank.receipt()))
     assert made["base"] == {"sha256": BASE.sha256, "name": BASE.name}
     assert made["recipe"]["lora_rank"] == 4
-    checks = list(receipt.verify(made, TEXT, base=BASE))
+    checks = list(verify(made, TEXT, base=BASE))
     assert [check.step for check in checks] == [3, 6, 9, 12]
     assert all(check.agrees for check in checks)
     with pytest.raises(OptionError, match="give the base model"):
-        list(receipt.verify(made, TEXT))
+        list(verify(made, TEXT))
     other = Base(make(dataclasses.replace(SPEC, seed=32)))
     with pytest.raises(OptionError, match=f"SHA-256 {BASE.sha256}; this one has {other.sha256}"):
-        list(receipt.verify(made, TEXT, base=other))
+        list(verify(made, TEXT, base=other))
     made["weights"]["sha256"] = "0" * 64
-    assert not list(receipt.verify(made, TEXT, base=BASE))[-1].agrees
+    assert not list(verify(made, TEXT, base=BASE))[-1].agrees
     made["kernels"]["low_rank"] = "1" * 64
     said = receipt.Claim.read(made).differences(default_kernel())
     assert any(words.endswith("here, 111111111111 there") for words in said)

@@ -28,6 +28,7 @@ from thimble.train.recipe import Recipe
 from thimble.train.rows import Rows, batch_of, cut
 from thimble.train.schedule import rate
 from thimble.train.trainer import Trainer
+from thimble.train.verifying import verify
 from thimble.train.vocabulary import train_vocabulary
 
 FINGERPRINT = "5fe92ab118f1d14b3634b81eecf37cec49d62f29d36210d839967d6572e1ee1f"
@@ -117,22 +118,22 @@ def test_the_number_of_threads_changes_no_bit(whole: Trainer) -> None:
 def test_a_receipt_holds_and_says_where_it_does_not(whole: Trainer) -> None:
     made = json.loads(json.dumps(whole.receipt(machine="here")))
     assert made["machine"] == "here"
-    checks = list(receipt.verify(made, TEXT))
+    checks = list(verify(made, TEXT))
     assert all(check.agrees for check in checks)
     assert [check.step for check in checks] == [4, 6, 8, 12, 16, 18, 20, 24]
-    assert [c.step for c in receipt.verify(made, TEXT, steps=9)] == [4, 6, 8]
+    assert [c.step for c in verify(made, TEXT, steps=9)] == [4, 6, 8]
 
     wrong = copy.deepcopy(made)
     wrong["curve"][3]["weights"] = "0" * 64
-    assert [c.agrees for c in receipt.verify(wrong, TEXT)] == [True, True, True, False]
+    assert [c.agrees for c in verify(wrong, TEXT)] == [True, True, True, False]
     wrong = copy.deepcopy(made)
     wrong["weights"]["sha256"] = "1" * 64
-    last = list(receipt.verify(wrong, TEXT))[-1]
+    last = list(verify(wrong, TEXT))[-1]
     assert (last.step, last.agrees) == (24, False)
     assert "111111111111 in the receipt" in last.why
     wrong = copy.deepcopy(made)
     wrong["tokenizer"]["sha256"] = "2" * 64
-    (only,) = receipt.verify(wrong, TEXT)
+    (only,) = verify(wrong, TEXT)
     assert (only.step, only.agrees) == (0, False)
     assert "the tokenizer is" in only.why
     wrong = copy.deepcopy(made) | {"thimble": "0.0.9"}
@@ -142,7 +143,7 @@ def test_a_receipt_holds_and_says_where_it_does_not(whole: Trainer) -> None:
     assert "333333333333 there" in said[1]
     assert receipt.Claim.read(made).differences(default_kernel()) == []
     with pytest.raises(OptionError, match="SHA-256"):
-        list(receipt.verify(made, TEXT + "."))
+        list(verify(made, TEXT + "."))
 
 
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -189,7 +190,7 @@ def test_what_is_no_receipt_is_refused(
     made = json.loads(json.dumps(whole.receipt()))
     do(made)
     with pytest.raises(ThimbleError, match=message):
-        next(receipt.verify(made, TEXT))
+        next(verify(made, TEXT))
 
 
 def test_what_is_no_checkpoint_is_refused(whole: Trainer) -> None:

@@ -19,7 +19,7 @@ import thimble
 from tests.browser.conftest import new_visitor, too_wide, turn_to, violations
 from tests.conftest import ROOT
 from thimble import lens
-from thimble.train.receipt import verify
+from thimble.train.verifying import verify
 from tools import corpora
 
 PANEL = "[data-panel=claims]"

@@ -17,7 +17,7 @@ from tests.browser.conftest import turn_to, violations
 from tests.tiny_adapters import make_adapter
 from tests.tiny_models import SPECS
 from thimble.train.finetune import Base
-from thimble.train.receipt import verify
+from thimble.train.verifying import verify
 
 STORY = Path(__file__).resolve().parents[2] / "web" / "models" / "story.gguf"
 TEXT = "".join(

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 import thimble
 from tests.browser.conftest import turn_to, violations
-from thimble.train.receipt import verify
+from thimble.train.verifying import verify
 from tools import corpora
 
 STEPS = 120

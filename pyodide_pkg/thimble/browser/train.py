@@ -19,10 +19,11 @@ from ..loader import ModelLoader
 from ..model import Model
 from ..sampling import SamplingParams
 from ..train.finetune import Base, FineTuner, resume, trainer_for
-from ..train.receipt import Check, Claim, verify
+from ..train.receipt import Claim
 from ..train.recipe import Recipe
 from ..train.sizes import SIZES
 from ..train.trainer import StepReport, Trainer
+from ..train.verifying import Check, verify
 from .engine import Engine
 from .pool import JsBuffer
 

@@ -1,7 +1,7 @@
 """`thimble train` of a recipe whose backend is PyTorch: alone, or in the processes of `torchrun`.
 
-The run's folder is the one that every run leaves (`train.py`); the first process writes it and
-prints. Only that process needs the folder, but each machine needs the recipe and the text.
+The run's folder is the one that every run leaves (`training_run.py`); the first process writes it
+and prints. Only that process needs the folder, but each machine needs the recipe and the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from ..train.processes import Processes, leave, start
 from ..train.recipe import Recipe
 from ..train.torch_trainer import TorchTrainer
-from .train import Run
+from .training_run import Run
 
 
 class TorchRun(Run):

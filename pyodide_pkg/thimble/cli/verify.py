@@ -13,7 +13,8 @@ from typing import Any
 
 from ..errors import FormatError
 from ..kernel import default_kernel
-from ..train.receipt import Check, Claim, verify
+from ..train.receipt import Claim
+from ..train.verifying import Check, verify
 from . import inputs
 from .command import Command
 from .progress import ProgressBar

@@ -13,7 +13,8 @@ With our own kernels, to the same bits everywhere, natively and in the page:
     trainer.py        steps, measurements, samples, files
     state.py          a checkpoint's bytes
     model_file.py     weights to GGUF
-    receipt.py        what a run was, and whether it is true
+    receipt.py        what a run was
+    verifying.py      whether that is true
     finetune.py       runs that begin from a model
     low_rank.py       the network of those that learn an adapter
 
