@@ -235,6 +235,7 @@ def test_masks_are_those_of_trial(model: thimble.Model, name: str) -> None:
             tokens.append(sorted(wanted)[(turn * 31) % len(wanted)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
     [
