@@ -2,7 +2,7 @@
 
     python3 -m tools.setup_env play|check|test
 
-`play` is what serving needs, `check` adds what linters and quick tests need, `test` adds PyTorch and
+`play` is what serving needs, `check` adds what linters and quick tests need, `test` PyTorch and
 the browsers.
 
 Runs with the machine's own Python and nothing but its standard library. Each step is remembered by
