@@ -17,7 +17,7 @@ from pathlib import Path
 import thimble
 from bench import models
 from thimble import constrain
-from thimble.constrain.masks import Tree
+from thimble.constrain.masks import Shelf
 from thimble.sampling import SamplingParams
 
 TOKENS = 128
@@ -80,7 +80,7 @@ def main() -> int:
     shape, encoding = models.SHAPES["15M"], models.ENCODINGS["Q8_0"]
     with tempfile.TemporaryDirectory() as folder:
         model = thimble.load(models.ensure(Path(folder), shape, encoding))
-        Tree.of(model.kernel, model.tokenizer)  # made once for a model
+        Shelf.of(model.kernel, model.tokenizer)  # made once for a model
         for name, grammar in GRAMMARS.items():
             firsts = []
             for seed in range(options.rounds):
@@ -94,7 +94,7 @@ def main() -> int:
 
 def forget(model: thimble.Model) -> None:
     """Let all masks go."""
-    Tree.of(model.kernel, model.tokenizer).machines.clear()
+    Shelf.of(model.kernel, model.tokenizer).grammars.clear()
 
 
 if __name__ == "__main__":

@@ -23,8 +23,6 @@ import build_archive
 import build_bytecode
 import build_kernels
 
-pytestmark = pytest.mark.slow
-
 INFO = f"{build_archive.stem()}.dist-info"
 
 

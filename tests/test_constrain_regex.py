@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import thimble
 from thimble.constrain import read_regex, regex_looks, regex_syntax, unicode_sets
-from thimble.constrain.automaton import NOWHERE, Automaton, Network
+from thimble.constrain.automaton import NOWHERE, Automaton
 from thimble.constrain.effort import Effort
+from thimble.constrain.network import Network
 from thimble.constrain.nodes import Both, Node, Not
 from thimble.constrain.regular import Algebra
 

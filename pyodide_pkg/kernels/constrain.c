@@ -2,66 +2,211 @@
  *
  * The vocabulary is a tree of bytes, laid out in the order in which one walks it: of each node its
  * byte, its depth, where the walk goes on without what is under it, and the tokens that end there.
- * The grammar is rows of states (thimble/constrain/automaton.py): where a class of bytes leads from
- * a state. A row may be missing; then the walk stops, says whose, and goes on when it is there. */
+ * The grammar is a pushdown automaton (thimble/constrain/program.py): a row of moves for each state,
+ * a record for each place in an object or a list that values are written into, and frames: where to
+ * go on when a value is over. Rows and records are made when they are needed: what is missing is
+ * said, and the walk goes on when it is there. */
 #include "thimble.h"
 
-/* Mirrored in thimble/constrain/masks.py. */
+/* Mirrored in thimble/constrain/machine.py. */
+enum { MOST_ANSWERS = 5 };
 typedef struct {
-    int64_t bytes;   /* uint8 [nodes] */
+    int64_t bytes;   /* uint8 [nodes], or the bytes to step over */
     int64_t depths;  /* int32 [nodes]: 0 for the first byte of a token */
     int64_t skips;   /* int32 [nodes]: the first node that is not under this one */
     int64_t firsts;  /* int32 [nodes + 1]: where a node's tokens begin */
     int64_t tokens;  /* int32 */
     int64_t classes; /* uint8 [256] */
     int64_t rows;    /* int32 [states][n_classes] */
-    int64_t stack;   /* int32 [deepest + 2]: the state before each depth */
+    int64_t spans;   /* int32 [states][3]: names that a key may become (first, last + 1), or others */
+    int64_t records; /* tk_record [] */
+    int64_t numbers; /* int32: the tables that records point into */
+    int64_t enters;  /* int32 [][2]: states and records of the moves ENTER */
+    int64_t frames;  /* tk_frame []: 0 is the bottom */
+    int64_t stack;   /* tk_place [deepest + 2]: before each depth */
     int64_t mask;    /* uint32: a bit a token */
-    int32_t n_nodes, n_classes, at, found; /* found: bits that were set, of all tokens */
+    int32_t n_nodes, n_classes, at, found, deepest; /* found: bits that were set; deepest: bytes */
+    int32_t missing, missing_a, missing_b;          /* what, and of what */
+    int32_t most_frames, exact;                     /* exact: ask for what depends on the text */
+    int32_t answers[MOST_ANSWERS], n_answers;       /* to what was asked for, for this byte */
+    int32_t colon;                                  /* the state before a colon */
+    int32_t padding;
 } tk_walk;
 
-enum { MISSING = -2 }; /* stands in the first class of a row that is not there */
+typedef struct {
+    int32_t filled;     /* 0: ask for it */
+    int32_t close;      /* what is said of the value when it ends here, or -1: it may not */
+    int32_t key;        /* the state behind a key's first quote, or -1: no member may come */
+    int32_t others;     /* whether other names than the listed ones may come */
+    int32_t next;       /* numbers: of each name the first allowed from there on; 0 for all allowed */
+    int32_t names;      /* numbers: of each kind of name the record behind it */
+    int32_t n_names;
+    int32_t child, child_record; /* the state where the next value begins, or -1 */
+    int32_t behind;     /* numbers: of what is said of that value, the record behind it */
+    int32_t n_behind;
+    int32_t exact;      /* whether the record behind depends on the text of the value */
+} tk_record;
 
-/* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns the state
- * whose row is missing, or -1 when the walk is over. */
+typedef struct {
+    int32_t state, record, below;
+} tk_frame;
+
+typedef struct {
+    int32_t state, record, frame, top;
+} tk_place;
+
+/* A move that is not to a state, in its low four bits; the rest is its number. */
+enum { REJECT = 1, MISSING_ROW, POP, END, ENTER, KEY_END, CALL, CLOSE, KEY_START, MORE_ITEMS, MORE_MEMBERS };
+enum { NONE, ROW, RECORD, BEHIND_KEY, BEHIND_VALUE, BEHIND_NUMBER, FRAMES };
+enum { UNKNOWN = -2 };
+
+static int ask(tk_walk *w, int32_t what, int32_t a, int32_t b) {
+    w->missing = what;
+    w->missing_a = a;
+    w->missing_b = b;
+    return -1;
+}
+
+/* One byte on. Returns 1, 0 where it cannot come, -1 where something is missing. */
+static int advance(tk_walk *w, int32_t byte, tk_place *p) {
+    const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
+    const int32_t *rows = (const int32_t *)(intptr_t)w->rows;
+    const int32_t *numbers = (const int32_t *)(intptr_t)w->numbers;
+    tk_frame *frames = (tk_frame *)(intptr_t)w->frames;
+    const tk_record *records = (const tk_record *)(intptr_t)w->records;
+    int32_t answered = 0;
+    for (;;) {
+        const int32_t *row = rows + (size_t)p->state * (size_t)w->n_classes;
+        if (row[0] == -MISSING_ROW) return ask(w, ROW, p->state, 0);
+        int32_t move = row[classes[byte]];
+        if (move >= 0) {
+            p->state = move;
+            break;
+        }
+        int32_t kind = -move & 15, number = -move >> 4, said = number;
+        if (kind == REJECT) return 0;
+        if (kind == ENTER) {
+            const int32_t *entered = (const int32_t *)(intptr_t)w->enters + 2 * (size_t)number;
+            p->state = entered[0];
+            p->record = entered[1];
+            return 1;
+        }
+        const tk_record *record = records + p->record;
+        if (kind != POP && kind != END && !record->filled) return ask(w, RECORD, p->record, 0);
+        switch (kind) {
+        case KEY_END: {
+            int32_t behind = UNKNOWN;
+            if (w->exact) {
+                if (answered < w->n_answers) behind = w->answers[answered++];
+            } else if (number < record->n_names)
+                behind = numbers[record->names + number];
+            if (behind == UNKNOWN) return ask(w, BEHIND_KEY, p->record, number);
+            if (behind < 0) return 0;
+            p->record = behind;
+            p->state = w->colon;
+            return 1;
+        }
+        case CALL:
+            if (record->child < 0) return 0;
+            if (p->top >= w->most_frames) return ask(w, FRAMES, 0, 0);
+            frames[p->top] = (tk_frame){number, p->record, p->frame};
+            p->frame = p->top++;
+            p->state = record->child;
+            p->record = record->child_record;
+            continue;
+        case KEY_START:
+            if (record->key < 0) return 0;
+            p->state = record->key;
+            return 1;
+        case MORE_ITEMS:
+            if (record->child < 0) return 0;
+            p->state = number;
+            return 1;
+        case MORE_MEMBERS:
+            if (record->key < 0) return 0;
+            p->state = number;
+            return 1;
+        case CLOSE:
+            said = record->close;
+            if (said < 0) return 0;
+            break;
+        default: break; /* POP, END */
+        }
+        if (p->frame == 0) return 0;
+        const tk_frame *frame = frames + p->frame;
+        const tk_record *outer = records + frame->record;
+        if (!outer->filled) return ask(w, RECORD, frame->record, 0);
+        int32_t behind = UNKNOWN;
+        if (w->exact && outer->exact) {
+            if (answered < w->n_answers) behind = w->answers[answered++];
+        } else if (said < outer->n_behind)
+            behind = numbers[outer->behind + said];
+        if (behind == UNKNOWN)
+            return ask(w, kind == POP ? BEHIND_NUMBER : BEHIND_VALUE, frame->record, said);
+        if (behind < 0) return 0;
+        p->state = frame->state;
+        p->record = behind;
+        p->frame = frame->below;
+        if (kind != POP) return 1;
+    }
+    const int32_t *span = (const int32_t *)(intptr_t)w->spans + 3 * (size_t)p->state;
+    if (span[1] < 0) return 1;
+    const tk_record *record = records + p->record;
+    if (!record->filled) return ask(w, RECORD, p->record, 0);
+    if (span[2] && record->others) return 1;
+    if (span[0] >= span[1]) return 0;
+    return record->next ? numbers[record->next + span[0]] < span[1] : 1;
+}
+
+/* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns 1 where
+ * something is missing, 0 when the walk is over. */
 TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     tk_walk *w = (tk_walk *)walk;
     const uint8_t *bytes = (const uint8_t *)(intptr_t)w->bytes;
-    const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
     const int32_t *depths = (const int32_t *)(intptr_t)w->depths;
     const int32_t *skips = (const int32_t *)(intptr_t)w->skips;
     const int32_t *firsts = (const int32_t *)(intptr_t)w->firsts;
     const int32_t *tokens = (const int32_t *)(intptr_t)w->tokens;
-    const int32_t *rows = (const int32_t *)(intptr_t)w->rows;
-    int32_t *stack = (int32_t *)(intptr_t)w->stack;
+    tk_place *stack = (tk_place *)(intptr_t)w->stack;
     uint32_t *mask = (uint32_t *)(intptr_t)w->mask;
-    int32_t i = w->at, found = w->found;
+    int32_t i = w->at;
     while (i < w->n_nodes) {
-        int32_t depth = depths[i], state = stack[depth], next = -1;
-        const int32_t *row = rows + (size_t)state * (size_t)w->n_classes;
-        if (row[0] == MISSING) {
+        int32_t depth = depths[i];
+        tk_place next = stack[depth];
+        int there = advance(w, bytes[i], &next);
+        if (there < 0) {
             w->at = i;
-            w->found = found;
-            return state;
+            return 1;
         }
-        /* What stands beside each other comes from one state, up to the first with more under it. */
-        do {
-            next = row[classes[bytes[i]]];
-            if (next < 0) {
-                i = skips[i];
-                continue;
-            }
-            for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
-                mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
-            found += firsts[i + 1] - firsts[i];
-            i++;
-            if (skips[i - 1] != i) {
-                stack[depth + 1] = next;
-                break;
-            }
-        } while (i < w->n_nodes && depths[i] == depth);
+        if (!there) {
+            i = skips[i];
+            continue;
+        }
+        for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
+            mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
+        w->found += firsts[i + 1] - firsts[i];
+        if (firsts[i + 1] > firsts[i] && depth + 1 > w->deepest) w->deepest = depth + 1;
+        stack[depth + 1] = next;
+        i++;
     }
     w->at = i;
-    w->found = found;
-    return -1;
+    return 0;
+}
+
+/* Steps over `n_nodes` bytes, from byte `at` on and the first place of the stack, which holds the
+ * place behind them when it is over. Returns 0 then, 1 where something is missing, 2 where byte `at`
+ * cannot come. */
+TK_EXPORT tk_int tk_constrain_step(tk_int walk) {
+    tk_walk *w = (tk_walk *)walk;
+    const uint8_t *bytes = (const uint8_t *)(intptr_t)w->bytes;
+    tk_place *stack = (tk_place *)(intptr_t)w->stack;
+    for (; w->at < w->n_nodes; w->at++) {
+        tk_place next = stack[0];
+        int there = advance(w, bytes[w->at], &next);
+        if (there < 0) return 1;
+        if (!there) return 2;
+        stack[0] = next;
+        w->n_answers = 0;
+    }
+    return 0;
 }

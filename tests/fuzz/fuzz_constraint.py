@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tests.fuzz.kinds import Case, mutate_bytes, mutate_json, outcome
 from thimble import constrain
-from thimble.constrain.automaton import Automaton
+from thimble.constrain.machine import Machine
 from thimble.errors import ThimbleError
+from thimble.kernel import default_kernel
 
 STEPS = 24
 """Bytes of a text that is looked for."""
@@ -44,13 +45,20 @@ def check(case: Case, scratch: Path) -> str:
     ((kind, data),) = case.items()
     try:
         grammar = constrain.Grammar(kind, data.decode("utf-8", "replace"))
-        automaton, state = Automaton(grammar.network), 0
+        program = grammar.program(16)
+        machine = Machine(default_kernel(), program, 16)
+        place, text = machine.start(), bytearray()
         for step in range(STEPS):
-            row = automaton.row(state)
-            ways = sorted({target for target in row if target > 0})
+            program.begin()
+            ways = [byte for byte in range(256) if machine.step(place, bytes([byte])) is not None]
             if not ways:
                 return "read, to an end"
-            state = ways[0 if step % 3 else -1]
+            byte = ways[0 if step % 3 else -1]
+            found = machine.step(place, bytes([byte]), text)
+            if found is None:
+                return "read"
+            place = found
+            text.append(byte)
         return "read"
     except ThimbleError as error:
         return outcome(error)

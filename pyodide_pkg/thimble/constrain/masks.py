@@ -1,13 +1,12 @@
 """Which tokens may come next: a grammar's automaton led through the tree of a vocabulary's bytes.
 
-The walk is `kernels/constrain.c`. Its result, a bit for each token, is kept for each state of the
-automaton and for those that are like it (`folding.py`), so that what comes again (the inside of a
-string, the space behind a comma) costs nothing (Willard & Louf 2023; Dong et al. 2024).
+The walk is `kernels/constrain.c`. Its result, a bit for each token, is kept for each place of the
+automaton and for those that are like it, so that what comes again (the inside of a string, the
+space behind a comma) costs nothing (Willard & Louf 2023; Dong et al. 2024).
 """
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,216 +14,152 @@ from weakref import WeakKeyDictionary
 
 from ..errors import OptionError
 from ..kernel import Kernel, Scratch
-from .automaton import NOWHERE, Automaton, Network
-from .folding import Folding, Signature
+from .machine import Machine, Place
+from .program import NOWHERE, Program
+from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
     from . import Grammar
 
-_WALK = struct.Struct("<9q4i")
-_ROWS_AT = 48
-"""Where in it the address of the states' rows stands."""
-_MISSING = -2
-"""Stands in the first class of a row that is not there (`MISSING` in the kernel)."""
-MOST_STATES = 4096
-"""States of an automaton; then it begins afresh with the one where the text stands."""
+MOST_STATES = 16_384
+"""States of an automaton; then it begins afresh with the place where the text stands."""
 MOST_MACHINES = 8
 """Grammars whose masks are kept for a vocabulary."""
+MOST_MASKS = 24 << 20
+"""Bytes of a grammar's masks that are kept."""
 
-_trees: WeakKeyDictionary[Tokenizer, Tree] = WeakKeyDictionary()
+_shelves: WeakKeyDictionary[Tokenizer, Shelf] = WeakKeyDictionary()
 
 
-class Tree:
-    """A vocabulary's tokens by their bytes, in kernel memory."""
+class Shelf:
+    """The masks of the last grammars, for one vocabulary."""
 
     def __init__(self, kernel: Kernel, tokenizer: Tokenizer) -> None:
-        self.kernel = kernel
-        # Not the tokenizer itself, which would then never go.
-        self.spelled = [tokenizer.token_bytes(token) for token in range(tokenizer.n_vocab)]
-        self.n_words = (tokenizer.n_vocab + 31) // 32
-        self.ends = frozenset(tokenizer.eog_ids)
-        self.machines: dict[Grammar, Machine] = {}
-        spelled = sorted(
-            (data, token)
-            for token in range(tokenizer.n_vocab)
-            if token not in self.ends
-            and not tokenizer.is_special(token)
-            and (data := tokenizer.token_bytes(token))
-        )
-        letters, depths, skips = bytearray(), array("i"), array("i")
-        firsts, tokens = array("i"), array("i")
-        path: list[int] = []  # the open nodes, from the first byte on
-        before = b""
-        for word, token in spelled:
-            common = 0
-            while common < min(len(word), len(before)) and word[common] == before[common]:
-                common += 1
-            for node in path[common:]:
-                skips[node] = len(letters)
-            del path[common:]
-            for depth in range(common, len(word)):
-                path.append(len(letters))
-                letters.append(word[depth])
-                depths.append(depth)
-                skips.append(0)
-                firsts.append(len(tokens))
-            tokens.append(token)
-            before = word
-        for node in path:
-            skips[node] = len(letters)
-        firsts.append(len(tokens))
-        self.n_nodes = len(letters)
-        self.deepest = max((len(word) for word, _ in spelled), default=0)
-        parts = [bytes(letters), *(a.tobytes() for a in (depths, skips, firsts, tokens))]
-        self._memory = Scratch(kernel, sum(len(part) + 16 for part in parts), "a vocabulary's tree")
-        self.addresses: list[int] = []
-        at = 0
-        for part in parts:
-            self._memory.write(part, at)
-            self.addresses.append(self._memory.address + at)
-            at += (len(part) + 15) & ~15
+        self.vocabulary = Vocabulary(kernel, tokenizer)
+        self.grammars: dict[Grammar, Masks] = {}
 
     @staticmethod
-    def of(kernel: Kernel, tokenizer: Tokenizer) -> Tree:
-        """The tree of a tokenizer, made once."""
-        tree = _trees.get(tokenizer)
-        if tree is None or tree.kernel is not kernel:
-            tree = _trees[tokenizer] = Tree(kernel, tokenizer)
-        return tree
+    def of(kernel: Kernel, tokenizer: Tokenizer) -> Shelf:
+        """The shelf of a tokenizer, made once."""
+        shelf = _shelves.get(tokenizer)
+        if shelf is None or shelf.vocabulary.kernel is not kernel:
+            shelf = _shelves[tokenizer] = Shelf(kernel, tokenizer)
+        return shelf
 
-    def machine(self, grammar: Grammar) -> Machine:
+    def masks(self, grammar: Grammar) -> Masks:
         """The masks of a grammar, as far as they are known."""
-        machine = self.machines.pop(grammar, None)
-        if machine is None or machine.full:
-            machine = Machine(self, grammar.network)
-        self.machines[grammar] = machine  # at the end: the first is the one to go
-        while len(self.machines) > MOST_MACHINES:
-            del self.machines[next(iter(self.machines))]
-        return machine
+        masks = self.grammars.pop(grammar, None)
+        if masks is None or masks.full:
+            masks = Masks(self.vocabulary, grammar.program(self.vocabulary.deepest))
+        self.grammars[grammar] = masks  # at the end: the first is the one to go
+        while len(self.grammars) > MOST_MACHINES:
+            del self.grammars[next(iter(self.grammars))]
+        return masks
 
 
-class Machine:
-    """A grammar's automaton with the masks of its states, for one vocabulary."""
+class Masks:
+    """A grammar's automaton with the masks of its places, for one vocabulary."""
 
-    def __init__(self, tree: Tree, network: Network) -> None:
-        self.tree = tree
-        self.automaton = Automaton(network)
-        self.following: dict[tuple[int, int], int] = {}
-        """The state behind a state and a token."""
-        self._masks: dict[int, Scratch] = {}
-        self._folding = Folding(self.automaton, tree.deepest)
-        self._alike: dict[Signature, Scratch] = {}
-        """Masks by what states have in common that no token tells apart."""
-        self._capacity = 0
-        self._rows: Scratch | None = None
-        self._in_kernel: set[int] = set()
-        classes = bytes(self.automaton.classes)
-        size = _WALK.size + 256 + 4 * (tree.deepest + 2)
-        self._memory = Scratch(tree.kernel, size, "a grammar")
-        self._memory.write(classes, _WALK.size)
+    def __init__(self, vocabulary: Vocabulary, program: Program) -> None:
+        self.vocabulary, self.program = vocabulary, program
+        self.machine = Machine(vocabulary.kernel, program, vocabulary.deepest)
+        self.start = self.machine.start()
+        self._following: dict[tuple[Place, int], Place | None] = {}
+        """The place behind a place and a token."""
+        self._masks: dict[Place, Scratch] = {}
+        self._folded: dict[Place, Place] = {}
+        self._folded_frames: dict[int, int] = {0: 0}
+        self._spaced: Scratch | None = None
+        self._most = max(16, MOST_MASKS // (4 * vocabulary.n_words))
 
     @property
     def full(self) -> bool:
-        return len(self.automaton.items) > MOST_STATES
+        return self.program.size > MOST_STATES
 
     @property
     def n_masks(self) -> int:
-        """Masks that are kept for states that a token tells apart."""
-        return len(self._alike)
+        """Masks that are kept for places that a token tells apart."""
+        return len(self._masks)
 
-    def mask(self, state: int, *, spaced: bool = False) -> int:
-        """Address of the bits of the tokens that may come in a state. With `spaced` a space may
+    def mask(self, place: Place, *, spaced: bool = False) -> int:
+        """Address of the bits of the tokens that may come at a place. With `spaced` a space may
         stand before, which the text will not have. Raises OptionError where there is none."""
-        key = ~state if spaced else state
-        found = self._masks.get(key)
+        if spaced:
+            if self._spaced is None:
+                state = self.program.spaced(place.state)
+                self._spaced = self._made(place, place._replace(state=state))
+            return self._spaced.address
+        folded = self._fold(place)
+        found = self._masks.get(folded)
         if found is None:
-            found = self._masks[key] = self._made(state, True) if spaced else self._shared(state)
+            while len(self._masks) >= self._most:
+                del self._masks[next(iter(self._masks))]
+            found = self._masks[folded] = self._made(folded, folded)
         return found.address
 
-    def _shared(self, state: int) -> Scratch:
-        signature = self._folding.of(state)
-        found = self._alike.get(signature)
+    def _fold(self, place: Place) -> Place:
+        """The place for all that no token tells from this one."""
+        found = self._folded.get(place)
         if found is None:
-            found = self._alike[signature] = self._made(state, False)
+            state, record = self.program.folded(place.state, place.record)
+            found = self._folded[place] = Place(state, record, self._fold_frame(place.frame))
         return found
 
-    def after(self, state: int, token: int, *, spaced: bool = False) -> int:
-        """The state behind a token, or NOWHERE."""
-        if not spaced:
-            known = self.following.get((state, token))
-            if known is not None:
-                return known
-        data = self.tree.spelled[token]
-        at = state
-        for byte in data.removeprefix(b" ") if spaced else data:
-            at = self.automaton.step(at, byte)
-            if at == NOWHERE:
-                break
-        if not spaced:
-            self.following[state, token] = at
-        return at
+    def _fold_frame(self, frame: int) -> int:
+        path: list[int] = []
+        while frame not in self._folded_frames:
+            path.append(frame)
+            frame = self.machine.frames[frame][2]
+        number = self._folded_frames[frame]
+        for one in reversed(path):
+            state, record, _ = self.machine.frames[one]
+            number = self.machine.frame(*self.program.folded(state, record), number)
+            self._folded_frames[one] = number
+        return number
 
-    def _made(self, state: int, spaced: bool) -> Scratch:
-        tree, automaton = self.tree, self.automaton
-        mask = Scratch(tree.kernel, 4 * tree.n_words, "a mask of tokens")
+    def after(self, place: Place, token: int, text: bytearray, *, spaced: bool) -> Place | None:
+        """The place behind a token, or None; `text` is what came before."""
+        data = self.vocabulary.spelled[token]
         if spaced:
-            # The space leads to where the text begins, and so stands in place of the grammar's own.
-            row = list(automaton.row(state))
-            row[automaton.classes[0x20]] = state
-            begin = len(automaton.items)
-            automaton.items.append(frozenset())
-            automaton.accepting.append(False)
-            automaton.rows.append(row)
-        else:
-            begin = state
-        found = self._walk(begin, mask)
-        if automaton.accepting[state] and tree.ends:
-            bits = array("I", tree.kernel.read(mask.address, 4 * tree.n_words))
-            for token in tree.ends:
+            return self.machine.step(place, data.removeprefix(b" "), text)
+        key = (place, token)
+        if key in self._following:
+            return self._following[key]
+        found = self.machine.step(place, data, text)
+        if not self.machine.asked:
+            self._following[key] = found
+        return found
+
+    def accepts(self, place: Place) -> bool:
+        """Whether a text may end at a place."""
+        return self.machine.accepts(place)
+
+    def complete(self, place: Place) -> bool:
+        """Whether a text must end at a place."""
+        return self.program.dead(place.state) and self.machine.accepts(place)
+
+    def _made(self, place: Place, begin: Place) -> Scratch:
+        """The mask of a place, walked from another that has the same behind it."""
+        vocabulary = self.vocabulary
+        self.program.begin()
+        size = 4 * vocabulary.n_words
+        mask = Scratch(vocabulary.kernel, size, "a mask of tokens")
+        most = self.program.slice(begin.state, begin.record)
+        tree, found = vocabulary.all, 0
+        if most > 0:
+            plain = vocabulary.plain(most)
+            vocabulary.kernel.call("copy", mask.address, plain.address, size)
+            tree, found = vocabulary.crossing, 1
+        found += self.machine.walk(begin, tree.addresses, tree.n_nodes, mask.address)
+        if vocabulary.ends and self.accepts(place):
+            bits = array("I", vocabulary.kernel.read(mask.address, size))
+            for token in vocabulary.ends:
                 bits[token >> 5] |= 1 << (token & 31)
             mask.write(bits.tobytes())
         elif not found:
             raise OptionError("no token of this model can go on as the grammar demands")
         return mask
-
-    def _walk(self, state: int, mask: Scratch) -> int:
-        """Set the bits of the tokens that may come in a state; how many."""
-        self._copy_row(state)
-        assert self._rows is not None
-        tree, memory = self.tree, self._memory
-        stack = memory.address + _WALK.size + 256
-        tree.kernel.write(stack, struct.pack("<i", state))
-        memory.write(
-            _WALK.pack(
-                *tree.addresses, memory.address + _WALK.size, self._rows.address, stack,
-                mask.address, tree.n_nodes, self.automaton.n_classes, 0, 0,
-            )
-        )  # fmt: skip
-        while (missing := tree.kernel.call("constrain_walk", memory.address)) >= 0:
-            self._copy_row(missing)
-            memory.write(struct.pack("<q", self._rows.address), _ROWS_AT)
-        return int(_WALK.unpack(tree.kernel.read(memory.address, _WALK.size))[12])
-
-    def _copy_row(self, state: int) -> None:
-        """Let the kernel have a state's row, and space for the states that it names."""
-        row = array("i", self.automaton.row(state))
-        size = 4 * len(row)
-        if self._capacity < len(self.automaton.items):
-            self._grow(size)
-        if state not in self._in_kernel:
-            assert self._rows is not None
-            self._in_kernel.add(state)
-            self._rows.write(row.tobytes(), state * size)
-
-    def _grow(self, size: int) -> None:
-        capacity = max(64, 2 * len(self.automaton.items))
-        rows = Scratch(self.tree.kernel, capacity * size, "a grammar's states")
-        rows.write(struct.pack("<i", _MISSING) * (capacity * size // 4))
-        if self._rows is not None:
-            self.tree.kernel.call("copy", rows.address, self._rows.address, self._capacity * size)
-            self._rows.close()
-        self._rows, self._capacity = rows, capacity
 
 
 class Constraint:
@@ -235,39 +170,44 @@ class Constraint:
         self, kernel: Kernel, tokenizer: Tokenizer, grammar: Grammar, start: int, at_start: bool
     ) -> None:
         self._grammar = grammar
-        self._machine = Tree.of(kernel, tokenizer).machine(grammar)
+        self._shelf = Shelf.of(kernel, tokenizer)
+        self._masks = self._shelf.masks(grammar)
         self._start = start
         self._spaced = at_start and tokenizer.adds_space
         self._tokens: list[int] = []
-        self._states = [0]
         self._first = 0
-        """Tokens before the first of the states; those before it are forgotten."""
+        """Tokens before the first of the places; those before it are forgotten."""
+        self._places = [self._masks.start]
+        self._text = bytearray()
+        self._lengths = [0]
+        """Of the text, behind each token."""
 
     def mask(self, tokens: Sequence[int]) -> int:
         """Address of the bits of the tokens that may come after these."""
-        state = self._state_after(tokens)
-        return self._machine.mask(state, spaced=self._spaced and not self._tokens)
+        place = self._place_after(tokens)
+        return self._masks.mask(place, spaced=self._spaced and not self._tokens)
 
     def allows(self, tokens: Sequence[int], token: int) -> bool:
         """Whether a token may come after these."""
-        word = self._machine.tree.kernel.read(self.mask(tokens) + 4 * (token >> 5), 4)
+        kernel = self._masks.vocabulary.kernel
+        word = kernel.read(self.mask(tokens) + 4 * (token >> 5), 4)
         return bool(int.from_bytes(word, "little") >> (token & 31) & 1)
 
     def count(self, tokens: Sequence[int]) -> int:
         """How many tokens may come after these."""
-        tree = self._machine.tree
-        bits = tree.kernel.read(self.mask(tokens), 4 * tree.n_words)
+        vocabulary = self._masks.vocabulary
+        bits = vocabulary.kernel.read(self.mask(tokens), 4 * vocabulary.n_words)
         return int.from_bytes(bits, "little").bit_count()
 
     def accepts(self, tokens: Sequence[int]) -> bool:
         """Whether the text is whole with these tokens."""
-        return self._machine.automaton.accepting[self._state_after(tokens)]
+        return self._masks.accepts(self._place_after(tokens))
 
     def complete(self, tokens: Sequence[int]) -> bool:
         """Whether the text is whole and nothing can come behind it."""
-        return self._machine.automaton.complete(self._state_after(tokens))
+        return self._masks.complete(self._place_after(tokens))
 
-    def _state_after(self, tokens: Sequence[int]) -> int:
+    def _place_after(self, tokens: Sequence[int]) -> Place:
         fresh = tokens[self._start :]
         known = self._tokens
         common = len(known)
@@ -275,35 +215,55 @@ class Constraint:
             common = 0
             while common < min(len(known), len(fresh)) and known[common] == fresh[common]:
                 common += 1
-            if common < self._first:
-                common = self._first = 0
-                self._states = [0]
-            del known[common:]
-            del self._states[common - self._first + 1 :]
-        for token in fresh[common:]:
-            state = self._after(token)  # which may begin another list of states
-            self._states.append(state)
-            known.append(token)
-        return self._states[-1]
+            self._back(common)
+        for token in fresh[len(known) :]:
+            if self._masks.full:
+                self._begin_afresh()
+            self._go_on(token)
+        return self._places[-1]
 
-    def _after(self, token: int) -> int:
-        if self._machine.full:
-            self._begin_afresh()
-        first = self._spaced and not self._tokens
-        state = self._machine.after(self._states[-1], token, spaced=first)
-        if state == NOWHERE:
-            data = self._machine.tree.spelled[token]
+    def _back(self, count: int) -> None:
+        """Only so many tokens came."""
+        if count < self._first:
+            count = self._first = 0
+            self._places = [self._masks.start]
+        del self._tokens[count:]
+        del self._places[count - self._first + 1 :]
+        del self._lengths[count + 1 :]
+        del self._text[self._lengths[-1] :]
+
+    def _go_on(self, token: int) -> None:
+        spaced = self._spaced and not self._tokens
+        place = self._masks.after(self._places[-1], token, self._text, spaced=spaced)
+        data = self._masks.vocabulary.spelled[token]
+        if place is None:
             raise OptionError(
                 f"token {token}, {data.decode('utf-8', 'replace')!r}, cannot stand at place "
                 f"{len(self._tokens) + 1} of a text of this grammar"
             )
-        return state
+        self._text += data.removeprefix(b" ") if spaced else data
+        self._tokens.append(token)
+        self._places.append(place)
+        self._lengths.append(len(self._text))
 
     def _begin_afresh(self) -> None:
-        """Another automaton with nothing but the state where this text stands."""
-        before, tree = self._machine, self._machine.tree
-        self._machine = tree.machine(self._grammar)
-        if self._machine is before:
+        """Another automaton, with the text that was written followed again."""
+        before = self._masks
+        self._masks = self._shelf.masks(self._grammar)
+        if self._masks is before:
             return
-        self._states = [self._machine.automaton.adopt(before.automaton, self._states[-1])]
-        self._first = len(self._tokens)
+        place = self._places[-1]
+        adopted = self._masks.program.adopt(before.program, place.state)
+        if adopted != NOWHERE:
+            self._places, self._first = (
+                [Place(adopted, place.record, place.frame)],
+                len(self._tokens),
+            )
+            return
+        tokens = list(self._tokens)
+        self._back(0)
+        self._places = [self._masks.start]
+        for token in tokens:
+            self._go_on(token)
+        if self._masks.full:
+            raise OptionError("this text has too many lists and names that must not come twice")

@@ -6,7 +6,9 @@ speak of characters; bytes come later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ..errors import OptionError
 
 Range = tuple[int, int]
 """First and last code point."""
@@ -87,13 +89,41 @@ class JsonOptions:
     formats: str = "kept"
     """"kept": a known `format` holds; "passed": it is an annotation, as the standard has it."""
 
+    def __post_init__(self) -> None:
+        for name, values in JSON_CHOICES.items():
+            if getattr(self, name) not in values:
+                raise OptionError(
+                    f"{name} is {getattr(self, name)!r:.40}; it must be {' or '.join(values)}"
+                )
+
+    @staticmethod
+    def of(options: JsonOptions | None, changes: dict[str, str]) -> JsonOptions:
+        """Options with some of them changed, by their names."""
+        for name in changes:
+            if name not in JSON_CHOICES:
+                raise OptionError(f"{name!r:.40} is none of {', '.join(JSON_CHOICES)}")
+        return replace(options or JsonOptions(), **changes)
+
+
+JSON_CHOICES = {
+    "property_order": ("schema", "any"), "whitespace": ("compact", "free"),
+    "extra_members": ("named", "standard"), "escapes": ("shortest", "any"),
+    "numbers": ("short", "any"), "formats": ("kept", "passed"),
+}  # fmt: skip
+AS_USUAL = JsonOptions()
+STANDARD = {
+    "property_order": "any", "whitespace": "free", "extra_members": "standard",
+    "numbers": "any",
+}  # fmt: skip
+"""The widest texts: what is valid is accepted, however it is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Json:
     """A JSON value that is valid against a schema, where the text before it leaves nothing else."""
 
     schema: str
-    options: JsonOptions = JsonOptions()
+    options: JsonOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -371,6 +371,19 @@ class Algebra:
         for one in came:
             one._live = False
 
+    def folded(self, r: Regular, reach: int) -> Regular:
+        """The same as far as `reach` bytes tell, larger numbers of repetitions taken for one."""
+        if r.kind == SEQ:
+            return self._seq(self.folded(r.a, reach), self.folded(r.b, reach))
+        if r.kind == ALT:
+            return self.alt([self.folded(part, reach) for part in r.a])
+        if r.kind == REPEAT and not r.a.nullable:
+            low, high = r.b
+            if low > reach or (high is not None and high > reach):
+                high = None if high is not None and high > reach else high
+                return self.repeat(r.a, min(low, reach + 1), high)
+        return r
+
     # --- from nodes
 
     def of(self, node: Node, spell: Spell) -> Regular:

@@ -1,0 +1,327 @@
+"""A program in kernel memory: rows, records and frames, brought there when the kernel asks.
+
+It knows nothing of tokens but their bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from typing import NamedTuple
+
+from ..errors import OptionError
+from ..kernel import Kernel, Scratch
+from .program import MISSING, NOWHERE, Program
+
+_WALK = struct.Struct("<14q18i")
+_AT_ROWS = 6 * 8
+_AT_COUNTS = 14 * 8
+_FOUND = struct.Struct("<8i")
+"""n_nodes, n_classes, at, found, deepest, missing, missing_a, missing_b."""
+_AT_ANSWERS = _AT_COUNTS + 10 * 4
+_RECORD = struct.Struct("<12i")
+_FRAME = struct.Struct("<3i")
+_PLACE = struct.Struct("<4i")
+_ROW, _RECORD_KIND, _BEHIND_KEY, _BEHIND_VALUE, _BEHIND_NUMBER = range(1, 6)
+MOST_FRAMES = 100_000
+SPARE_FRAMES = 4096
+"""Frames that one token may open, at most."""
+
+
+class Place(NamedTuple):
+    """Where a text stands in its grammar."""
+
+    state: int
+    record: int
+    frame: int
+
+
+class Table:
+    """Memory that grows, of entries of one size."""
+
+    def __init__(self, kernel: Kernel, size: int, what: str, blank: bytes) -> None:
+        self.kernel, self.size, self._what, self._blank = kernel, size, what, blank
+        self._memory = Scratch(kernel, 64 * size, what)
+        self.room = 64
+        self._clear(0, 64)
+
+    @property
+    def address(self) -> int:
+        return self._memory.address
+
+    def _clear(self, first: int, last: int) -> None:
+        if self._blank.strip(b"\0"):
+            self._memory.write(self._blank * (last - first), first * self.size)
+
+    def reserve(self, count: int) -> bool:
+        """Make room for so many; whether the memory moved."""
+        if count <= self.room:
+            return False
+        room = max(count, 2 * self.room)
+        grown = Scratch(self.kernel, room * self.size, self._what)
+        self.kernel.call("copy", grown.address, self._memory.address, self.room * self.size)
+        self._memory.close()
+        before, self._memory, self.room = self.room, grown, room
+        self._clear(before, room)
+        return True
+
+    def write(self, at: int, data: bytes) -> None:
+        self._memory.write(data, at * self.size)
+
+
+class Machine:
+    """A program that can be stepped through and walked over."""
+
+    def __init__(self, kernel: Kernel, program: Program, deepest: int) -> None:
+        self.kernel, self.program = kernel, program
+        row = 4 * program.n_classes
+        self._rows = Table(
+            kernel, row, "a grammar's states", struct.pack("<i", MISSING) + b"\0" * (row - 4)
+        )
+        self._spans = Table(kernel, 12, "a grammar's states", struct.pack("<3i", 0, -1, 1))
+        self._records = Table(kernel, _RECORD.size, "a grammar's records", b"\0" * _RECORD.size)
+        self._numbers = Table(kernel, 4, "a grammar's records", b"\0" * 4)
+        self._frames = Table(kernel, _FRAME.size, "a grammar's frames", b"\0" * _FRAME.size)
+        self._frames.reserve(2 * SPARE_FRAMES)
+        self._enters = Table(kernel, 8, "a grammar's states", b"\0" * 8)
+        self._n_enters = 0
+        self._n_numbers = 1  # 0 stands for none
+        self._behind: dict[tuple[int, int], tuple[int, int]] = {}
+        """Of a record and 0 (names) or 1 (values): where its table stands, and its length."""
+        self._filled: dict[int, tuple[int, ...]] = {}
+        self._frame_numbers: dict[tuple[int, int, int], int] = {}
+        self.frames: list[tuple[int, int, int]] = [(0, 0, 0)]
+        self._memory = Scratch(
+            kernel, _WALK.size + 256 + _PLACE.size * (deepest + 2) + 4096, "a grammar"
+        )
+        self._classes = self._memory.address + _WALK.size
+        self._stack = self._classes + 256
+        self._step_bytes = self._stack + _PLACE.size * (deepest + 2)
+        kernel.write(self._classes, bytes(program.classes))
+        self.deepest = 0
+        self.asked = False
+        """Whether the last step depended on the text before it."""
+
+    # --- following
+
+    def start(self) -> Place:
+        """Where a text begins: in the frame behind which it is over."""
+        bottom = self.program.bottom()
+        return Place(*self.program.start(), 0 if bottom is None else self.frame(*bottom, 0))
+
+    def frame(self, state: int, record: int, below: int) -> int:
+        """The number of a frame."""
+        key = (state, record, below)
+        found = self._frame_numbers.get(key)
+        if found is None:
+            found = self._frame_numbers[key] = len(self.frames)
+            if found >= MOST_FRAMES:
+                raise OptionError(f"the text is nested more than {MOST_FRAMES:,} deep")
+            self.frames.append(key)
+            self._frames.reserve(found + SPARE_FRAMES)
+            self._frames.write(found, _FRAME.pack(*key))
+        return found
+
+    def step(self, place: Place, data: bytes, before: bytearray | None = None) -> Place | None:
+        """The place behind these bytes, or None where they cannot come. `before` is the text so
+        far; without it what depends on the text is not asked."""
+        if not data:
+            return place
+        exact = before is not None
+        self.asked = False
+        at, top = 0, len(self.frames)
+        stood = _PLACE.pack(*place, top)
+        if len(data) > 4096:
+            for first in range(0, len(data), 4096):
+                found = self.step(place, data[first : first + 4096], before)
+                if found is None:
+                    return None
+                if before is not None:
+                    before += data[first : first + 4096]
+                place = found
+            return place
+        self.kernel.write(self._step_bytes, data)
+        self.kernel.write(self._stack, stood)
+        self._begin((self._step_bytes, 0, 0, 0, 0), len(data), 0, exact)
+        answers: list[int] = []
+        answered_at = -1
+        while True:
+            result = self.kernel.call("constrain_step", self._memory.address)
+            if result == 2:
+                return None
+            if result == 0:
+                break
+            _, _, at, _, _, kind, a, b = self._found()
+            if at != answered_at:
+                answers, answered_at = [], at
+            if before is not None and (
+                kind == _BEHIND_KEY or (kind >= _BEHIND_VALUE and self.program.record(a).exact)
+            ):
+                text = bytes(before) + data[: at + (kind == _BEHIND_VALUE)]
+                program = self.program
+                asked = program.behind_key if kind == _BEHIND_KEY else program.behind_value
+                self.asked = True
+                answers.append(asked(a, b, text))
+                self.kernel.write(
+                    self._memory.address + _AT_ANSWERS,
+                    struct.pack("<6i", *answers, *[0] * (5 - len(answers)), len(answers)),
+                )
+                self._refresh()
+            else:
+                self._fetch(kind, a, b)
+        state, record, frame, last = _PLACE.unpack(self.kernel.read(self._stack, _PLACE.size))
+        if frame >= top:
+            frame = self._keep(frame, top, last)
+        return Place(state, record, frame)
+
+    def _keep(self, frame: int, top: int, last: int) -> int:
+        """Number the frames that a step has opened."""
+        data = self.kernel.read(
+            self._frames.address + top * _FRAME.size, (last - top) * _FRAME.size
+        )
+        opened = [_FRAME.unpack_from(data, i * _FRAME.size) for i in range(last - top)]
+        path: list[int] = []
+        while frame >= top:
+            path.append(frame)
+            frame = opened[frame - top][2]
+        for one in reversed(path):
+            state, record, _ = opened[one - top]
+            frame = self.frame(state, record, frame)
+        return frame
+
+    def walk(self, place: Place, tree: tuple[int, ...], n_nodes: int, mask: int) -> int:
+        """Set the bits of the tokens of a tree that may come at a place; how many."""
+        self.kernel.write(self._stack, _PLACE.pack(*place, len(self.frames)))
+        self._begin(tree, n_nodes, mask, False)
+        while self.kernel.call("constrain_walk", self._memory.address):
+            _, _, _, _, _, kind, a, b = self._found()
+            self._fetch(kind, a, b)
+        found = self._found()
+        self.deepest = found[4]
+        return found[3]
+
+    def _begin(self, tree: tuple[int, ...], n_nodes: int, mask: int, exact: bool) -> None:
+        self._make_room()
+        self._memory.write(
+            _WALK.pack(
+                *tree, self._classes, self._rows.address,
+                self._spans.address, self._records.address, self._numbers.address,
+                self._enters.address, self._frames.address, self._stack, mask, n_nodes,
+                self.program.n_classes, 0, 0, 0, 0, 0, 0, self._frames.room, exact,
+                0, 0, 0, 0, 0, 0, self.program.colon, 0,
+            )
+        )  # fmt: skip
+
+    def _found(self) -> tuple[int, ...]:
+        return _FOUND.unpack(self.kernel.read(self._memory.address + _AT_COUNTS, _FOUND.size))
+
+    # --- bringing what is missing
+
+    def _fetch(self, kind: int, a: int, b: int) -> None:
+        if kind == _ROW:
+            self._bring_row(a)
+        elif kind == _RECORD_KIND:
+            self._bring_record(a)
+        elif kind in (_BEHIND_KEY, _BEHIND_VALUE, _BEHIND_NUMBER):
+            values = kind != _BEHIND_KEY
+            asked = self.program.behind_value if values else self.program.behind_key
+            self._bring_behind(a, b, values, asked(a, b, None))
+        else:
+            raise OptionError("a token opens more lists in lists than there is room for")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Tell the kernel where the tables are, with room for all that was made."""
+        self._make_room()
+        self._memory.write(
+            struct.pack(
+                "<6q", self._rows.address, self._spans.address, self._records.address,
+                self._numbers.address, self._enters.address, self._frames.address,
+            ),
+            _AT_ROWS,
+        )  # fmt: skip
+
+    def _make_room(self) -> None:
+        """Every state and record that may be named has its place in the tables."""
+        program = self.program
+        self._frames.reserve(len(self.frames) + SPARE_FRAMES)
+        self._rows.reserve(program.size)
+        self._spans.reserve(program.size)
+        self._records.reserve(program.n_records)
+        for state, span in program.fresh_spans():
+            self._spans.write(state, struct.pack("<3i", *span))
+        entered = program.entered()
+        if len(entered) > self._n_enters:
+            self._enters.reserve(len(entered))
+            for at in range(self._n_enters, len(entered)):
+                self._enters.write(at, struct.pack("<2i", *entered[at]))
+            self._n_enters = len(entered)
+
+    def _bring_row(self, state: int) -> None:
+        row = array("i", self.program.row(state))
+        self._rows.reserve(self.program.size)
+        self._rows.write(state, row.tobytes())
+
+    def _allot(self, numbers: array[int]) -> int:
+        at = self._n_numbers
+        self._n_numbers += len(numbers)
+        self._numbers.reserve(self._n_numbers)
+        self._numbers.write(at, numbers.tobytes())
+        return at
+
+    def _bring_record(self, number: int) -> None:
+        record = self.program.record(number)
+        allowed = 0
+        if record.allowed is not None:
+            following = array("i", [0]) * (len(record.allowed) + 1)
+            at = following[-1] = len(record.allowed)
+            for name in range(len(record.allowed) - 1, -1, -1):
+                if record.allowed[name]:
+                    at = name
+                following[name] = at
+            allowed = self._allot(following)
+        names = values = 0
+        if record.n_names:
+            names = self._allot(array("i", [MISSING]) * record.n_names)
+            self._behind[number, 0] = (names, record.n_names)
+        if record.child != NOWHERE:
+            values = self._allot(array("i", [MISSING]) * record.n_said)
+            self._behind[number, 1] = (values, record.n_said)
+        self._filled[number] = (
+            1, record.close, record.key, record.others, allowed, names, record.n_names,
+            record.child, record.child_record, values, record.n_said if values else 0,
+            record.exact,
+        )  # fmt: skip
+        self._records.reserve(number + 1)
+        self._records.write(number, _RECORD.pack(*self._filled[number]))
+
+    def _bring_behind(self, record: int, kind: int, values: bool, behind: int) -> None:
+        at, length = self._behind.get((record, int(values)), (0, 0))
+        if kind >= length:
+            grown = array("i", [MISSING]) * max(kind + 1, 2 * length)
+            if length:
+                kept = self.kernel.read(self._numbers.address + 4 * at, 4 * length)
+                grown[:length] = array("i", kept)
+            at = self._allot(grown)
+            self._behind[record, int(values)] = (at, len(grown))
+            row = list(self._filled[record])
+            row[9 if values else 5], row[10 if values else 6] = at, len(grown)
+            self._filled[record] = tuple(row)
+            self._records.write(record, _RECORD.pack(*row))
+        self._numbers.write(at + kind, struct.pack("<i", behind))
+
+    # --- ends
+
+    def accepts(self, place: Place) -> bool:
+        """Whether the text may end at a place."""
+        while True:
+            if place.frame == 0:
+                return self.program.accepting(place.state)
+            said = self.program.said(place.state)
+            if said == NOWHERE:
+                return False
+            state, record, below = self.frames[place.frame]
+            behind = self.program.behind_value(record, said, None)
+            if behind == NOWHERE:
+                return False
+            place = Place(state, behind, below)

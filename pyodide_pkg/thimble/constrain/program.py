@@ -1,0 +1,160 @@
+"""A grammar as the pushdown automaton that `kernels/constrain.c` follows.
+
+A *state* has a row: where each class of bytes leads. Most moves are to another state; the others
+are the numbers that the functions below make. A *record* is a place in an object or a list that is
+being written: what may come there, and what is behind it. A *frame* is where to go on when a value
+is over. States and records have numbers, and are made when they are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+REJECT = -1
+MISSING = -2
+"""Stands in the first class of a row that is not there."""
+NOWHERE = -1
+ENDLESS = 1 << 30
+"""Of a slice: as many characters as a token has."""
+
+
+def _move(kind: int, number: int = 0) -> int:
+    return -(number << 4 | kind)
+
+
+def pop(said: int) -> int:
+    """The value was over before this byte; `said` is told to whoever called it."""
+    return _move(3, said)
+
+
+def end(said: int) -> int:
+    """The value is over with this byte."""
+    return _move(4, said)
+
+
+def enter(number: int) -> int:
+    """To the state and the record that `Program.entered` has under this number."""
+    return _move(5, number)
+
+
+def key_end(kind: int) -> int:
+    """A member's name is over, and of this kind."""
+    return _move(6, kind)
+
+
+def call(back: int) -> int:
+    """The record's next value begins with this byte; behind it comes state `back`."""
+    return _move(7, back)
+
+
+CLOSE = _move(8)
+"""The object or list is over, if the record lets it be."""
+KEY_START = _move(9)
+"""A member's name begins, if the record has any."""
+
+
+def more_items(to: int) -> int:
+    """To a state, if the record lets another item come."""
+    return _move(10, to)
+
+
+def more_members(to: int) -> int:
+    """To a state, if the record lets another member come."""
+    return _move(11, to)
+
+
+@dataclass(slots=True)
+class Record:
+    """What may come at a place in an object or a list."""
+
+    close: int = NOWHERE
+    """What is said of the value if it ends here; NOWHERE if it may not."""
+    key: int = NOWHERE
+    """The state behind a key's first quote; NOWHERE if no member may come."""
+    others: bool = False
+    """Whether names may come that the states' spans do not have."""
+    allowed: list[bool] | None = None
+    """Of each name whether it may come; None for all."""
+    n_names: int = 0
+    """Kinds of names that are known."""
+    child: int = NOWHERE
+    child_record: int = 0
+    n_said: int = 1
+    """What may be said of a value behind it, at most."""
+    exact: bool = False
+    """Whether the place behind the value depends on its text."""
+
+
+Span = tuple[int, int, bool]
+
+
+class Program(Protocol):
+    """What a machine asks of a grammar."""
+
+    classes: bytes
+    """Of each byte the number of its class."""
+
+    @property
+    def n_classes(self) -> int: ...
+
+    colon: int
+    """The state before a member's colon."""
+
+    def start(self) -> tuple[int, int]:
+        """State and record where a text begins."""
+
+    def bottom(self) -> tuple[int, int] | None:
+        """State and record behind the text's value, where that is one."""
+
+    def entered(self) -> list[tuple[int, int]]:
+        """States and records of the moves `enter`, by their numbers."""
+
+    def begin(self) -> None:
+        """Another piece of work begins, which has an effort of its own."""
+
+    def spaced(self, state: int) -> int:
+        """A state like this one before which a space may stand."""
+
+    def adopt(self, other: Program, state: int) -> int:
+        """A state of another automaton of the same grammar as one of this; NOWHERE where that
+        cannot be."""
+
+    def row(self, state: int) -> list[int]:
+        """Where each class of bytes leads."""
+
+    def fresh_spans(self) -> list[tuple[int, Span]]:
+        """Of the states inside keys that were made since this was asked: the first listed name that
+        it may become, the last one + 1, and whether it may become another."""
+
+    def record(self, number: int) -> Record: ...
+
+    def behind_key(self, record: int, kind: int, text: bytes | None) -> int:
+        """The record behind a name of a kind, or NOWHERE. Without its text, as far as that goes."""
+
+    def behind_value(self, record: int, said: int, text: bytes | None) -> int:
+        """The record behind a value of which something was said, or NOWHERE."""
+
+    def said(self, state: int) -> int:
+        """What is said of the value if the text ends in this state, or NOWHERE."""
+
+    def accepting(self, state: int) -> bool:
+        """Whether a text that no frame goes on with may end in this state."""
+
+    def dead(self, state: int) -> bool:
+        """Whether nothing can come in this state."""
+
+    def slice(self, state: int, record: int) -> int:
+        """How many plain characters of a JSON string may come, whichever they are; -1 for no such
+        thing."""
+
+    def folded(self, state: int, record: int) -> tuple[int, int]:
+        """A state and a record that no token of at most `reach` bytes tells from these."""
+
+    @property
+    def size(self) -> int:
+        """States that were made."""
+
+    @property
+    def n_records(self) -> int:
+        """Records that were made."""

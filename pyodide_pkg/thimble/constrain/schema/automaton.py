@@ -1,0 +1,455 @@
+"""The pushdown automaton of a schema's JSON texts (`constrain/program.py`).
+
+A state is a place in the text of a value: where one begins, inside a string, a number, a key. It
+knows what must turn out to be true of the value, and what else is watched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..nodes import JsonOptions
+from ..program import (
+    CLOSE,
+    ENDLESS,
+    KEY_START,
+    NOWHERE,
+    REJECT,
+    Record,
+    Span,
+    call,
+    end,
+    enter,
+    key_end,
+    more_items,
+    more_members,
+    pop,
+)  # fmt: skip
+from ..regular import Regular, runs_of
+from .asked import Asked
+from .logic import (
+    ARRAY,
+    FALSE,
+    KINDS,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+    TRUE,
+    Expr,
+)  # fmt: skip
+from .places import ListPlace, ObjectPlace, Plan
+from .reader import Reader
+
+SPACES = (0x20, 0x09, 0x0A, 0x0D)
+QUOTE, BACKSLASH = 0x22, 0x5C
+_FIXED = (
+    "done", "open object", "colon", "member", "member 2", "behind member", "next member",
+    "next member 2", "open list", "behind item", "next item", "next item 2",
+)  # fmt: skip
+LITERALS = {NULL: b"null", TRUE: b"true", FALSE: b"false"}
+_ALL_BYTES = [REJECT] * 256
+
+
+class JsonProgram:
+    """A schema as the automaton that writes its texts."""
+
+    classes = bytes(range(256))
+    n_classes = 256
+
+    def __init__(self, reader: Reader, reach: int) -> None:
+        self.reader, self._reach = reader, reach
+        self._free = reader.options.whitespace == "free"
+        self._keys: list[tuple[Any, ...]] = []
+        """Of each state what it is."""
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._spans: list[tuple[int, Span]] = []
+        self._places: list[Any] = [None]
+        self._place_numbers: dict[tuple[object, ...], int] = {}
+        self._records: dict[int, Record] = {}
+        self._entered: list[tuple[int, int]] = []
+        self._enter_numbers: dict[tuple[int, int], int] = {}
+        self.truths: list[tuple[bool, ...]] = []
+        self._said: dict[tuple[bool, ...], int] = {}
+        self._others: dict[Plan, Regular | None] = {}
+        self._plans: dict[tuple[Expr, tuple[Expr, ...]], Plan] = {}
+        self._folded: dict[tuple[int, int], tuple[int, int]] = {}
+        for name in _FIXED:
+            self._state("fixed", name)
+        self.colon = self._fixed("colon")
+        self.said_of(())
+        self.asked = Asked(self)
+        self._root = self.value(reader.root, ())
+
+    # --- what a machine asks
+
+    def begin(self) -> None:
+        self.reader.effort.begin()
+
+    def spaced(self, state: int) -> int:
+        return self._state("spaced", state)
+
+    def _row_of_spaced(self, state: int, inner: int) -> list[int]:
+        row = list(self.row(inner))
+        row[0x20] = inner
+        return row
+
+    def adopt(self, other: object, state: int) -> int:
+        return NOWHERE
+
+    def start(self) -> tuple[int, int]:
+        return self._root, 0
+
+    def bottom(self) -> tuple[int, int] | None:
+        return self._fixed("done"), self._record_of(Bottom())
+
+    def entered(self) -> list[tuple[int, int]]:
+        return self._entered
+
+    @property
+    def size(self) -> int:
+        return len(self._keys)
+
+    @property
+    def n_records(self) -> int:
+        return len(self._places)
+
+    def fresh_spans(self) -> list[tuple[int, Span]]:
+        found, self._spans = self._spans, []
+        return found
+
+    def row(self, state: int) -> list[int]:
+        self.reader.effort.spend(1)
+        tag, *parts = self._keys[state]
+        made: Callable[..., list[int]] = getattr(self, f"_row_of_{tag}")
+        return made(state, *parts)
+
+    def record(self, number: int) -> Record:
+        found = self._records.get(number)
+        if found is None:
+            self.reader.effort.spend(1)
+            found = self._records[number] = self._places[number].record()
+        return found
+
+    def behind_key(self, record: int, kind: int, text: bytes | None) -> int:
+        self.record(record)
+        return self._record_of(self._places[record].behind_key(kind, text))
+
+    def behind_value(self, record: int, said: int, text: bytes | None) -> int:
+        self.record(record)
+        return self._record_of(self._places[record].behind_value(said, text))
+
+    def said(self, state: int) -> int:
+        tag, *parts = self._keys[state]
+        if tag != "number" or not parts[0][0].nullable:
+            return NOWHERE
+        return self.said_of(tuple(one.nullable for one in parts[0][1:]))
+
+    def accepting(self, state: int) -> bool:
+        return state == 0
+
+    def dead(self, state: int) -> bool:
+        return state == 0
+
+    def slice(self, state: int, record: int) -> int:
+        tag, *parts = self._keys[state]
+        any_text = self.reader.strings.spelling.any_text
+        if tag == "string":
+            watched, at, _, high = parts
+            if at is not any_text or any(one is not any_text and one.live for one in watched):
+                return -1
+            return ENDLESS if high is None else high
+        if tag == "key":
+            others = self.record(record).others and parts[4] is any_text
+            return ENDLESS if others and parts[5] is any_text else -1
+        return -1
+
+    def folded(self, state: int, record: int) -> tuple[int, int]:
+        key = (state, record)
+        found = self._folded.get(key)
+        if found is None:
+            place = self._places[record]
+            folded = place.folded(self._reach) if isinstance(place, ListPlace) else place
+            there = record if folded is place else self._record_of(folded)
+            found = self._folded[key] = (self._folded_state(state), there)
+        return found
+
+    def _folded_state(self, state: int) -> int:
+        tag, *parts = self._keys[state]
+        if tag == "string":
+            watched, at, low, high = parts
+            high = None if high is not None and high > self._reach else high
+            low = min(low, self._reach + 1)
+            algebra = self.reader.strings.algebra
+            at, *watched = (algebra.folded(one, self._reach) for one in (at, *watched))
+            return self._state("string", tuple(watched), at, low, high)
+        return state
+
+    # --- numbers of things
+
+    def _state(self, *key: Any) -> int:
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = len(self._keys)
+            self._keys.append(key)
+            if key[0] == "key":
+                self._spans.append((found, self._span(*key[1:])))
+        return found
+
+    def _fixed(self, name: str) -> int:
+        return _FIXED.index(name)
+
+    def _record_of(self, place: Any) -> int:
+        if place is None:
+            return NOWHERE
+        key = (type(place), *place.key)
+        found = self._place_numbers.get(key)
+        if found is None:
+            found = self._place_numbers[key] = len(self._places)
+            self._places.append(place)
+        return found
+
+    def said_of(self, truths: tuple[bool, ...]) -> int:
+        """The number of what is said of a value."""
+        found = self._said.get(truths)
+        if found is None:
+            found = self._said[truths] = len(self.truths)
+            self.truths.append(truths)
+        return found
+
+    def _enter(self, state: str, place: Any) -> int:
+        pair = (self._fixed(state), self._record_of(place))
+        found = self._enter_numbers.get(pair)
+        if found is None:
+            found = self._enter_numbers[pair] = len(self._entered)
+            self._entered.append(pair)
+        return enter(found)
+
+    # --- values
+
+    def value(self, goal: Expr, watch: tuple[Expr, ...]) -> int:
+        """The state where a value begins of which `goal` must be true."""
+        return self._state("value", goal, watch)
+
+    def _row_of_value(self, state: int, goal: Expr, watch: tuple[Expr, ...]) -> list[int]:
+        row = list(_ALL_BYTES)
+        logic, satisfier = self.reader.logic, self.reader.satisfier
+        if self._free:
+            for space in SPACES:
+                row[space] = state
+        for kind in KINDS:
+            if not satisfier.can(goal, kind):
+                continue
+            true = logic.on(goal, kind)
+            watched = tuple(logic.on(one, kind) for one in watch)
+            if kind == STRING:
+                row[QUOTE] = self._string(true, watched)
+            elif kind == NUMBER:
+                numbers = self.reader.numbers
+                found = (numbers.of(true), *(numbers.of(one) for one in watched))
+                for byte, move in enumerate(self.row(self._state("number", found))):
+                    if move >= 0:
+                        row[byte] = move
+            elif kind == ARRAY:
+                row[0x5B] = self._enter("open list", ListPlace(self, true, watched))
+            elif kind == OBJECT:
+                row[0x7B] = self._enter("open object", self._begun(true, watched))
+            else:
+                said = self.said_of(tuple(one is logic.true for one in watched))
+                word = LITERALS[kind]
+                row[word[0]] = self._state("literal", word[1:], said)
+        return row
+
+    def _row_of_literal(self, state: int, rest: bytes, said: int) -> list[int]:
+        row = list(_ALL_BYTES)
+        row[rest[0]] = self._state("literal", rest[1:], said) if len(rest) > 1 else end(said)
+        return row
+
+    def _string(self, goal: Expr, watch: tuple[Expr, ...]) -> int:
+        strings = self.reader.strings
+        language, low, high = strings.parts(goal)
+        any_text = strings.spelling.any_text
+        if language is not any_text and (low or high is not None):
+            counted = strings.algebra.repeat(strings.spelling.character, low, high)
+            language, low, high = strings.algebra.both([language, counted]), 0, None
+        return self._state("string", tuple(strings.of(one) for one in watch), language, low, high)
+
+    def _row_of_string(
+        self, state: int, watch: tuple[Regular, ...], at: Regular, low: int, high: int | None
+    ) -> list[int]:
+        row = list(_ALL_BYTES)
+        nothing = self.reader.strings.algebra.nothing
+        bounded = low > 0 or high is not None
+        counts = bounded and at is self.reader.strings.spelling.any_text
+        if high != 0 or not counts:
+            less, least = (None if high is None else high - counts), max(0, low - counts)
+            for mask, targets in together((at, *watch), nothing):
+                if targets[0].live:
+                    target = self._state("string", targets[1:], targets[0], least, less)
+                    for first, last in runs_of(mask):
+                        row[first : last + 1] = [target] * (last + 1 - first)
+        if at.nullable and low == 0:
+            row[QUOTE] = end(self.said_of(tuple(one.nullable for one in watch)))
+        return row
+
+    def _row_of_number(self, state: int, languages: tuple[Regular, ...]) -> list[int]:
+        goal, *watch = languages
+        over = REJECT
+        if goal.nullable:
+            over = pop(self.said_of(tuple(one.nullable for one in watch)))
+        row = [over] * 256
+        for mask, targets in together(languages, self.reader.strings.algebra.nothing):
+            if targets[0].live:
+                target = self._state("number", targets)
+                for first, last in runs_of(mask):
+                    row[first : last + 1] = [target] * (last + 1 - first)
+        return row
+
+    # --- what stands around values
+
+    def _row_of_fixed(self, state: int, name: str) -> list[int]:
+        row = list(_ALL_BYTES)
+        if name in ("member", "member 2"):
+            row = [call(self._fixed("behind member"))] * 256
+        elif name in ("open list", "next item", "next item 2"):
+            row = [call(self._fixed("behind item"))] * 256
+        if self._free and name not in ("done",):
+            for space in SPACES:
+                row[space] = state
+        elif name in ("member", "next member", "next item"):
+            row[0x20] = self._fixed(f"{name} 2")
+        if name in ("open object", "next member", "next member 2"):
+            row[QUOTE] = KEY_START
+        if name in ("open object", "behind member"):
+            row[0x7D] = CLOSE
+        if name in ("open list", "behind item"):
+            row[0x5D] = CLOSE
+        if name == "colon":
+            row[0x3A] = self._fixed("member")
+        if name == "behind member":
+            row[0x2C] = more_members(self._fixed("next member"))
+        if name == "behind item":
+            row[0x2C] = more_items(self._fixed("next item"))
+        return row
+
+    # --- keys
+
+    def _begun(self, goal: Expr, watch: tuple[Expr, ...]) -> ObjectPlace:
+        plan = self._plans.get((goal, watch))
+        if plan is None:
+            plan = self._plans[goal, watch] = Plan(self, goal, watch)
+        need = sum(1 << plan.index[name] for name in set(plan.need))
+        return ObjectPlace(plan, need, 0, plan.low, plan.high, 0, plan.rest, watch, ())
+
+    def others(self, plan: Plan) -> Regular | None:
+        """The names that are not mentioned and may come."""
+        if plan not in self._others:
+            self._others[plan] = plan.others()
+        return self._others[plan]
+
+    def has_others(self, plan: Plan) -> bool:
+        return self.others(plan) is not None
+
+    def free(self, plan: Plan) -> bool:
+        """Whether any name may come that is not mentioned."""
+        return self.others(plan) is self.reader.strings.spelling.any_text
+
+    def extra(self, plan: Plan, name: bytes) -> int:
+        """The number of a name that came and is not mentioned."""
+        if name not in plan.words[plan.mentioned :]:
+            plan.words.append(name)
+        return plan.words.index(name, plan.mentioned)
+
+    def key_start(self, plan: Plan, extras: tuple[int, ...]) -> int:
+        """The state behind a key's first quote."""
+        any_text = self.reader.strings.spelling.any_text
+        names = (*range(plan.mentioned), *sorted(extras))
+        return self._state("key", plan, 0, names, plan.told_by, self.others(plan), any_text)
+
+    def _span(
+        self, plan: Plan, depth: int, names: tuple[int, ...], told: tuple[Regular, ...],
+        others: Regular | None, at: Regular,
+    ) -> Span:  # fmt: skip
+        ranks = [plan.rank[name] for name in names if name < plan.mentioned]
+        low, high = (min(ranks), max(ranks) + 1) if ranks else (0, 0)
+        return low, high, others is not None
+
+    def _row_of_key(
+        self, state: int, plan: Plan, depth: int, names: tuple[int, ...],
+        told: tuple[Regular, ...], others: Regular | None, at: Regular,
+    ) -> list[int]:  # fmt: skip
+        row = list(_ALL_BYTES)
+        nothing = self.reader.strings.algebra.nothing
+        longer: dict[int, list[int]] = {}
+        here = NOWHERE
+        for name in names:
+            word = plan.words[name]
+            if len(word) > depth:
+                longer.setdefault(word[depth], []).append(name)
+            else:
+                here = name
+        open_ = others if others is not None else nothing
+        for mask, targets in together((at, open_, *told), nothing):
+            if not targets[0].live:
+                continue
+            left = targets[1] if targets[1].live else None
+            for byte in [byte for byte in longer if mask >> byte & 1]:
+                mask ^= 1 << byte
+                row[byte] = self._state(
+                    "key", plan, depth + 1, tuple(longer[byte]), targets[2:], left, targets[0]
+                )
+            if left is not None and mask:
+                target = self._state("key", plan, 0, (), targets[2:], left, targets[0])
+                for first, last in runs_of(mask):
+                    row[first : last + 1] = [target] * (last + 1 - first)
+        if at is self.reader.strings.spelling.any_text:
+            if here != NOWHERE:
+                row[QUOTE] = key_end(here) if here < plan.mentioned else REJECT
+            elif others is not None and others.nullable:
+                pairs = zip(plan.told_by, told, strict=True)
+                row[QUOTE] = key_end(
+                    plan.kind(frozenset(one for one, now in pairs if now.nullable))
+                )
+        return row
+
+
+class Bottom:
+    """The place where the whole text stands."""
+
+    key: tuple[object, ...] = ()
+
+    def record(self) -> Record:
+        return Record(child=0)
+
+    def behind_value(self, said: int, text: bytes | None) -> Bottom:
+        return self
+
+
+def together(
+    languages: tuple[Regular, ...], nothing: Regular
+) -> list[tuple[int, tuple[Regular, ...]]]:
+    """Where several languages lead at once: sets of bytes, and what remains of each; the first one
+    cannot be left out."""
+    found: list[tuple[int, tuple[Regular, ...]]] = [
+        (mask, (target,)) for mask, target in languages[0].moves
+    ]
+    for language in languages[1:]:
+        split: list[tuple[int, tuple[Regular, ...]]] = []
+        for mask, targets in found:
+            left = mask
+            for other, target in language.moves:
+                if left & other:
+                    split.append((left & other, (*targets, target)))
+                    left &= ~other
+            if left:
+                split.append((left, (*targets, nothing)))
+        found = split
+    return found
+
+
+def program(source: str, options: JsonOptions, reach: int, effort: Any) -> JsonProgram:
+    """The automaton of a schema's texts. Raises OptionError that says where it is wrong."""
+    reader = Reader(source, options, effort)
+    reader.check()
+    return JsonProgram(reader, reach)

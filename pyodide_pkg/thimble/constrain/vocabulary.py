@@ -1,0 +1,134 @@
+"""A vocabulary's tokens by their bytes, in kernel memory, for `kernels/constrain.c` to walk over.
+
+Most tokens are plain: they may stand inside any JSON string, whatever comes before and behind. Such
+masks are made once, by how many characters may come, and only the other tokens are walked over.
+"""
+
+from __future__ import annotations
+
+import codecs
+from array import array
+from typing import Protocol
+
+from ..kernel import Kernel, Scratch
+
+PLAIN = frozenset(range(32, 256)) - {0x22, 0x5C}
+"""Bytes of characters that a JSON string has as they are."""
+
+
+class Words(Protocol):
+    """What a tokenizer says of its tokens."""
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    @property
+    def eog_ids(self) -> frozenset[int] | set[int] | tuple[int, ...]: ...
+
+    def token_bytes(self, token: int) -> bytes: ...
+
+    def is_special(self, token: int) -> bool: ...
+
+
+class Tree:
+    """Tokens as a tree of bytes, in the order in which one walks it."""
+
+    def __init__(self, kernel: Kernel, spelled: list[tuple[bytes, int]]) -> None:
+        letters, depths, skips = bytearray(), array("i"), array("i")
+        firsts, tokens = array("i"), array("i")
+        path: list[int] = []  # the open nodes, from the first byte on
+        before = b""
+        for word, token in spelled:
+            common = 0
+            while common < min(len(word), len(before)) and word[common] == before[common]:
+                common += 1
+            for node in path[common:]:
+                skips[node] = len(letters)
+            del path[common:]
+            for depth in range(common, len(word)):
+                path.append(len(letters))
+                letters.append(word[depth])
+                depths.append(depth)
+                skips.append(0)
+                firsts.append(len(tokens))
+            tokens.append(token)
+            before = word
+        for node in path:
+            skips[node] = len(letters)
+        firsts.append(len(tokens))
+        self.n_nodes = len(letters)
+        parts = [bytes(letters), *(a.tobytes() for a in (depths, skips, firsts, tokens))]
+        size = sum(len(part) + 16 for part in parts)
+        self._memory = Scratch(kernel, size, "a vocabulary's tree")
+        self.addresses: tuple[int, ...] = ()
+        at = 0
+        for part in parts:
+            self._memory.write(part, at)
+            self.addresses += (self._memory.address + at,)
+            at += (len(part) + 15) & ~15
+
+
+class Vocabulary:
+    """The trees of a tokenizer, and the masks of plain tokens."""
+
+    def __init__(self, kernel: Kernel, words: Words) -> None:
+        self.kernel = kernel
+        # Not the tokenizer itself, which would then never go.
+        self.spelled = [words.token_bytes(token) for token in range(words.n_vocab)]
+        self.n_words = (words.n_vocab + 31) // 32
+        self.ends = frozenset(words.eog_ids)
+        ordered = sorted(
+            (data, token)
+            for token, data in enumerate(self.spelled)
+            if data and token not in self.ends and not words.is_special(token)
+        )
+        self.deepest = max((len(word) for word, _ in ordered), default=0)
+        self.all = Tree(kernel, ordered)
+        self._ordered = ordered
+        self._crossing: Tree | None = None
+        self._plain: list[tuple[int, int]] = []
+        """Characters and number of each plain token, in order."""
+        self._slices: dict[int, Scratch] = {}
+
+    @property
+    def crossing(self) -> Tree:
+        """The tokens that are not plain."""
+        if self._crossing is None:
+            others = []
+            for word, token in self._ordered:
+                characters = _characters(word)
+                if characters < 0:
+                    others.append((word, token))
+                else:
+                    self._plain.append((characters, token))
+            self._plain.sort()
+            self._crossing = Tree(self.kernel, others)
+        return self._crossing
+
+    def plain(self, most: int) -> Scratch:
+        """The mask of the plain tokens of at most so many characters."""
+        _ = self.crossing
+        most = min(most, self._plain[-1][0] if self._plain else 0)
+        found = self._slices.get(most)
+        if found is None:
+            bits = array("I", bytes(4 * self.n_words))
+            for characters, token in self._plain:
+                if characters > most:
+                    break
+                bits[token >> 5] |= 1 << (token & 31)
+            found = Scratch(self.kernel, 4 * self.n_words, "a mask of tokens")
+            found.write(bits.tobytes())
+            self._slices[most] = found
+        return found
+
+
+def _characters(word: bytes) -> int:
+    """How many characters a plain token begins; -1 for one that is not plain."""
+    if not PLAIN.issuperset(word):
+        return -1
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(word)
+    except UnicodeDecodeError:
+        return -1
+    return sum(byte & 0xC0 != 0x80 for byte in word)
