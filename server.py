@@ -28,7 +28,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from thimble.errors import ThimbleError
 from thimble.hosting import connection, oembed, precache
-from thimble.hosting.assets import MEDIA_TYPES, REVALIDATE, Asset, Site, SiteError, packed
+from thimble.hosting.assets import REVALIDATE, Asset, Site, SiteError, packed
+from thimble.hosting.headers import (
+    EMBED_HEADERS,
+    FETCHING_HEADERS,
+    FILE_HEADERS,
+    FRAME_HEADERS,
+    MEDIA_TYPES,
+    SECURITY_HEADERS,
+)
 from thimble.hosting.hosts import AllowedHosts, Hosts
 from thimble.hosting.models import OwnModel
 
@@ -37,73 +45,6 @@ SITE = ROOT / "build" / "site"
 TEMPLATES = ROOT / "web" / "templates"
 ALLOWED_HOSTS = "THIMBLE_ALLOWED_HOSTS"
 
-# What the page may do. Pyodide needs WebAssembly compilation and nothing else of `eval`'s kind; a
-# worker obeys the policy that its own script came with, so assets carry this one too.
-POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self' 'wasm-unsafe-eval'",
-    "worker-src": "'self'",
-    "connect-src": "'self'",
-    "style-src": "'self'",
-    "img-src": "'self' data:",
-    "manifest-src": "'self'",
-    "frame-src": "'self'",
-    "base-uri": "'none'",
-    "form-action": "'none'",
-    "frame-ancestors": "'none'",
-}
-
-
-def policy(**other: str) -> str:
-    """The policy as a header says it, with other values; names are written with underscores."""
-    values = {**POLICY, **{name.replace("_", "-"): value for name, value in other.items()}}
-    return "; ".join(f"{name} {value}" for name, value in values.items())
-
-
-CONTENT_SECURITY_POLICY = policy()
-SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    # The page gets a memory that threads may share; everything it needs is of its own origin.
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
-# The one page that may fetch from other hosts: a model that a link names and the visitor agrees to.
-# It is a page, in a frame, because code in a worker, like the console's, can make workers and no
-# frames. It knows no prompt and no text (docs/offline.md). Addresses of one's own machine are
-# allowed without encryption, to try it out.
-FETCHING_HEADERS = {
-    **SECURITY_HEADERS,
-    "Content-Security-Policy": policy(
-        script_src="'self'",
-        worker_src="'none'",
-        connect_src="'self' https: http://localhost:* http://127.0.0.1:*",
-        frame_src="'none'",
-        frame_ancestors="'self'",
-    ),
-}
-# Other sites embed these files; none of them carries anything personal.
-EMBED_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Content-Length, Content-Range, ETag",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "Timing-Allow-Origin": "*",
-}
-# The page inside an iframe asks nothing of the page around it, and any page may be around it: also
-# one that is isolated, like ours, which takes no frame without this embedder policy. In a sandbox
-# it has no origin, so that its worker starts from a line of data.
-FRAME_HEADERS = {
-    "Content-Security-Policy": policy(
-        worker_src="'self' data:", frame_src="'none'", frame_ancestors="* file:"
-    ),
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    **{name: SECURITY_HEADERS[name] for name in (
-        "Cross-Origin-Embedder-Policy", "X-Content-Type-Options", "Referrer-Policy",
-        "Permissions-Policy",
-    )},
-}  # fmt: skip
 # A page whose answer says where oEmbed tells of it, by the host that the request names: no cache
 # that others share may keep it.
 FOR_ONE = "private, no-cache"
@@ -147,9 +88,9 @@ class SiteHolder:
         except OSError as error:
             raise SiteError(f"no built site in {self.folder}: run `make site`") from error
         if self._site is None or stamp != self._stamp:
-            headers = {**EMBED_HEADERS, **SECURITY_HEADERS}
-            site = Site(self.folder, headers=headers, own=self._own)
+            site = Site(self.folder, headers=FILE_HEADERS, own=self._own)
             self._site, self._stamp, self._pages = site, stamp, {}
+            self._list_pages(site)
         return self._site
 
     def page(self, path: str) -> Asset:
@@ -181,6 +122,16 @@ class SiteHolder:
             with contextlib.suppress(SiteError):
                 return self.get().ready.get(url)
         return None
+
+    def _list_pages(self, site: Site) -> None:
+        """Tell the service worker the digests of the pages, as they are rendered here."""
+        worker = site.assets.get(precache.NAME)
+        if worker is None or not site.build.get("offline", True):
+            return
+        found = {url: self.find(url.removeprefix("./")) for url in precache.pages(site.build)}
+        pages = {url: page.read() for url, page in found.items() if page}
+        with contextlib.suppress(ValueError):  # one that takes the site back has no list
+            site.replace(precache.NAME, precache.for_pages(worker.read(), pages))
 
     def find(self, path: str) -> Asset | None:
         """What lies at a path without its first slash: a page or a file of the site."""

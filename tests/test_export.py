@@ -191,8 +191,7 @@ def test_what_works_offline_is_listed_as_it_was_exported(site: Path, tmp_path: P
             data = found[precache.file_of(url) if url.endswith("/") else url]
             if entry["revision"]:
                 assert entry["revision"] == hashlib.sha256(data).hexdigest()[:16], entry
-            if "integrity" in entry:
-                assert entry["integrity"] == precache.integrity(data), entry
+            assert entry["integrity"] == precache.integrity(data), entry
         lists.append(listed)
     assert len(lists[0]["entries"]) > 20
     # The page names its address, so it is another version for whoever keeps it.

@@ -36,7 +36,7 @@ def write_service_worker(site: Path, build: dict[str, Any], *, offline: bool = T
         worker.write_bytes((site / precache.WITHDRAWN).read_bytes())
         return
     files = {name: (site / name).read_bytes() for name in precached_files(site, build)}
-    later = [extra["file"] for extra in build["extras"]]
+    later = {extra["file"]: (site / extra["file"]).read_bytes() for extra in build["extras"]}
     listing = precache.listing(files, later, build)
     worker.write_bytes(listing + worker.read_bytes())
 

@@ -95,7 +95,10 @@ class Place:
         self.write("build.json", json.dumps(build).encode())
         listed = [entry["url"] for entry in script["entries"] if not entry["url"].endswith("/")]
         files = {name: (self.folder / name).read_bytes() for name in listed}
-        self.write(precache.NAME, precache.listing(files, script["extras"], build) + code)
+        later = {
+            entry["url"]: (self.folder / entry["url"]).read_bytes() for entry in script["extras"]
+        }
+        self.write(precache.NAME, precache.listing(files, later, build) + code)
         return build
 
     def _worker(self) -> tuple[dict[str, Any], bytes]:

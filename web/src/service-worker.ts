@@ -1,23 +1,25 @@
 /**
  * The service worker: after one visit the page works without a network, version by version.
  *
- * An install fetches every file of a version and checks it against its digest, and every page that it
- * is of this build; unless all are right nothing of it is ever used. What a tab has begun with it goes on with: its page, its scripts and
- * its build.json are of one version, whatever has been installed since. Models are not its business.
+ * An install fetches every file of a version and the browser checks each against its digest; unless
+ * all are right nothing of it is ever used. Every answer is checked again (offline/verified.ts). What
+ * a tab has begun with it goes on with: its page, its scripts and its build.json are of one version,
+ * whatever has been installed since. Models are not its business.
  */
 
 import { PrecacheController } from "workbox-precaching/PrecacheController.js";
-import { CacheFirst } from "workbox-strategies/CacheFirst.js";
 import { appCache, extrasCache } from "./offline/names";
-import type { Precache, ToServiceWorker } from "./offline/names";
+import type { Precache, PrecacheEntry, ToServiceWorker } from "./offline/names";
+import { Verified } from "./offline/verified";
 
 declare const self: ServiceWorkerGlobalScope & { readonly THIMBLE_PRECACHE: Precache };
 
 const { build, entries, extras } = self.THIMBLE_PRECACHE;
 const SITE = self.registration.scope;
 const ASSETS = new URL("assets/", SITE).href;
-const EXTRAS = new Set(extras.map((url) => new URL(url, SITE).href));
 const APP = appCache(SITE);
+const EXTRAS = new Map(extras.map((entry) => [new URL(entry.url, SITE).href, entry]));
+const verified = new Verified(SITE, self.THIMBLE_PRECACHE);
 
 /** What a path says, however it was written. */
 function plain(path: string): string {
@@ -35,43 +37,45 @@ const PAGES = new Map(
     .map(({ pathname, href }) => [plain(pathname), href]),
 );
 
-/** A server that has moved on sends pages of another version; they must not be kept as this one's. */
-const ofThisBuild = {
-  async fetchDidSucceed({ request, response }: { request: Request; response: Response }) {
-    if (!PAGES.has(plain(new URL(request.url).pathname))) return response;
-    if ((await response.clone().text()).includes(build)) return response;
-    throw new Error("the server has another version by now; it will be found at the next check");
-  },
-};
-
-const precache = new PrecacheController({ cacheName: APP, plugins: [ofThisBuild] });
+const precache = new PrecacheController({ cacheName: APP });
 precache.addToCacheList([...entries]);
-const extra = new CacheFirst({ cacheName: extrasCache(SITE) });
 
-/** Which version a tab has begun with, kept in the cache because this worker ends at any time. */
+/** A file of a version, and where it is in the cache. */
+interface Place {
+  readonly entry: PrecacheEntry;
+  readonly key: string;
+}
+
+/** Which version a tab has begun with, saved in the cache because this worker ends at any time. */
 interface Tab {
   readonly build: string;
-  /** From the address of a file whose name says nothing of its content to where it is in the cache. */
-  readonly keys: Readonly<Record<string, string>>;
+  /** Its files by their addresses. */
+  readonly files: Readonly<Record<string, Place>>;
 }
 
 const tabKey = (client: string): string => new URL(`?thimble-tab=${client}`, SITE).href;
 const TAB = /[?&]thimble-tab=([^&]+)/;
 
-function thisVersion(): Tab {
-  const named = entries.filter(({ revision }) => revision !== null);
-  const urls = named.map(({ url }) => new URL(url, SITE).href);
-  return { build, keys: Object.fromEntries(urls.map((url) => [url, precache.getCacheKeyForURL(url) ?? url])) };
-}
+const THIS_VERSION: Tab = {
+  build,
+  files: Object.fromEntries(
+    entries.map((entry) => {
+      const { href } = new URL(entry.url, SITE);
+      return [href, { entry, key: precache.getCacheKeyForURL(href) ?? href }];
+    }),
+  ),
+};
 
 async function rememberTab(client: string): Promise<void> {
   const cache = await caches.open(APP);
-  await cache.put(tabKey(client), new Response(JSON.stringify(thisVersion())));
+  await cache.put(tabKey(client), new Response(JSON.stringify(THIS_VERSION)));
 }
 
-async function tabOf(client: string): Promise<Tab> {
-  const kept = client && (await (await caches.open(APP)).match(tabKey(client)));
-  return kept ? ((await kept.json()) as Tab) : thisVersion();
+/** What was written down for a tab. A tab of this version is not asked: our own list says better. */
+async function tabAt(key: string): Promise<Tab> {
+  const saved = await (await caches.open(APP)).match(key);
+  const tab = saved && ((await saved.json()) as Tab);
+  return tab && tab.build !== build ? tab : THIS_VERSION;
 }
 
 /** Remove what no tab shows any more. */
@@ -84,25 +88,23 @@ async function tidy(): Promise<void> {
     const client = TAB.exec(url)?.[1];
     if (client === undefined) continue;
     if (!ids.has(client)) await cache.delete(url);
-    else others ||= (await tabOf(client)).build !== build;
+    else others ||= (await tabAt(url)).build !== build;
   }
   if (others) return;
   const expected = new Set(precache.getURLsToCacheKeys().values());
   for (const { url } of await cache.keys()) {
     if (!expected.has(url) && !TAB.test(url)) await cache.delete(url);
   }
-  const kept = await caches.open(extrasCache(SITE));
-  for (const { url } of await kept.keys()) if (!EXTRAS.has(url)) await kept.delete(url);
+  const saved = await caches.open(extrasCache(SITE));
+  for (const { url } of await saved.keys()) if (!EXTRAS.has(url)) await saved.delete(url);
 }
 
-async function fromCache(request: Request, key: string): Promise<Response> {
-  const kept = await (await caches.open(APP)).match(key, { ignoreVary: true });
-  return kept ?? fetch(request); // a browser that is short of room may have dropped it
-}
-
-function page(event: FetchEvent, address: string): Promise<Response> {
+/** A page; the server's own where neither the cache nor the server has this version's any more. */
+async function page(event: FetchEvent, address: string): Promise<Response> {
   event.waitUntil(rememberTab(event.resultingClientId).catch(() => undefined));
-  return fromCache(event.request, precache.getCacheKeyForURL(address) ?? address);
+  const place = THIS_VERSION.files[address];
+  if (!place) return fetch(event.request);
+  return verified.answer(place.entry, APP, place.key).catch(() => fetch(event.request));
 }
 
 /** The answer for a tab or a frame that is to show an address of this site. */
@@ -119,8 +121,18 @@ function navigation(event: FetchEvent, url: URL): Promise<Response> | null {
 
 /** A file with a fixed name, of the version that the tab has begun with. */
 async function ofTab(event: FetchEvent, url: string): Promise<Response> {
-  const { keys } = await tabOf(event.clientId);
-  return fromCache(event.request, keys[url] ?? url);
+  const { files } = await tabAt(tabKey(event.clientId));
+  const place = files[url] ?? THIS_VERSION.files[url];
+  return place ? verified.answer(place.entry, APP, place.key) : fetch(event.request);
+}
+
+/** A file that this version does not have, for a tab that began with an older one. */
+async function ofOlderTab(request: Request, url: string): Promise<Response> {
+  for (const { url: key } of await (await caches.open(APP)).keys()) {
+    const place = TAB.test(key) ? (await tabAt(key)).files[url] : undefined;
+    if (place) return verified.answer(place.entry, APP, place.key);
+  }
+  return fetch(request);
 }
 
 /** The answer to a request that is ours to answer, or null. */
@@ -132,12 +144,14 @@ function answer(event: FetchEvent): Promise<Response> | null {
     return null;
   }
   if (request.mode === "navigate") return navigation(event, url);
-  const key = precache.getCacheKeyForURL(url.href);
-  if (key !== undefined && key !== url.href) return ofTab(event, url.href);
-  if (EXTRAS.has(url.href)) return extra.handle({ event, request });
-  // Named by content, so it does not matter which version it is of.
+  const extra = EXTRAS.get(url.href);
+  if (extra) return verified.answer(extra, extrasCache(SITE), url.href);
+  const place = THIS_VERSION.files[url.href];
+  if (place?.entry.revision) return ofTab(event, url.href);
+  // Named by its content, so it does not matter which version asks for it.
+  if (place) return verified.answer(place.entry, APP, place.key);
   const isAsset = url.href.startsWith(ASSETS) && !url.pathname.endsWith(".gguf");
-  return isAsset ? fromCache(request, url.href) : null;
+  return isAsset ? ofOlderTab(request, url.href) : null;
 }
 
 /** Workbox would end the install with the first try. */
@@ -154,7 +168,7 @@ async function install(): Promise<void> {
     const cache = await caches.open(APP);
     for (const { url, integrity } of entries) {
       if (await cache.match(precache.getCacheKeyForURL(url) ?? url)) continue;
-      await (await fetch(url, { cache: "reload", ...(integrity ? { integrity } : {}) })).arrayBuffer();
+      await (await fetch(url, { cache: "reload", integrity })).arrayBuffer();
     }
     await precache.install(aTry);
   }

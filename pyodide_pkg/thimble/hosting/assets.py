@@ -22,29 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import ThimbleError
 from . import precache
+from .headers import media_type
 from .models import OwnModel, with_models
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".gguf": "application/octet-stream",
-    ".html": "text/html; charset=utf-8",
-    ".ico": "image/x-icon",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".map": "application/json",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-    ".whl": "application/zip",
-    ".woff2": "font/woff2",
-    ".zip": "application/zip",
-}
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
 """Content codings in the order in which we like them, and how their files are named."""
 
@@ -275,29 +258,32 @@ class Site:
         offered = {model["file"] for model in self.build["models"]}
         left_out = {model["file"] for model in listed["models"]} - offered
         self.assets: dict[str, Asset] = {}
+        self.ready: dict[bytes, Asset] = {}
+        """The same by the address that a request names, where that is written plainly."""
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix()
             if path.is_file() and path.suffix not in SUFFIXES.values() and name not in left_out:
-                self.assets[name] = self._asset(name, _copies(path))
+                self._add(name, _copies(path))
         for model in own:
             if model.file in offered:
-                self.assets[model.file] = self._asset(model.file, {"identity": model.path})
+                self._add(model.file, {"identity": model.path})
         if self.build != listed:
             self._add_json("build.json", self.build)
             self._renew_service_worker()
         self._add_json("models.json", {"models": self._models()})
-        self.ready = {f"/{name}".encode(): asset for name, asset in self.assets.items()}
-        """The same by the address that a request names, where that is written plainly."""
 
-    def _asset(self, name: str, contents: Mapping[str, Path | bytes]) -> Asset:
-        media_type = MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
+    def _add(self, name: str, contents: Mapping[str, Path | bytes]) -> None:
         caching = IMMUTABLE if name.startswith("assets/") else REVALIDATE
-        headers = {"Cache-Control": caching, **self.headers}
-        return Asset(contents, media_type, headers)
+        asset = Asset(contents, media_type(name), {"Cache-Control": caching, **self.headers})
+        self.assets[name] = self.ready[f"/{name}".encode()] = asset
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Answer with other bytes under a file's name."""
+        self._add(name, packed(data))
 
     def _add_json(self, name: str, value: dict[str, Any]) -> None:
         text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-        self.assets[name] = self._asset(name, packed(text.encode()))
+        self.replace(name, text.encode())
 
     def _renew_service_worker(self) -> None:
         """Another `build.json` is another version for browsers that keep the site."""
@@ -305,7 +291,7 @@ class Site:
         if worker is not None and self.build.get("offline", True):
             listed = self.assets[precache.BUILD].read()
             renewed = precache.for_build(worker.read(), self.build, listed)
-            self.assets[precache.NAME] = self._asset(precache.NAME, packed(renewed))
+            self.replace(precache.NAME, renewed)
 
     def _models(self) -> list[dict[str, Any]]:
         wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "default")

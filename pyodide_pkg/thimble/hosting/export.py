@@ -26,6 +26,7 @@ from ..errors import OptionError
 from . import precache
 from .assets import IMMUTABLE, REVALIDATE, SUFFIXES, Site, SiteError
 from .front_end import FrontEnd
+from .headers import FILE_HEADERS, SECURITY_HEADERS
 from .models import OwnModel
 
 MARKER = ".thimble-export.json"
@@ -134,14 +135,15 @@ def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, bytes]:
     pages = {name: text.encode() for name, text in texts.items()}
     if precache.NAME in site.assets and site.build.get("offline", True):
         worker = site.assets[precache.NAME].read()
-        pages[precache.NAME] = precache.for_export(worker, pages)
+        rendered = {url: pages[precache.file_of(url)] for url in precache.pages(site.build)}
+        pages[precache.NAME] = precache.for_pages(worker, rendered)
     return pages
 
 
 def _headers(site: Site, server: ModuleType) -> str:
     """The headers that the server sends, for hosts that read them from this file."""
-    page = {"Cache-Control": REVALIDATE, **server.SECURITY_HEADERS}
-    file = {**server.EMBED_HEADERS, **server.SECURITY_HEADERS}
+    page = {"Cache-Control": REVALIDATE, **SECURITY_HEADERS}
+    file = FILE_HEADERS
     rules: dict[str, Mapping[str, str]] = {"/": page, "/index.html": page}
     for name in site.assets:
         if "/" not in name and not name.endswith(".map"):

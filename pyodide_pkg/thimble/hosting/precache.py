@@ -1,8 +1,10 @@
-"""The service worker's list: which files of a site it keeps, and their digests.
+"""The service worker's list: which files of a site it keeps, their digests and their headers.
 
 The list is the first line of `service-worker.js`, a statement of JavaScript whose value is JSON. A
 browser compares the file's bytes to find out whether there is a new version, so whatever a version
-consists of has to show in it. Knows names and digests only; `web/src/service-worker.ts` uses them.
+consists of has to show in it. The browser keeps that file where no script of the page can write, so
+the list is what the service worker trusts: it answers with nothing but bytes that have these
+digests, under these headers. `web/src/service-worker.ts` uses it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
+
+from .headers import (
+    FETCHING_HEADERS,
+    FILE_HEADERS,
+    FRAME_HEADERS,
+    MEDIA_TYPES,
+    SECURITY_HEADERS,
+)
 
 NAME = "service-worker.js"
 WITHDRAWN = "service-worker.withdrawn.js"
@@ -46,44 +56,49 @@ def integrity(data: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
-def listing(files: Mapping[str, bytes], extras: list[str], build: Mapping[str, Any]) -> bytes:
+def listing(
+    files: Mapping[str, bytes], extras: Mapping[str, bytes], build: Mapping[str, Any]
+) -> bytes:
     """The list as the first line of the service worker.
 
     `files` are kept by an install, `extras` when something asks for them. Files below assets/ are
-    named by their content; others get a revision, and so do the pages, which the server renders.
+    named by their content; others get a revision. So do the pages, and a digest, once they are
+    rendered: see `for_pages`.
     """
-    hash_ = str(build["build"])
     entries = _pages(build)
     for name, data in sorted(files.items()):
-        digest = integrity(data)
-        named = name.startswith("assets/")
-        revision = None if named else hashlib.sha256(data).hexdigest()[:16]
-        entries.append({"url": name, "revision": revision, "integrity": digest})
-    return _line({"build": hash_, "entries": entries, "extras": sorted(extras)})
+        revision = None if name.startswith("assets/") else _revision(data)
+        entries.append({"url": name, "revision": revision, "integrity": integrity(data)})
+    later = [{"url": name, "integrity": integrity(data)} for name, data in sorted(extras.items())]
+    headers = {
+        "page": SECURITY_HEADERS,
+        "fetching": FETCHING_HEADERS,
+        "frame": FRAME_HEADERS,
+        "file": FILE_HEADERS,
+    }
+    value = {"build": str(build["build"]), "entries": entries, "extras": later}
+    return _line({**value, "headers": headers, "types": MEDIA_TYPES})
 
 
 def for_build(worker: bytes, build: Mapping[str, Any], build_json: bytes) -> bytes:
     """The service worker of a site whose `build.json` is another: with models of one's own."""
-    line, rest = worker.split(_END, 1)
-    value = json.loads(line.removeprefix(_BEGIN))
+    value, rest = _split(worker)
     value["build"] = str(build["build"])
     files = [entry for entry in value["entries"] if not entry["url"].endswith("/")]
     value["entries"] = _pages(build) + files
     for entry in files:
         if entry["url"] == BUILD:
-            entry["revision"] = hashlib.sha256(build_json).hexdigest()[:16]
-            entry["integrity"] = integrity(build_json)
+            entry["revision"], entry["integrity"] = _revision(build_json), integrity(build_json)
     return _line(value) + rest
 
 
-def for_export(worker: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The service worker of an export, whose pages may change while its build does not."""
-    line, rest = worker.split(_END, 1)
-    value = json.loads(line.removeprefix(_BEGIN))
+def for_pages(worker: bytes, rendered: Mapping[str, bytes]) -> bytes:
+    """The service worker of a site whose pages are these, by their addresses in `pages`."""
+    value, rest = _split(worker)
     for entry in value["entries"]:
         if entry["url"].endswith("/"):
-            page = files[file_of(entry["url"])]
-            entry["revision"] = hashlib.sha256(page).hexdigest()[:16]
+            page = rendered[entry["url"]]
+            entry["revision"], entry["integrity"] = _revision(page), integrity(page)
     return _line(value) + rest
 
 
@@ -94,6 +109,14 @@ def read(worker: bytes) -> dict[str, Any]:
         raise ValueError(f"{NAME} begins with {line[:40]!r}, not with its list of files")
     value: dict[str, Any] = json.loads(line.removeprefix(_BEGIN))
     return value
+
+
+def _split(worker: bytes) -> tuple[dict[str, Any], bytes]:
+    return read(worker), worker.partition(_END)[2]
+
+
+def _revision(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _pages(build: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -32,14 +32,26 @@ export interface Withdrawal {
   readonly site: string;
 }
 
+/** A file of a version, or a page of it, whose address ends with a slash. */
+export interface PrecacheEntry {
+  readonly url: string;
+  /** Null where the name says what is in it. */
+  readonly revision: string | null;
+  /** SHA-256 of its bytes, as Subresource Integrity writes it. */
+  readonly integrity: string;
+}
+
+/** What answers are about, as far as their headers are others. */
+export type AnswerKind = "page" | "fetching" | "frame" | "file";
+
 /** The part of the service worker's file that differs from build to build; see precache.py. */
 export interface Precache {
   readonly build: string;
-  readonly entries: readonly {
-    readonly url: string;
-    readonly revision: string | null;
-    readonly integrity?: string;
-  }[];
-  /** Kept when first asked for. */
-  readonly extras: readonly string[];
+  readonly entries: readonly PrecacheEntry[];
+  /** Saved when first asked for. */
+  readonly extras: readonly Omit<PrecacheEntry, "revision">[];
+  /** The security headers of each kind of answer. */
+  readonly headers: Readonly<Record<AnswerKind, Readonly<Record<string, string>>>>;
+  /** Media types by what a file's name ends with. */
+  readonly types: Readonly<Record<string, string>>;
 }
