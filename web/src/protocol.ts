@@ -139,6 +139,11 @@ export interface ErrorWords {
   readonly message: string;
 }
 
+/** Worker to page, unasked and once: before a visitor's code runs there; see worker/renounce.ts. */
+export interface NoStorage {
+  readonly thimble: "no storage";
+}
+
 /** Worker to page, on a generation's port. The last is one of "done" and "failed". */
 export type FromRun =
   | { readonly type: "batch"; readonly batch: Batch }

@@ -9,6 +9,7 @@ import type {
   LoadProgress,
   ModelInfo,
   ModelSource,
+  NoStorage,
   Start,
   Threads,
   ToRun,
@@ -93,6 +94,8 @@ export class EngineHost {
   /** Models whose last load failed: the browser's cache may hold what was wrong. */
   readonly #failed = new Set<string>();
   readonly #keeper: SnapshotKeeper;
+  /** Whether the worker has given its storage up; models that are saved then come from here. */
+  #withoutStorage = false;
   #crash: (error: Error) => void = () => undefined;
   alive = true;
   /** How Python started, once it has. */
@@ -115,6 +118,9 @@ export class EngineHost {
       event.preventDefault();
       if (event.message) this.#died(event.message);
       else this.#crash(new ThimbleError("StartError", notAllowed(build.asset("worker.js"))));
+    });
+    this.#worker.addEventListener("message", ({ data }: MessageEvent<Partial<NoStorage> | null>) => {
+      if (data?.thimble === "no storage") this.#withoutStorage = true;
     });
     this.#remote = wrap<Engine>(this.#worker);
     const { pyodide, pyodideBytes } = build;
@@ -207,9 +213,7 @@ export class EngineHost {
       load.last = progress;
       for (const listener of listeners) listener(progress);
     });
-    const { from } = source;
-    const sent = from instanceof MessagePort ? transfer(source, [from]) : source;
-    const info = this.call((engine) => engine.load(sent, report)).finally(() => {
+    const info = this.#sent(source).then((sent) => this.call((engine) => engine.load(sent, report))).finally(() => {
       if (this.#loads.get(source.name) === load) this.#loads.delete(source.name);
     });
     info.then(
@@ -222,6 +226,16 @@ export class EngineHost {
     const load: Load = { info, listeners, waiters: 0, last: null };
     this.#loads.set(source.name, load);
     return load;
+  }
+
+  /** A source as the worker can read it. */
+  async #sent(source: ModelSource): Promise<ModelSource> {
+    const { from } = source;
+    if (from instanceof MessagePort) return transfer(source, [from]);
+    if (!this.#withoutStorage || from instanceof Blob) return source;
+    const { savedFile } = await import("../offline/models");
+    const file = source.fresh && !from.includes("thimble.invalid") ? null : await savedFile(from).catch(() => null);
+    return { ...source, from: file ?? from, keep: false };
   }
 
   /** Models in memory that no session uses; they are no longer counted among the loaded ones. */

@@ -63,11 +63,18 @@ export async function findModel(address: string): Promise<ReadableStream<Uint8Ar
   }
 }
 
-/** The same as a file, which the browser need not hold in memory; from this site where it is its. */
+/** The same as a file, which the browser need not hold in memory; or null. */
+export async function savedFile(address: string): Promise<Blob | null> {
+  const saved = await findModel(address);
+  return saved && new Response(saved).blob();
+}
+
+/** The same, from this site where it is its. */
 export async function modelFile(address: string): Promise<Blob> {
-  const kept = await findModel(address);
-  if (!kept && isLocal(address)) throw new Error("the model is not kept on this machine any more");
-  const answer = kept ? new Response(kept) : await fetch(address);
+  const saved = await savedFile(address);
+  if (saved) return saved;
+  if (isLocal(address)) throw new Error("the model is not kept on this machine any more");
+  const answer = await fetch(address);
   if (!answer.ok) throw new Error(`the server answered ${answer.status} for the model's file`);
   return answer.blob();
 }

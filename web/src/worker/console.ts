@@ -2,6 +2,7 @@
 
 import type { ConsoleAnswer, ConsoleEngine, Shown } from "../protocol/console";
 import type { Python } from "./python";
+import { renounceStorage } from "./renounce";
 
 const WITHOUT_NETWORK =
   "It comes from this site's server when it is first imported, and is kept from then on";
@@ -41,6 +42,7 @@ async function run(
   try {
     const brought = await loadImports(python, code, show);
     if (python.takeInterrupt()) return { status: "interrupted", brought };
+    renounceStorage();
     const answer = python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
     return { ...answer, brought };
   } finally {
@@ -59,8 +61,10 @@ export function consoleAnswers(engine: () => Python): ConsoleEngine {
     consoleHello: (session) => noting(engine(), engine().call("console.hello", session)),
     consoleRun: async (session, code, port) =>
       noting(engine(), await run(engine(), session, code, port)),
-    consoleComplete: (session, before) =>
-      engine().callInterruptibly("console.complete", session, before),
+    consoleComplete: (session, before) => {
+      renounceStorage(); // it looks at attributes, which may be code
+      return engine().callInterruptibly("console.complete", session, before);
+    },
     consoleResetSampler: (session) => {
       engine().call("console.reset_sampler", session);
       engine().runsVisitorsCode = false;

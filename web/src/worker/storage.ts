@@ -23,11 +23,14 @@ interface FileHandle extends FileSystemFileHandle {
 
 type Folder = Pick<FileSystemDirectoryHandle, "getFileHandle" | "removeEntry">;
 
-/** A browser may lack all of it, or parts, whatever TypeScript's library says. */
-const storage = navigator.storage as Partial<StorageManager> | undefined;
+/**
+ * A browser may lack all of it, or parts, whatever TypeScript's library says; and a worker gives it
+ * up before it runs a visitor's code (renounce.ts), so nothing holds on to it here.
+ */
+const storage = (): Partial<StorageManager> | undefined => navigator.storage;
 
 function privateFolder(): Promise<Folder> | null {
-  return storage?.getDirectory?.() ?? null;
+  return storage()?.getDirectory?.() ?? null;
 }
 
 function isMissing(error: unknown): boolean {
@@ -35,15 +38,16 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Where pages are secure there are locks; elsewhere nothing can be kept anyway. */
-const locks = navigator.locks as LockManager | undefined;
+const locks = (): LockManager | undefined => navigator.locks;
 
 /**
  * The file's bytes, or null where there is none, or none that is whole, because somebody is writing
  * it just now; rejects where the browser forbids storage.
  */
 export async function readFile(): Promise<Uint8Array | null> {
-  if (!locks) return read();
-  return locks.request(NAME, { mode: "shared", ifAvailable: true }, (lock) => lock && read());
+  const manager = locks();
+  if (!manager) return read();
+  return manager.request(NAME, { mode: "shared", ifAvailable: true }, (lock) => lock && read());
 }
 
 async function read(): Promise<Uint8Array | null> {
@@ -91,7 +95,8 @@ export async function fileSize(): Promise<number | null> {
 
 /** Replace the file; what is half written is removed again. */
 export async function writeFile(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-  return locks ? locks.request(NAME, () => write(bytes)) : write(bytes);
+  const manager = locks();
+  return manager ? manager.request(NAME, () => write(bytes)) : write(bytes);
 }
 
 async function write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -128,7 +133,7 @@ export async function removeFile(): Promise<void> {
 
 /** Whether so many bytes would fit, as far as the browser tells. */
 export async function hasRoom(bytes: number): Promise<boolean> {
-  const estimate = await storage?.estimate?.();
+  const estimate = await storage()?.estimate?.();
   if (estimate?.quota === undefined) return true;
   return estimate.quota - (estimate.usage ?? 0) > bytes;
 }

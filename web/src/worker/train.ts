@@ -16,6 +16,7 @@ import { Download } from "./download";
 import { yieldToMessages } from "./generate";
 import { EngineError } from "./python";
 import type { Python } from "./python";
+import { hasRenounced } from "./renounce";
 import { Sink } from "./sink";
 
 /** Milliseconds of training at a time; a single step may take longer. */
@@ -111,8 +112,14 @@ async function bytesOf(source: ModelSource): Promise<Uint8Array> {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
+/** Code of the visitor's own must not get hold of the folder: a training in its worker is not saved. */
+const CODE_HAS_RUN =
+  "Python code of yours has run in this engine, which saves nothing from then on; reload the page to " +
+  "train with saving";
+
 async function takeShelf(say: Say): Promise<void> {
   try {
+    if (hasRenounced()) throw new Error(CODE_HAS_RUN);
     shelf ??= await Shelf.take();
   } catch (error) {
     unkept(error, say);
@@ -128,6 +135,7 @@ function unkept(error: unknown, say: Say): void {
 
 async function keep(python: Python, now: TrainInfo, say: Say): Promise<void> {
   if (!shelf) return;
+  if (hasRenounced()) return unkept(new Error(CODE_HAS_RUN), say);
   const sink = new Sink();
   python.call("train.checkpoint", sink);
   const { step, steps, parameters, about } = now;

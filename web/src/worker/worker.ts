@@ -30,6 +30,7 @@ import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
 import { quantizeAnswers } from "./quantize";
 import { readAnswers } from "./read";
+import { hasRenounced } from "./renounce";
 import { whyNot, writeSnapshot } from "./snapshot";
 import { trainAnswers } from "./train";
 
@@ -58,7 +59,8 @@ const trainThreads = (engine: Python): Promise<void> => startThreads(engine, Inf
 /** Starts the threads before the first model that gains from them; one thread does without. */
 async function startThreads(engine: Python, bytes: number, spare = 0): Promise<void> {
   const wanted = threads;
-  if (!wanted || bytes < POOL_FROM) return;
+  // A thread is a worker with a storage of its own, which no visitor's code may get hold of.
+  if (!wanted || bytes < POOL_FROM || hasRenounced()) return;
   threads = null;
   try {
     const pool = await KernelPool.start(wanted.kernels, wanted.script, Math.max(2, wanted.count - spare));
@@ -105,15 +107,22 @@ async function load(
   }
 }
 
-function checkProtocol(boot: Boot): void {
+/** All that starts here lies beside this script, whoever asks for it: a snapshot is made of it. */
+const ASSETS = new URL("./", import.meta.url).href;
+
+function checkBoot(boot: Boot): void {
   if (boot.protocol !== PROTOCOL) {
     throw new EngineError("LoadError", "this page and its engine are of two versions: reload");
   }
+  const { pyodide, engine, stdlib, lock, library, threads } = boot;
+  const urls = [pyodide, engine, stdlib, lock, library, ...(threads ? [threads.kernels, threads.script] : [])];
+  const strange = urls.find((url) => !new URL(url).href.startsWith(ASSETS));
+  if (strange) throw new EngineError("LoadError", `${strange} is no part of the engine, which lies in ${ASSETS}`);
 }
 
 const api: Engine = {
   async boot(boot: Boot): Promise<Start> {
-    checkProtocol(boot);
+    checkBoot(boot);
     threads = boot.threads;
     const single = [boot.engine, boot.stdlib, boot.lock];
     const counts = (url: string): boolean => url.startsWith(boot.pyodide) || single.includes(url);
@@ -130,7 +139,7 @@ const api: Engine = {
     return start;
   },
   async keepSnapshot(boot: Boot): Promise<void> {
-    checkProtocol(boot);
+    checkBoot(boot);
     const reason = await whyNot();
     if (reason !== null) throw new EngineError("StorageError", reason);
     await writeSnapshot(boot.build, await makeSnapshot(boot));
