@@ -22,6 +22,7 @@ import { SnapshotKeeper } from "./keeper";
 import type { SnapshotState } from "./keeper";
 import { bestKernels } from "./simd";
 import { directives, hasOrigin, trustedScriptUrl } from "./policy";
+import { isLocal, savedFile } from "../offline/models";
 import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;
@@ -233,8 +234,7 @@ export class EngineHost {
     const { from } = source;
     if (from instanceof MessagePort) return transfer(source, [from]);
     if (!this.#withoutStorage || from instanceof Blob) return source;
-    const { savedFile } = await import("../offline/models");
-    const file = source.fresh && !from.includes("thimble.invalid") ? null : await savedFile(from).catch(() => null);
+    const file = source.fresh && !isLocal(from) ? null : await savedFile(from);
     return { ...source, from: file ?? from, keep: false };
   }
 

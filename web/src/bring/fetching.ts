@@ -10,9 +10,10 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { freeRoom, keepPieces, localAddress, noRoom } from "../offline/models";
 import type { AboutModel, KeptModel } from "../offline/models";
 import type { Joined } from "../protocol/bring";
-import { PIECE, addPiece, dropPartial, keyOf, readPartial, streamPieces } from "../offline/partial";
+import { PIECE, addPiece, dropPartial, readPartial, streamPieces } from "../offline/partial";
 import type { PartialRecord, Pieces } from "../offline/partial";
 import { fileOf, nameOf } from "./address";
+import { keyOf } from "./download-key";
 import { together } from "./feed";
 import type { Chunks, Feed } from "./feed";
 

@@ -13,6 +13,7 @@ import { examine, size, whyNot } from "../bring/estimate";
 import type { ResourceEstimate } from "../bring/estimate";
 import { join, joinFiles } from "../bring/join";
 import type { Part } from "../bring/join";
+import { keyOf } from "../bring/download-key";
 import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
@@ -22,7 +23,7 @@ import { forgetUse } from "./kept";
 import { openKeeper } from "./keeper";
 import { dropModel, nameFor } from "./models";
 import type { KeptModel } from "./models";
-import { dropPartial, keyOf, readPartial } from "./partial";
+import { dropPartial, readPartial } from "./partial";
 
 /** A model that cannot run here is of no use to keep. */
 const USELESS = ["FormatError", "UnsupportedError"];

@@ -4,8 +4,6 @@
  * model's entry in the store names them (models.ts), so nothing is ever copied.
  */
 
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import { MODEL_CACHE } from "./names";
 
 /** Addresses of pieces; they are never fetched. */
@@ -38,10 +36,6 @@ const piece = (home: string, at: number): string => `${PIECES}${home}/${at}`;
 
 export function isPiece(address: string): boolean {
   return address.startsWith(PIECES);
-}
-
-export function keyOf(urls: readonly string[]): string {
-  return bytesToHex(sha256(new TextEncoder().encode(urls.join("\n")))).slice(0, 32);
 }
 
 export async function readPartial(key: string): Promise<PartialRecord | null> {
