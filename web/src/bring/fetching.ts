@@ -2,7 +2,8 @@
  * A model by its address: its first bytes, and all of them, taken up again where a connection broke.
  * It runs in the page that may reach other hosts (keep-model.ts). Requests are plain ones with a
  * Range at most: anything more, If-Range too, would make the browser ask the host for leave first,
- * which many hosts of models refuse. That the file is still the same is seen by size and ETag.
+ * which many hosts of models refuse. That the file is still the same is seen by size and by ETag or
+ * date; a download that neither they nor a digest vouch for begins anew where it broke.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -10,7 +11,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { freeRoom, keepPieces, localAddress, noRoom } from "../offline/models";
 import type { AboutModel, KeptModel } from "../offline/models";
 import type { Joined } from "../protocol/bring";
-import { PIECE, addPiece, dropPartial, readPartial, streamPieces } from "../offline/partial";
+import { PIECE, addPiece, checkedPieces, dropPartial, readPartial } from "../offline/partial";
 import type { PartialRecord, Pieces } from "../offline/partial";
 import { fileOf, nameOf } from "./address";
 import { keyOf } from "./download-key";
@@ -21,7 +22,8 @@ import type { Chunks, Feed } from "./feed";
 export interface Look {
   /** Null where its host does not say. */
   readonly size: number | null;
-  readonly etag: string | null;
+  /** What tells its versions apart; null where the host does not let us see that. */
+  readonly validator: string | null;
   /** Its first bytes. */
   readonly head: ArrayBuffer;
 }
@@ -78,7 +80,11 @@ export function reporter(total: number, feed: Feed, report: Report): (bytes: num
 }
 
 /** What the host itself said: no use in asking it again. */
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(message: string, readonly status: number | null = null) {
+    super(message);
+  }
+}
 
 async function ask(url: string, init: RequestInit): Promise<Response> {
   const { host } = new URL(url);
@@ -91,7 +97,8 @@ async function ask(url: string, init: RequestInit): Promise<Response> {
     );
   });
   if (response.ok) return response;
-  throw new Refused(`${host} answered ${response.status} ${response.statusText}`.trim());
+  const words = `${host} answered ${response.status} ${response.statusText}`.trim();
+  throw new Refused(words, response.status);
 }
 
 function lengthOf(response: Response): number | null {
@@ -108,7 +115,13 @@ export async function look(url: string, wanted: number): Promise<Look> {
   const said = response.status === 200 ? lengthOf(response) : totalOf(response);
   const head = await upTo(response, wanted);
   refuseOther(fileOf(url), new Uint8Array(head));
-  return { size: (answer && lengthOf(answer)) ?? said, etag: answer?.headers.get("etag") ?? null, head };
+  return { size: (answer && lengthOf(answer)) ?? said, validator: answer && validatorOf(answer), head };
+}
+
+/** Every page may see when a file was changed; its ETag only where the host says so. */
+function validatorOf({ headers }: Response): string | null {
+  const tag = headers.get("etag");
+  return tag === null ? headers.get("last-modified") : `ETag ${tag}`;
 }
 
 /** Of the whole file, where the host lets us see which range it gave. */
@@ -209,7 +222,7 @@ class Taking {
 /** What the bytes that are kept are made of: some of a file at an address, or some that are here. */
 interface Source {
   readonly url: string;
-  readonly etag: string | null;
+  readonly validator: string | null;
   /** Where in the file they begin, and how many they are. */
   readonly start: number;
   readonly size: number;
@@ -217,41 +230,54 @@ interface Source {
 
 function sourcesOf(urls: readonly string[], { looks, joined }: Seen): Source[] {
   const sources = urls.map((url, at): Source => {
-    const { size = null, etag = null } = looks[at] ?? {};
+    const { size = null, validator = null } = looks[at] ?? {};
     if (size === null) throw new Error(`${new URL(url).host} does not say how large the file is`);
     const start = joined?.starts[at] ?? 0;
-    return { url, etag, start, size: size - start };
+    return { url, validator, start, size: size - start };
   });
   if (!joined) return sources;
-  return [{ url: "", etag: null, start: 0, size: joined.header.byteLength }, ...sources];
+  return [{ url: "", validator: null, start: 0, size: joined.header.byteLength }, ...sources];
+}
+
+/** Whether nothing could tell that the bytes to come belong to those that are here. */
+function isUnsure(sources: readonly Source[], digest: string | null): boolean {
+  return digest === null && sources.some(({ url, validator }) => url !== "" && validator === null);
+}
+
+/** Take what is here of a download into another one of the same file; false where it is damaged. */
+async function takeUp(before: PartialRecord, taking: Taking, feed: Feed): Promise<boolean> {
+  try {
+    // Looked at first: what the engine has taken cannot be taken back.
+    for await (const part of checkedPieces(before)) taking.hash.update(part);
+  } catch {
+    return false;
+  }
+  for await (const part of checkedPieces(before)) await feed.take(part);
+  await feed.flush();
+  return true;
 }
 
 /** Go on with what is here of just this model, or begin. */
 async function begin(
-  urls: readonly string[], sources: readonly Source[], joined: Joined | null, feed: Feed, tell: (bytes: number) => void,
+  urls: readonly string[],
+  sources: readonly Source[],
+  { joined, digest }: { joined: Joined | null; digest: string | null },
+  feed: Feed,
+  tell: (bytes: number) => void,
 ): Promise<Taking> {
   const key = keyOf(urls);
   const sizes = sources.map(({ size }) => size);
-  const etags = sources.map(({ etag }) => etag);
-  const before = await readPartial(key);
-  const same = JSON.stringify([before?.sizes, before?.etags]) === JSON.stringify([sizes, etags]);
-  if (before && same) {
+  const validators = sources.map(({ validator }) => validator);
+  const before = await readPartial(key).catch(() => null);
+  const same = JSON.stringify([before?.sizes, before?.validators]) === JSON.stringify([sizes, validators]);
+  if (before && same && !isUnsure(sources, digest)) {
     const taking = new Taking(key, before, feed);
     tell(before.bytes);
-    const reader = streamPieces(before).getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      taking.hash.update(value);
-      await feed.take(value);
-    }
-    await feed.flush();
-    return taking;
+    if (await takeUp(before, taking, feed)) return taking;
   }
   await dropPartial(key);
-  const taking = new Taking(
-    key, { urls, sizes, etags, home: crypto.randomUUID(), count: 0, bytes: 0 }, feed,
-  );
+  const fresh = { urls, sizes, validators, home: crypto.randomUUID(), count: 0, bytes: 0, digests: [] };
+  const taking = new Taking(key, fresh, feed);
   if (joined) {
     await taking.take(new Uint8Array(joined.header));
     await taking.keep();
@@ -261,14 +287,20 @@ async function begin(
 
 /** Fetch from where `taking` is to the end of a part; rejects where the connection breaks. */
 async function fetchPart(source: Source, taking: Taking, came: () => void): Promise<void> {
-  const { url, etag } = source;
+  const { url, validator } = source;
   const at = source.start + taking.next().at;
   const size = source.start + source.size;
-  const response = await ask(url, at > 0 ? { headers: { Range: `bytes=${at}-` } } : {});
-  const now = response.headers.get("etag");
+  const response = await ask(url, at > 0 ? { headers: { Range: `bytes=${at}-` } } : {}).catch(
+    async (error: unknown) => {
+      // The file is shorter now, or its host gives no ranges: either way the rest never comes.
+      if (error instanceof Refused && error.status === 416) await dropPartial(taking.key);
+      throw error;
+    },
+  );
+  const now = validatorOf(response);
   const ranged = response.status === 206;
   const length = lengthOf(response);
-  if ((etag && now && etag !== now) || (length !== null && length !== (ranged ? size - at : size))) {
+  if ((validator && now && validator !== now) || (length !== null && length !== (ranged ? size - at : size))) {
     await dropPartial(taking.key);
     throw new Refused(`the file at ${new URL(url).host} is another one now: begin again`);
   }
@@ -290,7 +322,7 @@ async function fetchPart(source: Source, taking: Taking, came: () => void): Prom
 
 /** Fetch what is missing; a break that lasts keeps what has come, and says so. */
 async function fetchAll(
-  sources: readonly Source[], taking: Taking, tell: (bytes: number) => void,
+  sources: readonly Source[], taking: Taking, unsure: boolean, tell: (bytes: number) => void,
 ): Promise<void> {
   let tries = 0;
   while (taking.bytes < taking.total) {
@@ -301,6 +333,10 @@ async function fetchAll(
       await fetchPart(source, taking, () => tell(taking.bytes));
     } catch (error) {
       if (error instanceof Refused) throw error;
+      if (unsure && taking.bytes > 0) {
+        await dropPartial(taking.key);
+        throw unvouched(source, taking, error);
+      }
       if (taking.bytes > before) tries = 0;
       if (tries >= TRIES) {
         await taking.keep();
@@ -311,6 +347,15 @@ async function fetchAll(
     }
   }
   await taking.keep();
+}
+
+function unvouched({ url }: Source, { bytes, total }: Taking, cause: unknown): Error {
+  const { host } = new URL(url);
+  return new Error(
+    `the connection to ${host} broke off after ${bytes} of ${total} bytes, and ${host} does not say ` +
+      "whether the file stays the same (ETag, Last-Modified), so it has to come anew",
+    { cause },
+  );
 }
 
 function brokenOff({ url }: Source, { bytes, total, notKept }: Taking, cause: unknown): Error {
@@ -337,12 +382,12 @@ export async function keepAddress(
   const sources = sourcesOf(urls, seen);
   const total = sources.reduce((sum, { size }) => sum + size, 0);
   const tell = reporter(total, feed, report);
-  const taking = await begin(urls, sources, seen.joined, feed, tell);
+  const taking = await begin(urls, sources, { joined: seen.joined, digest }, feed, tell);
   const room = await freeRoom();
   if (room !== null && room < total - taking.bytes) {
     taking.goOnWithout(await noRoom({ name, bytes: total - taking.bytes }));
   }
-  await fetchAll(sources, taking, tell);
+  await fetchAll(sources, taking, isUnsure(sources, digest), tell);
   const found = bytesToHex(taking.hash.digest());
   if (digest !== null && found !== digest) {
     await dropPartial(taking.key);

@@ -50,6 +50,15 @@ function setOff(off: boolean): void {
   }
 }
 
+/** What this page may have of service workers; asking alone is an error where a site may keep nothing. */
+function serviceWorkers(): ServiceWorkerContainer | undefined {
+  try {
+    return navigator.serviceWorker;
+  } catch {
+    return undefined;
+  }
+}
+
 /** What Chromium's browsers tell; TypeScript's library does not have it. */
 export interface InstallEvent extends Event {
   prompt(): Promise<{ outcome: "accepted" | "dismissed" }>;
@@ -80,7 +89,7 @@ export class OfflineApp extends EventTarget {
   constructor(build: Build) {
     super();
     this.build = build;
-    const container = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+    const container = serviceWorkers();
     if (!container) this.state = "unsupported";
     else if (!build.offline) this.state = "withdrawn";
     else if (isOff()) this.state = "off";

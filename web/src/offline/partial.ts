@@ -16,13 +16,15 @@ export interface PartialRecord {
   /** Where it comes from; several addresses for a file in several parts. */
   readonly urls: readonly string[];
   readonly sizes: readonly number[];
-  /** Of each part, as its host said it; null where it does not let us see that. */
-  readonly etags: readonly (string | null)[];
+  /** What tells versions of each part apart, as its host said it; null where we may not see that. */
+  readonly validators: readonly (string | null)[];
   /** What its pieces are called: of no other download, of this file neither. */
   readonly home: string;
   /** Pieces that are here, and their bytes. */
   readonly count: number;
   readonly bytes: number;
+  /** The SHA-256 of each. */
+  readonly digests: readonly string[];
 }
 
 /** Where a model's pieces lie. */
@@ -48,7 +50,12 @@ export async function addPiece(
   key: string, before: PartialRecord, bytes: Uint8Array<ArrayBuffer>,
 ): Promise<PartialRecord> {
   const cache = await caches.open(MODEL_CACHE);
-  const after = { ...before, count: before.count + 1, bytes: before.bytes + bytes.length };
+  const after = {
+    ...before,
+    count: before.count + 1,
+    bytes: before.bytes + bytes.length,
+    digests: [...before.digests, await digestOf(bytes)],
+  };
   await cache.put(piece(before.home, before.count), new Response(bytes));
   await cache.put(record(key), new Response(JSON.stringify(after)));
   return after;
@@ -80,7 +87,27 @@ export async function listPartials(): Promise<{ key: string; partial: PartialRec
   return (await Promise.all(found)).flatMap(({ key, partial }) => (partial ? [{ key, partial }] : []));
 }
 
-/** The pieces one after the other, each read when the one before it has been. */
+async function digestOf(bytes: BufferSource): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The pieces of an unfinished download one after the other; rejects at one that is not as it came. */
+export async function* checkedPieces(
+  { home, count, bytes, digests }: PartialRecord,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+  let seen = 0;
+  for (let at = 0; at < count; at += 1) {
+    const saved = await caches.match(piece(home, at), { cacheName: MODEL_CACHE });
+    const part = new Uint8Array((await saved?.arrayBuffer()) ?? new ArrayBuffer(0));
+    if ((await digestOf(part)) !== digests[at]) throw new Error("a part of the download is damaged");
+    seen += part.length;
+    yield part;
+  }
+  if (seen !== bytes) throw new Error("a part of the download is missing");
+}
+
+/** The pieces of a whole model one after the other, each read when the one before it has been. */
 export function streamPieces({ home, count }: Pieces): ReadableStream<Uint8Array<ArrayBuffer>> {
   let at = 0;
   let reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | null = null;

@@ -25,9 +25,15 @@ export interface KeptWords {
   readonly base?: string | undefined;
 }
 
+/** What stands before the bytes. */
+interface Said extends KeptWords {
+  /** SHA-256 of the bytes; trainings that version 0.1 has saved have none. */
+  readonly sha256?: string;
+}
+
 interface Slot {
   readonly turn: number;
-  readonly words: KeptWords;
+  readonly words: Said;
   readonly file: File;
   /** Where the bytes begin. */
   readonly start: number;
@@ -51,17 +57,25 @@ async function root(): Promise<FileSystemDirectoryHandle | null> {
   return (await storage?.getDirectory?.()) ?? null;
 }
 
-/** The newest whole state, or null where there is none or nothing may be read. */
-async function newest(): Promise<Slot | null> {
+/** The states that are as long as they say, the newest first; none where nothing may be read. */
+async function slotsHere(): Promise<Slot[]> {
   try {
     const folder = await (await root())?.getDirectoryHandle(FOLDER);
-    if (!folder) return null;
+    if (!folder) return [];
     const slots = await Promise.all(SLOTS.map((name) => readSlot(folder, name)));
-    const whole = slots.filter((slot) => slot !== null);
-    return whole.sort((a, b) => b.turn - a.turn)[0] ?? null;
+    return slots.filter((slot) => slot !== null).sort((a, b) => b.turn - a.turn);
   } catch {
-    return null;
+    return [];
   }
+}
+
+async function newest(): Promise<Slot | null> {
+  return (await slotsHere())[0] ?? null;
+}
+
+async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function readSlot(folder: FileSystemDirectoryHandle, name: string): Promise<Slot | null> {
@@ -71,7 +85,7 @@ async function readSlot(folder: FileSystemDirectoryHandle, name: string): Promis
     const head = new DataView(await file.slice(0, HEAD).arrayBuffer());
     const [words, bytes] = [head.getUint32(8, true), head.getUint32(12, true)];
     if (head.getUint32(0, true) !== MAGIC || file.size !== HEAD + words + bytes) return null;
-    const said = JSON.parse(await file.slice(HEAD, HEAD + words).text()) as KeptWords;
+    const said = JSON.parse(await file.slice(HEAD, HEAD + words).text()) as Said;
     return { turn: head.getUint32(4, true), words: said, file, start: HEAD + words };
   } catch {
     return null;
@@ -89,13 +103,17 @@ export async function keptBytes(): Promise<number> {
   return slot?.file.size ?? 0;
 }
 
-/** The kept state and the text that it was trained on. */
+/** The newest state that is as it was saved, and the text that it was trained on; null for none. */
 export async function readTraining(): Promise<{ state: Uint8Array; text: string } | null> {
-  const slot = await newest();
   const folder = await (await root())?.getDirectoryHandle(FOLDER).catch(() => null);
-  if (!slot || !folder) return null;
-  const text = await (await (await folder.getFileHandle(TEXT)).getFile()).text();
-  return { state: new Uint8Array(await slot.file.slice(slot.start).arrayBuffer()), text };
+  if (!folder) return null;
+  for (const { file, start, words } of await slotsHere()) {
+    const state = new Uint8Array(await file.slice(start).arrayBuffer());
+    if (words.sha256 !== undefined && words.sha256 !== (await digestOf(state))) continue;
+    const text = await (await (await folder.getFileHandle(TEXT)).getFile()).text();
+    return { state, text };
+  }
+  return null;
 }
 
 /** Forget it. */
@@ -140,8 +158,8 @@ export class Shelf {
   }
 
   /** Keep the training as it stands. */
-  async keep(words: KeptWords, state: Uint8Array): Promise<void> {
-    const said = new TextEncoder().encode(JSON.stringify(words));
+  async keep(words: KeptWords, state: Uint8Array<ArrayBuffer>): Promise<void> {
+    const said = new TextEncoder().encode(JSON.stringify({ ...words, sha256: await digestOf(state) } satisfies Said));
     const head = new DataView(new ArrayBuffer(HEAD));
     head.setUint32(0, MAGIC, true);
     head.setUint32(4, this.#turn, true);
