@@ -62,6 +62,7 @@ export class Incoming {
     });
     byId("model-address", HTMLButtonElement).addEventListener("click", () => this.#askForAddress());
     this.#acceptDrops();
+    live.addEventListener("state", () => this.#offerAgain(input));
     addEventListener("hashchange", () => this.#readLink());
     this.#readLink();
   }
@@ -264,6 +265,26 @@ export class Incoming {
     live.forgetFile(name);
     this.#box.fail(kept.name, failure.message);
     if (before) await live.open(before);
+  }
+
+  /** A saved model that is no longer what was saved: one answer has it come again. */
+  #offerAgain(input: HTMLInputElement): void {
+    const live = this.#live;
+    const { model, failure } = live;
+    const saved = live.files.get(model);
+    if (live.state !== "failed" || !failure || !saved || saved instanceof Blob) return;
+    if (!isUseless(failure) && failure.name !== "LoadError") return;
+    const { from, source, sha256 } = saved;
+    const run = async (): Promise<void> => {
+      await dropModel(from);
+      live.forgetFile(model);
+      if (source !== null) return this.#look(there(new URL(source), sha256));
+      this.#box.hide();
+      input.click();
+    };
+    const label = source === null ? "Open the file again" : `Fetch it again from ${new URL(source).host}`;
+    const words = `${sentence(failure.message)} The copy on this machine is of no more use.`;
+    this.#box.show(`${model} is damaged`, words, { go: { label, run: () => void run() } });
   }
 
   /** What only the engine has cannot be chosen again once another model is open. */
