@@ -51,6 +51,10 @@ class Host:
     ranges: list[int] = field(default_factory=list)
     """Where the answers to GET began, those for a few first bytes left out."""
     address: str = ""
+    modified: str | None = "Mon, 02 Nov 2026 12:00:00 GMT"
+    """When its files were changed, where it says so."""
+    refuses_ranges: bool = False
+    """Whether it answers 416 to whoever wants a file from a later byte on."""
 
     def serve(self) -> ThreadingHTTPServer:
         host = self
@@ -66,6 +70,12 @@ class Host:
                 end = int(ranged[2]) + 1 if ranged and ranged[2] else None
                 if end is None:
                     host.ranges.append(start)
+                if host.refuses_ranges and start > 0:
+                    self.send_response(416)
+                    self.send_header("Access-Control-Allow-Origin", "*")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 body = host.files.get(name, b"")[start:end]
                 self.head(start, len(body) if end is not None else None, ranged=bool(ranged))
                 if end is None and host.holds:
@@ -81,6 +91,8 @@ class Host:
                 there = 206 if ranged else 200
                 self.send_response(there if name in host.files else 404)
                 self.send_header("Access-Control-Allow-Origin", "*")
+                if host.modified:
+                    self.send_header("Last-Modified", host.modified)
                 self.send_header("Content-Length", str(size - start if length is None else length))
                 self.end_headers()
 

@@ -278,6 +278,8 @@ export class Incoming {
     const run = async (): Promise<void> => {
       await dropModel(from);
       live.forgetFile(model);
+      const [first = model] = this.#site;
+      await live.open(first); // whoever looks at a model asks an engine that has one
       if (source !== null) return this.#look(there(new URL(source), sha256));
       this.#box.hide();
       input.click();
