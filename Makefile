@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help play test setup setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
+.PHONY: help play check test setup setup-check setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
 	bench-own corpora models ensembles load load-hostile visits claims screens npm release pyodide-build lock clean
 
 help:  ## what there is
@@ -29,13 +29,19 @@ help:  ## what there is
 play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
 	@$(RUN) server.py --host $(HOST) --port $(PORT)
 
-test: lint  ## set everything up and run every test (ARGS= for pytest)
+check: lint  ## lint, unit tests and kernels, in minutes and without a browser (ARGS= for pytest)
+	@$(RUN) -m pytest --ignore tests/browser -m "not browser and not slow" -n auto $(ARGS)
+
+test: setup-test lint  ## set everything up and run every test (ARGS= for pytest)
 	@$(RUN) -m pytest $(ARGS)
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels
 	@$(PYTHON) -m tools.setup_env play
 
-setup-test: python-is-new-enough  ## the same and what the tests need, browsers included
+setup-check: python-is-new-enough  ## the same and what `make check` needs
+	@$(PYTHON) -m tools.setup_env check
+
+setup-test: python-is-new-enough  ## the same and what all tests need, PyTorch and browsers included
 	@$(PYTHON) -m tools.setup_env test
 
 .PHONY: python-is-new-enough
@@ -63,17 +69,17 @@ npm: setup  ## build/npm-package: the API and the widget, packed for npm
 release: site  ## build/release: wheels, source distribution and npm package of one version, with SHA-256
 	@$(RUN) -m tools.release
 
-lint: setup-test lint-python lint-web lint-kernels  ## ruff, mypy, tsc, the C compiler's warnings
+lint: setup-check lint-python lint-web lint-kernels  ## ruff, mypy, tsc, the C compiler's warnings
 
-lint-python: setup-test
+lint-python: setup-check
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --quiet --check .
 	@$(RUN) -m mypy
 
-lint-web: setup-test
+lint-web: setup-check
 	@$(RUN) -m tools.lint_web
 
-lint-kernels: setup-test
+lint-kernels: setup-check
 	@$(RUN) -m tools.lint_kernels
 
 fuzz: setup-test  ## a million broken files of every format (ARGS= for tests.fuzz)

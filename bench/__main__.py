@@ -3,8 +3,8 @@
 `--only ensembles` and `--only own` are commands of their own, with options of their own:
 bench/ensembles.py, bench/own.py.
 
-A full run writes docs/bench/: results.json, chart.svg and the tables of README.md. A run of a part
-writes the same files to build/bench/out/ instead, so that what is published is always one run.
+A full run writes docs/bench/: results.json, chart.svg, tables.txt and the tables of README.md. A
+run of a part writes the same files to build/bench/out/ instead, so that what is published is one.
 """
 
 from __future__ import annotations
@@ -216,13 +216,15 @@ def finish(results: Results, folder: Path) -> None:
     """Print the tables and write the files, all from what the JSON file holds."""
     results.save(folder / "results.json")
     results = Results.load(folder / "results.json")
-    print(report.text(results))
+    words = report.text(results)
+    print(words)
+    (folder / "tables.txt").write_text(words + "\n", encoding="utf-8")
     (folder / "chart.svg").write_text(chart.chart(results), encoding="utf-8")
     page = folder / "README.md"
     if not page.is_file():
         shutil.copyfile(DOCS / "README.md", page)
     report.write_page(page, results)
-    print(f"\nbench: {folder}/results.json, chart.svg, README.md")
+    print(f"\nbench: {folder}/results.json, chart.svg, tables.txt, README.md")
 
 
 if __name__ == "__main__":

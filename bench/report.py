@@ -268,8 +268,8 @@ def _scaled(found: Spread, by: float) -> Spread:
     return Spread(found.median * by, found.low * by, found.high * by, found.count)
 
 
-DETAILS = ("Kernels", "Its largest functions")
-"""Long tables for the terminal alone."""
+SHOWN = ("Goals", "Decoding, tokens/s", "Starting", "Memory")
+"""The tables of the page; all of them are on the terminal and in tables.txt."""
 
 
 def tables(results: Results) -> Iterator[tuple[str, Table]]:
@@ -310,7 +310,7 @@ def markdown(results: Results) -> str:
     """For the page in docs/bench."""
     parts = [about(results)]
     for title, table in tables(results):
-        if title in DETAILS:
+        if title not in SHOWN:
             continue
         lines = [_row(table[0]), _row(["---"] * len(table[0])), *map(_row, table[1:])]
         parts.append("\n".join([f"### {title}", "", *lines]))

@@ -47,11 +47,18 @@ if (SHARED / "pyodide").is_dir():
     os.environ.setdefault("THIMBLE_PYODIDE_MIRROR", str(SHARED / "pyodide"))
 
 
+BUILT = frozenset({"site", "wheel", "installed", "server"})
+"""Fixtures for which the site is built."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what drives a browser, and run it last: the quick tests tell first."""
+    """Mark what drives a browser, and run it last: the quick tests tell first. Mark as slow what
+    needs the built site."""
     for item in items:
         if "browser" in item.path.relative_to(ROOT).parts:
             item.add_marker("browser")
+        if BUILT & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 

@@ -235,10 +235,10 @@ def test_a_rate_stands_beside_its_peers_and_what_lacks_says_why() -> None:
     assert "Not measured: Thimble, threads: 2: not there yet (110M Q8_0)." in words
 
 
-def test_long_tables_are_for_the_terminal_alone() -> None:
-    for title in report.DETAILS:
+def test_tables_that_the_page_leaves_out_are_in_the_text() -> None:
+    for title in ("Kernels", "Its largest functions", *report.SHOWN):
         assert f"\n{title}\n" in report.text(recorded())
-        assert f"### {title}" not in report.markdown(recorded())
+        assert (f"### {title}" in report.markdown(recorded())) == (title in report.SHOWN)
 
 
 def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
@@ -271,6 +271,7 @@ def test_published_figures_are_what_the_page_and_the_chart_show() -> None:
         pytest.skip("no full run has been published yet")
     results = Results.load(DOCS / "results.json")
     assert report.markdown(results) in (DOCS / "README.md").read_text(encoding="utf-8")
+    assert (DOCS / "tables.txt").read_text(encoding="utf-8") == report.text(results) + "\n"
     assert (DOCS / "chart.svg").read_text(encoding="utf-8") == chart.chart(results)
 
 

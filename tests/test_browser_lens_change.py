@@ -249,6 +249,7 @@ TOUR = {
 }
 
 
+@pytest.mark.slow
 def test_every_step_of_the_tour_is_measured_on_the_shipped_model() -> None:
     engine = Engine()
     load(engine, Path("web/models/story.gguf").read_bytes())

@@ -18,6 +18,8 @@ import pytest
 import build_bytecode
 from tools import build_wasm_wheel, compress, fingerprint, pyodide_core
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -23,6 +23,8 @@ import build_archive
 import build_bytecode
 import build_kernels
 
+pytestmark = pytest.mark.slow
+
 INFO = f"{build_archive.stem()}.dist-info"
 
 

@@ -71,6 +71,7 @@ def test_a_rule_is_not_regular() -> None:
         Network({"root": Not(Seq((Rule("root"),)))}, "root")
 
 
+@pytest.mark.slow
 def test_an_expression_that_explodes_is_refused() -> None:
     exploding = read_regex.parse("(?:a|b)*a(?:a|b){40}")
     with pytest.raises(thimble.OptionError, match=r"simpler|places"):

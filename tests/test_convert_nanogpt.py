@@ -253,6 +253,7 @@ def module(bias: bool) -> Any:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", ["f32", "q8_0"])
 def test_what_torch_saves_gives_torchs_logits(tmp_path: Path, bias: bool, kind: str) -> None:

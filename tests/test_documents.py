@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +46,40 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
         assert there.exists(), f"{target} is nowhere"
         if anchor and there.suffix == ".md":
             assert anchor in headings(there), f"{target}: no such heading"
+
+
+BASES = [
+    ROOT / folder
+    for folder in (
+        "",
+        "pyodide_pkg",
+        "pyodide_pkg/thimble",
+        "web",
+        "web/src",
+        "tests",
+        "tests/browser",
+    )
+]
+NAMED = re.compile(r"`(?:[^`\s]*/[^`\s]*\.(?:py|ts|mjs|c|h|html|css)|test_\w+(?:\.py)?)`")
+PLACEHOLDER = re.compile(r"[A-Z]{2}|[*<…]|://|/_")
+
+
+@cache
+def all_tests() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_tests_that_are_named_are_there(document: Path) -> None:
+    tests = all_tests()
+    for found in NAMED.finditer(document.read_text(encoding="utf-8")):
+        name = found[0].strip("`").lstrip("/")
+        if PLACEHOLDER.search(name):
+            continue
+        if name.startswith("test_") and "." not in name:
+            assert f"def {name}(" in tests, f"there is no test {name}"
+        else:
+            assert any((base / name).exists() for base in BASES), f"{name} is nowhere"
 
 
 def test_the_pictures_that_are_kept_are_those_that_documents_show() -> None:

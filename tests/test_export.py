@@ -22,6 +22,8 @@ from tests.tiny_models import SPECS, write
 from thimble.cli import main
 from thimble.hosting import export, front_end, precache
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

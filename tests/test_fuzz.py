@@ -34,6 +34,7 @@ from thimble.errors import FormatError, OptionError, UnsupportedError
 RUNS = 2500
 
 
+@pytest.mark.slow
 def test_inputs_of_every_kind_are_read_or_refused() -> None:
     report = run(range(RUNS), jobs=2)
     assert report.findings == []

@@ -373,6 +373,7 @@ _names = st.text(min_size=1, max_size=16)
     ),
     alignment=st.sampled_from([None, 8, 32, 256]),
 )
+@pytest.mark.slow
 def test_what_is_written_is_read(
     pairs: dict[str, Any], tensors: dict[str, Any], alignment: int | None
 ) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tests.fuzz.fuzz_gguf import check, fields, mutated, seeds
 from tests.fuzz.hostile import HOSTILE, good
 
 RUNS = 3000
 
 
+@pytest.mark.slow
 def test_mutated_files_are_read_or_refused() -> None:
     outcomes = Counter(check(mutated(run), measure_memory=run % 4 == 0) for run in range(RUNS))
     # If all were refused by the magic, nothing behind it would be tested.

@@ -29,6 +29,8 @@ found = hashlib.sha256(logits.memory)
 for name in cache:
     found.update(cache.raw(name))
 from thimble import lens
+
+pytestmark = pytest.mark.slow
 def quiet(z, hook):
     for row in z:
         row[2] = 0

@@ -15,6 +15,8 @@ import build_bytecode
 from tools import npm_package
 from tools.lint_web import TSC
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ROOT / "web" / "node_modules"
 

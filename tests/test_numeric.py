@@ -84,6 +84,7 @@ def test_double_functions_are_close(probe: ctypes.CDLL) -> None:
     assert np.max(np.abs(run(probe, 3, x) - np.sin(x))) < 1e-12
 
 
+@pytest.mark.slow
 def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
     """Compilers have vectorised loops wrongly: plain code and optimised code must agree."""
     host = build_kernels.target("native")
@@ -98,6 +99,7 @@ def test_optimisation_changes_no_bit(tmp_path: Path) -> None:
         assert plain == optimised, name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not build_kernels.host_target_name().endswith("x86_64"), reason="of x86-64 processors"
 )

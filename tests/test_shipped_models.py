@@ -42,6 +42,7 @@ def test_a_shipped_file_is_the_one_of_its_receipt(name: str) -> None:
 
 
 @shipped
+@pytest.mark.slow
 def test_a_shipped_model_trains_again_to_the_same_bits(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

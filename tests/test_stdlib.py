@@ -48,6 +48,8 @@ process.exit(0);
 
 IMPORT_ALL = """
 import importlib, json
+
+pytestmark = pytest.mark.slow
 def attempt(name):
     try:
         importlib.import_module(name)

@@ -6,6 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
+
 import thimble
 
 MODELS = Path(__file__).parent.parent / "web" / "models"
@@ -31,6 +33,7 @@ def test_sample_on_the_card_comes_out_again() -> None:
     assert " ".join(text.split()) == told
 
 
+@pytest.mark.slow
 def test_heldout_stories_are_predicted_better_than_by_stories260k(shared: Path) -> None:
     text = (shared / "data" / "tinystories-heldout.txt").read_text(encoding="utf-8")
     stories = thimble.split_stories(text)[:40]

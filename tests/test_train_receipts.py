@@ -63,6 +63,7 @@ def test_the_same_recipes_train_to_the_same_bits_everywhere() -> None:
     assert train_fingerprint() == FINGERPRINT
 
 
+@pytest.mark.slow
 def test_it_learns_and_what_it_writes_is_a_model(whole: Trainer, tmp_path: Path) -> None:
     # To learn it takes more steps than to compare bits.
     trainer = trained(Recipe.from_dict(CHOICES | {"steps": 150, "micro_tokens": 480}))
@@ -357,6 +358,7 @@ def test_choices_that_are_pytorchs_alone_are_told_of(
     assert made[0] == made[1] == made[2]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(folder: Path) -> None:
     slow = CHOICES | {"checkpoint_seconds": 0, "micro_tokens": 4800, "micro_batches": 1}
     (folder / "recipe.json").write_text(json.dumps(slow))

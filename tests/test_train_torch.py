@@ -36,6 +36,8 @@ from thimble.train.torch_model import Llama  # noqa: E402
 from thimble.train.torch_network import TorchNetwork, to_rows  # noqa: E402
 from thimble.train.torch_trainer import TorchTrainer  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TEXT = made_up_text()
 CHOICES: dict[str, Any] = {
     "title": "Tiny", "backend": "torch", "dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2,

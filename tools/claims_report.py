@@ -74,8 +74,6 @@ def tables(report: dict[str, Any]) -> str:
         for at, one in enumerate(result["quantities"]):
             title = f"**{result['title']}**" if at == 0 else ""
             lines.append(f"| {title} | {one['name']} | {_spread(one)} | {one['n']} |")
-    lines += ["", "In the page's own words:", ""]
-    lines += [f"- {one['title']}: {one['words']}" for one in report["results"] if one["words"]]
     doubts = [f"- {one['title']}: {words}" for one in report["results"] for words in one["doubts"]]
     if doubts:
         lines += ["", "The page's warnings of what may have disturbed it:", "", *doubts]

@@ -1,6 +1,9 @@
 """Sets a checkout up: virtual environment, Python packages, Node, front-end packages, kernels.
 
-    python3 -m tools.setup_env play|test
+    python3 -m tools.setup_env play|check|test
+
+`play` is what serving needs, `check` adds what linters and quick tests need, `test` PyTorch and
+the browsers.
 
 Runs with the machine's own Python and nothing but its standard library. Each step is remembered by
 the content of what it depends on, so a second run takes no time and needs no network.
@@ -33,12 +36,12 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     group = arguments[0] if arguments else "play"
-    if group not in ("play", "test"):
-        print(f"setup: play or test, not {group!r}", file=sys.stderr)
+    if group not in ("play", "check", "test"):
+        print(f"setup: play, check or test, not {group!r}", file=sys.stderr)
         return 2
     try:
         make_venv()
-        install_packages(group)
+        install_packages("play" if group == "play" else "test")
         install_front_end()
         install_engine()
         if group == "test":
