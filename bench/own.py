@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> int:
     results.save(folder / "own-models.json")
     results = Results.load(folder / "own-models.json")
     (folder / "own-models.md").write_text(own_report.page(results), encoding="utf-8")
+    (folder / "own-models.txt").write_text(own_report.tables(results), encoding="utf-8")
     print(own_report.goal_lines(results))
     print(f"\nbench: {folder}/own-models.json, own-models.md")
     return 0

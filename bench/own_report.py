@@ -24,38 +24,36 @@ PAGE = """# Models of 135M and 0.5B parameters
 
 The models have random weights in the shapes of SmolLM2-135M (llama: 30 layers, 576 wide, 49,152
 tokens) and Qwen2.5-0.5B (qwen2: 24 layers, 896 wide, 151,936 tokens, biases), tied embeddings, and
-a byte-level vocabulary of that size in the file ([own_models.py](../../bench/own_models.py)).
-Thimble and [wllama](https://github.com/ngxson/wllama) load the same file in one Chromium and take
-turns.
-
-## Goals
+a byte-level vocabulary of that size in the file ([own_models.py](../../bench/own_models.py)). In a
+Q4_K file, rows that are no multiple of 256 values are Q5_0, as llama.cpp's quantizer makes them;
+here those are most. Thimble and [wllama](https://github.com/ngxson/wllama) load the same file in
+one Chromium and take turns: a prompt of 64 tokens is read afresh, then {tokens} are written
+greedily.
+For the first token, a new Chromium with an empty profile opens a page with the runner on one
+thread, which loads the file over the loopback interface and writes. Memory is the peak resident
+size of the page's process (`VmHWM`), browser included.
 
 Thimble over wllama: the ratio of the medians, in brackets the lowest and highest of a round.
 
 {goals}
 
-## Rates
+Rates, seconds, megabytes and files: [tables](own-models.txt). Samples:
+[own-models.json](own-models.json).
+"""
 
-A prompt of 64 tokens is read afresh, then {tokens} are written greedily.
+TABLES = """{about}
+
+Rates
 
 {rates}
 
-## First token and memory
-
-A new Chromium with an empty profile opens a page with the runner on one thread, which loads the
-file over the loopback interface and writes. Memory is the peak resident size of the page's process
-(`VmHWM`), browser included.
+First token and memory
 
 {visits}
 
-## Files
-
-In a Q4_K file, rows that are no multiple of 256 values are Q5_0, as llama.cpp's quantizer makes
-them; here those are most.
+Files
 
 {files}
-
-Samples: [own-models.json](own-models.json).
 """
 
 
@@ -74,9 +72,14 @@ def page(results: Results) -> str:
     """The whole page."""
     tokens = sorted({int(s["tokens"]) for rate in results.rates for s in rate.samples})
     return PAGE.format(
+        about=about(results), goals=_goal_table(results), tokens=" or ".join(map(str, tokens))
+    )
+
+
+def tables(results: Results) -> str:
+    """What the page leaves out, as text."""
+    return TABLES.format(
         about=about(results),
-        goals=_goal_table(results),
-        tokens=" or ".join(map(str, tokens)),
         rates=_rate_table(results.rates),
         visits=_visit_table(results),
         files=_file_table(results),
