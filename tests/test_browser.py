@@ -28,8 +28,17 @@ class Uint8Array:
         return self.data
 
 
+def answer(engine: Engine, method: str, *arguments: object) -> Any:
+    """What a call answers, with the bytes that it sent in their places, as the worker has it."""
+
+    def revived(found: dict[str, Any]) -> Any:
+        return engine.sent[found["$bytes"]] if "$bytes" in found else found
+
+    return json.loads(engine.call(method, *arguments), object_hook=revived)
+
+
 def ask(engine: Engine, method: str, *arguments: object) -> Any:
-    return json.loads(engine.call(method, *arguments))["value"]
+    return answer(engine, method, *arguments)["value"]
 
 
 def fails(engine: Engine, method: str, *arguments: object) -> tuple[str, str]:

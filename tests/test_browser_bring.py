@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.test_browser import ask, fails
-from tests.test_browser_lens import Kept
 from tests.test_split import cut
 from tests.tiny_models import SPECS, head_of_large, make
 from thimble import ModelLoader
@@ -25,8 +24,9 @@ def examine(data: bytes, total: int | None) -> Any:
 def test_the_first_bytes_say_what_a_model_takes(name: str) -> None:
     data = make(SPECS[name])
     head = 1 << 10
-    while "more" in (found := examine(data[:head], len(data))["value"]):
+    while (found := examine(data[:head], len(data))["value"])["more"]:
         head = min(found["more"], len(data))
+    found = found["estimate"]
     assert head < len(data)
     loader = ModelLoader()
     loader.feed(data)
@@ -51,30 +51,32 @@ def test_what_cannot_run_is_refused_before_it_is_fetched() -> None:
     assert "GGUF" in words
     cut = make(SPECS["q8_0"])[:4000]
     assert examine(cut, 4000)["error"][0] == "FormatError"
-    assert examine(cut, 10**9)["value"] == {"more": pytest.approx(8000, abs=70_000)}
+    assert examine(cut, 10**9)["value"] == {
+        "estimate": None,
+        "more": pytest.approx(8000, abs=70_000),
+    }
 
 
 def test_parts_become_one_file_by_their_first_bytes(tmp_path: Path) -> None:
-    engine, sink = Engine(), Kept()
+    engine = Engine()
     paths = cut(tmp_path)
     data = [path.read_bytes() for path in paths]
     here = [1 << 10] * len(data)
     while True:
         heads = b"".join(one[:count] for one, count in zip(data, here, strict=True))
         parts = [[p.name, n, len(one)] for p, n, one in zip(paths, here, data, strict=True)]
-        found = ask(engine, "bring.join", heads, json.dumps(parts), sink)
-        if "starts" in found:
+        found = ask(engine, "bring.join", heads, json.dumps(parts))
+        if found["joined"]:
             break
         assert found["more"] > here[found["part"]]
         here[found["part"]] = min(found["more"], len(data[found["part"]]))
-    whole = sink.data + b"".join(
-        one[start:] for one, start in zip(data, found["starts"], strict=True)
-    )
+    header, starts = found["joined"]["header"], found["joined"]["starts"]
+    whole = header + b"".join(one[start:] for one, start in zip(data, starts, strict=True))
     assert whole == joined(paths).to_bytes()
-    assert examine(whole[: len(sink.data)], len(whole))["value"]["parameters"]
+    assert examine(whole[: len(header)], len(whole))["value"]["estimate"]["parameters"]
     swapped = json.dumps([parts[1], parts[0], parts[2]])
     heads = b"".join(data[at][: here[at]] for at in (1, 0, 2))
-    assert "says it is part 1 of 3" in fails(engine, "bring.join", heads, swapped, sink)[1]
+    assert "says it is part 1 of 3" in fails(engine, "bring.join", heads, swapped)[1]
 
 
 def test_a_part_of_a_model_alone_is_refused_with_what_to_do() -> None:
@@ -86,7 +88,7 @@ def test_a_part_of_a_model_alone_is_refused_with_what_to_do() -> None:
 
 def test_what_is_too_large_is_said_before_it_is_fetched() -> None:
     head = head_of_large(n_layers=24, dim=2048, hidden_dim=16384)
-    found = examine(head, None)["value"]
+    found = examine(head, None)["value"]["estimate"]
     assert found["bytes"] > found["limit"]
     assert not found["fits"]
     assert found["neededFull"] > found["needed"] > found["bytes"] - len(head)

@@ -17,17 +17,8 @@ from thimble.browser.lens import BEST
 TEXT = "Once upon a time there was a cat. The cat"
 
 
-class Kept:
-    """A sink that keeps what is written to it."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def write(self, data: bytes) -> None:
-        self.data = bytes(data)
-
-    def floats(self) -> Any:
-        return np.frombuffer(self.data, np.float32)
+def floats(data: bytes) -> Any:
+    return np.frombuffer(data, np.float32)
 
 
 @pytest.fixture
@@ -76,25 +67,21 @@ def test_patterns_and_neurons_are_the_models_own(
     engine: Engine, look: int, model: thimble.Model
 ) -> None:
     _, cache = model.run_with_cache(TEXT)
-    sink = Kept()
-    ask(engine, "lens.patterns", look, 0, model.config.n_layers, sink)
+    patterns = ask(engine, "lens.patterns", look, 0, model.config.n_layers)
     expected = [cache["pattern", layer].ravel() for layer in range(model.config.n_layers)]
-    assert (sink.floats() == np.concatenate(expected)).all()
-    ask(engine, "lens.patterns", look, 1, 2, sink)
-    assert (sink.floats() == expected[1]).all()
-    ask(engine, "lens.neurons", look, 1, sink)
-    assert (sink.floats() == cache["post", 1].ravel()).all()
+    assert (floats(patterns) == np.concatenate(expected)).all()
+    assert (floats(ask(engine, "lens.patterns", look, 1, 2)) == expected[1]).all()
+    assert (floats(ask(engine, "lens.neurons", look, 1)) == cache["post", 1].ravel()).all()
 
 
 def test_the_grid_has_the_logit_lens(engine: Engine, look: int, model: thimble.Model) -> None:
-    sink = Kept()
-    told = ask(engine, "lens.grid", look, sink)
+    told = ask(engine, "lens.grid", look)
     expected = lens.logit_lens(model, TEXT, top=BEST)
     record = struct.Struct(f"<{BEST}i{BEST}fiff")
     cells = [cell for row in expected.cells for cell in row]
     assert told["best"] == BEST and told["depths"] == len(expected.cells)
-    assert len(sink.data) == record.size * len(cells)
-    for cell, found in zip(cells, record.iter_unpack(sink.data), strict=True):
+    assert len(told["records"]) == record.size * len(cells)
+    for cell, found in zip(cells, record.iter_unpack(told["records"]), strict=True):
         assert list(found[:BEST]) == [token for token, _ in cell.top]
         assert found[BEST : 2 * BEST] == pytest.approx([logprob for _, logprob in cell.top])
         assert found[2 * BEST] == cell.rank
@@ -140,20 +127,21 @@ def test_a_matrix_comes_with_what_rounding_can_have_moved(
 ) -> None:
     name = "blk.1.ffn_up.weight"
     assert name in [row[0] for row in ask(engine, "lens.tensors", look)]
-    sink = Kept()
-    told = ask(engine, "lens.matrix", look, name, sink)
-    weights, moved = np.split(sink.floats(), 2)
+    told = ask(engine, "lens.matrix", look, name)
+    weights, moved = np.split(floats(told["numbers"]), 2)
     assert (weights == lens.matrix(model, name).ravel()).all()
     assert (moved == lens.rounding(model, name).ravel()).all()
     assert [told["rows"], told["cols"]] == list(lens.matrix(model, name).shape)
     monkeypatch.setattr("thimble.browser.lens.MOST_WEIGHTS", len(weights) // 4)
-    told = ask(engine, "lens.matrix", look, name, sink)
+    told = ask(engine, "lens.matrix", look, name)
     assert told["every"] == 4
-    fewer = np.split(sink.floats(), 2)[0].reshape(-1, told["cols"])
+    fewer = np.split(floats(told["numbers"]), 2)[0].reshape(-1, told["cols"])
     assert (fewer == lens.matrix(model, name)[::4]).all()
-    told = ask(engine, "lens.matrix", look, "output_norm.weight", sink)
+    told = ask(engine, "lens.matrix", look, "output_norm.weight")
     assert told["rows"] == 1
-    assert (np.split(sink.floats(), 2)[0] == lens.matrix(model, "output_norm.weight")).all()
+    assert (
+        np.split(floats(told["numbers"]), 2)[0] == lens.matrix(model, "output_norm.weight")
+    ).all()
 
 
 def test_what_cannot_be_looked_at_is_refused_by_name(
@@ -169,8 +157,8 @@ def test_what_cannot_be_looked_at_is_refused_by_name(
     kind, message = refused("lens.parts", look, 99, None, None)
     assert kind == "OptionError" and "no position 99; there are 0 to" in message
     assert "no position 99; there are 0 to" in refused("lens.similar", look, 99)[1]
-    assert "no tensor 'blk.9'" in refused("lens.matrix", look, "blk.9", Kept())[1]
-    assert "layers are 0 to 1" in refused("lens.patterns", look, 0, 7, Kept())[1]
+    assert "no tensor 'blk.9'" in refused("lens.matrix", look, "blk.9")[1]
+    assert "layers are 0 to 1" in refused("lens.patterns", look, 0, 7)[1]
     assert "no layer 7" in refused("lens.writes", look, 7, 1)[1]
     ask(engine, "lens.close", look)
     assert f"no look {look}" in refused("lens.weigh", look)[1]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import thimble
+from tests.test_browser import answer
 from tests.tiny_adapters import make_adapter
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.browser import Engine
@@ -21,24 +22,15 @@ RECIPE = {"separator": "\n", "size": 0.05, "context": 32, "micro_tokens": 256, "
 SAMPLING = {"prompts": ["al", "fir"], "tokens": 12}
 
 
-class Sink:
-    """What the worker gives for answers that are too long."""
-
-    data = b""
-
-    def write(self, data: bytes) -> None:
-        self.data = bytes(data)
-
-
 @pytest.fixture
 def engine() -> Engine:
     return Engine()
 
 
 def call(engine: Engine, method: str, *arguments: Any) -> Any:
-    answer = json.loads(engine.call(f"train.{method}", *arguments))
-    assert "error" not in answer, answer
-    return answer["value"]
+    found = answer(engine, f"train.{method}", *arguments)
+    assert "error" not in found, found
+    return found["value"]
 
 
 def fail(engine: Engine, method: str, *arguments: Any) -> str:
@@ -92,10 +84,9 @@ def test_a_kept_run_goes_on_to_the_same_bits_with_its_history(engine: Engine) ->
     begin(engine)
     for _ in range(5):
         call(engine, "run", 0)
-    sink = Sink()
-    assert call(engine, "checkpoint", sink) == 5
+    kept = call(engine, "checkpoint")
     another = Engine()
-    info = call(another, "resume", sink.data, TEXT)
+    info = call(another, "resume", kept, TEXT)
     assert info["step"] == 5
     assert info["about"] == {"title": "Trees"}
     run_to_the_end(another)
@@ -112,11 +103,10 @@ def test_the_model_comes_out_as_a_file_that_the_engine_loads(engine: Engine) -> 
     run_to_the_end(engine)
     sizes = []
     for type in ("q8_0", "f32"):
-        sink = Sink()
-        assert call(engine, "export", type, sink) == len(sink.data)
-        sizes.append(len(sink.data))
+        kept = call(engine, "export", type)
+        sizes.append(len(kept))
         loader = thimble.ModelLoader()
-        loader.feed(sink.data)
+        loader.feed(kept)
         model = loader.finish()
         assert model.n_params == call(engine, "describe")["parameters"]
         model.close()
@@ -206,9 +196,8 @@ def test_a_run_that_diverges_says_so_and_keeps_what_was_good(engine: Engine) -> 
         news = call(engine, "run", 1000)
         assert not news["done"]
     assert "learning rate" in news["failed"]
-    sink = Sink()
-    assert call(engine, "checkpoint", sink) == news["step"]
-    assert call(Engine(), "resume", sink.data, TEXT)["step"] == news["step"]
+    kept = call(engine, "checkpoint")
+    assert call(Engine(), "resume", kept, TEXT)["step"] == news["step"]
 
 
 @pytest.mark.parametrize("receipt", ["junk", "[]", "{}", '{"receipt": 1, "promise": "none"}'])
@@ -221,10 +210,9 @@ def test_what_was_never_begun_cannot_go_on(engine: Engine) -> None:
     assert "verify one first" in fail(engine, "verify_on", 0)
     assert "no kept training" in fail(engine, "resume", b"nothing of ours", TEXT)
     begin(engine)
-    sink = Sink()
-    call(engine, "checkpoint", sink)
-    assert fail(engine, "resume", sink.data[:-5], TEXT)
-    assert "SHA-256" in fail(engine, "resume", sink.data, TEXT + "more\n")
+    kept = call(engine, "checkpoint")
+    assert fail(engine, "resume", kept[:-5], TEXT)
+    assert "SHA-256" in fail(engine, "resume", kept, TEXT + "more\n")
 
 
 @pytest.mark.parametrize(("steps", "every"), [(12, 1), (400, 20), (600, 50), (100_000, 5000)])
@@ -262,9 +250,8 @@ def test_a_model_goes_on_learning_and_is_compared_with_itself(engine: Engine) ->
         return "".join(piece.text for piece in model.session().generate("alder", params))
 
     assert texts["before"] == write()
-    sink = Sink()
-    call(engine, "export", "f32", sink)
-    model.adapt(sink.data)
+    kept = call(engine, "export", "f32")
+    model.adapt(kept)
     assert texts["after"] == write() != texts["before"]
 
 
@@ -272,10 +259,9 @@ def test_all_weights_can_be_learned_and_compared(engine: Engine) -> None:
     tune(engine, steps=6, lora_rank=0)
     run_to_the_end(engine)
     texts = call(engine, "compare", "fir", 0, 12)
-    sink = Sink()
-    call(engine, "export", "f32", sink)
+    kept = call(engine, "export", "f32")
     params = thimble.SamplingParams(max_tokens=12, temperature=0.8, seed=0)
-    pieces = load(sink.data).session().generate("fir", params)
+    pieces = load(kept).session().generate("fir", params)
     assert texts["after"] == "".join(piece.text for piece in pieces)
 
 
@@ -287,12 +273,11 @@ def test_a_kept_fine_tuning_goes_on_with_its_base_only(engine: Engine) -> None:
     tune(engine, steps=8)
     for _ in range(3):
         call(engine, "run", 0)
-    sink = Sink()
-    call(engine, "checkpoint", sink)
+    kept = call(engine, "checkpoint")
     run_to_the_end(engine)
     whole = call(engine, "receipt", "{}")["weights"]
-    assert "give the base model" in fail(engine, "resume", sink.data, TEXT)
-    assert call(engine, "resume", sink.data, TEXT, base())["step"] == 3
+    assert "give the base model" in fail(engine, "resume", kept, TEXT)
+    assert call(engine, "resume", kept, TEXT, base())["step"] == 3
     run_to_the_end(engine)
     receipt = call(engine, "receipt", "{}")
     assert receipt["weights"] == whole

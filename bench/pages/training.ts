@@ -22,5 +22,5 @@ export async function trainStep(recipe: string, text: string): Promise<number> {
   host ??= new EngineHost(await Build.read(new URL("/thimble.js", location.href).href), {
     keepsSnapshot: false,
   });
-  return host.call((engine) => engine.trainMeasure(recipe, text));
+  return host.call((engine) => engine.train.measure(recipe, text));
 }

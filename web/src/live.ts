@@ -6,10 +6,9 @@
  * "select" (another token is looked at) and "progress" (a load came further).
  */
 
-import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
 import type { KeptModel } from "./offline/models";
-import type { Engine } from "./protocol";
+import type { RemoteEngine } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 import type {
   TokenChunk,
@@ -171,14 +170,14 @@ export class LiveSession extends EventTarget {
 
   /** Ask the worker something about this session, which waits until there is one. */
   async ask<Value>(
-    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value> {
     return this.#asked((session) => session.ask(question));
   }
 
   /** The same where messages come before the answer, on a port; the last is null. */
   async listen<Value, Message>(
-    question: (engine: Remote<Engine>, session: number, port: MessagePort) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number, port: MessagePort) => Promise<Value>,
     hear: (message: Message) => void,
   ): Promise<Value> {
     return this.#asked((session) => session.listen(question, hear));
@@ -205,7 +204,7 @@ export class LiveSession extends EventTarget {
 
   /** Let Thimble's own sampler choose again. */
   async resetSampler(): Promise<void> {
-    await this.ask((engine, session) => engine.consoleResetSampler(session));
+    await this.ask((engine, session) => engine.console.resetSampler(session));
     this.sampledBy(null);
   }
 
@@ -228,7 +227,7 @@ export class LiveSession extends EventTarget {
     if (!lost || lost !== this.writing || lost.tokens.length === 0) return session;
     const known = JSON.stringify(lost.tokens.map((token) => token.id));
     const context = await session.ask((engine, id) =>
-      engine.consolePutBack(id, lost.request.prompt, known),
+      engine.console.putBack(id, lost.request.prompt, known),
     );
     session.used(context);
     return session;

@@ -181,9 +181,9 @@ async function* turn(
   let wake: () => void = () => undefined;
   let over = false;
   let failure: unknown = null;
-  const stop = (): void => void session.ask((engine, id) => engine.talkStop(id)).catch(() => undefined);
+  const stop = (): void => void session.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
   const said = session.listen<void, TalkNews>(
-    (engine, id, port) => engine.talkSay(id, messages, options, port),
+    (engine, id, port) => engine.talk.say(id, messages, options, port),
     (news) => {
       if (news.type === "begun") begun(news.prompt);
       else waiting.push(...(chunksOf(news.batch, texts) as TokenChunk[]));

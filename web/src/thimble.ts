@@ -10,7 +10,6 @@
  */
 
 import { transfer } from "comlink";
-import type { Remote } from "comlink";
 import { abortable } from "./api/abort";
 import { Build } from "./api/build";
 import type { ModelListing } from "./api/build";
@@ -24,7 +23,7 @@ import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
 import type { KeptModel } from "./offline/models";
-import type { Engine, ModelInfo, Stage } from "./protocol";
+import type { RemoteEngine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
@@ -249,7 +248,7 @@ export class Thimble {
   embed(texts: readonly string[]): Promise<Float32Array[]>;
   async embed(texts: string | readonly string[]): Promise<Float32Array | Float32Array[]> {
     const given = typeof texts === "string" ? [texts] : [...texts].map(String);
-    const { numbers } = await this.ask((engine, session) => engine.embedTexts(session, given));
+    const { numbers } = await this.ask((engine, session) => engine.embed.texts(session, given));
     const bytes = Uint8Array.from(atob(numbers), (byte) => byte.charCodeAt(0));
     const all = new Float32Array(bytes.buffer);
     const dim = all.length / given.length;
@@ -310,7 +309,7 @@ export class Thimble {
 
   /** @internal Ask the worker what the public API has no word for. */
   ask<Value>(
-    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value> {
     this.#destroyed.signal.throwIfAborted();
     return this.#host.call((engine) => question(engine, this.#id));
@@ -318,7 +317,7 @@ export class Thimble {
 
   /** @internal The same where messages come before the answer, on a port; the last is null. */
   async listen<Value, Message>(
-    question: (engine: Remote<Engine>, session: number, port: MessagePort) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number, port: MessagePort) => Promise<Value>,
     hear: (message: Message) => void,
   ): Promise<Value> {
     const { port1, port2 } = new MessageChannel();

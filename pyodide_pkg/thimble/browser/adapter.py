@@ -25,11 +25,11 @@ class Service:
         self._engine = engine
 
     def put(
-        self, session: int, name: str, data: JsBuffer | bytes, strength: float
+        self, session: int, name: str, file: JsBuffer | bytes, strength: float
     ) -> dict[str, Any] | None:
         """Put a file's adapter on a session's model, in place of one that is on."""
         model = self._engine.opened(session).model
-        adapter = model.adapt(data if isinstance(data, bytes) else data.to_bytes(), strength)
+        adapter = model.adapt(file if isinstance(file, bytes) else file.to_bytes(), strength)
         adapter.title = name
         return describe(model)
 

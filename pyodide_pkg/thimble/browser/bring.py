@@ -1,7 +1,7 @@
 """A model that is not here yet: what its header says, what it takes, how fast it may be.
 
 The page fetches the first bytes of a file and asks before it fetches the rest. Nothing is loaded
-here; the measurements are those of `machine.py`, on memory as large as the model as far as that is
+here; the measurements are those of `limits.py`, on memory as large as the model as far as that is
 sensible, so that caches do not flatter it.
 """
 
@@ -21,7 +21,6 @@ from .limits import multiplies, rate
 if TYPE_CHECKING:
     from ..model_config import ModelConfig
     from .engine import Engine
-    from .lens import Sink
     from .pool import JsBuffer
 
 LARGEST = 1 << 31
@@ -40,7 +39,8 @@ class Service:
         self._engine = engine
 
     def examine(self, head: JsBuffer | bytes, total: int | None) -> dict[str, Any]:
-        """What a file's first bytes say, of a file of `total` bytes; `more` where they are too few.
+        """What the first bytes of a file of `total` bytes say of it: `estimate`, which is null
+        where they are too few, and how many it takes then: `more`.
 
         Raises FormatError and UnsupportedError for what cannot run here.
         """
@@ -51,20 +51,20 @@ class Service:
         except NeedMoreData as more:
             if whole:
                 raise FormatError(str(more)) from None
-            return {"more": more.at_least}
+            return {"estimate": None, "more": more.at_least}
         parts = header.metadata.get("split.count", 1)
         if isinstance(parts, int) and parts > 1:
             raise UnsupportedError(
                 f"this is one of {parts} parts of a model: open all of them together, or the "
                 "address of the first, under the names that llama.cpp's gguf-split gives them"
             )
-        return describe(header, config_from_header(header))
+        return {"estimate": describe(header, config_from_header(header)), "more": 0}
 
-    def join(self, heads: JsBuffer | bytes, parts: str, sink: Sink) -> dict[str, Any]:
-        """Write to `sink` what stands before the tensors where a model's parts become one file;
-        `starts` are where in each part what comes behind it begins. `heads` are the parts' first
-        bytes, one behind the other, and `parts` is a list of their names, how many bytes of each
-        are here, and how many it has. `more` and `part` say of which there are too few.
+    def join(self, heads: JsBuffer | bytes, parts: str) -> dict[str, Any]:
+        """How a model's parts become one file: its `header`, and at which byte of each part the
+        tensors behind it `starts`. `heads` are the parts' first bytes, one behind the other, and
+        `parts` is a JSON list of their names, how many bytes of each are here, and how many it
+        has. Where there are too few, `joined` is null, and `more` bytes of `part` are wanted.
 
         Raises FormatError where the parts make no model.
         """
@@ -76,24 +76,29 @@ class Service:
             except NeedMoreData as more:
                 if here >= size:
                     raise FormatError(f"{name!r}: {more}") from None
-                return {"more": more.at_least, "part": number}
+                return {"joined": None, "part": number, "more": more.at_least}
             names.append(name)
             sizes.append(size)
             at += here
-        sink.write(joined_header(names, headers, sizes))
-        return {"starts": [header.data_offset for header in headers]}
+        joined = {
+            "header": joined_header(names, headers, sizes),
+            "starts": [header.data_offset for header in headers],
+        }
+        return {"joined": joined, "part": 0, "more": 0}
 
-    def speed(self, nbytes: int, quantized: int, floats: int) -> dict[str, Any]:
+    def speed(self, reads: int, quantized: int, floats: int) -> dict[str, Any]:
         """Tokens a second that one thread could do at best, and what holds it there, for a model
-        whose tokens read `nbytes` and take so many multiply-adds of the two kinds."""
+        whose tokens read `reads` and take so many multiply-adds of the two kinds."""
         kernel = default_kernel()
-        size = max(1 << 20, min(nbytes, STREAM)) & ~127
+        size = max(1 << 20, min(reads, STREAM)) & ~127
         block = Scratch(kernel, size, "measuring")
         try:
-            reads = rate(1, lambda times: kernel.call("machine_stream", block.address, size, times))
+            rounds = rate(
+                1, lambda times: kernel.call("machine_stream", block.address, size, times)
+            )
         finally:
             block.close()
-        memory = nbytes / (size * reads)
+        memory = reads / (size * rounds)
         arithmetic = 0.0
         for products, kind in ((quantized, 0), (floats, 1)):
             if products:
@@ -101,7 +106,7 @@ class Service:
         return {
             "speed": 1 / max(memory, arithmetic, 1e-9),
             "by": "memory" if memory > arithmetic else "arithmetic",
-            "read": size * reads,
+            "read": size * rounds,
         }
 
 

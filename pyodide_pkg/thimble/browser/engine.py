@@ -1,8 +1,9 @@
 """What the worker calls.
 
 Models and sessions are numbers here, arguments are numbers, texts and buffers, and every answer is
-one JSON text, because those cross between JavaScript and Python without proxies. It imports nothing
-of Pyodide's, so it is tested natively. It does not know what a page looks like.
+one JSON text, because those cross between JavaScript and Python without proxies. Bytes in an answer
+are sent beside it. It imports nothing of Pyodide's, so it is tested natively. It does not know what
+a page looks like.
 
 What only some visitors use is in a service, a module beside this one that is imported when it is
 first asked: the method "step.step" is `step` of the class `Service` in `step.py`.
@@ -99,8 +100,15 @@ class SessionEntry:
 class Engine:
     """Everything that the worker may ask for, through `call`."""
 
-    def __init__(self, kernels: str = "base") -> None:
+    def __init__(
+        self, kernels: str = "base", send: Callable[[bytes], object] | None = None
+    ) -> None:
+        """`send` is told the bytes of an answer before the answer is given; without it they are in
+        `sent` until the next call."""
         choose_variant(kernels)
+        self.sent: list[bytes] = []
+        self._send = send or self.sent.append
+        self._count = 0
         self._loads: dict[int, Load] = {}
         self.loaded: dict[str, Model] = {}
         """The models in memory, by name."""
@@ -121,10 +129,14 @@ class Engine:
         }  # fmt: skip
 
     def call(self, method: str, *arguments: Any) -> str:
-        """Call a method; the answer is `{"value": ...}` or `{"error": [kind, message]}`."""
+        """Call a method; the answer is `{"value": ...}` or `{"error": [kind, message]}`. It has
+        `{"$bytes": n}` in place of bytes: they were the n-th that this call sent, from 0."""
+        self.sent.clear()
+        self._count = 0
         try:
             with self._visitors_code():
-                return json.dumps({"value": self._method(method)(*arguments)})
+                value = self._method(method)(*arguments)
+                return json.dumps({"value": value}, default=self._sending)
         except KeyboardInterrupt:
             return _error("Interrupted", "it was interrupted")
         except ThimbleError as error:
@@ -135,6 +147,13 @@ class Engine:
             where = traceback.extract_tb(error.__traceback__)[-1]
             words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             return _error("InternalError", words)
+
+    def _sending(self, value: object) -> dict[str, int]:
+        if not isinstance(value, bytes):
+            raise TypeError(f"an answer cannot have {value!r} in it")
+        self._send(value)
+        self._count += 1
+        return {"$bytes": self._count - 1}
 
     def _visitors_code(self) -> AbstractContextManager[object]:
         """Samplers of a visitor's own can be interrupted, and nothing else."""

@@ -163,9 +163,9 @@ class Service:
         """What the page calls a model."""
         return next((k for k, one in self._engine.loaded.items() if one is model), model.name)
 
-    def close(self, number: int) -> None:
+    def close(self, ensemble: int) -> None:
         """Forget an ensemble; its members live on."""
-        group = self._groups.pop(number, None)
+        group = self._groups.pop(ensemble, None)
         if group is not None:
             self._leave(group)
             group.pieces = None
@@ -173,15 +173,15 @@ class Service:
 
     # Distributions
 
-    def combine(self, number: int, method: str, weights: str) -> dict[str, Any]:
+    def combine(self, ensemble: int, method: str, weights: str) -> dict[str, Any]:
         """Another method, or other weights (JSON; null for the method's own), at once."""
-        group = self._group(number)
+        group = self._group(ensemble)
         group.ensemble.combine_by(method, json.loads(weights))
-        return self.view(number)
+        return self.view(ensemble)
 
-    def view(self, number: int) -> dict[str, Any]:
+    def view(self, ensemble: int) -> dict[str, Any]:
         """What each member expects next and what all do together, where the visitor looks."""
-        group = self._group(number)
+        group = self._group(ensemble)
         view: dict[str, Any] = {"weights": list(group.ensemble.member_weights), "position": None}
         session = group.looked or group.session
         if not len(session):
@@ -189,9 +189,9 @@ class Service:
         together = session.token_logprob(0, top=TOP)  # of which token, does not matter here
         return view | _view(group, len(session), together, session.weigh_each(0, top=TOP))
 
-    def look(self, number: int, at: int | None) -> dict[str, Any]:
+    def look(self, ensemble: int, at: int | None) -> dict[str, Any]:
         """Look at what was expected in the place of the text's token `at`; None for the end."""
-        group = self._group(number)
+        group = self._group(ensemble)
         self._leave(group)
         if at is not None:
             place = group.given + at
@@ -200,7 +200,7 @@ class Service:
             copy = group.session.fork(place)
             assert isinstance(copy, EnsembleSession)
             group.looked = copy
-        return self.view(number)
+        return self.view(ensemble)
 
     def _leave(self, group: Group) -> None:
         looked, group.looked = group.looked, None
@@ -209,9 +209,9 @@ class Service:
 
     # Writing
 
-    def begin(self, number: int, prompt: str, options: str) -> dict[str, Any]:
+    def begin(self, ensemble: int, prompt: str, options: str) -> dict[str, Any]:
         """Begin a text, or go on with the one that is there; `run` does the work."""
-        group = self._group(number)
+        group = self._group(ensemble)
         chosen = json.loads(options)
         goes_on = bool(chosen.pop("continue", False))
         params, _ = sampling({**chosen, "top_logprobs": TOP})
@@ -232,9 +232,9 @@ class Service:
         group.params = params
         return {"context": len(session)}
 
-    def run(self, number: int, milliseconds: float) -> dict[str, Any]:
+    def run(self, ensemble: int, milliseconds: float) -> dict[str, Any]:
         """Work for about so long, for one token at least once the prompt is read."""
-        group = self._group(number)
+        group = self._group(ensemble)
         until = time.perf_counter() + milliseconds / 1000
         rows: list[list[Any]] = []
         view: dict[str, Any] | None = None
@@ -267,30 +267,30 @@ class Service:
                 return False
         return True
 
-    def stop(self, number: int) -> None:
+    def stop(self, ensemble: int) -> None:
         """End a text; the tokens so far stay."""
-        self._group(number).pieces = None
+        self._group(ensemble).pieces = None
 
     # Measuring
 
-    def measure(self, number: int, text: str, rival: int | None) -> dict[str, Any]:
+    def measure(self, ensemble: int, text: str, rival: int | None) -> dict[str, Any]:
         """Get ready to measure members, ensemble and the model of a session; `work` does it."""
-        group = self._group(number)
+        group = self._group(ensemble)
         other = None if rival is None else self._engine.opened(rival).model
         name = "" if other is None else self._name(other)
         return self._jobs.begin(measure(group.ensemble, group.names, text, other, name))
 
-    def fit(self, number: int, text: str) -> dict[str, Any]:
+    def fit(self, ensemble: int, text: str) -> dict[str, Any]:
         """Get ready to find the mixture's best weights for a text; `work` does it."""
-        return self._jobs.begin(fit(self._group(number).ensemble, text))
+        return self._jobs.begin(fit(self._group(ensemble).ensemble, text))
 
     def draft(
-        self, number: int, target: int, helper: int, prompt: str, options: str
+        self, ensemble: int, target: int, helper: int, prompt: str, options: str
     ) -> dict[str, Any]:
         """Get ready to write with one member alone and with another's drafts; `work` does it."""
         from .ensemble_text import draft
 
-        group = self._group(number)
+        group = self._group(ensemble)
         params, _ = sampling(json.loads(options))
         members = group.ensemble.members
         if target == helper:
@@ -300,24 +300,24 @@ class Service:
         return self._jobs.begin(draft(members[target], members[helper], prompt, params))
 
     def choose(
-        self, number: int, judge: int | None, prompt: str, options: str, n: int
+        self, ensemble: int, judge: int | None, prompt: str, options: str, texts: int
     ) -> dict[str, Any]:
-        """Get ready to write `n` texts and let a member judge them, or all together; `work` does
-        it."""
+        """Get ready to write so many texts and let a member judge them, or all together; `work`
+        does it."""
         from .ensemble_text import choose
 
-        ensemble = self._group(number).ensemble
+        group = self._group(ensemble)
         params, _ = sampling(json.loads(options))
-        judging = ensemble if judge is None else ensemble.members[judge]
-        return self._jobs.begin(choose(ensemble, judging, prompt, params, n))
+        judging = group.ensemble if judge is None else group.ensemble.members[judge]
+        return self._jobs.begin(choose(group.ensemble, judging, prompt, params, texts))
 
-    def work(self, number: int, milliseconds: float) -> dict[str, Any]:
+    def work(self, job: int, milliseconds: float) -> dict[str, Any]:
         """Go on for about so long; "result" is None until it is done."""
-        return self._jobs.work(number, milliseconds)
+        return self._jobs.work(job, milliseconds)
 
-    def end(self, number: int) -> None:
+    def end(self, job: int) -> None:
         """End a measurement, done or not."""
-        self._jobs.end(number)
+        self._jobs.end(job)
 
     def _group(self, number: int) -> Group:
         if number not in self._groups:

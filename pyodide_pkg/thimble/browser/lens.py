@@ -1,9 +1,9 @@
 """Looking inside a model while it reads a text, as the page asks for it.
 
 A look is a model and the tokens of a text; nothing of it is computed before it is asked for, and
-nothing is kept here: numbers go to the page as bytes, into a `Sink`, each question's own and no
-others. It works without NumPy. What is changed inside a model is not its business: it looks at the
-model that the session has, with the changes that stand.
+nothing is kept here: numbers go to the page as bytes, each question's own and no others. It works
+without NumPy. What is changed inside a model is not its business: it looks at the model that the
+session has, with the changes that stand.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .. import lens
 from ..errors import OptionError
@@ -39,12 +39,6 @@ MOST_WEIGHTS = 1 << 20
 """Of a matrix's picture; of larger ones only some rows are shown."""
 
 PATTERN, NEURONS = "attn.hook_pattern", "mlp.hook_post"
-
-
-class Sink(Protocol):
-    """Where bytes go: `Sink` of `web/src/worker/sink.ts`."""
-
-    def write(self, data: bytes) -> None: ...
 
 
 @dataclass(slots=True)
@@ -106,15 +100,15 @@ class Service:
         lens.run_with_cache(found.model, first, (), last_only=True)
         return (time.perf_counter() - began) * len(found.ids) / len(first)
 
-    def patterns(self, look: int, first: int, last: int, sink: Sink) -> None:
+    def patterns(self, look: int, first: int, last: int) -> bytes:
         """Attention patterns of the layers `first` to `last`, [layer, head, pos, key]."""
         found = self._look(look)
         names = [f"blocks.{layer}.{PATTERN}" for layer in range(first, last)]
         _, cache = lens.run_with_cache(found.model, found.ids, names, last_only=True)
-        sink.write(b"".join(map(cache.raw, names)))
+        return b"".join(map(cache.raw, names))
 
-    def grid(self, look: int, sink: Sink) -> dict[str, Any]:
-        """The logit lens: a record for each depth and position, [depth, pos].
+    def grid(self, look: int) -> dict[str, Any]:
+        """The logit lens: `records` has one for each depth and position, [depth, pos].
 
         A record is the ids of the best tokens (int32), their log-probabilities (float32), the
         target's rank (int32) and log-probability, and the entropy (float32). The target is the
@@ -129,11 +123,11 @@ class Service:
                         cell.rank, cell.logprob, cell.entropy)
             for row in told.cells for cell in row
         ]  # fmt: skip
-        sink.write(b"".join(records))
         named = {token for row in told.cells for cell in row for token, _ in cell.top}
         return {
             "best": best,
             "depths": len(told.cells),
+            "records": b"".join(records),
             "texts": {token: text_of(found.model, token) for token in named},
         }
 
@@ -156,12 +150,12 @@ class Service:
             "best": _named(found.model, added.best(LISTED)),
         }
 
-    def neurons(self, look: int, layer: int, sink: Sink) -> None:
+    def neurons(self, look: int, layer: int) -> bytes:
         """What the neurons of a layer say at every token, [pos, d_mlp]."""
         found = self._look(look)
         name = f"blocks.{layer}.{NEURONS}"
         _, cache = lens.run_with_cache(found.model, found.ids, name, last_only=True)
-        sink.write(cache.raw(name))
+        return cache.raw(name)
 
     def writes(self, look: int, layer: int, neuron: int) -> dict[str, Any]:
         """Which tokens a neuron promotes and suppresses."""
@@ -194,16 +188,19 @@ class Service:
         model = self._look(look).model
         return [[tensor.name, tensor.type.name, tensor.shape] for tensor in model.tensors]
 
-    def matrix(self, look: int, name: str, sink: Sink) -> dict[str, Any]:
-        """A matrix's weights, [rows, cols], and after them how far storing has moved each of them
-        at most, the same shape; of a large one every so many rows (`every`)."""
+    def matrix(self, look: int, name: str) -> dict[str, Any]:
+        """The `numbers` of a matrix: its weights, [rows, cols], and after them how far storing has
+        moved each of them at most, the same shape; of a large one every so many rows (`every`)."""
         model = self._look(look).model
         weights, moved, every = lens.sampled(model, name, MOST_WEIGHTS)
-        sink.write(weights.tobytes() + moved.tobytes())
         tensor = next(tensor for tensor in model.tensors if tensor.name == name)
         cols = tensor.shape[-1]
         rows = len(weights) // cols
-        return {"type": tensor.type.name, "every": every, "rows": rows, "cols": cols}
+        numbers = weights.tobytes() + moved.tobytes()
+        return {
+            "type": tensor.type.name, "every": every, "rows": rows, "cols": cols,
+            "numbers": numbers,
+        }  # fmt: skip
 
     def _look(self, number: int) -> Look:
         if number not in self._looks:

@@ -125,13 +125,13 @@ class Service:
         stories = passages_of(text, [model]) if text else []
         return self._jobs.begin(tour(model, step, json.loads(question), stories))
 
-    def work(self, number: int, milliseconds: float) -> dict[str, Any]:
+    def work(self, job: int, milliseconds: float) -> dict[str, Any]:
         """Go on for about so long; "result" is None until it is done."""
-        return self._jobs.work(number, milliseconds)
+        return self._jobs.work(job, milliseconds)
 
-    def end(self, number: int) -> None:
+    def end(self, job: int) -> None:
         """End a measurement, done or not."""
-        self._jobs.end(number)
+        self._jobs.end(job)
 
     def _stories(self, model: Model, text: str, most: int) -> list[str]:
         if most < 1:

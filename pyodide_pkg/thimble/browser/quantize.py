@@ -1,7 +1,7 @@
 """The page's model with its matrices in another encoding, a little at a time.
 
 The file is read through a function of the worker's, so that it need not lie in memory as a whole,
-and what is written goes to a `Sink`, from which the worker makes a file that lies outside it too.
+and the worker makes a file that lies outside it too of what is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, OptionError
 from ..gguf import GGUFHeader, NeedMoreData, read_header
@@ -26,12 +26,6 @@ HEAD = 1 << 20
 
 Read = Callable[[int, int], "JsBuffer | bytes"]
 """The bytes of a file from an offset on, so many or as many as there are."""
-
-
-class Sink(Protocol):
-    """Where bytes go: `Sink` of `web/src/worker/sink.ts`."""
-
-    def write(self, data: bytes) -> None: ...
 
 
 class _File:
@@ -89,9 +83,9 @@ class Service:
         words = filter(None, (warning_of(header, target), replaced_in(header, target)))
         return {"job": number, "total": job.total, "warning": "; ".join(words) or None}
 
-    def step(self, number: int, milliseconds: float, sink: Sink) -> dict[str, Any]:
-        """Write on for about so long: the bytes go to the sink. Raises NumericError for a weight
-        that the encoding cannot hold."""
+    def step(self, number: int, milliseconds: float) -> dict[str, Any]:
+        """Write on for about so long: `written` are the next bytes. Raises NumericError for a
+        weight that the encoding cannot hold."""
         if number not in self._jobs:
             raise OptionError(f"there is no job {number}; it was closed or never begun")
         job = self._jobs[number]
@@ -103,8 +97,9 @@ class Service:
             if time.perf_counter() >= until:
                 over = False
                 break
-        sink.write(b"".join(written))
-        return {"done": job.done, "total": job.total, "over": over}
+        return {
+            "done": job.done, "total": job.total, "over": over, "written": b"".join(written),
+        }  # fmt: skip
 
     def close(self, number: int) -> None:
         """Forget a job, finished or not."""

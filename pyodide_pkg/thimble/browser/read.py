@@ -104,49 +104,49 @@ class Service:
         self._readings[number] = reading
         return {"reading": number, "tokens": len(ids), "window": reading.session.n_ctx}
 
-    def step(self, number: int, milliseconds: float, start: int, end: int) -> dict[str, Any]:
+    def step(self, reading: int, milliseconds: float, start: int, end: int) -> dict[str, Any]:
         """Read on for about so long, for one batch at least.
 
         The answer has the rows of the tokens that were read and are from `start` to `end`, which
         are the ones that the page shows.
         """
-        reading = self._reading(number)
-        before = len(reading.logprobs)
+        found = self._reading(reading)
+        before = len(found.logprobs)
         until = time.perf_counter() + milliseconds / 1000
-        for _ in reading.work:
+        for _ in found.work:
             if time.perf_counter() >= until:
                 break
-        done = len(reading.logprobs)
+        done = len(found.logprobs)
         return {
             "done": done,
-            "total": len(reading.ids),
-            "nats": reading.nats,
-            "bytes": reading.bytes,
-            "rows": self.rows(number, max(before, start), min(done, end)),
+            "total": len(found.ids),
+            "nats": found.nats,
+            "bytes": found.bytes,
+            "rows": self.rows(reading, max(before, start), min(done, end)),
         }
 
-    def rows(self, number: int, start: int, end: int) -> list[list[Any]]:
+    def rows(self, reading: int, start: int, end: int) -> list[list[Any]]:
         """[text, id, logprob, entropy, [[id, text, logprob], ...]] of tokens that were read; null
         for logprob and entropy where nothing came before the token."""
-        reading = self._reading(number)
-        return [_row(reading, at) for at in range(start, min(end, len(reading.logprobs)))]
+        found = self._reading(reading)
+        return [_row(found, at) for at in range(start, min(end, len(found.logprobs)))]
 
-    def parts(self, number: int) -> list[list[Any]]:
+    def parts(self, reading: int) -> list[list[Any]]:
         """[first token, end, bytes, nats, how it begins] of every line that is not empty."""
-        reading = self._reading(number)
+        found = self._reading(reading)
         answer: list[list[Any]] = []
-        for part in reading.parts:
-            words = "".join(reading.texts[part.start : part.end]).strip()
+        for part in found.parts:
+            words = "".join(found.texts[part.start : part.end]).strip()
             shown = words if len(words) <= EXCERPT else f"{words[: EXCERPT - 1]}…"
             answer.append([part.start, part.end, part.bytes, part.nats, shown])
         return answer
 
-    def close(self, number: int) -> None:
+    def close(self, reading: int) -> None:
         """Stop reading and forget what was read."""
-        reading = self._readings.pop(number, None)
-        if reading is not None:
-            reading.work = iter(())
-            reading.session.close()
+        found = self._readings.pop(reading, None)
+        if found is not None:
+            found.work = iter(())
+            found.session.close()
 
     def _reading(self, number: int) -> Reading:
         if number not in self._readings:

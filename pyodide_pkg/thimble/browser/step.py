@@ -124,24 +124,24 @@ class Service:
         debug.debugger.branch(_at(debug, index), token)
         return self._view(debug, known)
 
-    def switch(self, session: int, known: int, number: int) -> dict[str, Any]:
+    def switch(self, session: int, known: int, branch: int) -> dict[str, Any]:
         """Go to a branch's end."""
         debug = self._debug(session)
-        branch = debug.debugger.tree.branch(number)
-        debug.debugger.goto(branch.tip)
-        debug.debugger.tree.current = branch
+        found = debug.debugger.tree.branch(branch)
+        debug.debugger.goto(found.tip)
+        debug.debugger.tree.current = found
         return self._view(debug, known)
 
-    def rename(self, session: int, known: int, number: int, name: str) -> dict[str, Any]:
+    def rename(self, session: int, known: int, branch: int, name: str) -> dict[str, Any]:
         """Name a branch."""
         debug = self._debug(session)
-        debug.debugger.tree.rename(number, name)
+        debug.debugger.tree.rename(branch, name)
         return self._view(debug, known)
 
-    def drop(self, session: int, known: int, number: int) -> dict[str, Any]:
+    def drop(self, session: int, known: int, branch: int) -> dict[str, Any]:
         """Forget a branch."""
         debug = self._debug(session)
-        debug.debugger.tree.remove(number)
+        debug.debugger.tree.remove(branch)
         return self._view(debug, known)
 
     def compare(self, session: int, one: int, other: int) -> dict[str, Any]:
@@ -196,16 +196,16 @@ class Service:
         debug.debugger.breakpoints.add(kind, wanted)
         return self._view(debug, known)
 
-    def switch_stop(self, session: int, known: int, number: int, on: int) -> dict[str, Any]:
+    def switch_stop(self, session: int, known: int, stop: int, on: bool) -> dict[str, Any]:
         """Switch a breakpoint off, or on again."""
         debug = self._debug(session)
-        debug.debugger.breakpoints.switch(number, bool(on))
+        debug.debugger.breakpoints.switch(stop, on)
         return self._view(debug, known)
 
-    def drop_stop(self, session: int, known: int, number: int) -> dict[str, Any]:
+    def drop_stop(self, session: int, known: int, stop: int) -> dict[str, Any]:
         """Remove a breakpoint."""
         debug = self._debug(session)
-        debug.debugger.breakpoints.remove(number)
+        debug.debugger.breakpoints.remove(stop)
         return self._view(debug, known)
 
     # Files

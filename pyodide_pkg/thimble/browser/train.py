@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import FormatError, NumericError, OptionError
 from ..kernel import Kernel, default_kernel
@@ -45,12 +45,6 @@ FEWEST_STEPS, MOST_STEPS = 10, 200
 
 HEAD = struct.Struct("<4sI")
 MAGIC = b"TRUN"
-
-
-class Sink(Protocol):
-    """Where bytes go: `Sink` of `web/src/worker/train.ts`."""
-
-    def write(self, data: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +137,7 @@ class Service:
         """Get ready to train from nothing; an earlier run is let go of, if this one can be."""
         trainer = self._trainer(read_recipe(recipe), text)
         chosen = Sampling(**json.loads(sampling))
-        self.end()
+        self._end()
         self._run = Run(trainer, json.loads(about), chosen)
         return self.describe()
 
@@ -159,7 +153,7 @@ class Service:
         made = begun.recipe(choices)
         trainer = trainer_for(made, text, base=begun, kernel=self._kernel(made.n_parameters))
         chosen = Sampling(**json.loads(sampling))
-        self.end()
+        self._end()
         self._run = Run(trainer, json.loads(about), chosen)
         return self.describe()
 
@@ -195,7 +189,7 @@ class Service:
         self, kept: JsBuffer | bytes, text: str, base: JsBuffer | bytes | None = None
     ) -> dict[str, Any]:
         """Go on from what `checkpoint` kept; an earlier run is let go of."""
-        self.end()
+        self._end()
         said, checkpoint = _unpack(_bytes(kept))
         begun = None if base is None else Base(_bytes(base))
         parameters = said["parameters"] if begun is None else begun.recipe({}).n_parameters
@@ -309,8 +303,8 @@ class Service:
 
     # What comes out of it
 
-    def checkpoint(self, sink: Sink) -> int:
-        """Everything that `resume` needs beside the text; the step that it is of."""
+    def checkpoint(self) -> bytes:
+        """Everything that `resume` needs beside the text."""
         run = self._running()
         said = {
             "about": run.about,
@@ -320,14 +314,11 @@ class Service:
             "window": run.window,
         }
         head = json.dumps(said).encode()
-        sink.write(HEAD.pack(MAGIC, len(head)) + head + run.trainer.checkpoint())
-        return run.trainer.steps_made
+        return HEAD.pack(MAGIC, len(head)) + head + run.trainer.checkpoint()
 
-    def export(self, type: str, sink: Sink) -> int:
-        """The model as a GGUF file; its size."""
-        data = self._running().trainer.export(type)
-        sink.write(data)
-        return len(data)
+    def export(self, type: str) -> bytes:
+        """The model as a GGUF file."""
+        return self._running().trainer.export(type)
 
     def receipt(self, facts: str) -> dict[str, Any]:
         """What proves the run so far; `facts` are the machine's, from the page."""
@@ -393,7 +384,7 @@ class Service:
 
     # The end
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Let the run go, and its memory."""
         if self._run is not None:
             self._run.close()

@@ -1,15 +1,15 @@
 /** The page's one worker, seen from the page: started when needed, noticed when it dies. */
 
 import { proxy, transfer, wrap } from "comlink";
-import type { Remote } from "comlink";
 import type {
   Boot,
-  Engine,
+  Core,
   FromRun,
   LoadProgress,
   ModelInfo,
   ModelSource,
   NoStorage,
+  RemoteEngine,
   Start,
   Threads,
   ToRun,
@@ -86,7 +86,7 @@ export class EngineHost {
   readonly #worker: Worker;
   /** Shared with the worker, which hears no message while Python runs. */
   readonly #interrupt = mayShareMemory() ? new SharedArrayBuffer(4) : null;
-  readonly #remote: Remote<Engine>;
+  readonly #remote: RemoteEngine;
   readonly #crashed: Promise<never>;
   readonly #loads = new Map<string, Load>();
   readonly #loaded = new Map<string, ModelInfo>();
@@ -123,7 +123,7 @@ export class EngineHost {
     this.#worker.addEventListener("message", ({ data }: MessageEvent<Partial<NoStorage> | null>) => {
       if (data?.thimble === "no storage") this.#withoutStorage = true;
     });
-    this.#remote = wrap<Engine>(this.#worker);
+    this.#remote = wrap<Core>(this.#worker) as RemoteEngine;
     const { pyodide, pyodideBytes } = build;
     const firstVisit = !hadBefore(pyodide);
     const threads = threadsFor(build);
@@ -145,7 +145,7 @@ export class EngineHost {
   }
 
   /** Ask the worker; a worker that dies meanwhile is an answer too. */
-  async call<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+  async call<Value>(question: (engine: RemoteEngine) => Promise<Value>): Promise<Value> {
     const release = this.#keeper.hold();
     try {
       return await Promise.race([question(this.#remote), this.#crashed]);
@@ -267,7 +267,7 @@ export class EngineHost {
 
   async #session(
     model: string,
-    question: (engine: Remote<Engine>) => Promise<number>,
+    question: (engine: RemoteEngine) => Promise<number>,
   ): Promise<number> {
     this.#count(model, 1);
     try {

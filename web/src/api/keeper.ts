@@ -5,7 +5,7 @@
  */
 
 import { wrap } from "comlink";
-import type { Boot, Engine } from "../protocol";
+import type { Boot, Core } from "../protocol";
 
 /** Quiet milliseconds after which nobody seems to be waiting. */
 const QUIET_MS = 2_000;
@@ -78,7 +78,7 @@ export class SnapshotKeeper {
           reject(new Error(event.message || "its worker died"));
         });
       });
-      await Promise.race([wrap<Engine>(worker).keepSnapshot(this.#boot), failed]);
+      await Promise.race([wrap<Core>(worker).keepSnapshot(this.#boot), failed]);
       this.#over(worker, "kept");
     } catch (error) {
       if (worker !== this.#worker) return;

@@ -11,7 +11,7 @@ export interface ResourceEstimate {
   readonly model: ModelEstimate;
   readonly speed: ModelSpeed;
   /** Whether the browser gives as much memory now. */
-  readonly room: boolean;
+  readonly hasMemory: boolean;
 }
 
 /**
@@ -24,10 +24,10 @@ export async function examine(
 ): Promise<ResourceEstimate> {
   for (let bytes = FIRST_BYTES; ; ) {
     const { head, total } = await read(bytes);
-    const { estimate: model, more } = await live.ask((engine) => engine.bringExamine(head, total));
+    const { estimate: model, more } = await live.ask((engine) => engine.bring.examine(head, total));
     if (model) {
-      const speed = await live.ask((engine) => engine.bringSpeed(model));
-      return { model, speed, room: await live.ask((engine) => engine.bringRoom(model.needed)) };
+      const speed = await live.ask((engine) => engine.bring.speed(model.reads, model.quantized, model.floats));
+      return { model, speed, hasMemory: await live.ask((engine) => engine.bring.hasMemory(model.needed)) };
     }
     bytes = more;
   }
@@ -47,10 +47,10 @@ export function kindOf({ model }: ResourceEstimate): string {
 }
 
 /** Why it will not run here; null where it should. */
-export function whyNot({ model, room }: ResourceEstimate): string | null {
+export function whyNot({ model, hasMemory }: ResourceEstimate): string | null {
   const takes = `it takes ${size(model.needed)} of memory`;
   if (!model.fits) return `${takes}, and a page can give a model ${size(model.limit)} at most`;
-  return room ? null : `${takes}, and the browser does not give this page as much now`;
+  return hasMemory ? null : `${takes}, and the browser does not give this page as much now`;
 }
 
 /** What it takes, in words. */

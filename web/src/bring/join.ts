@@ -24,7 +24,7 @@ export async function join(live: LiveSession, parts: readonly Part[]): Promise<J
       return [name, head.byteLength, size];
     });
     const together = await new Blob(heads).arrayBuffer();
-    const answer = await live.ask((engine) => engine.bringJoin(together, told));
+    const answer = await live.ask((engine) => engine.bring.join(together, told));
     if (answer.joined) return answer.joined;
     const { part, more } = answer;
     const short = parts[part];

@@ -41,11 +41,11 @@ class Smaller {
     button("go").addEventListener("click", () => void this.#work());
     button("cancel").addEventListener("click", () => {
       this.#stopped = true;
-      live.ask((engine) => engine.quantizeStop()).catch(() => undefined);
+      live.ask((engine) => engine.quantize.stop()).catch(() => undefined);
     });
     button("use").addEventListener("click", () => void this.#use());
     button("save").addEventListener("click", () => this.#save());
-    live.ask((engine) => engine.quantizeTypes()).then(
+    live.ask((engine) => engine.quantize.types()).then(
       (types) => {
         this.#type.replaceChildren(...types.map((type) => new Option(type, type, false, type === USUAL)));
         this.#follow();
@@ -116,7 +116,7 @@ class Smaller {
 
   #quantized(model: string, source: Blob, encoding: string): Promise<QuantizedFile> {
     return this.#live.listen<QuantizedFile, QuantizeNews>(
-      (engine, _session, port) => engine.quantizeRun(model, source, encoding, port),
+      (engine, _session, port) => engine.quantize.run(model, source, encoding, port),
       ({ done, total }) => (this.#bar.value = total ? done / total : 0),
     );
   }
@@ -140,15 +140,15 @@ class Smaller {
   async #measure(
     of: Omit<Measured, "bitsPerByte">, text: string, session: Pick<Session, "ask"> = this.#live,
   ): Promise<Measured | null> {
-    const { reading } = await session.ask((engine, id) => engine.readBegin(id, text, 0));
+    const { reading } = await session.ask((engine, id) => engine.read.begin(id, text, 0));
     try {
       for (;;) {
-        const step = await session.ask((engine) => engine.readStep(reading, STEP_MS, 0, 0));
+        const step = await session.ask((engine) => engine.read.step(reading, STEP_MS, 0, 0));
         if (this.#stopped) return null;
         if (step.done === step.total) return { ...of, bitsPerByte: step.nats / Math.LN2 / step.bytes };
       }
     } finally {
-      await session.ask((engine) => engine.readClose(reading)).catch(() => undefined);
+      await session.ask((engine) => engine.read.close(reading)).catch(() => undefined);
     }
   }
 

@@ -144,7 +144,7 @@ export class Runner extends EventTarget {
   async #probe(bench: Bench): Promise<number | null> {
     try {
       const session = await bench.session();
-      const times = await session.ask((engine) => engine.claimsProbe());
+      const times = await session.ask((engine) => engine.claims.probe());
       const { median, lowest } = spread(times);
       this.#best = Math.min(this.#best, lowest);
       return median / this.#best;

@@ -71,7 +71,7 @@ export async function train(
     bench.signal.addEventListener("abort", abort, { once: true });
   });
   const trained = await followed;
-  const receipt = (await trainer.ask((engine) => engine.trainReceipt("{}"))) as Receipt;
+  const receipt = (await trainer.ask((engine) => engine.train.receipt("{}"))) as Receipt;
   return { ...trained, receipt };
 }
 

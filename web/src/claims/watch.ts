@@ -19,10 +19,10 @@ export async function whileWatching<Value>(
   const session = await bench.session();
   const watch = new RequestWatch();
   try {
-    await session.ask((engine) => engine.claimsWatch());
+    await session.ask((engine) => engine.claims.watch());
     const value = await work();
     await new Promise((resolve) => setTimeout(resolve, REST_MS));
-    const theirs = await session.ask((engine) => engine.claimsSeen());
+    const theirs = await session.ask((engine) => engine.claims.seen());
     return { value, requests: [...watch.seen(), ...theirs] };
   } finally {
     watch.close();
@@ -38,7 +38,7 @@ export async function checkCounter(bench: Bench): Promise<number> {
   const url = new URL("../build.json", import.meta.url).href;
   const { requests } = await whileWatching(bench, async () => {
     await fetch(url, { cache: "no-store" }).catch(() => undefined);
-    await session.ask((engine) => engine.claimsAskFor(url));
+    await session.ask((engine) => engine.claims.askFor(url));
   });
   const seen = requests.filter((request) => request.url === url).length;
   if (seen < 2) {

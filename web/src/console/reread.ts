@@ -10,7 +10,7 @@ export async function showTokens(live: LiveSession): Promise<void> {
   const before = writing?.tokens ?? [];
   const ids = JSON.stringify(before.map((token) => token.id));
   const { prompt, kept, tokens, context } = await live.ask((engine, session) =>
-    engine.consoleReread(session, request.prompt, ids),
+    engine.console.reread(session, request.prompt, ids),
   );
   const fresh = tokens.map(([text, id, logprob, entropy, top]) => ({
     text, id, logprob, entropy, finish_reason: null,

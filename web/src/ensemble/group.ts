@@ -3,8 +3,7 @@
  * writes, and what is expected where the visitor looks. It knows no element of the page.
  */
 
-import type { Remote } from "comlink";
-import type { Engine, FinishReason } from "../protocol";
+import type { RemoteEngine, FinishReason } from "../protocol";
 import type { EnsembleInfo, EnsembleJob, EnsembleRow, EnsembleView, EnsembleWork, Method } from "../protocol/ensemble";
 import type { SamplingOptions } from "../thimble";
 import type { Member } from "./members";
@@ -52,7 +51,7 @@ export class Group extends EventTarget {
   }
 
   /** Ask the worker. */
-  async ask<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+  async ask<Value>(question: (engine: RemoteEngine) => Promise<Value>): Promise<Value> {
     const [first] = this.#sessions;
     if (!first) throw new Error("there are no members: load some first");
     return first.session.ask((engine) => question(engine));
@@ -65,7 +64,7 @@ export class Group extends EventTarget {
     if (!members.length) return this.#tell("state");
     await this.#trying(async () => {
       const numbers = JSON.stringify(await Promise.all(members.map(numberOf)));
-      const info = await this.ask((engine) => engine.ensembleMake(numbers, "mixture"));
+      const info = await this.ask((engine) => engine.ensemble.make(numbers, "mixture"));
       this.info = info;
       this.method = "mixture";
       this.weights = info.weights ?? [];
@@ -97,7 +96,7 @@ export class Group extends EventTarget {
   async close(): Promise<void> {
     await this.stop();
     const { number } = this;
-    if (number !== null) await this.ask((engine) => engine.ensembleClose(number)).catch(() => undefined);
+    if (number !== null) await this.ask((engine) => engine.ensemble.close(number)).catch(() => undefined);
     this.forget();
   }
 
@@ -123,7 +122,7 @@ export class Group extends EventTarget {
         const wanted = this.#wanted;
         this.#wanted = null;
         const asked = JSON.stringify(wanted.weights);
-        const view = await this.ask((engine) => engine.ensembleCombine(number, wanted.method, asked));
+        const view = await this.ask((engine) => engine.ensemble.combine(number, wanted.method, asked));
         this.view = view;
         if (wanted.weights === null && !this.#wanted) this.weights = view.weights;
         this.#tell("view");
@@ -139,7 +138,7 @@ export class Group extends EventTarget {
     if (number === null || at === this.looked) return;
     this.looked = at;
     await this.#trying(async () => {
-      const view = await this.ask((engine) => engine.ensembleLook(number, at));
+      const view = await this.ask((engine) => engine.ensemble.look(number, at));
       if (this.looked === at) this.view = view;
     });
     this.#tell("view");
@@ -180,7 +179,7 @@ export class Group extends EventTarget {
     this.#tell("state");
     this.#running = this.#trying(async () => {
       const asked = JSON.stringify(options);
-      await this.ask((engine) => engine.ensembleBegin(number, prompt, asked));
+      await this.ask((engine) => engine.ensemble.begin(number, prompt, asked));
       await this.#follow(number);
     });
     await this.#running;
@@ -196,11 +195,11 @@ export class Group extends EventTarget {
   ): Promise<Result | null> {
     for (;;) {
       if (signal.aborted) {
-        await this.ask((engine) => engine.ensembleEnd(begun.job));
+        await this.ask((engine) => engine.ensemble.end(begun.job));
         return null;
       }
       const step = (await this.ask((engine) =>
-        engine.ensembleWork(begun.job, STEP_MS),
+        engine.ensemble.work(begun.job, STEP_MS),
       )) as EnsembleWork<Result>;
       progress(step.done / step.total);
       if (step.result) return step.result;
@@ -211,7 +210,7 @@ export class Group extends EventTarget {
   async #follow(number: number): Promise<void> {
     let [since, before] = [0, 0];
     while (!this.#stopped) {
-      const batch = await this.ask((engine) => engine.ensembleRun(number, SLICE_MS));
+      const batch = await this.ask((engine) => engine.ensemble.run(number, SLICE_MS));
       this.rows.push(...batch.rows);
       this.context = batch.context;
       if (batch.view && this.looked === null) this.view = batch.view;
@@ -222,9 +221,9 @@ export class Group extends EventTarget {
       this.#tell("rows");
       if (batch.finish_reason !== null) break;
     }
-    await this.ask((engine) => engine.ensembleStop(number));
+    await this.ask((engine) => engine.ensemble.stop(number));
     if (this.looked !== null) return;
-    this.view = await this.ask((engine) => engine.ensembleView(number));
+    this.view = await this.ask((engine) => engine.ensemble.view(number));
     this.#tell("view");
   }
 

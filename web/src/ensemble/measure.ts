@@ -141,7 +141,7 @@ export class Measuring {
       const session = rival ? await this.#bring(rival, signal) : null;
       try {
         const other = session ? await session.ask((_engine, id) => Promise.resolve(id)) : null;
-        const job = await this.#group.ask((engine) => engine.ensembleMeasure(number, text, other));
+        const job = await this.#group.ask((engine) => engine.ensemble.measure(number, text, other));
         const found = await this.#follow<Measured>(job, signal);
         if (found) this.#show(found, text);
       } finally {
@@ -155,7 +155,7 @@ export class Measuring {
     const text = this.#text.value;
     if (number === null) return;
     await this.#working("Fitting.", async (signal) => {
-      const job = await this.#group.ask((engine) => engine.ensembleFit(number, text));
+      const job = await this.#group.ask((engine) => engine.ensemble.fit(number, text));
       const found = await this.#follow<Fitted>(job, signal);
       if (!found) return;
       this.#fitted = text;

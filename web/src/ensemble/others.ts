@@ -48,7 +48,7 @@ export class Others {
     const [target, helper] = [choice("draft-target"), choice("draft-helper")].map(({ value }) => Number(value));
     return this.#working<Drafted>(
       (engine, ensemble, { prompt, options }) =>
-        engine.ensembleDraft(ensemble, target ?? 0, helper ?? 0, prompt, JSON.stringify(options)),
+        engine.ensemble.draft(ensemble, target ?? 0, helper ?? 0, prompt, JSON.stringify(options)),
       (found) => {
         part("together-words").textContent = tellDraft(found);
         part("together-texts").replaceChildren(textOf(found.text, ""));
@@ -63,7 +63,7 @@ export class Others {
     return this.#working<Chosen>(
       (engine, ensemble, { prompt, options }) => {
         const whose = judge === "" ? null : Number(judge);
-        return engine.ensembleChoose(ensemble, whose, prompt, JSON.stringify(options), count);
+        return engine.ensemble.choose(ensemble, whose, prompt, JSON.stringify(options), count);
       },
       (found) => {
         part("together-words").textContent = tellChoice(found);

@@ -58,7 +58,7 @@ class Attention extends Pane {
     const [first, last] = all ? [0, text.layers] : [layer, layer + 1];
     if (text !== this.#text || first !== this.#first) {
       if (!this.lens.permits("patterns", last - first)) return;
-      const numbers = await this.lens.ask((engine) => engine.lensPatterns(text.look, first, last));
+      const numbers = await this.lens.ask((engine) => engine.lens.patterns(text.look, first, last));
       if (!numbers || text !== this.lens.text) return;
       this.#patterns = new Float32Array(numbers);
       this.#text = text;

@@ -72,7 +72,7 @@ class ChangePane extends Pane {
     const at = text.tokens[position]?.text ?? "";
     element("change-next").ariaBusy = "true";
     const found = await this.lens.ask((engine, session) =>
-      engine.lensChangeNext(session, JSON.stringify(ids)),
+      engine.lensChange.next(session, JSON.stringify(ids)),
     );
     if (turn !== this.#turn) return;
     element("change-next").ariaBusy = "false";
@@ -150,7 +150,7 @@ class ChangePane extends Pane {
     const ids = JSON.stringify(text.tokens.slice(0, position + 1).map(({ id }) => id));
     const options = JSON.stringify({ ...live.draft().settings, max_tokens: WRITTEN });
     const found = await this.#work.run<WrittenBoth>("Writing.", askLive(live), (engine, session) =>
-      engine.lensChangeWrite(session, ids, options),
+      engine.lensChange.write(session, ids, options),
     );
     if (!found) return;
     element("change-both").hidden = false;
@@ -191,8 +191,8 @@ class ChangePane extends Pane {
     if (text === undefined) return null;
     return this.#work.run<Result>(words, askLive(this.lens.live), (engine, session) =>
       what === "rank"
-        ? engine.lensChangeRank(session, text, this.#most)
-        : engine.lensChangeEffect(session, text, this.#most),
+        ? engine.lensChange.rank(session, text, this.#most)
+        : engine.lensChange.effect(session, text, this.#most),
     );
   }
 

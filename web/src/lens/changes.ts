@@ -59,7 +59,7 @@ export class Changes extends EventTarget {
       const text = list.some(({ how }) => how === "mean") ? await this.stories() : "";
       if (asked !== this.#asked) return false; // it must not come after what was asked later
       await this.#live.ask((engine, session) =>
-        engine.lensChangePut(session, JSON.stringify(list), text),
+        engine.lensChange.put(session, JSON.stringify(list), text),
       );
       this.#told = true;
       if (asked !== this.#asked) return true;

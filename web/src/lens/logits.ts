@@ -47,7 +47,7 @@ class Logits extends Pane {
   protected async show(text: LensText): Promise<void> {
     if (text !== this.#text) {
       if (!this.lens.permits("grid")) return;
-      const grid = await this.lens.ask((engine) => engine.lensGrid(text.look));
+      const grid = await this.lens.ask((engine) => engine.lens.grid(text.look));
       if (!grid || text !== this.lens.text) return;
       this.#grid = grid;
       this.#records = new DataView(grid.records);

@@ -21,7 +21,7 @@ class Nearest extends Pane {
     const wanted = `${text.look} ${position}`;
     if (wanted === this.#shown && this.lens.levels) return;
     this.#shown = wanted;
-    const found = await this.lens.ask((engine) => engine.lensSimilar(text.look, position));
+    const found = await this.lens.ask((engine) => engine.lens.similar(text.look, position));
     if (!found || wanted !== this.#shown) return;
     const own = quoted(text.tokens[position]?.text ?? "");
     element("lens-nearest-title").textContent = `Nearest to ${own}`;

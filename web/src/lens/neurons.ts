@@ -40,7 +40,7 @@ class Neurons extends Pane {
     this.#offer(text, layer);
     if (text !== this.#text || layer !== this.#of) {
       if (!this.lens.permits("neurons")) return;
-      const numbers = await this.lens.ask((engine) => engine.lensNeurons(text.look, layer));
+      const numbers = await this.lens.ask((engine) => engine.lens.neurons(text.look, layer));
       if (!numbers || text !== this.lens.text || layer !== this.lens.place.layer) return;
       this.#values = new Float32Array(numbers);
       const first = this.#text === null && this.lens.place.neuron === 0;
@@ -123,7 +123,7 @@ class Neurons extends Pane {
     const wanted = `${text.look} ${layer} ${neuron}`;
     if (wanted === this.#written) return;
     this.#written = wanted;
-    const found = await this.lens.ask((engine) => engine.lensWrites(text.look, layer, neuron));
+    const found = await this.lens.ask((engine) => engine.lens.writes(text.look, layer, neuron));
     if (found && wanted === this.#written) showWrites(found);
   }
 }

@@ -44,7 +44,7 @@ class Parts extends Pane {
     const wanted = `${at} ${token} ${against}`;
     if (wanted !== this.#shown) {
       if (!this.lens.permits("parts")) return;
-      const found = await this.lens.ask((engine) => engine.lensParts(text.look, position, token, against));
+      const found = await this.lens.ask((engine) => engine.lens.parts(text.look, position, token, against));
       if (!found || text !== this.lens.text || position !== this.lens.position) return;
       this.#found = found;
       this.#at = at;

@@ -47,7 +47,7 @@ class ProbesPane extends Pane {
 
   async #probe(): Promise<void> {
     const found = await this.#scores.run<ProbesFound>("Reading random tokens.", askLive(this.lens.live), (engine, session) =>
-      engine.lensChangeProbe(session),
+      engine.lensChange.probe(session),
     );
     if (found) this.#measured.add({ probes: found });
   }
@@ -61,7 +61,7 @@ class ProbesPane extends Pane {
       site: byId("grid-site", HTMLSelectElement).value as GridSite,
     };
     const found = await this.#grid.run<GridFound>("Patching.", askLive(this.lens.live), (engine, session) =>
-      engine.lensChangePatch(session, JSON.stringify(question)),
+      engine.lensChange.patch(session, JSON.stringify(question)),
     );
     if (found) this.#measured.add({ grid: found });
   }

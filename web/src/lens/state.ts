@@ -8,9 +8,8 @@
  * (the text's tokens are shaded otherwise).
  */
 
-import type { Remote } from "comlink";
 import type { LiveSession } from "../live";
-import type { Engine } from "../protocol";
+import type { RemoteEngine } from "../protocol";
 import type { LookCosts, LookInfo } from "../protocol/lens";
 
 export interface LensToken {
@@ -144,13 +143,13 @@ export class LensView extends EventTarget {
     const before = this.text;
     const { model } = this.live;
     const info = await this.ask((engine, session) =>
-      engine.lensBegin(session, prompt, JSON.stringify(ids)),
+      engine.lens.begin(session, prompt, JSON.stringify(ids)),
     );
     if (!info) {
       if (opening === this.#opening) this.#opening = null;
       return;
     }
-    if (before) void this.live.ask((engine) => engine.lensClose(before.look)).catch(() => undefined);
+    if (before) void this.live.ask((engine) => engine.lens.close(before.look)).catch(() => undefined);
     if (opening !== this.#opening) return;
     this.#opening = null;
     const tokens = info.tokens.map(([text, id]) => ({ text, id }));
@@ -176,7 +175,7 @@ export class LensView extends EventTarget {
 
   /** Ask the worker; null where it failed, which `failure` then tells. */
   async ask<Value>(
-    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value | null> {
     this.#working += 1;
     this.failure = null;
@@ -251,7 +250,7 @@ export class LensView extends EventTarget {
   }
 
   async #weigh(text: LensText): Promise<void> {
-    const seconds = await this.ask((engine) => engine.lensWeigh(text.look));
+    const seconds = await this.ask((engine) => engine.lens.weigh(text.look));
     if (text !== this.text) return;
     this.#seconds = seconds;
     const { asking } = this;

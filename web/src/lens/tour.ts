@@ -4,8 +4,7 @@
  * visitor has made a guess, by thimble/browser/lens_tour.py.
  */
 
-import type { Remote } from "comlink";
-import type { Engine } from "../protocol";
+import type { RemoteEngine } from "../protocol";
 import type { TourFound } from "../protocol/lens-change";
 import type { Thimble as Session } from "../thimble";
 import { byId } from "../ui/dom";
@@ -81,7 +80,7 @@ class TourPane extends Pane {
     element("tour-found").hidden = true;
     const found = await this.#work.run<TourFound>("Measuring.", (asked) => this.#ask(asked), async (engine, session) => {
       const text = name === "worth" ? await this.#stories() : "";
-      return engine.lensChangeTour(session, name, question, text);
+      return engine.lensChange.tour(session, name, question, text);
     });
     if (!found) return;
     this.#found.set(name, { found, guess });
@@ -91,7 +90,7 @@ class TourPane extends Pane {
 
   /** Ask about the story model, whichever one the panels are on. */
   async #ask<Value>(
-    question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+    question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value> {
     const { live } = this.lens;
     if (live.model === MODEL) return live.ask(question);

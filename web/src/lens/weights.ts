@@ -46,7 +46,7 @@ class Weights extends Pane {
   protected async show(text: LensText): Promise<void> {
     this.lens.levels = null;
     if (text !== this.#text) {
-      const tensors = await this.lens.ask((engine) => engine.lensTensors(text.look));
+      const tensors = await this.lens.ask((engine) => engine.lens.tensors(text.look));
       if (!tensors || text !== this.lens.text) return;
       this.#text = text;
       this.#offer(tensors);
@@ -55,7 +55,7 @@ class Weights extends Pane {
     const name = this.#chosen();
     if (name === this.#shown) return;
     this.#select.value = name;
-    const found = await this.lens.ask((engine) => engine.lensMatrix(text.look, name));
+    const found = await this.lens.ask((engine) => engine.lens.matrix(text.look, name));
     if (!found || name !== this.#chosen()) return;
     this.#shown = name;
     const size = found.rows * found.cols;

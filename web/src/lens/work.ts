@@ -1,8 +1,7 @@
 /** A long question to the worker: its progress, its end, and Cancel. */
 
-import type { Remote } from "comlink";
 import type { LiveSession } from "../live";
-import type { Engine } from "../protocol";
+import type { RemoteEngine } from "../protocol";
 import type { LensJob, LensWork } from "../protocol/lens-change";
 import { byId } from "../ui/dom";
 import { milliseconds, sentence } from "../ui/format";
@@ -13,7 +12,7 @@ const STEP_MS = 60;
 const TOLD_MS = 1500;
 
 type Ask = <Value>(
-  question: (engine: Remote<Engine>, session: number) => Promise<Value>,
+  question: (engine: RemoteEngine, session: number) => Promise<Value>,
 ) => Promise<Value>;
 
 /** The places of one kind of work: `ID-job`, `ID-progress`, `ID-cancel`, `ID-notice`, `ID-words`. */
@@ -54,7 +53,7 @@ export class Work {
   async run<Result>(
     words: string,
     ask: Ask,
-    begin: (engine: Remote<Engine>, session: number) => Promise<LensJob>,
+    begin: (engine: RemoteEngine, session: number) => Promise<LensJob>,
   ): Promise<Result | null> {
     this.cancel();
     const abort = new AbortController();
@@ -93,11 +92,11 @@ export class Work {
     const since = performance.now();
     for (;;) {
       if (signal.aborted) {
-        await ask((engine) => engine.lensChangeEnd(begun.job));
+        await ask((engine) => engine.lensChange.end(begun.job));
         return null;
       }
       const step = (await ask((engine) =>
-        engine.lensChangeWork(begun.job, STEP_MS),
+        engine.lensChange.work(begun.job, STEP_MS),
       )) as LensWork<Result>;
       if (step.result) return step.result;
       if (signal.aborted) continue;

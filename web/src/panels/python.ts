@@ -82,7 +82,7 @@ class PythonPanel {
 
   async #greet(): Promise<void> {
     try {
-      const { python, sampler } = await this.#live.ask((engine, session) => engine.consoleHello(session));
+      const { python, sampler } = await this.#live.ask((engine, session) => engine.console.hello(session));
       this.#version = python;
       this.#live.sampledBy(sampler);
       this.#show();
@@ -131,7 +131,7 @@ class PythonPanel {
     try {
       await this.#ended(
         await this.#live.listen(
-          (engine, session, port) => engine.consoleRun(session, code, port),
+          (engine, session, port) => engine.console.run(session, code, port),
           (shown: Shown) => this.#log.show(shown),
         ),
       );
@@ -200,7 +200,7 @@ class PythonPanel {
 
   async #complete(before: string): Promise<Completions> {
     if (this.#running || !this.#live.isOpen) return { start: 0, options: [] };
-    return this.#live.ask((engine, session) => engine.consoleComplete(session, before));
+    return this.#live.ask((engine, session) => engine.console.complete(session, before));
   }
 
   /** Put code into the editor; nothing runs until the visitor says so. */

@@ -137,7 +137,7 @@ class Read {
     this.#show(true);
     this.#outcome.textContent = this.#live.isOpen ? "Splitting into tokens." : "Waiting for the model.";
     try {
-      const plan = await this.#live.ask((engine, session) => engine.readBegin(session, text, TOP));
+      const plan = await this.#live.ask((engine, session) => engine.read.begin(session, text, TOP));
       this.#plan = plan;
       this.#outcome.textContent = "Reading.";
       const last = await this.#readOn(plan, abort.signal);
@@ -158,7 +158,7 @@ class Read {
     while (!signal.aborted && this.#done < plan.tokens) {
       const from = this.#from;
       step = await this.#live.ask((engine) =>
-        engine.readStep(plan.reading, STEP_MS, from, from + PAGE),
+        engine.read.step(plan.reading, STEP_MS, from, from + PAGE),
       );
       this.#done = step.done;
       // The visitor may have turned the page meanwhile.
@@ -177,7 +177,7 @@ class Read {
         ? `Cancelled after ${count(done)} of ${plural(total, "token")}.`
         : `Read by the model “${this.#model}”${windows}: ${plural(total, "token")}.`;
     this.#showPager();
-    const parts = await this.#live.ask((engine) => engine.readParts(plan.reading));
+    const parts = await this.#live.ask((engine) => engine.read.parts(plan.reading));
     if (this.#plan === plan) this.#showLines(parts.filter(([, , bytes]) => bytes > 0));
   }
 
@@ -193,7 +193,7 @@ class Read {
     element("read-notice").hidden = true;
     this.#showPager();
     // It may be gone with its worker.
-    if (plan) await this.#live.ask((engine) => engine.readClose(plan.reading)).catch(() => undefined);
+    if (plan) await this.#live.ask((engine) => engine.read.close(plan.reading)).catch(() => undefined);
   }
 
   #fail(error: unknown): void {
@@ -238,7 +238,7 @@ class Read {
     this.#from = Math.max(0, from);
     try {
       const rows = await this.#live.ask((engine) =>
-        engine.readRows(plan.reading, this.#from, this.#from + PAGE),
+        engine.read.rows(plan.reading, this.#from, this.#from + PAGE),
       );
       if (this.#plan !== plan) return;
       this.#view.truncate(0);

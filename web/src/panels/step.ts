@@ -55,13 +55,13 @@ class Step {
     });
     this.#draw = new DrawTable({
       edit: (token, logit) =>
-        void this.#stepper.move((a) => a.engine.stepEdit(a.session, a.known, token, logit)),
+        void this.#stepper.move((a) => a.engine.step.edit(a.session, a.known, token, logit)),
       ban: (token) =>
-        void this.#stepper.move((a) => a.engine.stepBan(a.session, a.known, token)),
+        void this.#stepper.move((a) => a.engine.step.ban(a.session, a.known, token)),
       force: (token) =>
-        void this.#stepper.move((a) => a.engine.stepForce(a.session, a.known, token)),
+        void this.#stepper.move((a) => a.engine.step.force(a.session, a.known, token)),
       clear: (token) =>
-        void this.#stepper.move((a) => a.engine.stepClear(a.session, a.known, token)),
+        void this.#stepper.move((a) => a.engine.step.clear(a.session, a.known, token)),
     });
     this.#stops = new Stops(this.#stepper);
     this.#branches = new Branches(this.#stepper);
@@ -131,7 +131,7 @@ class Step {
     if (this.#back.disabled) return;
     this.#outcome.textContent = "";
     this.#live.select(null);
-    await this.#stepper.move((a) => a.engine.stepBack(a.session, a.known));
+    await this.#stepper.move((a) => a.engine.step.back(a.session, a.known));
   }
 
   async #runOrPause(): Promise<void> {
@@ -169,14 +169,14 @@ class Step {
   async #branch(index: number, token: number): Promise<void> {
     this.#outcome.textContent = "";
     this.#live.select(null);
-    await this.#stepper.move((a) => a.engine.stepBranch(a.session, a.known, index, token));
+    await this.#stepper.move((a) => a.engine.step.branch(a.session, a.known, index, token));
   }
 
   #actions(index: number): TokenAction[] {
     const before = (): void => {
       this.#tokens.close();
       this.#live.select(null);
-      void this.#stepper.move((a) => a.engine.stepGo(a.session, a.known, index));
+      void this.#stepper.move((a) => a.engine.step.go(a.session, a.known, index));
     };
     const inside = (): void => {
       this.#live.select(index);
@@ -188,11 +188,11 @@ class Step {
   /** The visitor has changed the prompt or a setting. */
   #changed(name: string): void {
     if (name === "prompt" || !this.#stepper.view?.context) return;
-    void this.#stepper.move((a) => a.engine.stepSettings(a.session, a.known, a.options));
+    void this.#stepper.move((a) => a.engine.step.settings(a.session, a.known, a.options));
   }
 
   async #save(): Promise<void> {
-    const text = await this.#stepper.ask((a) => a.engine.stepSave(a.session));
+    const text = await this.#stepper.ask((a) => a.engine.step.save(a.session));
     if (text === undefined) return;
     const { model = "model" } = this.#live;
     const name = model.replaceAll(/[^\w.-]+/g, "-");
@@ -232,7 +232,7 @@ class Step {
     const { view, isReady, isBusy, isStale, running } = this.#stepper;
     if (!isReady || isBusy || running) return;
     if (view === null) void this.#stepper.refresh();
-    else if (isStale) void this.#stepper.move((a) => a.engine.stepSettings(a.session, a.known, a.options));
+    else if (isStale) void this.#stepper.move((a) => a.engine.step.settings(a.session, a.known, a.options));
   }
 
   #show(): void {
@@ -321,7 +321,7 @@ class Step {
       return;
     }
     if (!this.#stepper.isReady || this.#stepper.running) return;
-    const draw = await this.#stepper.ask((a) => a.engine.stepLook(a.session, selected));
+    const draw = await this.#stepper.ask((a) => a.engine.step.look(a.session, selected));
     if (turn !== this.#looked || !draw) return;
     const token = this.#shown[selected];
     element("step-draw-title").textContent = `Token ${selected + 1}, ${quoted(token?.text ?? "")}`;

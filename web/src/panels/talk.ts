@@ -89,7 +89,7 @@ class Talk {
     this.#asked = model;
     this.#about = null;
     this.#talk.close(); // the model before makes room
-    this.#live.ask((engine, session) => engine.talkAbout(session)).then(
+    this.#live.ask((engine, session) => engine.talk.about(session)).then(
       (about) => {
         if (this.#asked === model) this.#about = about;
         this.#show();

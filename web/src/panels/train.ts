@@ -227,7 +227,7 @@ class Bench {
   async #fetchReceipt(): Promise<void> {
     try {
       const facts = JSON.stringify({ machine: navigator.userAgent });
-      const receipt = await this.#host.ask((engine) => engine.trainReceipt(facts));
+      const receipt = await this.#host.ask((engine) => engine.train.receipt(facts));
       if (!this.#run.busy) this.#receipt.show(receipt as Record<string, unknown>);
     } catch (error) {
       this.#complain(error);
@@ -268,8 +268,8 @@ class Bench {
     });
   }
 
-  #export(type: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#host.ask((engine) => engine.trainExport(type));
+  async #export(type: string): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await this.#host.ask((engine) => engine.train.export(type)));
   }
 
   /** Do something that takes a moment; the button says so. */

@@ -12,13 +12,13 @@ export interface AdapterInfo {
 /** Tokens as texts, with their probabilities, the likeliest first. */
 export type NextTokens = readonly (readonly [text: string, probability: number])[];
 
-export interface AdapterEngine {
+export interface AdapterService {
   /** Put an adapter's file on the session's model; another one that is on is taken off. */
-  adapterPut(session: number, name: string, file: Uint8Array, strength: number): Promise<AdapterInfo>;
+  put(session: number, name: string, file: Uint8Array, strength: number): Promise<AdapterInfo>;
   /** 0 is the model alone, 1 the adapter as it was trained. All sessions of the model follow. */
-  adapterTurn(session: number, strength: number): Promise<AdapterInfo | null>;
-  adapterRemove(session: number): Promise<void>;
-  adapterDescribe(session: number): Promise<AdapterInfo | null>;
+  turn(session: number, strength: number): Promise<AdapterInfo | null>;
+  remove(session: number): Promise<void>;
+  describe(session: number): Promise<AdapterInfo | null>;
   /** What may come after a prompt, with the adapter as it stands. */
-  adapterNext(session: number, prompt: string): Promise<NextTokens>;
+  next(session: number, prompt: string): Promise<NextTokens>;
 }

@@ -66,13 +66,13 @@ export interface ComingModel {
   readonly port: MessagePort;
 }
 
-export interface BringEngine {
+export interface BringService {
   /** What a file's first bytes say. */
-  bringExamine(head: ArrayBuffer, total: number | null): Examined;
+  examine(head: ArrayBuffer, total: number | null): Examined;
   /** The parts' first bytes, one behind the other; or which part's are too few. */
-  bringJoin(heads: ArrayBuffer, parts: readonly PartHead[]): JoinAnswer;
+  join(heads: ArrayBuffer, parts: readonly PartHead[]): JoinAnswer;
   /** Measures for about a quarter of a second. */
-  bringSpeed(estimate: ModelEstimate): ModelSpeed;
+  speed(reads: number, quantized: number, floats: number): ModelSpeed;
   /** Whether the browser gives so many bytes to one page now. */
-  bringRoom(bytes: number): boolean;
+  hasMemory(bytes: number): boolean;
 }

@@ -31,20 +31,20 @@ export interface AblationWork {
   readonly result: Ablated | null;
 }
 
-export interface ClaimsEngine {
+export interface ClaimsService {
   /** Milliseconds of the same piece of arithmetic, several times: what the machine gives now. */
-  claimsProbe(): number[];
+  probe(): number[];
   /** Begin to note this worker's requests. */
-  claimsWatch(): void;
+  watch(): void;
   /** Those since then; it goes on noting. */
-  claimsSeen(): SeenRequest[];
+  seen(): SeenRequest[];
   /** Those since the worker began, as far as the browser keeps them. */
-  claimsFetched(): SeenRequest[];
+  fetched(): SeenRequest[];
   /** Ask for an address on purpose; whether an answer came. */
-  claimsAskFor(url: string): Promise<boolean>;
+  askFor(url: string): Promise<boolean>;
   /** Bytes of the memory that Python, the engine and its models are in. */
-  claimsMemory(): number;
-  claimsAblate(session: number, text: string): { readonly total: number };
-  claimsWork(milliseconds: number): AblationWork;
-  claimsEnd(): void;
+  memory(): number;
+  ablate(session: number, text: string): { readonly total: number };
+  work(milliseconds: number): AblationWork;
+  end(): void;
 }

@@ -1,6 +1,6 @@
 /** What the worker answers to the Python panel. */
 
-import type { TokenRow } from "../protocol";
+import type { TokenRow } from "./core";
 
 /** How a run ended. */
 export type ConsoleStatus = "done" | "error" | "interrupted";
@@ -37,14 +37,14 @@ export interface Reread {
   readonly context: number;
 }
 
-export interface ConsoleEngine {
-  consoleHello(session: number): { readonly python: string; readonly sampler: string | null };
+export interface ConsoleService {
+  hello(session: number): { readonly python: string; readonly sampler: string | null };
   /** Run code, telling on the port what it shows, and null at the end. */
-  consoleRun(session: number, code: string, port: MessagePort): Promise<ConsoleAnswer>;
-  consoleComplete(session: number, before: string): Completions;
-  consoleResetSampler(session: number): void;
+  run(session: number, code: string, port: MessagePort): Promise<ConsoleAnswer>;
+  complete(session: number, before: string): Completions;
+  resetSampler(session: number): void;
   /** The session's tokens after a prompt, of which the page knows these ids (JSON) already. */
-  consoleReread(session: number, prompt: string, known: string): Reread;
+  reread(session: number, prompt: string, known: string): Reread;
   /** Let a new session hold a text; how many tokens that are. */
-  consolePutBack(session: number, prompt: string, known: string): number;
+  putBack(session: number, prompt: string, known: string): number;
 }

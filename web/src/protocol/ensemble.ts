@@ -1,6 +1,6 @@
 /** What the worker answers to the Ensemble panel. */
 
-import type { FinishReason } from "../protocol";
+import type { FinishReason } from "./core";
 
 export type Method = "mixture" | "product" | "vote" | "confident" | "contrastive";
 
@@ -99,25 +99,25 @@ export interface EnsembleWork<Result> {
 }
 
 /** Members are named by sessions, as a JSON list; weights are JSON, null for a method's own. */
-export interface EnsembleEngine {
-  ensembleMake(sessions: string, method: Method): EnsembleInfo;
-  ensembleClose(ensemble: number): void;
-  ensembleCombine(ensemble: number, method: Method, weights: string): EnsembleView;
-  ensembleView(ensemble: number): EnsembleView;
+export interface EnsembleService {
+  make(sessions: string, method: Method): EnsembleInfo;
+  close(ensemble: number): void;
+  combine(ensemble: number, method: Method, weights: string): EnsembleView;
+  view(ensemble: number): EnsembleView;
   /** Look at the place of the text's token `at`; null for what comes next. */
-  ensembleLook(ensemble: number, at: number | null): EnsembleView;
-  ensembleBegin(ensemble: number, prompt: string, options: string): { readonly context: number };
-  ensembleRun(ensemble: number, milliseconds: number): EnsembleBatch;
-  ensembleStop(ensemble: number): void;
-  ensembleMeasure(ensemble: number, text: string, rival: number | null): EnsembleJob;
-  ensembleFit(ensemble: number, text: string): EnsembleJob;
+  look(ensemble: number, at: number | null): EnsembleView;
+  begin(ensemble: number, prompt: string, options: string): { readonly context: number };
+  run(ensemble: number, milliseconds: number): EnsembleBatch;
+  stop(ensemble: number): void;
+  measure(ensemble: number, text: string, rival: number | null): EnsembleJob;
+  fit(ensemble: number, text: string): EnsembleJob;
   /** Members are named by their places; a judge of null is all of them together. */
-  ensembleDraft(
-    ensemble: number, target: number, draft: number, prompt: string, options: string,
+  draft(
+    ensemble: number, target: number, helper: number, prompt: string, options: string,
   ): EnsembleJob;
-  ensembleChoose(
+  choose(
     ensemble: number, judge: number | null, prompt: string, options: string, texts: number,
   ): EnsembleJob;
-  ensembleWork<Result>(job: number, milliseconds: number): EnsembleWork<Result>;
-  ensembleEnd(job: number): void;
+  work<Result>(job: number, milliseconds: number): EnsembleWork<Result>;
+  end(job: number): void;
 }

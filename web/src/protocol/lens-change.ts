@@ -1,6 +1,6 @@
 /** What the worker answers about changes inside a model, and to the long questions of the Lens panel. */
 
-/** A job that is done by `lensChangeWork`, a little at a time. */
+/** A job that is done by `work`, a little at a time. */
 export interface LensJob {
   readonly job: number;
   readonly total: number;
@@ -87,16 +87,16 @@ export interface TourFound {
 }
 
 /** Changes and tokens are JSON lists. */
-export interface LensChangeEngine {
+export interface LensChangeService {
   /** Let these changes stand, and no others on any model; how many are on. */
-  lensChangePut(session: number, changes: string, text: string): number;
-  lensChangeNext(session: number, tokens: string): Compared;
-  lensChangeWrite(session: number, tokens: string, options: string): LensJob;
-  lensChangeEffect(session: number, text: string, most: number): LensJob;
-  lensChangeRank(session: number, text: string, most: number): LensJob;
-  lensChangeProbe(session: number): LensJob;
-  lensChangePatch(session: number, question: string): LensJob;
-  lensChangeTour(session: number, step: string, question: string, text: string): LensJob;
-  lensChangeWork<Result>(job: number, milliseconds: number): LensWork<Result>;
-  lensChangeEnd(job: number): void;
+  put(session: number, changes: string, text: string): number;
+  next(session: number, tokens: string): Compared;
+  write(session: number, tokens: string, options: string): LensJob;
+  effect(session: number, text: string, most: number): LensJob;
+  rank(session: number, text: string, most: number): LensJob;
+  probe(session: number): LensJob;
+  patch(session: number, question: string): LensJob;
+  tour(session: number, step: string, question: string, text: string): LensJob;
+  work<Result>(job: number, milliseconds: number): LensWork<Result>;
+  end(job: number): void;
 }

@@ -79,20 +79,20 @@ export interface LensMatrix {
   readonly numbers: ArrayBuffer;
 }
 
-export interface LensEngine {
+export interface LensService {
   /** Look at a text: a prompt, and a JSON list of the tokens that were written after it. */
-  lensBegin(session: number, prompt: string, ids: string): LookInfo;
-  lensClose(look: number): void;
+  begin(session: number, prompt: string, ids: string): LookInfo;
+  close(look: number): void;
   /** Seconds that a pass takes, by a pass over the first tokens. */
-  lensWeigh(look: number): number;
+  weigh(look: number): number;
   /** float32, [layer, head, pos, key], of the layers `first` to `last`. */
-  lensPatterns(look: number, first: number, last: number): ArrayBuffer;
-  lensGrid(look: number): LensGrid;
-  lensParts(look: number, position: number, token: number | null, against: number | null): LensParts;
+  patterns(look: number, first: number, last: number): ArrayBuffer;
+  grid(look: number): LensGrid;
+  parts(look: number, position: number, token: number | null, against: number | null): LensParts;
   /** float32, [pos, neuron]. */
-  lensNeurons(look: number, layer: number): ArrayBuffer;
-  lensWrites(look: number, layer: number, neuron: number): NeuronWrites;
-  lensSimilar(look: number, position: number): Similar;
-  lensTensors(look: number): TensorRow[];
-  lensMatrix(look: number, name: string): LensMatrix;
+  neurons(look: number, layer: number): ArrayBuffer;
+  writes(look: number, layer: number, neuron: number): NeuronWrites;
+  similar(look: number, position: number): Similar;
+  tensors(look: number): TensorRow[];
+  matrix(look: number, name: string): LensMatrix;
 }

@@ -19,7 +19,7 @@ export interface MachineLimits {
   readonly threads: number;
 }
 
-export interface LimitsEngine {
+export interface LimitsService {
   /** Measures for about a quarter of a second. */
-  limitsOf(session: number): MachineLimits;
+  of(session: number): MachineLimits;
 }

@@ -13,10 +13,10 @@ export interface QuantizedFile {
   readonly warning: string | null;
 }
 
-export interface QuantizeEngine {
+export interface QuantizeService {
   /** The encodings that a model can be given, the smallest first. */
-  quantizeTypes(): string[];
+  types(): string[];
   /** Write a model's file anew, its matrices in another encoding. Null on the port is the end. */
-  quantizeRun(name: string, source: Blob, encoding: string, port: MessagePort): Promise<QuantizedFile>;
-  quantizeStop(): void;
+  run(name: string, source: Blob, encoding: string, port: MessagePort): Promise<QuantizedFile>;
+  stop(): void;
 }

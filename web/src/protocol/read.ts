@@ -35,12 +35,12 @@ export interface ReadStep {
   readonly rows: readonly ReadRow[];
 }
 
-export interface ReadEngine {
+export interface ReadService {
   /** Get ready to read a text with a session's model, in a session of its own. */
-  readBegin(session: number, text: string, top: number): ReadPlan;
+  begin(session: number, text: string, top: number): ReadPlan;
   /** Read on for about so long; the rows are those new ones that are from `start` to `end`. */
-  readStep(reading: number, milliseconds: number, start: number, end: number): ReadStep;
-  readRows(reading: number, start: number, end: number): ReadRow[];
-  readParts(reading: number): ReadPart[];
-  readClose(reading: number): void;
+  step(reading: number, milliseconds: number, start: number, end: number): ReadStep;
+  rows(reading: number, start: number, end: number): ReadRow[];
+  parts(reading: number): ReadPart[];
+  close(reading: number): void;
 }

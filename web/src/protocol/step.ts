@@ -1,7 +1,7 @@
 /** What the worker answers to the Step panel. */
 
 import type { Constraint } from "../api/options";
-import type { FinishReason } from "../protocol";
+import type { FinishReason } from "./core";
 
 /** A token: like TokenRow, and a word about how it came, "" for a plain draw. */
 export type StepTokenRow = readonly [
@@ -127,31 +127,31 @@ export interface Comparison {
 }
 
 /** `known` is how many tokens the page has; options are sampling options as JSON. */
-export interface StepEngine {
+export interface StepService {
   /** Here `known` is the page's ids as JSON. */
-  stepView(session: number, known: string, options: string): StepView;
-  stepGiven(session: number): readonly PromptTokenRow[];
-  stepBegin(session: number, prompt: string, options: string): StepView;
-  stepSettings(session: number, known: number, options: string): StepView;
-  stepStep(session: number, known: number, options: string): StepView;
-  stepBack(session: number, known: number): StepView;
-  stepStart(session: number, known: number, options: string): StepView;
-  stepRun(session: number, known: number, milliseconds: number): RunView;
-  stepGo(session: number, known: number, depth: number): StepView;
-  stepBranch(session: number, known: number, index: number, token: number): StepView;
-  stepSwitch(session: number, known: number, branch: number): StepView;
-  stepRename(session: number, known: number, branch: number, name: string): StepView;
-  stepDrop(session: number, known: number, branch: number): StepView;
-  stepCompare(session: number, one: number, other: number): Comparison;
-  stepEdit(session: number, known: number, token: number, logit: number): StepView;
-  stepBan(session: number, known: number, token: number): StepView;
-  stepForce(session: number, known: number, token: number): StepView;
-  stepClear(session: number, known: number, token: number | null): StepView;
-  stepLook(session: number, index: number): Draw;
-  stepStopAt(session: number, known: number, kind: StopKind, value: string): StepView;
-  stepSwitchStop(session: number, known: number, stop: number, on: boolean): StepView;
-  stepDropStop(session: number, known: number, stop: number): StepView;
-  stepSave(session: number): string;
-  stepOpen(session: number, content: string): ReplayView;
-  stepReplay(session: number, known: number, milliseconds: number): ReplayView;
+  view(session: number, known: string, options: string): StepView;
+  given(session: number): readonly PromptTokenRow[];
+  begin(session: number, prompt: string, options: string): StepView;
+  settings(session: number, known: number, options: string): StepView;
+  step(session: number, known: number, options: string): StepView;
+  back(session: number, known: number): StepView;
+  start(session: number, known: number, options: string): StepView;
+  run(session: number, known: number, milliseconds: number): RunView;
+  go(session: number, known: number, depth: number): StepView;
+  branch(session: number, known: number, index: number, token: number): StepView;
+  switch(session: number, known: number, branch: number): StepView;
+  rename(session: number, known: number, branch: number, name: string): StepView;
+  drop(session: number, known: number, branch: number): StepView;
+  compare(session: number, one: number, other: number): Comparison;
+  edit(session: number, known: number, token: number, logit: number): StepView;
+  ban(session: number, known: number, token: number): StepView;
+  force(session: number, known: number, token: number): StepView;
+  clear(session: number, known: number, token: number | null): StepView;
+  look(session: number, index: number): Draw;
+  stopAt(session: number, known: number, kind: StopKind, value: string): StepView;
+  switchStop(session: number, known: number, stop: number, on: boolean): StepView;
+  dropStop(session: number, known: number, stop: number): StepView;
+  save(session: number): string;
+  open(session: number, content: string): ReplayView;
+  replay(session: number, known: number, milliseconds: number): ReplayView;
 }

@@ -1,6 +1,6 @@
 /** What the worker answers to the Talk panel. */
 
-import type { Batch } from "../protocol";
+import type { Batch } from "./core";
 
 export interface Message {
   readonly role: "system" | "user" | "assistant";
@@ -20,15 +20,15 @@ export type TalkNews =
   | { readonly type: "begun"; readonly prompt: number; readonly reused: number }
   | { readonly type: "batch"; readonly batch: Batch };
 
-export interface TalkEngine {
-  talkAbout(session: number): TalkAbout;
+export interface TalkService {
+  about(session: number): TalkAbout;
   /** Write the assistant's next turn; sampling options are JSON. Null on the port is the end. */
-  talkSay(
+  say(
     session: number,
     messages: readonly Message[],
     options: string,
     port: MessagePort,
   ): Promise<void>;
   /** Stop the turn that a session is writing; what it has stays. */
-  talkStop(session: number): void;
+  stop(session: number): void;
 }

@@ -3,7 +3,7 @@
  * else in the page waits for a step (docs/training-panel.md).
  */
 
-import type { ErrorWords, ModelSource } from "../protocol";
+import type { ErrorWords, ModelSource } from "./core";
 
 /** A position of the dial. */
 export interface TrainSize {
@@ -124,17 +124,17 @@ export type FromTraining =
 /** Page to worker, on a run's port. */
 export type ToTraining = { readonly type: "stop" };
 
-export interface TrainEngine {
-  trainSizes(): Promise<readonly TrainSize[]>;
-  trainCheck(recipe: string): Promise<CheckedRecipe>;
+export interface TrainService {
+  sizes(): Promise<readonly TrainSize[]>;
+  check(recipe: string): Promise<CheckedRecipe>;
   /** Seconds that one step takes here. */
-  trainMeasure(recipe: string, text: string): Promise<number>;
+  measure(recipe: string, text: string): Promise<number>;
   /** Answered when the order is done, however it ended. */
-  train(order: TrainOrder, port: MessagePort): Promise<void>;
+  run(order: TrainOrder, port: MessagePort): Promise<void>;
   /** The model so far as a GGUF file. */
-  trainExport(type: string): Promise<Uint8Array<ArrayBuffer>>;
+  export(type: string): ArrayBuffer;
   /** What the model before and after fine-tuning write. */
-  trainCompare(prompt: string, seed: number, tokens: number): Promise<Comparison>;
+  compare(prompt: string, seed: number, tokens: number): Promise<Comparison>;
   /** What proves the run so far, as JSON. */
-  trainReceipt(facts: string): Promise<unknown>;
+  receipt(facts: string): Promise<unknown>;
 }

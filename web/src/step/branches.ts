@@ -54,7 +54,7 @@ export class Branches {
     if (current) button.setAttribute("aria-current", "true");
     button.title = `Go to the end of ${name}`;
     button.addEventListener("click", () =>
-      void this.#stepper.move((a) => a.engine.stepSwitch(a.session, a.known, number)),
+      void this.#stepper.move((a) => a.engine.step.switch(a.session, a.known, number)),
     );
     return button;
   }
@@ -68,7 +68,7 @@ export class Branches {
     if (current) return buttons;
     const compare = (): void => void this.#compare(number);
     const drop = (): void =>
-      void this.#stepper.move((a) => a.engine.stepDrop(a.session, a.known, number));
+      void this.#stepper.move((a) => a.engine.step.drop(a.session, a.known, number));
     buttons.prepend(quietButton("Compare", compare, `Compare ${name} with the current branch`));
     buttons.append(quietButton("Remove", drop, `Remove ${name}`));
     return buttons;
@@ -87,7 +87,7 @@ export class Branches {
       this.#naming = null;
       const words = field.value;
       if (keep && words.trim() && words !== name) {
-        void this.#stepper.move((a) => a.engine.stepRename(a.session, a.known, number, words));
+        void this.#stepper.move((a) => a.engine.step.rename(a.session, a.known, number, words));
       } else this.show(this.#stepper.view);
     };
     form.addEventListener("submit", (event) => {
@@ -107,7 +107,7 @@ export class Branches {
     const there = rows.find(([number]) => number === other);
     if (!here || !there) return;
     const found = await this.#stepper.ask((a) =>
-      a.engine.stepCompare(a.session, here[0], other),
+      a.engine.step.compare(a.session, here[0], other),
     );
     if (!found) return;
     this.#comparison.replaceChildren(...comparison(found, [here[1], there[1]]));

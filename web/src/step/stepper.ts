@@ -4,9 +4,8 @@
  * token comes about otherwise), "error" and "busy".
  */
 
-import type { Remote } from "comlink";
 import type { LiveSession, GenerationRequest } from "../live";
-import type { Engine } from "../protocol";
+import type { RemoteEngine } from "../protocol";
 import type { StepTokenRow, StepView, PromptTokenRow, ReplayView, RunEnd } from "../protocol/step";
 import type { TokenChunk, SamplingOptions } from "../thimble";
 import type { Token } from "../ui/token";
@@ -19,7 +18,7 @@ export type StepToken = TokenChunk & { readonly note: string };
 
 /** What every question needs: whom to ask, and what the page has. */
 export interface Asking {
-  readonly engine: Remote<Engine>;
+  readonly engine: RemoteEngine;
   readonly session: number;
   /** How many tokens the page has. */
   readonly known: number;
@@ -96,7 +95,7 @@ export class Stepper extends EventTarget {
   async refresh(): Promise<void> {
     const ids = JSON.stringify((this.#live.writing?.tokens ?? []).map((token) => token.id));
     await this.#inTurn(async () => {
-      this.#show(await this.#ask((a) => a.engine.stepView(a.session, ids, a.options)));
+      this.#show(await this.#ask((a) => a.engine.step.view(a.session, ids, a.options)));
       await this.#learnGiven();
     });
   }
@@ -133,7 +132,7 @@ export class Stepper extends EventTarget {
     const started = performance.now();
     const work = async (): Promise<void> => {
       if (!this.#hasText) await this.#begin();
-      this.#show(await this.#ask((a) => a.engine.stepStep(a.session, a.known, a.options)));
+      this.#show(await this.#ask((a) => a.engine.step.step(a.session, a.known, a.options)));
     };
     // A sampler of the visitor's own may never answer: then there must be a way to stop it.
     if (this.#live.sampler === null) await this.#inTurn(work);
@@ -147,9 +146,9 @@ export class Stepper extends EventTarget {
     let over: RunEnd | null = null;
     await this.#drive(async (signal) => {
       if (!this.#hasText) await this.#begin();
-      this.#show(await this.#ask((a) => a.engine.stepStart(a.session, a.known, a.options)));
+      this.#show(await this.#ask((a) => a.engine.step.start(a.session, a.known, a.options)));
       while (!signal.aborted && over === null) {
-        const view = await this.#ask((a) => a.engine.stepRun(a.session, a.known, SLICE_MS));
+        const view = await this.#ask((a) => a.engine.step.run(a.session, a.known, SLICE_MS));
         over = view.over;
         this.#show(view);
       }
@@ -162,7 +161,7 @@ export class Stepper extends EventTarget {
   async replay(content: string): Promise<ReplayView | null> {
     let last: ReplayView | null = null;
     await this.#drive(async (signal) => {
-      let view = await this.#ask((a) => a.engine.stepOpen(a.session, content));
+      let view = await this.#ask((a) => a.engine.step.open(a.session, content));
       const { settings } = this.#live.draft();
       const { model, changes } = this.#live;
       const { constraint } = view.replay;
@@ -171,7 +170,7 @@ export class Stepper extends EventTarget {
       this.#show(view, request);
       await this.#learnGiven();
       while (!view.replay.over && !signal.aborted) {
-        view = await this.#ask((a) => a.engine.stepReplay(a.session, a.known, SLICE_MS));
+        view = await this.#ask((a) => a.engine.step.replay(a.session, a.known, SLICE_MS));
         this.#show(view);
       }
       last = view;
@@ -193,7 +192,7 @@ export class Stepper extends EventTarget {
     const { prompt } = this.#live.draft();
     const settings = this.#settings;
     const options = encode(settings);
-    const view = await this.#ask((a) => a.engine.stepBegin(a.session, prompt, options));
+    const view = await this.#ask((a) => a.engine.step.begin(a.session, prompt, options));
     this.#live.select(null);
     this.#show(view, { prompt, settings, model: this.#live.model });
     await this.#learnGiven();
@@ -205,13 +204,13 @@ export class Stepper extends EventTarget {
     const [length] = this.view?.prompt ?? [0];
     if (!request || !length) return;
     if (request === this.#given.request && length === this.#given.length) return;
-    const tokens = await this.#ask(({ engine, session }) => engine.stepGiven(session));
+    const tokens = await this.#ask(({ engine, session }) => engine.step.given(session));
     this.#given = { request, length, tokens: tokens.flatMap(givenOf) };
     this.#tell("view");
   }
 
   async #look(): Promise<void> {
-    this.#show(await this.#ask((a) => a.engine.stepSettings(a.session, a.known, a.options)));
+    this.#show(await this.#ask((a) => a.engine.step.settings(a.session, a.known, a.options)));
   }
 
   async #ask<Answer>(question: Question<Answer>): Promise<Answer> {

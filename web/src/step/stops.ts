@@ -55,7 +55,7 @@ export class Stops {
   async #add(): Promise<void> {
     const kind = this.#kind.value as StopKind;
     const value = JSON.stringify(asWorkerTakes(kind, this.#value.value));
-    await this.#stepper.move((a) => a.engine.stepStopAt(a.session, a.known, kind, value));
+    await this.#stepper.move((a) => a.engine.step.stopAt(a.session, a.known, kind, value));
     if (!this.#stepper.error) this.#value.value = "";
   }
 
@@ -68,11 +68,11 @@ export class Stops {
     box.addEventListener("change", () => {
       const { checked } = box;
       void this.#stepper.move((a) =>
-        a.engine.stepSwitchStop(a.session, a.known, number, checked),
+        a.engine.step.switchStop(a.session, a.known, number, checked),
       );
     });
     const remove = (): void =>
-      void this.#stepper.move((a) => a.engine.stepDropStop(a.session, a.known, number));
+      void this.#stepper.move((a) => a.engine.step.dropStop(a.session, a.known, number));
     const label = make("label", "", box, make("span", "", words));
     const item = make("li", hit ? "hit" : "", label, quietButton("Remove", remove, `Remove: ${words}`));
     if (hit) item.setAttribute("aria-current", "true");

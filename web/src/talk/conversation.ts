@@ -94,7 +94,7 @@ export class Conversation extends EventTarget {
   stop(): void {
     this.#stopped = true;
     const session = this.#session;
-    if (this.busy) session?.ask((engine, id) => engine.talkStop(id)).catch(() => undefined);
+    if (this.busy) session?.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
   }
 
   /** Give the memory of its keys and values back; the turns stay. */
@@ -142,7 +142,7 @@ export class Conversation extends EventTarget {
     let first = 0;
     const options = JSON.stringify({ ...settings, logprobs: false });
     await session.listen<void, TalkNews>(
-      (engine, id, port) => engine.talkSay(id, messages, options, port),
+      (engine, id, port) => engine.talk.say(id, messages, options, port),
       (news) => {
         const window = session.contextWindow;
         if (news.type === "begun") {

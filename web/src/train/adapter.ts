@@ -49,7 +49,7 @@ export class AdapterView {
   async put(name: string, file: Uint8Array): Promise<void> {
     const strength = this.#on.hidden ? 1 : this.#strength.valueAsNumber;
     const info = await this.#live.ask((engine, session) =>
-      engine.adapterPut(session, name, file, strength),
+      engine.adapter.put(session, name, file, strength),
     );
     this.#complain("");
     this.#prompt.value ||= this.#live.draft().prompt.trim() || "Once upon a time";
@@ -62,7 +62,7 @@ export class AdapterView {
     if (!this.#live.isOpen || this.#live.model === this.#model) return;
     this.#model = this.#live.model;
     try {
-      const info = await this.#live.ask((engine, session) => engine.adapterDescribe(session));
+      const info = await this.#live.ask((engine, session) => engine.adapter.describe(session));
       this.#show(info);
       if (info) await this.#showNext();
     } catch (error) {
@@ -80,7 +80,7 @@ export class AdapterView {
   }
 
   async #remove(): Promise<void> {
-    await this.#live.ask((engine, session) => engine.adapterRemove(session));
+    await this.#live.ask((engine, session) => engine.adapter.remove(session));
     this.#show(null);
     byId("adapter-open", HTMLButtonElement).focus();
   }
@@ -96,7 +96,7 @@ export class AdapterView {
       while (this.#wanted !== null) {
         const value = this.#wanted;
         this.#wanted = null;
-        await this.#live.ask((engine, session) => engine.adapterTurn(session, value));
+        await this.#live.ask((engine, session) => engine.adapter.turn(session, value));
         await this.#showNext();
       }
       this.#live.dispatchEvent(new Event("adapter"));
@@ -111,7 +111,7 @@ export class AdapterView {
   /** Show what may come next, with the model as it stands. */
   async #showNext(): Promise<void> {
     const prompt = this.#prompt.value;
-    const next = await this.#live.ask((engine, session) => engine.adapterNext(session, prompt));
+    const next = await this.#live.ask((engine, session) => engine.adapter.next(session, prompt));
     this.#draw(next);
   }
 

@@ -52,7 +52,7 @@ export class BeforeAfter {
     const prompt = this.#prompt.value;
     const seed = Math.max(0, Math.trunc(this.#seed.valueAsNumber || 0));
     try {
-      const texts = await this.#host.ask((engine) => engine.trainCompare(prompt, seed, TOKENS));
+      const texts = await this.#host.ask((engine) => engine.train.compare(prompt, seed, TOKENS));
       tell("tune-before", prompt, texts.before);
       tell("tune-after", prompt, texts.after);
       this.#words.textContent = "";

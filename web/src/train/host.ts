@@ -1,11 +1,10 @@
 /** The training worker, seen from the page: a second Python, which nothing else waits for. */
 
 import { transfer } from "comlink";
-import type { Remote } from "comlink";
 import { Build } from "../api/build";
 import { EngineHost } from "../api/engine";
 import { revive } from "../api/errors";
-import type { Engine } from "../protocol";
+import type { RemoteEngine } from "../protocol";
 import type { FromTraining, ToTraining, TrainOrder } from "../protocol/train";
 import { sentence } from "../ui/format";
 
@@ -20,7 +19,7 @@ export class TrainingHost {
   }
 
   /** Ask the worker; one that has died is replaced, without what was in its memory. */
-  ask<Value>(question: (engine: Remote<Engine>) => Promise<Value>): Promise<Value> {
+  ask<Value>(question: (engine: RemoteEngine) => Promise<Value>): Promise<Value> {
     return this.#alive().call(question);
   }
 
@@ -36,7 +35,7 @@ export class TrainingHost {
     };
     port1.onmessage = (event: MessageEvent<FromTraining>) => pass(event.data);
     // Answered when the order is done, so that a worker that dies is heard of meanwhile.
-    this.ask((engine) => engine.train(order, transfer(port2, [port2]))).catch((error: unknown) => {
+    this.ask((engine) => engine.train.run(order, transfer(port2, [port2]))).catch((error: unknown) => {
       const { name, message } = revive(error);
       pass({ type: "failed", error: { name, message } });
     });

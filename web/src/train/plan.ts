@@ -37,7 +37,7 @@ export class Plan {
   /** Fetch the dial's positions, which starts the worker. */
   async start(): Promise<void> {
     this.#words.textContent = "Starting Python for training …";
-    this.#sizes = await this.#host.ask((engine) => engine.trainSizes());
+    this.#sizes = await this.#host.ask((engine) => engine.train.sizes());
     this.#dial.max = String(this.#sizes.length - 1);
     this.learn(this.#lesson);
   }
@@ -103,14 +103,14 @@ export class Plan {
   async #tell(asked: number): Promise<void> {
     const recipe = this.#text.value;
     try {
-      const checked = await this.#host.ask((engine) => engine.trainCheck(recipe));
+      const checked = await this.#host.ask((engine) => engine.train.check(recipe));
       if (asked !== this.#asked) return;
       const known = this.#measured.get(keyOf(checked));
       this.#show(checked, known);
       const text = await this.#lesson.text();
       if (known !== undefined || asked !== this.#asked || this.#busy() || !text) return;
       this.#show(checked, null);
-      const seconds = await this.#host.ask((engine) => engine.trainMeasure(recipe, text));
+      const seconds = await this.#host.ask((engine) => engine.train.measure(recipe, text));
       this.#measured.set(keyOf(checked), seconds);
       if (asked === this.#asked) this.#show(checked, seconds);
     } catch (error) {

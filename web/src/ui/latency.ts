@@ -172,7 +172,7 @@ export class Latency {
     this.#measure.disabled = true;
     this.#words.textContent = "Measuring.";
     try {
-      this.#limits = await this.#live.ask((engine, session) => engine.limitsOf(session));
+      this.#limits = await this.#live.ask((engine, session) => engine.limits.of(session));
       this.#words.textContent = explain(this.#limits);
     } catch (error) {
       this.#words.textContent = sentence(error instanceof Error ? error.message : String(error));

@@ -1,8 +1,8 @@
-/** Answers to the panel of claims. */
+/** What the Claims panel asks of the worker itself. */
 
 import { RequestWatch, fetchedSoFar } from "../claims/requests";
-import type { ClaimsEngine } from "../protocol/claims";
 import type { Python } from "./python";
+import type { OwnMethods } from "./services";
 
 const ROUNDS = 5;
 /** Long against the clock, which browsers keep coarse. */
@@ -26,19 +26,16 @@ function probe(): number[] {
   });
 }
 
-export function claimsAnswers(engine: () => Python): ClaimsEngine {
+export function claimsMethods(engine: () => Python): OwnMethods["claims"] {
   return {
-    claimsProbe: probe,
-    claimsWatch: () => {
+    probe,
+    watch: () => {
       watch?.close();
       watch = new RequestWatch();
     },
-    claimsSeen: () => watch?.seen() ?? [],
-    claimsFetched: fetchedSoFar,
-    claimsAskFor: (url) => fetch(url, { cache: "no-store" }).then((answer) => answer.ok, () => false),
-    claimsMemory: () => engine().memory,
-    claimsAblate: (session, text) => engine().call("claims.ablate", session, text),
-    claimsWork: (milliseconds) => engine().call("claims.work", milliseconds),
-    claimsEnd: () => engine().call("claims.end"),
+    seen: () => watch?.seen() ?? [],
+    fetched: fetchedSoFar,
+    askFor: (url) => fetch(url, { cache: "no-store" }).then((answer) => answer.ok, () => false),
+    memory: () => engine().memory,
   };
 }

@@ -1,8 +1,9 @@
 /** What the Python panel asks for: packages that its code imports, the code, and what came of it. */
 
-import type { ConsoleAnswer, ConsoleEngine, Shown } from "../protocol/console";
+import type { ConsoleAnswer, Shown } from "../protocol/console";
 import type { Python } from "./python";
 import { renounceStorage } from "./renounce";
+import type { OwnMethods } from "./services";
 
 const WITHOUT_NETWORK =
   "It comes from this site's server when it is first imported, and is kept from then on";
@@ -56,21 +57,18 @@ function noting<Answer extends { readonly sampler?: string | null }>(python: Pyt
   return answer;
 }
 
-export function consoleAnswers(engine: () => Python): ConsoleEngine {
+export function consoleMethods(engine: () => Python): OwnMethods["console"] {
   return {
-    consoleHello: (session) => noting(engine(), engine().call("console.hello", session)),
-    consoleRun: async (session, code, port) =>
+    hello: (session) => noting(engine(), engine().call("console.hello", session)),
+    run: async (session, code, port) =>
       noting(engine(), await run(engine(), session, code, port)),
-    consoleComplete: (session, before) => {
+    complete: (session, before) => {
       renounceStorage(); // it looks at attributes, which may be code
       return engine().callInterruptibly("console.complete", session, before);
     },
-    consoleResetSampler: (session) => {
+    resetSampler: (session) => {
       engine().call("console.reset_sampler", session);
       engine().runsVisitorsCode = false;
     },
-    consoleReread: (session, prompt, known) => engine().call("console.reread", session, prompt, known),
-    consolePutBack: (session, prompt, known) =>
-      engine().call("console.put_back", session, prompt, known),
   };
 }

@@ -1,10 +1,10 @@
 /** Python in this worker: how it starts, and how its engine is called. */
 
+import { transfer } from "comlink";
 import type { PyodideInterface } from "pyodide";
 import type { PyCallable } from "pyodide/ffi";
 import type { Boot, Start } from "../protocol";
 import type { KernelPool } from "./pool";
-import type { Sink } from "./sink";
 import { Early, startFromSnapshot, startOrdinary } from "./pyodide";
 import { readSnapshot, removeSnapshot } from "./snapshot";
 
@@ -24,10 +24,8 @@ export class CrashError extends Error {
 export type PythonMethod =
   | "use_pool" | "begin_load" | "feed" | "finish" | "cancel_load" | "drop" | "models"
   | "open" | "clone" | "destroy" | "tokenize" | "start" | "run" | "stop" | "logits_hash"
-  | `${Service}.${string}`;
-
-/** Parts of the engine that Python imports when they are first asked; see thimble/browser/. */
-export type Service = "adapter" | "bring" | "claims" | "console" | "embed" | "ensemble" | "lens" | "lens_change" | "limits" | "quantize" | "read" | "step" | "talk" | "train";
+  /** Of a service, a part that Python imports when it is first asked; see thimble/browser/. */
+  | `${string}.${string}`;
 
 /** What Python calls back while it works. */
 type Hear = (kind: never, text: string, words: string) => void;
@@ -35,7 +33,12 @@ type Hear = (kind: never, text: string, words: string) => void;
 /** Bytes that Python asks for: from here on, so many. */
 type Read = (at: number, size: number) => Uint8Array;
 
-type Argument = string | number | boolean | null | Uint8Array | KernelPool | Sink | Hear | Read;
+export type Argument = string | number | boolean | null | Uint8Array | KernelPool | Hear | Read;
+
+/** Bytes as Pyodide lends them. */
+interface LentBuffer {
+  getBuffer(type: "u8"): { data: Uint8Array<ArrayBuffer>; release(): void };
+}
 
 /** Why a first visit starts without one. */
 const NOT_YET = "there is no snapshot yet";
@@ -53,6 +56,8 @@ function inTime<Value>(value: Promise<Value>): Promise<Value> {
 export class Python {
   readonly #pyodide: PyodideInterface;
   readonly #call: PyCallable;
+  /** Bytes of the answer that Python is about to give. */
+  readonly #sent: ArrayBuffer[] = [];
   /** Where the page asks for an interrupt, where it can. */
   readonly #interrupt: Int32Array | null;
   /** Whether any call may come upon a function of the visitor's own, a sampler. */
@@ -61,9 +66,14 @@ export class Python {
   private constructor(pyodide: PyodideInterface, boot: Boot) {
     this.#pyodide = pyodide;
     const start = pyodide.runPython(
-      "from thimble.browser import Engine\nlambda kernels: Engine(kernels).call",
+      "from thimble.browser import Engine\nlambda kernels, send: Engine(kernels, send).call",
     ) as unknown as PyCallable;
-    this.#call = start(boot.kernels) as PyCallable;
+    const send = (data: LentBuffer): void => {
+      const lent = data.getBuffer("u8");
+      this.#sent.push(lent.data.slice().buffer);
+      lent.release();
+    };
+    this.#call = start(boot.kernels, send) as PyCallable;
     start.destroy();
     this.#interrupt = boot.interrupt && new Int32Array(boot.interrupt);
   }
@@ -108,7 +118,7 @@ export class Python {
     return (this.#pyodide as unknown as { _module: { HEAPU8: Uint8Array } })._module.HEAPU8.byteLength;
   }
 
-  /** Call a method of the engine; every answer is one JSON text. */
+  /** Call a method of the engine; every answer is one JSON text, and bytes that it names. */
   call<Value>(method: PythonMethod, ...args: Argument[]): Value {
     return this.runsVisitorsCode ? this.callInterruptibly(method, ...args) : this.#ask(method, args);
   }
@@ -131,10 +141,23 @@ export class Python {
     return this.#interrupt !== null && Atomics.exchange(this.#interrupt, 0, 0) !== 0;
   }
 
+  /** An answer, with the bytes that were sent before it in their places; they need no copy to go on. */
+  #revived(text: string): unknown {
+    const sent = this.#sent.splice(0);
+    if (sent.length === 0) return JSON.parse(text);
+    const answer = JSON.parse(text, (_key, value: unknown) => {
+      const named = typeof value === "object" && value !== null && "$bytes" in value;
+      return named ? sent[value.$bytes as number] : value;
+    }) as { value?: object };
+    if (answer.value) transfer(answer.value, sent);
+    return answer;
+  }
+
   #ask<Value>(method: PythonMethod, args: Argument[]): Value {
     let answer: { value: Value } | { error: [kind: string, message: string] };
     try {
-      answer = JSON.parse(this.#call(method, ...args) as string) as typeof answer;
+      const text = this.#call(method, ...args) as string;
+      answer = this.#revived(text) as typeof answer;
     } catch (error) {
       if ((error as { type?: unknown }).type === "KeyboardInterrupt") {
         throw new EngineError("Interrupted", "it was interrupted");

@@ -1,9 +1,9 @@
 /** Answers to whoever makes a model smaller: a step of Python's at a time, and a file made of them. */
 
-import type { QuantizeEngine, QuantizeNews, QuantizedFile } from "../protocol/quantize";
+import type { QuantizeNews, QuantizedFile } from "../protocol/quantize";
 import { yieldToMessages } from "./generate";
 import type { Python } from "./python";
-import { Sink } from "./sink";
+import type { OwnMethods } from "./services";
 
 const STEP_MS = 40;
 
@@ -11,6 +11,8 @@ const STEP_MS = 40;
 declare class FileReaderSync {
   readAsArrayBuffer(blob: Blob): ArrayBuffer;
 }
+
+type Step = QuantizeNews & { readonly over: boolean; readonly written: ArrayBuffer };
 
 let stopping = false;
 
@@ -29,9 +31,8 @@ async function run(
     // Blobs and not bytes: a browser puts large ones on the disk.
     const parts: Blob[] = [];
     while (!stopping) {
-      const sink = new Sink();
-      const step = python.call<QuantizeNews & { over: boolean }>("quantize.step", job, STEP_MS, sink);
-      parts.push(new Blob([sink.bytes]));
+      const step = python.call<Step>("quantize.step", job, STEP_MS);
+      parts.push(new Blob([step.written]));
       port.postMessage({ done: step.done, total: step.total } satisfies QuantizeNews);
       if (step.over) return { file: new Blob(parts), warning: begun.warning };
       await yieldToMessages();
@@ -43,10 +44,9 @@ async function run(
   }
 }
 
-export function quantizeAnswers(engine: () => Python): QuantizeEngine {
+export function quantizeMethods(engine: () => Python): OwnMethods["quantize"] {
   return {
-    quantizeTypes: () => engine().call("quantize.types"),
-    quantizeRun: (name, source, encoding, port) => run(engine(), name, source, encoding, port),
-    quantizeStop: () => void (stopping = true),
+    run: (name, source, encoding, port) => run(engine(), name, source, encoding, port),
+    stop: () => void (stopping = true),
   };
 }

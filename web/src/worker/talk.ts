@@ -1,9 +1,10 @@
 /** Answers to the Talk panel: a turn is written as any text is, a frame's tokens at a time. */
 
 import type { Batch } from "../protocol";
-import type { TalkEngine, TalkNews, Message } from "../protocol/talk";
+import type { TalkNews, Message } from "../protocol/talk";
 import { yieldToMessages } from "./generate";
 import type { Python } from "./python";
+import type { OwnMethods } from "./services";
 
 const BATCH_MS = 12;
 
@@ -39,10 +40,9 @@ async function say(
   }
 }
 
-export function talkAnswers(engine: () => Python): TalkEngine {
+export function talkMethods(engine: () => Python): OwnMethods["talk"] {
   return {
-    talkAbout: (session) => engine().call("talk.about", session),
-    talkSay: async (session, messages, options, port) => say(engine(), session, messages, options, port),
-    talkStop: (session) => void stopping.add(session),
+    say: async (session, messages, options, port) => say(engine(), session, messages, options, port),
+    stop: (session) => void stopping.add(session),
   };
 }

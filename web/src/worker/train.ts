@@ -1,11 +1,9 @@
 /** Training: slices of Python, a look at the mail between two, and a copy kept every few seconds. */
 
-import { transfer } from "comlink";
 import type { ErrorWords, ModelSource } from "../protocol";
 import type {
   FromTraining,
   ToTraining,
-  TrainEngine,
   TrainInfo,
   TrainNews,
   TrainOrder,
@@ -17,7 +15,7 @@ import { yieldToMessages } from "./generate";
 import { EngineError } from "./python";
 import type { Python } from "./python";
 import { hasRenounced } from "./renounce";
-import { Sink } from "./sink";
+import type { OwnMethods } from "./services";
 
 /** Milliseconds of training at a time; a single step may take longer. */
 const SLICE_MS = 100;
@@ -136,12 +134,11 @@ function unkept(error: unknown, say: Say): void {
 async function keep(python: Python, now: TrainInfo, say: Say): Promise<void> {
   if (!shelf) return;
   if (hasRenounced()) return unkept(new Error(CODE_HAS_RUN), say);
-  const sink = new Sink();
-  python.call("train.checkpoint", sink);
+  const checkpoint = python.call<ArrayBuffer>("train.checkpoint");
   const { step, steps, parameters, about } = now;
   const words = { title: about.title, step, steps, parameters, at: Date.now(), base: about.base };
   try {
-    await shelf.keep(words, sink.bytes);
+    await shelf.keep(words, new Uint8Array(checkpoint));
     say({ type: "kept", step });
   } catch (error) {
     unkept(error, say);
@@ -166,28 +163,18 @@ async function verify(
   python.call("train.verify_end");
 }
 
-/** The worker's answers about training; they wait until Python and its threads have started. */
-export function trainAnswers(
+/** What is more of training than a call of Python; it waits until Python's threads have started. */
+export function trainMethods(
   engine: () => Promise<Python>,
   startThreads: (engine: Python) => Promise<void>,
-): TrainEngine {
+): OwnMethods["train"] {
   const trainer = async (): Promise<Python> => {
     const python = await engine();
     await startThreads(python);
     return python;
   };
   return {
-    trainSizes: async () => (await engine()).call("train.sizes"),
-    trainCheck: async (recipe) => (await engine()).call("train.check", recipe),
-    trainMeasure: async (recipe, text) => (await trainer()).call("train.measure", recipe, text),
-    train: async (order, port) => follow(await trainer(), order, port),
-    trainExport: async (type) => {
-      const sink = new Sink();
-      (await engine()).call("train.export", type, sink);
-      return transfer(sink.bytes, [sink.bytes.buffer]);
-    },
-    trainCompare: async (prompt, seed, tokens) =>
-      (await engine()).call("train.compare", prompt, seed, tokens),
-    trainReceipt: async (facts) => (await engine()).call("train.receipt", facts),
+    measure: async (recipe, text) => (await trainer()).call("train.measure", recipe, text),
+    run: async (order, port) => follow(await trainer(), order, port),
   };
 }

@@ -1,38 +1,32 @@
 /**
  * The worker: Python beside the page, so that the page never freezes.
  *
- * It answers to `Engine` in protocol.ts. It knows the Python package's public functions only, and
- * nothing of how a page looks.
+ * It answers to `Engine` in protocol.ts: to `Core` here, to the services by services.ts. It knows the
+ * Python package's public functions only, and nothing of how a page looks.
  */
 
 import { expose } from "comlink";
-import type { Boot, Engine, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
+import type { Boot, Core, LoadProgress, ModelInfo, ModelSource, Start, Threads } from "../protocol";
 import { PROTOCOL } from "../protocol";
-import { adapterAnswers } from "./adapter";
 import { Arriving } from "./arriving";
-import { bringAnswers } from "./bring";
-import { talkAnswers } from "./talk";
-import { consoleAnswers } from "./console";
-import { stepAnswers } from "./step";
+import { bringMethods } from "./bring";
+import { talkMethods } from "./talk";
+import { consoleMethods } from "./console";
 import { Download } from "./download";
-import { embedAnswers } from "./embed";
-import { ensembleAnswers } from "./ensemble";
 import { generate } from "./generate";
 import { countFiles, countStreams } from "./count";
-import { claimsAnswers } from "./claims";
-import { lensAnswers } from "./lens";
-import { lensChangeAnswers } from "./lens-change";
-import { limitsAnswers } from "./limits";
+import { claimsMethods } from "./claims";
 import { KernelPool } from "./pool";
 import { Progress } from "./progress";
 import type { PyodideBytes } from "./progress";
 import { makeSnapshot } from "./pyodide";
 import { EngineError, Python } from "./python";
-import { quantizeAnswers } from "./quantize";
-import { readAnswers } from "./read";
+import { quantizeMethods } from "./quantize";
 import { hasRenounced } from "./renounce";
+import { withServices } from "./services";
+import type { OwnMethods } from "./services";
 import { whyNot, writeSnapshot } from "./snapshot";
-import { trainAnswers } from "./train";
+import { trainMethods } from "./train";
 
 let python: Promise<Python> | null = null;
 let ready: Python | null = null;
@@ -120,7 +114,7 @@ function checkBoot(boot: Boot): void {
   if (strange) throw new EngineError("LoadError", `${strange} is no part of the engine, which lies in ${ASSETS}`);
 }
 
-const api: Engine = {
+const core: Core = {
   async boot(boot: Boot): Promise<Start> {
     checkBoot(boot);
     threads = boot.threads;
@@ -153,22 +147,17 @@ const api: Engine = {
   tokenize: (session, text) => engine().call("tokenize", session, text),
   generate: (session, prompt, options, port) =>
     void generate(engine(), session, prompt, options, port),
-  ...adapterAnswers(engine),
-  ...bringAnswers(engine),
-  ...talkAnswers(engine),
-  ...consoleAnswers(engine),
-  ...stepAnswers(engine),
-  ...embedAnswers(engine),
-  ...ensembleAnswers(engine),
-  ...claimsAnswers(engine),
-  ...lensAnswers(engine),
-  ...lensChangeAnswers(engine),
-  ...limitsAnswers(engine),
-  ...quantizeAnswers(engine),
-  ...readAnswers(engine),
-  ...trainAnswers(started, trainThreads),
   logitsHash: (session, tokens) =>
     engine().call("logits_hash", session, JSON.stringify(tokens)),
 };
 
-expose(api);
+const own: OwnMethods = {
+  bring: bringMethods,
+  claims: claimsMethods(engine),
+  console: consoleMethods(engine),
+  quantize: quantizeMethods(engine),
+  talk: talkMethods(engine),
+  train: trainMethods(started, trainThreads),
+};
+
+expose(withServices(core, own, started));

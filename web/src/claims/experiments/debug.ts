@@ -29,18 +29,18 @@ export const claim: Claim = {
         step.push(performance.now() - began);
         return standOf(view);
       };
-      const begun = await session.ask((engine, id) => engine.stepBegin(id, PROMPT, OPTIONS));
+      const begun = await session.ask((engine, id) => engine.step.begin(id, PROMPT, OPTIONS));
       const forth = async (from: number): Promise<Stand> =>
-        timed(() => session.ask((engine, id) => engine.stepStep(id, from, OPTIONS)));
+        timed(() => session.ask((engine, id) => engine.step.step(id, from, OPTIONS)));
       const there = [standOf(begun)];
       there.push(...(await bench.take(STEPS, "Stepping", (at) => forth(at))));
       const back = await bench.take(STEPS, "Stepping back", (at) =>
-        timed(() => session.ask((engine, id) => engine.stepBack(id, STEPS - at))),
+        timed(() => session.ask((engine, id) => engine.step.back(id, STEPS - at))),
       );
       const again = await bench.take(STEPS, "Stepping again", (at) => forth(at));
       const looks = await bench.take(STEPS, "Looking", async (at) => {
         const began = performance.now();
-        await session.ask((engine, id) => engine.stepLook(id, at));
+        await session.ask((engine, id) => engine.step.look(id, at));
         return performance.now() - began;
       });
       const differing = [

@@ -25,7 +25,7 @@ export const claim: Claim = {
   id: "edge",
   async measure(bench: Bench) {
     const session = await bench.session();
-    const memory = await session.ask((engine) => engine.claimsMemory());
+    const memory = await session.ask((engine) => engine.claims.memory());
     const snapshot = await snapshotKept(bench);
     const starts = await bench.take(STARTS, "Starting as a next visit does", () => start(bench));
     const from = new Set(starts.map((one) => one.from));
@@ -52,7 +52,7 @@ export const claim: Claim = {
 /** Files and bytes before the first token, as the server sends them; none where it does not answer. */
 async function firstVisit(bench: Bench, doubts: string[]): Promise<Quantity[]> {
   const session = await bench.session();
-  const theirs = await session.ask((engine) => engine.claimsFetched());
+  const theirs = await session.ask((engine) => engine.claims.fetched());
   const urls = neededFiles(bench.build, bench.model.url, [...fetchedSoFar(), ...theirs]);
   try {
     const sizes = await sizesOf(bench, urls, "Asking how large the files are");

@@ -37,20 +37,20 @@ export const claim: Claim = {
 async function bits(bench: Bench, sessions: readonly Session[], text: string): Promise<Bits> {
   const [first] = sessions as [Session];
   const numbers = await Promise.all(sessions.map((one) => one.ask((_engine, id) => Promise.resolve(id))));
-  const info = await first.ask((engine) => engine.ensembleMake(JSON.stringify(numbers), "mixture"));
+  const info = await first.ask((engine) => engine.ensemble.make(JSON.stringify(numbers), "mixture"));
   const number = info.ensemble;
   if (number === null) throw new Error(info.refused.map(([, reason]) => reason).join("; "));
   try {
-    const { job } = await first.ask((engine) => engine.ensembleMeasure(number, text, null));
+    const { job } = await first.ask((engine) => engine.ensemble.measure(number, text, null));
     for (;;) {
-      if (bench.signal.aborted) await first.ask((engine) => engine.ensembleEnd(job));
+      if (bench.signal.aborted) await first.ask((engine) => engine.ensemble.end(job));
       await bench.shown();
-      const step = await first.ask((engine) => engine.ensembleWork(job, SLICE_MS));
+      const step = await first.ask((engine) => engine.ensemble.work(job, SLICE_MS));
       bench.hear(0.3 + (0.7 * step.done) / step.total, "Reading the stories");
       if (step.result) return step.result as Bits;
     }
   } finally {
-    await first.ask((engine) => engine.ensembleClose(number)).catch(() => undefined);
+    await first.ask((engine) => engine.ensemble.close(number)).catch(() => undefined);
   }
 }
 

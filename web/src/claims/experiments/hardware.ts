@@ -21,7 +21,7 @@ export const claim: Claim = {
     await bench.write(TOKENS, 0); // the first one compiles
     const runs = await bench.take(bench.samples, "Writing", (at) => bench.write(TOKENS, at));
     const speeds = runs.map(({ chunks }) => timingOf(chunks).speed ?? NaN);
-    const limits = await session.ask((engine, id) => engine.limitsOf(id));
+    const limits = await session.ask((engine, id) => engine.limits.of(id));
     const limit = limitOf(limits);
     const { threads } = session.model;
     return measured({

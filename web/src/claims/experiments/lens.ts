@@ -41,15 +41,15 @@ export const claim: Claim = {
 
 async function ablated(bench: Bench, text: string): Promise<Ablated> {
   const session = await bench.session();
-  await session.ask((engine, id) => engine.claimsAblate(id, text));
+  await session.ask((engine, id) => engine.claims.ablate(id, text));
   try {
     for (;;) {
       await bench.shown();
-      const step = await session.ask((engine) => engine.claimsWork(SLICE_MS));
+      const step = await session.ask((engine) => engine.claims.work(SLICE_MS));
       bench.hear(step.done / step.total, "Reading with the head and without");
       if (step.result) return step.result;
     }
   } finally {
-    await session.ask((engine) => engine.claimsEnd()).catch(() => undefined);
+    await session.ask((engine) => engine.claims.end()).catch(() => undefined);
   }
 }
