@@ -419,7 +419,7 @@ def test_the_session_is_read_again_where_code_changed_it(console: Console) -> No
     given = opened.model.tokenizer.encode("ab")
     console.run(f"session.append({[*given, 20, 21, 22]})")
     answer = console.ask("console.reread", console.session, "ab", "[20, 5]")
-    assert (answer["prompt"], answer["kept"], answer["context"]) == ("ab", 1, len(given) + 3)
+    assert (answer["prompt"], answer["unchanged"], answer["context"]) == ("ab", 1, len(given) + 3)
     assert [row[1] for row in answer["tokens"]] == [21, 22]
     twin = opened.model.session()
     [*_, expected] = twin.score([*given, 20, 21, 22], top=10)
@@ -429,7 +429,7 @@ def test_the_session_is_read_again_where_code_changed_it(console: Console) -> No
     # With the prompt gone, everything is text.
     assert console.run("session.rollback(0)\nsession.append([30, 31])")["changed"]
     answer = console.ask("console.reread", console.session, "ab", "[20, 21, 22]")
-    assert (answer["prompt"], answer["kept"]) == ("", 0)
+    assert (answer["prompt"], answer["unchanged"]) == ("", 0)
     assert [row[1] for row in answer["tokens"]] == [30, 31]
     assert not console.run("session.logits()")["changed"]
     console.run("session.rollback(0)")

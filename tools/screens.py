@@ -165,7 +165,7 @@ def _machine(page: Page, address: str, shot: Shot) -> None:
     shot("machine")
     page.get_by_role("button", name="Clear all…").click()
     shot("machine-sure", "#sure")
-    page.get_by_role("button", name="Keep it", exact=True).click()
+    page.get_by_role("button", name="Keep everything", exact=True).click()
     page.goto(f"{address}/#model=https://example.org/models/tiny.gguf&sha256={'5eed' * 16}")
     expect(page.locator("#incoming-title")).to_be_visible()
     shot("incoming-link")

@@ -180,7 +180,7 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     host.sizes["large.gguf"] = len(LARGE)
     load(page)
     words = page.locator("#incoming-words")
-    expect(words).to_contain_text(f"of {len(LARGE)} bytes; what came is kept")
+    expect(words).to_contain_text(f"of {len(LARGE)} bytes; what arrived is saved")
     came = int(re.findall(r"after (\d+) of", words.inner_text())[0])
     assert 8 << 20 < came <= 12 << 20
     assert page.evaluate(PIECES) > 1
@@ -190,11 +190,11 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     host.files["large.gguf"], host.ends_after = LARGE, None
     host.ranges.clear()
     page = Tab(context).open("/#panel=machine")
-    expect(page.locator("#kinds")).to_contain_text("Downloads that broke off")
+    expect(page.locator("#kinds")).to_contain_text("Interrupted downloads")
     name_address(page, f"{host.address}/large.gguf", hashlib.sha256(LARGE).hexdigest())
     expect(page.locator("#incoming-words")).to_contain_text("are here already")
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("large is kept")
+    expect(page.locator("#incoming-title")).to_have_text("large is saved")
     assert host.ranges == [came]
     digest = hashlib.sha256(LARGE).hexdigest()
     expect(page.locator("#incoming-digest")).to_have_text(digest)
@@ -203,8 +203,8 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     assert write(page)
     # Dropped, nothing is left of it.
     page.evaluate("location.hash = 'panel=machine'")
-    page.get_by_role("button", name="Drop large").click()
-    expect(page.locator("#machine-outcome")).to_contain_text("large is dropped")
+    page.get_by_role("button", name="Remove large").click()
+    expect(page.locator("#machine-outcome")).to_contain_text("large is removed")
     assert page.evaluate(PIECES) == 0
 
 
@@ -250,7 +250,7 @@ def test_a_model_is_loaded_while_it_comes_and_the_one_before_stands(
         load(page)
         expect(words).to_have_text(LOADING)
         end.set()
-        expect(page.locator("#incoming-title")).to_have_text("large is kept")
+        expect(page.locator("#incoming-title")).to_have_text("large is saved")
     page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
     page.locator("#seed").evaluate("(field) => { field.value = 7 }")
@@ -274,7 +274,7 @@ def test_a_large_model_makes_room_and_is_back_where_the_next_does_not_come(
     (tmp_path / "first.gguf").write_bytes(make(spec))
     page.set_input_files("#model-file", tmp_path / "first.gguf")
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("first is kept")
+    expect(page.locator("#incoming-title")).to_have_text("first is saved")
     expect(page.locator("#metrics")).to_be_visible()
     first = write(page)
     with host.holding():
@@ -298,9 +298,9 @@ def test_without_room_a_model_from_an_address_is_used_and_not_kept(
     page = short_of_room(context, server, 12 << 20, half_way=half_way)
     name_address(page, f"{host.address}/large.gguf")
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("large is not kept")
+    expect(page.locator("#incoming-title")).to_have_text("large is not saved")
     words = page.locator("#incoming-words")
-    expect(words).to_contain_text("no room to keep large")
+    expect(words).to_contain_text("no space to save large")
     expect(words).to_contain_text("until another model is opened")
     page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
@@ -325,21 +325,21 @@ def test_another_file_than_was_meant_is_refused(
     if digest:
         load(bring)
     expect(bring.locator("#incoming-words")).to_contain_text(words)
-    expect(bring.locator("#incoming-title")).to_have_text(f"{file} was not kept")
+    expect(bring.locator("#incoming-title")).to_have_text(f"{file} was not saved")
     assert bring.evaluate(PIECES) == 0
     assert before_stands(bring)
 
 
 def test_what_is_no_address_is_told_where_it_was_written(bring: Page) -> None:
     for written, words in (
-        ("tiny", "Tiny is no address"),
-        ("ftp://example.org/a.gguf", "only https:// is fetched"),
+        ("tiny", "Tiny is not an address"),
+        ("ftp://example.org/a.gguf", "only https:// is allowed"),
         ("hf.co/somebody/models", "Somebody/models names no file"),
     ):
         name_address(bring, written)
         expect(bring.locator("#incoming-words")).to_contain_text(words)
     name_address(bring, "https://example.org/a.gguf", "abc")
-    expect(bring.locator("#incoming-words")).to_contain_text("Abc is no SHA-256")
+    expect(bring.locator("#incoming-words")).to_contain_text("Abc is not a SHA-256")
 
 
 def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
@@ -352,7 +352,7 @@ def test_a_small_file_is_loaded_as_soon_as_it_is_dropped(bring: Page) -> None:
         }""",
         list(TINY),
     )
-    expect(bring.locator("#incoming-title")).to_have_text("dropped is kept")
+    expect(bring.locator("#incoming-title")).to_have_text("dropped is saved")
     bring.evaluate("location.hash = 'panel=write'")
     assert write(bring)
 
@@ -371,7 +371,7 @@ def test_the_parts_of_a_model_are_one_when_they_are_dropped_together(
         }""",
         [[name, [*data]] for name, data in parts.items()],
     )
-    expect(bring.locator("#incoming-title")).to_have_text("m is kept")
+    expect(bring.locator("#incoming-title")).to_have_text("m is saved")
     digest = hashlib.sha256(whole(parts)).hexdigest()
     expect(bring.locator("#incoming-digest")).to_have_text(digest)
     bring.evaluate("location.hash = 'panel=write'")
@@ -390,7 +390,7 @@ def test_the_first_parts_address_brings_all_of_them(
     assert host.ranges == []
     expect(bring.locator("#incoming-size")).to_have_text(f"{len(whole(parts)) / 1e6:.1f} MB")
     load(bring)
-    expect(bring.locator("#incoming-title")).to_have_text("m is kept")
+    expect(bring.locator("#incoming-title")).to_have_text("m is saved")
     expect(bring.locator("#incoming-digest")).to_have_text(digest)
     assert len(host.ranges) == 3
     assert all(host.ranges)  # behind their own headers
@@ -408,7 +408,7 @@ def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:
     expect(bring.locator("#metrics")).to_be_visible()
     bring.evaluate("location.hash = 'panel=machine'")
     bring.get_by_label("Weights as").select_option("Q4_0")
-    bring.get_by_role("button", name="Make it").click()
+    bring.get_by_role("button", name="Quantize", exact=True).click()
     expect(bring.locator("#smaller-outcome")).to_contain_text("Made.")
     expect(bring.locator("#smaller-warning")).to_contain_text("rounded to Q8_0 before")
     rows = [row.split("\t") for row in bring.locator("#smaller-rows tr").all_inner_texts()]

@@ -46,10 +46,10 @@ FETCHED = """async () => {
   });
   at("incoming-url").value = ADDRESS;
   at("incoming-go").click();
-  await until(() => title().startsWith("Load ") || title().includes("not kept"));
+  await until(() => title().startsWith("Load ") || title().includes("not saved"));
   const told = ["size", "kind", "memory"].map((name) => at(`incoming-${name}`).textContent);
   at("incoming-go").click();
-  await until(() => title().includes(" kept"));
+  await until(() => title().includes(" saved"));
   await until(() => at("metrics").hidden === false && at("model").value === "tiny");
   return [title(), at("incoming-digest").textContent, ...told];
 }"""
@@ -134,7 +134,7 @@ def test_other_engines_bring_models_in_talk_and_keep_to_a_constraint(
             title, digest, size, kind, memory = asked(
                 tab, FETCHED, ADDRESS=f"{other.origin}/tiny.gguf"
             )
-            assert (title, digest) == ("tiny is kept", hashlib.sha256(TINY).hexdigest())
+            assert (title, digest) == ("tiny is saved", hashlib.sha256(TINY).hexdigest())
             assert (size, kind.split(",")[0]) == (f"{len(TINY) / 1e6:.1f} MB", "llama")
             assert memory.startswith("It fits")
             first = asked(tab, WRITTEN)

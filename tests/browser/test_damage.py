@@ -137,7 +137,7 @@ def test_a_fetched_model_that_is_damaged_is_fetched_again_by_one_button(
     page = Tab(context).open()
     name_address(page, f"{host.address}/tiny.gguf", hashlib.sha256(TINY).hexdigest())
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny is saved")
     damage(page, way, "thimble-models", "/piece/")
     page.reload()
     expect(page.locator("#metrics:not([hidden])")).to_be_attached()
@@ -146,11 +146,11 @@ def test_a_fetched_model_that_is_damaged_is_fetched_again_by_one_button(
     expect(page.locator("#incoming-title")).to_have_text("tiny is damaged")
     page.get_by_role("button", name=re.compile("Fetch it again from")).click()
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny is saved")
     expect(page.locator("#model")).to_have_value("tiny")
     assert write(page)
     page.evaluate("location.hash = 'panel=machine'")
-    page.get_by_role("button", name="Drop tiny").click()
+    page.get_by_role("button", name="Remove tiny").click()
     page.close()
 
 
@@ -161,7 +161,7 @@ def test_a_dropped_model_that_is_damaged_is_opened_again_by_one_button(
     page = Tab(context).open()
     file = FilePayload(name="mine.gguf", mimeType="application/octet-stream", buffer=OTHER)
     page.locator("#model-file").set_input_files(file)
-    expect(page.locator("#incoming-title")).to_contain_text("mine is kept")
+    expect(page.locator("#incoming-title")).to_contain_text("mine is saved")
     damage(page, "a bit flipped", "thimble-models", hashlib.sha256(OTHER).hexdigest())
     page.reload()
     expect(page.locator("#metrics:not([hidden])")).to_be_attached()
@@ -170,7 +170,7 @@ def test_a_dropped_model_that_is_damaged_is_opened_again_by_one_button(
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Open the file again").click()
     chooser.value.set_files(file)
-    expect(page.locator("#incoming-title")).to_contain_text("is kept")
+    expect(page.locator("#incoming-title")).to_contain_text("is saved")
     page.close()
 
 
@@ -191,13 +191,13 @@ def come_whole(page: Page, host: Host) -> None:
     """Try again, by the button; the whole file comes, from the first byte."""
     page.get_by_role("button", name="Try again").click()
     load(page)
-    expect(page.locator("#incoming-title")).to_have_text("large is kept")
+    expect(page.locator("#incoming-title")).to_have_text("large is saved")
     digest = hashlib.sha256(LARGE).hexdigest()
     expect(page.locator("#incoming-digest")).to_have_text(digest)
     assert host.ranges[-1] == 0
     page.evaluate("location.hash = 'panel=machine'")
-    page.get_by_role("button", name="Drop large").click()
-    expect(page.locator("#machine-outcome")).to_contain_text("large is dropped")
+    page.get_by_role("button", name="Remove large").click()
+    expect(page.locator("#machine-outcome")).to_contain_text("large is removed")
     page.close()
 
 

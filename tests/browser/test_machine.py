@@ -112,7 +112,7 @@ def choose(page: Page, name: str, data: bytes) -> None:
 
 def test_the_panel_shows_what_there_is_and_fits(kept: Page) -> None:
     expect(row(kept, "Thimble Story")).to_contain_text(re.compile(r"3\.\d MB.*used today", re.S))
-    expect(kept.locator("#room-words")).to_contain_text(re.compile(r"[\d.]+ MB kept here, of"))
+    expect(kept.locator("#space-words")).to_contain_text(re.compile(r"[\d.]+ MB saved here, of"))
     kept.get_by_role("button", name="Ask the browser to keep it").click()
     expect(kept.locator("#persist-words")).to_contain_text("promised")
     for scheme in ("light", "dark"):
@@ -125,27 +125,27 @@ def test_the_panel_shows_what_there_is_and_fits(kept: Page) -> None:
 
 def test_each_thing_can_be_dropped_and_kept_again(kept: Page) -> None:
     story = row(kept, "Thimble Story")
-    kept.get_by_role("button", name="Drop Thimble Story", exact=True).click()
-    expect(story).to_contain_text("not kept")
-    kept.get_by_role("button", name="Keep Thimble Story", exact=True).click()
-    expect(kept.locator("#machine-outcome")).to_contain_text("Thimble Story is kept")
-    expect(story).not_to_contain_text("not kept")
-    kept.get_by_role("button", name="Drop Page, panels").click()
+    kept.get_by_role("button", name="Remove Thimble Story", exact=True).click()
+    expect(story).to_contain_text("not saved")
+    kept.get_by_role("button", name="Save Thimble Story", exact=True).click()
+    expect(kept.locator("#machine-outcome")).to_contain_text("Thimble Story is saved")
+    expect(story).not_to_contain_text("not saved")
+    kept.get_by_role("button", name="Remove Page, panels").click()
     expect(row(kept, "Page, panels")).to_contain_text("needs the network")
     assert kept.evaluate("async () => !(await navigator.serviceWorker.getRegistration())")
-    kept.get_by_role("button", name="Keep Page, panels").click()
+    kept.get_by_role("button", name="Save Page, panels").click()
     expect(row(kept, "Page, panels")).to_contain_text("works without a network")
 
 
 def test_all_can_be_cleared_and_the_page_goes_on(kept: Page) -> None:
     kept.get_by_role("button", name="Clear all…").click()
     expect(kept.locator("#sure")).to_be_visible()
-    expect(kept.get_by_role("button", name="Keep it", exact=True)).to_be_focused()
+    expect(kept.get_by_role("button", name="Keep everything", exact=True)).to_be_focused()
     kept.keyboard.press("Escape")
     expect(kept.locator("#sure")).to_be_hidden()
     kept.get_by_role("button", name="Clear all…").click()
     kept.get_by_role("button", name="Clear all", exact=True).click()
-    expect(kept.locator("#machine-outcome")).to_contain_text("Nothing is kept")
+    expect(kept.locator("#machine-outcome")).to_contain_text("Nothing is saved")
     assert (
         kept.evaluate("async () => (await (await caches.open('thimble-models')).keys()).length")
         == 0
@@ -174,7 +174,7 @@ def test_a_dropped_file_is_kept_for_the_next_visit(context: BrowserContext) -> N
         }""",
         list(TINY),
     )
-    expect(page.locator("#incoming-title")).to_have_text("tiny one is kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny one is saved")
     expect(page.locator("#model")).to_have_value("tiny one")
     first = write(page)
     page.reload()
@@ -202,7 +202,7 @@ def test_a_file_that_is_no_model_is_refused(
 ) -> None:
     page = Tab(context).open()
     choose(page, "broken.gguf", data)
-    expect(page.locator("#incoming-title")).to_contain_text("was not kept")
+    expect(page.locator("#incoming-title")).to_contain_text("was not saved")
     expect(page.locator("#incoming-words")).to_contain_text(re.compile(words))
     assert page.evaluate(MODELS) == []
     expect(page.locator("#metrics")).to_be_visible()
@@ -224,7 +224,7 @@ def test_a_link_s_model_is_fetched_when_the_visitor_agrees(
     expect(page.locator("#incoming-memory")).to_contain_text("It fits")
     expect(page.locator("#incoming-speed")).to_contain_text("tokens/s")
     page.get_by_role("button", name="Load", exact=True).click()
-    expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny is saved")
     assert other.asked[2] == "GET from 0"
     assert re.fullmatch(r"GET from [1-9]\d*", other.asked[3])  # taken up where it broke off
     assert write(page)
@@ -268,7 +268,7 @@ def test_a_link_s_model_with_another_digest_is_refused(
     if len(digest) == 64:
         page.get_by_role("button", name=re.compile("Ask .* for its size")).click()
         page.get_by_role("button", name="Load", exact=True).click()
-    expect(page.locator("#incoming-title")).to_contain_text("was not kept")
+    expect(page.locator("#incoming-title")).to_contain_text("was not saved")
     expect(page.locator("#incoming-words")).to_contain_text(words)
     assert page.evaluate(MODELS) == []
     assert write(page)
@@ -319,8 +319,8 @@ def test_without_room_a_model_is_used_and_not_kept(
 ) -> None:
     page = short_of_room(context, server, len(TINY) // 2, half_way=half_way)
     choose(page, "tiny.gguf", TINY)
-    expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not kept")
-    expect(page.locator("#incoming-words")).to_contain_text("no room to keep tiny")
+    expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not saved")
+    expect(page.locator("#incoming-words")).to_contain_text("no space to save tiny")
     expect(page.locator("#model")).to_have_value("tiny")
     assert write(page)
     assert page.evaluate(MODELS) == []
@@ -343,7 +343,7 @@ def test_where_storage_is_blocked_the_page_works_and_says_so(
     assert page.evaluate("() => caches.keys().then(() => 'kept', (error) => error.name)") != "kept"
     assert write(page)
     choose(page, "tiny.gguf", TINY)
-    expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not saved")
     expect(page.locator("#incoming-words")).to_contain_text("until this page is closed")
     expect(page.locator("#metrics")).to_be_visible()
     assert write(page)

@@ -241,21 +241,21 @@ def test_without_a_server_this_machine_is_shown_and_takes_a_file(
     expect(rows.filter(has_text="Page, panels")).to_contain_text("works without a network")
     story = rows.filter(has=page.get_by_text("Thimble Story", exact=True))
     expect(story).to_contain_text("MB")
-    page.get_by_role("button", name="Drop Theme and dates of use").click()
-    expect(page.locator("#machine-outcome")).to_contain_text("is dropped")
+    page.get_by_role("button", name="Remove Theme and dates of use").click()
+    expect(page.locator("#machine-outcome")).to_contain_text("is removed")
 
     tiny: FilePayload = {
         "name": "tiny.gguf", "mimeType": "application/octet-stream", "buffer": make(SPECS["q8_0"])
     }  # fmt: skip
     page.set_input_files("#model-file", [tiny])
-    expect(page.locator("#incoming-title")).to_have_text("tiny is kept")
+    expect(page.locator("#incoming-title")).to_have_text("tiny is saved")
     expect(rows.filter(has_text="A file that you opened here")).to_contain_text("tiny")
     page.evaluate("() => { location.hash = 'panel=write'; }")
     expect(page.locator("#model")).to_have_value("tiny")
     assert write(page)
     page.evaluate("() => { location.hash = 'panel=machine'; }")
-    page.get_by_role("button", name="Drop tiny").click()
-    expect(page.locator("#machine-outcome")).to_contain_text("tiny is dropped")
+    page.get_by_role("button", name="Remove tiny").click()
+    expect(page.locator("#machine-outcome")).to_contain_text("tiny is removed")
     assert tab.wrong == []
 
     # What is not here cannot come, and the panel says so.
@@ -279,7 +279,7 @@ def test_without_a_server_numpy_that_was_never_used_is_said_to_be_missing(
     context, _, _ = alone
     page = Tab(context).open("/#panel=python")
     run = run_python(page, "import numpy")
-    expect(run).to_contain_text("numpy did not come")
+    expect(run).to_contain_text("numpy could not be loaded")
     expect(run).to_contain_text("is kept from then on")
     page.close()
 

@@ -399,7 +399,7 @@ def test_without_numpy_the_panel_says_so_and_the_rest_works(
         context.route("**/numpy-*.whl", lambda route: route.fulfill(body=b"no wheel"))
     panel = new_panel(context)
     run = panel.run("import numpy")
-    words = "NumPy is not part of this site" if how == "absent" else "did not come"
+    words = "NumPy is not part of this site" if how == "absent" else "could not be loaded"
     expect(run).to_contain_text(words)
     expect(run.locator(".trace")).to_contain_text("ModuleNotFoundError")
     expect(panel.run("1 + 1").locator(".value")).to_have_text("2")

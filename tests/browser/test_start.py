@@ -64,7 +64,7 @@ class Visitor:
         return any(name in url for url in self.requests)
 
 
-def wait_for_snapshot(page: Page, state: str = "kept") -> None:
+def wait_for_snapshot(page: Page, state: str = "saved") -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = page.evaluate(START)["snapshot"]

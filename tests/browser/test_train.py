@@ -39,9 +39,9 @@ def trained(bench: Page) -> Page:
         re.compile(rf"^Stopped after \d+ of {STEPS} steps\.$")
     )
     bench.reload()
-    expect(bench.locator("#train-kept-words")).to_contain_text("Names of places")
-    expect(bench.locator("#train-kept-words")).to_contain_text(f"of {STEPS}")
-    bench.locator("#train-kept").get_by_role("button", name="Go on").click()
+    expect(bench.locator("#train-saved-words")).to_contain_text("Names of places")
+    expect(bench.locator("#train-saved-words")).to_contain_text(f"of {STEPS}")
+    bench.locator("#train-saved").get_by_role("button", name="Go on").click()
     expect(bench.locator("#train-outcome")).to_contain_text(f"Trained: {STEPS} steps")
     return bench
 
@@ -196,12 +196,12 @@ def test_a_tab_that_closed_while_it_wrote_loses_the_last_copy_only(trained: Page
     assert words[1] == STEPS
     page = trained.context.new_page()  # another visit
     page.goto("/#panel=train")
-    expect(page.locator("#train-kept-words")).to_contain_text(f"step {words[0]} of {STEPS}")
+    expect(page.locator("#train-saved-words")).to_contain_text(f"step {words[0]} of {STEPS}")
     page.get_by_role("button", name="Forget it").click()
-    expect(page.locator("#train-kept")).to_be_hidden()
+    expect(page.locator("#train-saved")).to_be_hidden()
     page.reload()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
-    expect(page.locator("#train-kept")).to_be_hidden()
+    expect(page.locator("#train-saved")).to_be_hidden()
     # One tab keeps its training; another one is told.
     fill_recipe(page, RECIPE | {"steps": 2})
     page.get_by_role("button", name="Train", exact=True).click()

@@ -10,29 +10,29 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { expose } from "comlink";
 import { nameOf } from "./bring/address";
 import { Feed } from "./bring/feed";
-import { keepAddress, look, refuseOther, reporter } from "./bring/fetching";
+import { saveAddress, look, refuseOther, reporter } from "./bring/fetching";
 import type { Arrival, Brought, Look, Seen } from "./bring/fetching";
-import { keepModel, localAddress } from "./offline/models";
-import type { AboutModel } from "./offline/models";
+import { saveModel, localAddress } from "./storage/models";
+import type { AboutModel } from "./storage/models";
 
 export type { Arrival, Brought, Look, Seen } from "./bring/fetching";
 
 export interface ModelKeeper {
   /** Keep a file, whose name is the model's; `port` leads to the engine that loads it meanwhile. */
-  keepFile(
+  saveFile(
     file: File, report: (arrival: Arrival) => void, port: MessagePort | null,
   ): Promise<Brought>;
   /** What there is at an address, and at least its first `wanted` bytes. */
   look(url: string, wanted: number): Promise<Look>;
   /** Fetch and keep what is at addresses, in the same way; a digest that is known is checked. */
-  keepAddress(
+  saveAddress(
     urls: readonly string[],
     digest: string | null,
     seen: Seen,
     report: (arrival: Arrival) => void,
     port: MessagePort | null,
   ): Promise<Brought>;
-  /** The engine takes no more of what is on its way; it is kept all the same. */
+  /** The engine takes no more of what is on its way; it is saved all the same. */
   loadNoMore(): void;
 }
 
@@ -40,7 +40,7 @@ export interface ModelKeeper {
 let feed = new Feed(null);
 
 /** First its digest, which is its place in the store, while the engine takes it; then its bytes. */
-async function keepFile(
+async function saveFile(
   whole: File, report: (arrival: Arrival) => void, port: MessagePort | null,
 ): Promise<Brought> {
   const file = whole.name;
@@ -61,8 +61,8 @@ async function keepFile(
   if (bytes === 0) throw new Error(`${file} is empty`);
   const digest = bytesToHex(hash.digest());
   const about: AboutModel = { name: nameOf(file), bytes, sha256: digest, source: null };
-  await Promise.all([keepModel(localAddress(digest), whole.stream(), about), feed.end()]);
-  return { model: { ...about, from: localAddress(digest) }, notKept: null };
+  await Promise.all([saveModel(localAddress(digest), whole.stream(), about), feed.end()]);
+  return { model: { ...about, from: localAddress(digest) }, notSaved: null };
 }
 
 /** Only the playground puts this page into a frame, and only it can talk to its frame. */
@@ -70,10 +70,10 @@ function takePort({ source, origin, ports: [port] }: MessageEvent<unknown>): voi
   if (source !== window.parent || origin !== location.origin || !port) return;
   removeEventListener("message", takePort);
   const answers: ModelKeeper = {
-    keepFile,
+    saveFile,
     look,
-    keepAddress: (urls, digest, seen, report, port) =>
-      keepAddress(urls, digest, seen, report, (feed = new Feed(port))),
+    saveAddress: (urls, digest, seen, report, port) =>
+      saveAddress(urls, digest, seen, report, (feed = new Feed(port))),
     loadNoMore: () => feed.off(),
   };
   expose(answers, port);

@@ -7,7 +7,7 @@
  */
 
 import { abortable } from "./api/abort";
-import type { KeptModel } from "./offline/models";
+import type { SavedModel } from "./storage/models";
 import type { RemoteEngine } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 import type {
@@ -115,8 +115,8 @@ export class LiveSession extends EventTarget {
   #selected: number | null = null;
   /** The text whose tokens a worker took with it when it was ended. */
   #lost: Writing | null = null;
-  /** Models that are no part of the site, by the names that the panels use. */
-  readonly files = new Map<string, Blob | KeptModel>();
+  /** Models that are not part of the site, by the names that the panels use. */
+  readonly files = new Map<string, Blob | SavedModel>();
 
   constructor(thimble: ThimbleClass) {
     super();
@@ -244,7 +244,7 @@ export class LiveSession extends EventTarget {
   }
 
   /** Get a model of the visitor's own ready; "models" says that there are others to choose from. */
-  async openFile(file: Blob | KeptModel, name: string): Promise<void> {
+  async openFile(file: Blob | SavedModel, name: string): Promise<void> {
     this.files.set(name, file);
     this.dispatchEvent(new Event("models"));
     await this.open(name);

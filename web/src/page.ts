@@ -2,7 +2,7 @@
 
 import { LiveSession } from "./live";
 import { OfflineApp, isOneVersion, offerNewVersion } from "./offline/app";
-import { listLocalModels, offerKept } from "./offline/models";
+import { listLocalModels, offerSaved } from "./storage/models";
 import "./panels/index";
 import { showPanels } from "./panels/registry";
 import { byId } from "./ui/dom";
@@ -15,18 +15,18 @@ const address = new URL("../thimble.js", import.meta.url).href;
 try {
   const { Thimble } = (await import(address)) as typeof import("./thimble");
   void Thimble.prepare(); // Python can start while the panels come
-  const kept = listLocalModels();
+  const saved = listLocalModels();
   const build = await Thimble.site().catch(() => null); // `create` tells why not
   if (!build || isOneVersion(build.hash)) {
     const live = new LiveSession(Thimble);
     const app = build && new OfflineApp(build);
     const site = build?.models.map(({ name }) => name) ?? [];
-    offerKept(live.files, await kept, site);
+    offerSaved(live.files, await saved, site);
     const fragment = location.hash; // a panel writes its own there
     await showPanels(byId("panels", HTMLElement), live);
     addEventListener("hashchange", () => void readChanges(live, location.hash));
     void readChanges(live, fragment);
-    const { Incoming } = await import("./offline/incoming");
+    const { Incoming } = await import("./bring/incoming");
     new Incoming(live, site);
     if (app) {
       offerNewVersion(app, byId("new-version", HTMLElement), byId("reload", HTMLButtonElement));

@@ -8,8 +8,8 @@
  */
 
 import { PrecacheController } from "workbox-precaching/PrecacheController.js";
-import { appCache, extrasCache } from "./offline/names";
-import type { Precache, PrecacheEntry, ToServiceWorker } from "./offline/names";
+import { appCache, extrasCache } from "./storage/names";
+import type { Precache, PrecacheEntry, ToServiceWorker } from "./storage/names";
 import { Verified } from "./offline/verified";
 
 declare const self: ServiceWorkerGlobalScope & { readonly THIMBLE_PRECACHE: Precache };

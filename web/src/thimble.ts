@@ -22,7 +22,7 @@ import { hasSimd } from "./api/simd";
 import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
-import type { KeptModel } from "./offline/models";
+import type { SavedModel } from "./storage/models";
 import type { RemoteEngine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
@@ -34,7 +34,7 @@ export type Chunk = TokenChunk;
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
 /** A name out of `Thimble.models()`, a GGUF file, or a model that the playground keeps or brings. */
-export type ModelChoice = string | Blob | KeptModel | ComingModel;
+export type ModelChoice = string | Blob | SavedModel | ComingModel;
 
 export interface CreateOptions extends SamplingOptions {
   /** The site's default model without it. */

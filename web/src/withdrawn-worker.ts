@@ -1,12 +1,12 @@
 /**
  * What stands in the service worker's place when offline use is withdrawn: it removes every file
- * that a service worker of ours has kept for this site, then itself. The next load comes from the
+ * that a service worker of ours has saved for this site, then itself. The next load comes from the
  * server. Models, snapshots and whatever else visitors keep are left alone: they are checked
  * wherever they are used.
  */
 
-import { WITHDRAWN, appCache, extrasCache } from "./offline/names";
-import type { ToServiceWorker, Withdrawal } from "./offline/names";
+import { WITHDRAWN, appCache, extrasCache } from "./storage/names";
+import type { ToServiceWorker, Withdrawal } from "./storage/names";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -18,7 +18,7 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(gone.then(() => tell(site)).then(() => self.registration.unregister()));
 });
 
-/** Pages say why nothing is kept, also those that came past every service worker. */
+/** Pages say why nothing is saved, also those that came past every service worker. */
 async function tell(site: string): Promise<void> {
   for (const page of await self.clients.matchAll({ includeUncontrolled: true })) {
     page.postMessage({ type: "withdrawn", site } satisfies Withdrawal);

@@ -175,9 +175,9 @@ class Service:
     def reread(self, session: int, prompt: str, known: str) -> dict[str, Any]:
         """The session's tokens for a page that knows a prompt and (as JSON) some ids after it."""
         tokens = self._bind(session).session
-        prompt, kept, pieces = read_again(tokens, prompt, json.loads(known))
+        prompt, unchanged, pieces = read_again(tokens, prompt, json.loads(known))
         made = rows(tokens, pieces)
-        return {"prompt": prompt, "kept": kept, "tokens": made, "context": len(tokens)}
+        return {"prompt": prompt, "unchanged": unchanged, "tokens": made, "context": len(tokens)}
 
     def put_back(self, session: int, prompt: str, known: str) -> int:
         """Let a new session hold the page's text; how many tokens that are."""

@@ -27,16 +27,16 @@ def read_again(
     """
     model, tokens = session.model, session.tokens
     given = tuple(prompt_ids(model, prompt, first=True))
-    kept = 0
+    unchanged = 0
     if tokens[: len(given)] == given:
         own = tokens[len(given) :]
-        while kept < min(len(known), len(own)) and known[kept] == own[kept]:
-            kept += 1
+        while unchanged < min(len(known), len(own)) and known[unchanged] == own[unchanged]:
+            unchanged += 1
     else:
         prompt, given = "", ()
         while len(given) < len(tokens) and model.tokenizer.is_special(tokens[len(given)]):
             given = tokens[: len(given) + 1]
-    return prompt, kept, _pieces(session, len(given) + kept)
+    return prompt, unchanged, _pieces(session, len(given) + unchanged)
 
 
 def _pieces(session: Session, start: int) -> list[TokenChunk]:

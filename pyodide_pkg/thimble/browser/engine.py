@@ -272,12 +272,12 @@ class Engine:
         merged = {**opened.defaults, **json.loads(options)}
         params, detailed = sampling(merged)
         keep = bool(merged.get("continue", False))
-        n_kept = len(opened.session) if keep else 0
-        ids = prompt_ids(opened.model, prompt, first=n_kept == 0)
+        n_cached = len(opened.session) if keep else 0
+        ids = prompt_ids(opened.model, prompt, first=n_cached == 0)
         n_ctx = opened.session.n_ctx
-        if n_kept + len(ids) >= n_ctx:
+        if n_cached + len(ids) >= n_ctx:
             raise ContextError(
-                f"the text has {n_kept + len(ids):,} tokens and this model's context holds "
+                f"the text has {n_cached + len(ids):,} tokens and this model's context holds "
                 f"{n_ctx:,}, what it writes included: shorten it"
             )
         constraint_start = None
@@ -285,14 +285,14 @@ class Engine:
             from .constraint import begins  # who has no grammar does not wait for it
 
             constraint_start = begins(
-                opened, params.grammar, n_kept + len(ids), resumed=keep and not ids
+                opened, params.grammar, n_cached + len(ids), resumed=keep and not ids
             )
         if not keep:
             opened.session.rollback(0)
         if not keep or ids:
             opened.records = []
         opened.run = Run(ids, params, detailed, began, constraint_start)
-        return {"prompt_tokens": len(ids), "context": n_kept}
+        return {"prompt_tokens": len(ids), "context": n_cached}
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
         """Work for about so long, for one token at least once the prompt is read."""

@@ -440,7 +440,7 @@ def _draw(debugger: Debugger, drawn: Pipeline, step: Step | None) -> dict[str, A
         "uniform": drawn.uniform,
         "total": drawn.total,
         "mass": drawn.mass,
-        "kept": drawn.kept,
+        "survivors": drawn.kept,
         "allowed": drawn.allowed,
         "greedy": params.temperature <= 0,
         "vocabulary": debugger.session.model.config.n_vocab,

@@ -27,7 +27,7 @@ export interface CorpusListing {
   readonly tokens: number;
 }
 
-/** A file that is fetched, and kept, when somebody asks for it. */
+/** A file that is fetched, and saved, when somebody asks for it. */
 export interface Extra {
   readonly name: string;
   readonly url: string;

@@ -22,7 +22,7 @@ import { SnapshotKeeper } from "./keeper";
 import type { SnapshotState } from "./keeper";
 import { bestKernels } from "./simd";
 import { directives, hasOrigin, trustedScriptUrl } from "./policy";
-import { isLocal, savedFile } from "../offline/models";
+import { isLocal, savedFile } from "../storage/models";
 import { hadBefore, remember } from "./visit";
 
 type ProgressListener = (progress: LoadProgress) => void;

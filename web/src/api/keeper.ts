@@ -10,7 +10,7 @@ import type { Boot, Core } from "../protocol";
 /** Quiet milliseconds after which nobody seems to be waiting. */
 const QUIET_MS = 2_000;
 
-export type SnapshotState = "none" | "waiting" | "making" | "kept" | "refused";
+export type SnapshotState = "none" | "waiting" | "making" | "saved" | "refused";
 
 export class SnapshotKeeper {
   readonly #boot: Boot;
@@ -79,7 +79,7 @@ export class SnapshotKeeper {
         });
       });
       await Promise.race([wrap<Core>(worker).keepSnapshot(this.#boot), failed]);
-      this.#over(worker, "kept");
+      this.#over(worker, "saved");
     } catch (error) {
       if (worker !== this.#worker) return;
       const words = error instanceof Error ? error.message : String(error);

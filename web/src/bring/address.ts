@@ -11,7 +11,7 @@ function huggingFace(path: string): string {
   const revision = file === rest ? "main" : rest[1];
   if (!user || !repository || file.length === 0 || !revision) {
     throw new Error(
-      `${path} names no file: hf.co/USER/REPOSITORY/FILE.gguf is right`,
+      `${path} names no file; use hf.co/USER/REPOSITORY/FILE.gguf`,
     );
   }
   return `https://huggingface.co/${user}/${repository}/resolve/${revision}/${file.join("/")}`;
@@ -27,13 +27,13 @@ export function addressOf(words: string): URL {
   const written = place === undefined ? text : huggingFace(place);
   if (!URL.canParse(written)) {
     throw new Error(
-      `${text || "nothing"} is no address: https://… or hf.co/USER/REPOSITORY/FILE.gguf is right`,
+      `${text || "nothing"} is not an address; use https://… or hf.co/USER/REPOSITORY/FILE.gguf`,
     );
   }
   const url = new URL(written);
   const isHere = ["localhost", "127.0.0.1"].includes(url.hostname);
   if (url.protocol !== "https:" && !(url.protocol === "http:" && isHere)) {
-    throw new Error(`its address begins with ${url.protocol}//; only https:// is fetched`);
+    throw new Error(`its address begins with ${url.protocol}//; only https:// is allowed`);
   }
   return url;
 }
@@ -53,7 +53,7 @@ export function partsOf(url: URL): string[] {
 function countOf(of: string, name: string): number {
   const count = Number(of);
   if (count >= 1 && count <= MOST_PARTS) return count;
-  throw new Error(`${name} says that it is one of ${count} parts; 1 to ${MOST_PARTS} are opened`);
+  throw new Error(`${name} says that it is one of ${count} parts; at most ${MOST_PARTS} are supported`);
 }
 
 /** Chosen files in the order of their parts; throws where they are not one model's. */

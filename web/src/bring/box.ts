@@ -57,7 +57,7 @@ export class IncomingBox {
   }
 
   fail(what: string, why: string, go?: Answer): void {
-    this.show(`${what} was not kept`, sentence(why), go ? { go } : {});
+    this.show(`${what} was not saved`, sentence(why), go ? { go } : {});
     this.#box.classList.add("failed");
   }
 

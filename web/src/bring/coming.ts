@@ -13,7 +13,7 @@ const BESIDE = 64e6;
 
 export class Coming {
   readonly #live: LiveSession;
-  readonly #madeRoom: boolean;
+  readonly #freedMemory: boolean;
   readonly #abort = new AbortController();
   /** For who fetches it. */
   readonly port: MessagePort;
@@ -21,14 +21,14 @@ export class Coming {
   readonly loaded: Promise<Error | null>;
   #letGo: () => void = () => undefined;
 
-  private constructor(live: LiveSession, model: Omit<ComingModel, "port">, madeRoom: boolean) {
+  private constructor(live: LiveSession, model: Omit<ComingModel, "port">, freedMemory: boolean) {
     this.#live = live;
-    this.#madeRoom = madeRoom;
+    this.#freedMemory = freedMemory;
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     const coming = { ...model, port: port2 };
     const session = live.createSession(
-      coming, (progress) => madeRoom && live.dispatchEvent(new ProgressEvent(progress)), this.#abort.signal,
+      coming, (progress) => freedMemory && live.dispatchEvent(new ProgressEvent(progress)), this.#abort.signal,
     );
     this.loaded = session.then(
       (opened) => {
@@ -41,9 +41,9 @@ export class Coming {
   }
 
   static async begin(live: LiveSession, model: Omit<ComingModel, "port">): Promise<Coming> {
-    const makesRoom = live.modelBytes > BESIDE;
-    if (makesRoom) await live.release();
-    return new Coming(live, model, makesRoom);
+    const freesMemory = live.modelBytes > BESIDE;
+    if (freesMemory) await live.release();
+    return new Coming(live, model, freesMemory);
   }
 
   /** It does not come: what is in memory of it goes, and the model from before stands. */
@@ -51,7 +51,7 @@ export class Coming {
     if (this.#abort.signal.aborted) return;
     this.#abort.abort(new DOMException("the load was cancelled", "AbortError"));
     this.#letGo();
-    if (this.#madeRoom) void this.#live.retake();
+    if (this.#freedMemory) void this.#live.retake();
   }
 
   /** It is there, for whoever opens it by its name: the next that is loaded would take its place. */

@@ -49,8 +49,8 @@ export function kindOf({ model }: ResourceEstimate): string {
 /** Why it will not run here; null where it should. */
 export function whyNot({ model, hasMemory }: ResourceEstimate): string | null {
   const takes = `it takes ${size(model.needed)} of memory`;
-  if (!model.fits) return `${takes}, and a page can give a model ${size(model.limit)} at most`;
-  return hasMemory ? null : `${takes}, and the browser does not give this page as much now`;
+  if (!model.fits) return `${takes}, and a page can give a model at most ${size(model.limit)}`;
+  return hasMemory ? null : `${takes}, and the browser does not give this page that much now`;
 }
 
 /** What it takes, in words. */
@@ -65,7 +65,7 @@ export function memoryOf(estimate: ResourceEstimate): string {
 /** How fast it may be, in words. */
 export function speedOf({ speed }: ResourceEstimate): string {
   return (
-    `At best ${rate(speed.speed)} tokens/s on one thread, held by ${speed.by} ` +
+    `At best ${rate(speed.speed)} tokens/s on one thread, limited by ${speed.by} ` +
     `(measured now: ${rate(speed.read / 1e9)} GB/s)`
   );
 }

@@ -1,10 +1,10 @@
 /**
- * The engine's end of a model that is being kept: the same bytes go to it while they come, by a port
+ * The engine's end of a model that is being saved: the same bytes go to it while they come, by a port
  * of its own, over which it says nothing but how many of them are in its memory. It is never more
  * than a piece behind, so whoever sends waits for it and holds a few pieces at most.
  */
 
-import { PIECE } from "../offline/partial";
+import { PIECE } from "../storage/partial";
 
 export type Chunks = Uint8Array<ArrayBuffer>[];
 

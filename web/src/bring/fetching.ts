@@ -8,11 +8,12 @@
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
-import { freeRoom, keepPieces, localAddress, noRoom } from "../offline/models";
-import type { AboutModel, KeptModel } from "../offline/models";
+import { localAddress, outOfSpace, savePieces } from "../storage/models";
+import type { AboutModel, SavedModel } from "../storage/models";
 import type { Joined } from "../protocol/bring";
-import { PIECE, addPiece, checkedPieces, dropPartial, readPartial } from "../offline/partial";
-import type { PartialRecord, Pieces } from "../offline/partial";
+import { PIECE, addPiece, checkedPieces, dropPartial, readPartial } from "../storage/partial";
+import type { PartialRecord, Pieces } from "../storage/partial";
+import { freeSpace } from "../storage/space";
 import { fileOf, nameOf } from "./address";
 import { keyOf } from "./download-key";
 import { together } from "./feed";
@@ -46,9 +47,9 @@ export interface Arrival {
 
 /** A model that has come whole. */
 export interface Brought {
-  readonly model: KeptModel;
-  /** Why it is not kept: then only the engine has it. */
-  readonly notKept: string | null;
+  readonly model: SavedModel;
+  /** Why it is not saved: then only the engine has it. */
+  readonly notSaved: string | null;
 }
 
 type Report = (arrival: Arrival) => void;
@@ -92,7 +93,7 @@ async function ask(url: string, init: RequestInit): Promise<Response> {
     ...init, credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store",
   }).catch(() => {
     throw new Error(
-      `${host} did not give the file to this page: it cannot be reached, or it does not allow ` +
+      `${host} did not give the file to this page: it is unreachable, or it does not allow ` +
         "other sites to read it (Access-Control-Allow-Origin)",
     );
   });
@@ -156,8 +157,8 @@ class Taking {
   #passed: number;
   readonly #held: Chunks = [];
   #heldBytes = 0;
-  /** Why nothing is kept any more; null while it is. */
-  notKept: Error | null = null;
+  /** Why nothing is saved any more; null while it is. */
+  notSaved: Error | null = null;
 
   constructor(key: string, record: PartialRecord, feed: Feed) {
     this.key = key;
@@ -196,30 +197,30 @@ class Taking {
   async keep(): Promise<void> {
     if (this.#heldBytes === 0) return;
     const bytes = await together(this.#held);
-    if (!this.notKept) {
+    if (!this.notSaved) {
       try {
         this.#record = await addPiece(this.key, this.#record, bytes);
       } catch (error) {
         if (!isFull(error)) throw error;
         await dropPartial(this.key);
-        this.goOnWithout(await noRoom({ name: nameOf(fileOf(this.#record.urls[0] ?? "")), bytes: this.total }));
+        this.goOnWithout(await outOfSpace({ name: nameOf(fileOf(this.#record.urls[0] ?? "")), bytes: this.total }));
       }
     }
     this.#held.length = 0;
     this.#heldBytes = 0;
     this.#passed += bytes.length;
     await this.#feed.give(bytes);
-    if (this.notKept && !this.#feed.isOn) throw new Refused(this.notKept.message);
+    if (this.notSaved && !this.#feed.isOn) throw new Refused(this.notSaved.message);
   }
 
   /** Keep nothing from now on: the engine takes it, or else it is of no use. */
   goOnWithout(reason: Error): void {
     if (!this.#feed.isOn) throw new Refused(reason.message);
-    this.notKept = reason;
+    this.notSaved = reason;
   }
 }
 
-/** What the bytes that are kept are made of: some of a file at an address, or some that are here. */
+/** What the bytes that are saved are made of: some of a file at an address, or some that are here. */
 interface Source {
   readonly url: string;
   readonly validator: string | null;
@@ -302,7 +303,7 @@ async function fetchPart(source: Source, taking: Taking, came: () => void): Prom
   const length = lengthOf(response);
   if ((validator && now && validator !== now) || (length !== null && length !== (ranged ? size - at : size))) {
     await dropPartial(taking.key);
-    throw new Refused(`the file at ${new URL(url).host} is another one now: begin again`);
+    throw new Refused(`the file at ${new URL(url).host} has changed: start again`);
   }
   // A host that knows no ranges begins anew; what has come is read past.
   let skip = ranged ? 0 : at;
@@ -317,7 +318,7 @@ async function fetchPart(source: Source, taking: Taking, came: () => void): Prom
     if (fresh.length) await taking.take(fresh);
     came();
   }
-  if (left > 0) throw new Error("the answer ended before the file did");
+  if (left > 0) throw new Error("the response ended before the file did");
 }
 
 /** Fetch what is missing; a break that lasts keeps what has come, and says so. */
@@ -358,11 +359,11 @@ function unvouched({ url }: Source, { bytes, total }: Taking, cause: unknown): E
   );
 }
 
-function brokenOff({ url }: Source, { bytes, total, notKept }: Taking, cause: unknown): Error {
+function brokenOff({ url }: Source, { bytes, total, notSaved }: Taking, cause: unknown): Error {
   const what = `the connection to ${new URL(url).host} broke off after ${bytes} of ${total} bytes; `;
-  const then = notKept
-    ? `what came is lost, since ${notKept.message}`
-    : "what came is kept, and it goes on from there when you try again";
+  const then = notSaved
+    ? `what arrived is lost, since ${notSaved.message}`
+    : "what arrived is saved, and trying again resumes from there";
   return new Error(what + then, { cause });
 }
 
@@ -372,9 +373,9 @@ function isFull(error: unknown): boolean {
 
 /**
  * Fetch and keep a model, and hand it to the engine as it comes; where there is no room to keep it,
- * the engine alone has it. Another digest than the one that was said is refused, and not kept.
+ * the engine alone has it. Another digest than the one that was said is refused, and not saved.
  */
-export async function keepAddress(
+export async function saveAddress(
   urls: readonly string[], digest: string | null, seen: Seen, report: Report, feed: Feed,
 ): Promise<Brought> {
   const [first = ""] = urls;
@@ -383,16 +384,16 @@ export async function keepAddress(
   const total = sources.reduce((sum, { size }) => sum + size, 0);
   const tell = reporter(total, feed, report);
   const taking = await begin(urls, sources, { joined: seen.joined, digest }, feed, tell);
-  const room = await freeRoom();
-  if (room !== null && room < total - taking.bytes) {
-    taking.goOnWithout(await noRoom({ name, bytes: total - taking.bytes }));
+  const free = await freeSpace();
+  if (free !== null && free < total - taking.bytes) {
+    taking.goOnWithout(await outOfSpace({ name, bytes: total - taking.bytes }));
   }
   await fetchAll(sources, taking, isUnsure(sources, digest), tell);
   const found = bytesToHex(taking.hash.digest());
   if (digest !== null && found !== digest) {
     await dropPartial(taking.key);
     throw new Error(
-      `${fileOf(first)} is not the model that is meant: its SHA-256 is ${found}, not ${digest}`,
+      `${fileOf(first)} is not the expected model: its SHA-256 is ${found}, not ${digest}`,
     );
   }
   const about: AboutModel = {
@@ -400,8 +401,8 @@ export async function keepAddress(
     source: urls.length === 1 ? first : null,
   };
   const from = localAddress(found);
-  const { notKept, pieces } = taking;
-  if (!notKept) await keepPieces(from, { ...about, pieces }, taking.key);
+  const { notSaved, pieces } = taking;
+  if (!notSaved) await savePieces(from, { ...about, pieces }, taking.key);
   await feed.end();
-  return { model: { ...about, ...(notKept ? {} : { pieces }), from }, notKept: notKept?.message ?? null };
+  return { model: { ...about, ...(notSaved ? {} : { pieces }), from }, notSaved: notSaved?.message ?? null };
 }

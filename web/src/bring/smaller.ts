@@ -6,8 +6,8 @@
 import { proxy } from "comlink";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
-import { openKeeper } from "../offline/keeper";
-import { modelFile, nameFor } from "../offline/models";
+import { openKeeper } from "./keeper";
+import { modelFile, nameFor } from "../storage/models";
 import type { QuantizeNews, QuantizedFile } from "../protocol/quantize";
 import type { Thimble as Session } from "../thimble";
 import { byId } from "../ui/dom";
@@ -96,7 +96,7 @@ class Smaller {
   }
 
   #end(): void {
-    part("outcome").textContent = "Cancelled. Nothing was made.";
+    part("outcome").textContent = "Cancelled. Nothing was created.";
   }
 
   #tell(words: string, share: number): void {
@@ -168,7 +168,7 @@ class Smaller {
     });
     part("rows").replaceChildren(...rows);
     part("warning").textContent = warning ? sentence(warning) : "";
-    part("outcome").textContent = "Made. It is in this tab only until it is used or downloaded.";
+    part("outcome").textContent = "Done. It exists only in this tab until you use or download it.";
     part("result").hidden = false;
   }
 
@@ -179,16 +179,16 @@ class Smaller {
     const taken = new Set([...(offlineApp()?.build.models ?? []).map((model) => model.name), ...this.#live.files.keys()]);
     try {
       const { keeper, close } = await openKeeper();
-      const { model: kept } = await keeper
-        .keepFile(new File([file], `${name}.gguf`), proxy(() => undefined), null)
+      const { model: saved } = await keeper
+        .saveFile(new File([file], `${name}.gguf`), proxy(() => undefined), null)
         .finally(close);
-      const free = nameFor(kept, taken);
-      await this.#live.openFile(kept, free);
-      part("outcome").textContent = `${free} is kept, and chosen in Write.`;
+      const free = nameFor(saved, taken);
+      await this.#live.openFile(saved, free);
+      part("outcome").textContent = `${free} is saved, and chosen in Write.`;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       await this.#live.openFile(file, name);
-      part("outcome").textContent = `${sentence(why)} It can be used until this page is closed.`;
+      part("outcome").textContent = `${sentence(why)} You can use it until you close this page.`;
     }
   }
 

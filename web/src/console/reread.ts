@@ -9,13 +9,13 @@ export async function showTokens(live: LiveSession): Promise<void> {
   const request = writing?.request ?? { prompt: begun, settings, model };
   const before = writing?.tokens ?? [];
   const ids = JSON.stringify(before.map((token) => token.id));
-  const { prompt, kept, tokens, context } = await live.ask((engine, session) =>
+  const { prompt, unchanged, tokens, context } = await live.ask((engine, session) =>
     engine.console.reread(session, request.prompt, ids),
   );
   const fresh = tokens.map(([text, id, logprob, entropy, top]) => ({
     text, id, logprob, entropy, finish_reason: null,
     top_logprobs: top.map(([id, text, logprob]) => ({ id, text, logprob })),
   }));
-  const whole = [...before.slice(0, kept), ...fresh];
+  const whole = [...before.slice(0, unchanged), ...fresh];
   live.replace({ request: { ...request, prompt }, tokens: whole, finishReason: null }, context);
 }

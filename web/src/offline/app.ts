@@ -5,10 +5,10 @@
 
 import type { LiveSession } from "../live";
 import type { Build } from "../api/build";
-import { forgetUse, markUsed } from "./kept";
-import { isKept, keepModel } from "./models";
-import { WITHDRAWN, appCache, extrasCache } from "./names";
-import type { ToServiceWorker, Withdrawal } from "./names";
+import { forgetUse, markUsed } from "../storage/usage";
+import { isSaved, saveModel } from "../storage/models";
+import { WITHDRAWN, appCache, extrasCache } from "../storage/names";
+import type { ToServiceWorker, Withdrawal } from "../storage/names";
 
 /** Of the page's own files: whether they are all here. */
 export type OfflineState =
@@ -46,7 +46,7 @@ function setOff(off: boolean): void {
     if (off) localStorage.setItem(SWITCH, "off");
     else localStorage.removeItem(SWITCH);
   } catch {
-    // Where nothing may be kept, nothing is.
+    // Where nothing may be saved, nothing is.
   }
 }
 
@@ -76,7 +76,7 @@ export class OfflineApp extends EventTarget {
   readonly build: Build;
   #registration: ServiceWorkerRegistration | null = null;
   #reloading = false;
-  /** Names of files that are kept with the page once they were asked for. */
+  /** Names of files that are saved with the page once they were asked for. */
   readonly #asked = new Set<string>();
   state: OfflineState = "waiting";
   /** Why there is nothing to work offline with. */
@@ -134,10 +134,10 @@ export class OfflineApp extends EventTarget {
   /** The page opens with this model, also for who came by a link to another one. */
   async #keepDefault(): Promise<void> {
     const model = this.build.model();
-    if (!model || (await isKept(model.url))) return;
+    if (!model || (await isSaved(model.url))) return;
     const response = await fetch(model.url);
     const { name, bytes, sha256 } = model;
-    if (response.body) await keepModel(model.url, response.body, { name, bytes, sha256, source: null });
+    if (response.body) await saveModel(model.url, response.body, { name, bytes, sha256, source: null });
   }
 
   /** Fetch what is missing now, or look for a new version. */
@@ -162,7 +162,7 @@ export class OfflineApp extends EventTarget {
 
   /**
    * Keep files that are of use without a network from now on, like NumPy's, as soon as the page
-   * itself is kept. They come out of the browser's own cache: the service worker has seen no request
+   * itself is saved. They come out of the browser's own cache: the service worker has seen no request
    * that was made before it was there.
    */
   async keepExtras(files: readonly string[]): Promise<void> {
@@ -197,7 +197,7 @@ export class OfflineApp extends EventTarget {
       worker?.addEventListener("statechange", () => {
         if (this.state === "withdrawn") return;
         if (worker.state === "redundant" && !registration.active) {
-          this.failure = "not all of the page's files came";
+          this.failure = "some of the page's files did not arrive";
           this.#become("failed");
         } else void this.#look();
       });
@@ -223,7 +223,7 @@ export class OfflineApp extends EventTarget {
     await this.keepExtras([]).catch(() => undefined); // the panel shows what is not here
   }
 
-  /** The site's owner has taken it back; what was kept is gone, or about to go. */
+  /** The site's owner has taken it back; what was saved is gone, or about to go. */
   #withdraw(): void {
     this.newVersion = false;
     this.#become("withdrawn");

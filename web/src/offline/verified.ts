@@ -6,7 +6,7 @@
  * own file, and fetched anew where they differ; types and policies are never taken from the cache.
  */
 
-import type { AnswerKind, Precache, PrecacheEntry } from "./names";
+import type { AnswerKind, Precache, PrecacheEntry } from "../storage/names";
 
 function kindOf(url: string): AnswerKind {
   if (!url.endsWith("/")) return "file";

@@ -1,4 +1,4 @@
-/** The panel that shows what is kept on this machine, and lets the visitor keep or drop each. */
+/** The panel that shows what is saved on this machine, and lets the visitor save or remove each. */
 
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
@@ -6,9 +6,8 @@ import { mountSmaller } from "../bring/smaller";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
 import type { OfflineApp } from "../offline/app";
-import "../offline/kinds";
-import { keptKinds } from "../offline/kept";
-import type { KeptKind, KeptThing } from "../offline/kept";
+import { KINDS } from "../storage/kinds";
+import type { StorageKind, StoredItem } from "../storage/kinds";
 import { byId } from "../ui/dom";
 import { megabytes, sentence } from "../ui/format";
 
@@ -29,8 +28,8 @@ function ago(date: Date): string {
 }
 
 interface Listed {
-  readonly kind: KeptKind;
-  readonly things: readonly KeptThing[];
+  readonly kind: StorageKind;
+  readonly items: readonly StoredItem[];
   /** Why it could not be looked at. */
   readonly failure: string | null;
 }
@@ -45,7 +44,7 @@ class Machine {
   readonly #persist = button("persist");
   readonly #install = button("install");
   #listed: readonly Listed[] = [];
-  /** The thing that is being kept or dropped; no other is until then. */
+  /** The item that is being saved or removed; no other is meanwhile. */
   #busy: string | null = null;
 
   constructor(root: HTMLElement, live: LiveSession) {
@@ -74,59 +73,59 @@ class Machine {
 
   async #look(): Promise<void> {
     this.#listed = await Promise.all(
-      keptKinds().map(async (kind) => {
+      KINDS.map(async (kind) => {
         try {
-          return { kind, things: await kind.list(), failure: null };
+          return { kind, items: await kind.list(), failure: null };
         } catch (error) {
-          return { kind, things: [], failure: wordsOf(error) };
+          return { kind, items: [], failure: wordsOf(error) };
         }
       }),
     );
     this.#draw();
-    await this.#showRoom();
+    await this.#showSpace();
   }
 
   #draw(): void {
-    const shown = this.#listed.filter(({ things, failure }) => things.length > 0 || failure !== null);
+    const shown = this.#listed.filter(({ items, failure }) => items.length > 0 || failure !== null);
     render(shown.map((one) => this.#kind(one)), this.#kinds);
-    const all = shown.flatMap(({ things }) => things);
-    button("clear").disabled = !all.some((thing) => thing.here && thing.drop);
+    const all = shown.flatMap(({ items }) => items);
+    button("clear").disabled = !all.some((item) => item.here && item.remove);
     this.#install.hidden = !this.#app?.installation;
   }
 
-  #kind({ kind, things, failure }: Listed): TemplateResult {
+  #kind({ kind, items, failure }: Listed): TemplateResult {
     const heading = `kind-${kind.id}`;
     return html`<section aria-labelledby=${heading}>
       <h2 id=${heading}>${kind.title}</h2>
       ${failure === null
-        ? html`<ul>${things.map((thing) => this.#thing(thing))}</ul>`
+        ? html`<ul>${items.map((item) => this.#item(item))}</ul>`
         : html`<p class="hint">The browser does not let this page look: ${failure}</p>`}
     </section>`;
   }
 
-  #thing(thing: KeptThing): TemplateResult {
+  #item(item: StoredItem): TemplateResult {
     const act = (words: string, done: string, what: () => Promise<void>): TemplateResult =>
       html`<button type="button" class="small" ?disabled=${this.#busy !== null}
-        aria-label=${`${words} ${thing.title}`}
-        @click=${() => void this.#do(thing, what, done)}
-      >${this.#busy === thing.id ? "…" : words}</button>`;
-    const { here, keep, drop } = thing;
+        aria-label=${`${words} ${item.title}`}
+        @click=${() => void this.#do(item, what, done)}
+      >${this.#busy === item.id ? "…" : words}</button>`;
+    const { here, save, remove } = item;
     return html`<li class=${here ? "here" : "away"}>
-      <div class="what"><strong>${thing.title}</strong><span class="hint">${thing.words}</span></div>
-      <span class="size">${thing.bytes === null ? nothing : size(thing.bytes)}</span>
-      <span class="used">${here ? (thing.used ? `used ${ago(thing.used)}` : nothing) : "not kept"}</span>
-      ${here && drop ? act("Drop", "is dropped", () => drop.call(thing)) : nothing}
-      ${!here && keep ? act("Keep", "is kept", () => keep.call(thing)) : nothing}
+      <div class="what"><strong>${item.title}</strong><span class="hint">${item.words}</span></div>
+      <span class="size">${item.bytes === null ? nothing : size(item.bytes)}</span>
+      <span class="used">${here ? (item.used ? `used ${ago(item.used)}` : nothing) : "not saved"}</span>
+      ${here && remove ? act("Remove", "is removed", () => remove.call(item)) : nothing}
+      ${!here && save ? act("Save", "is saved", () => save.call(item)) : nothing}
     </li>`;
   }
 
-  async #do(thing: KeptThing, what: () => Promise<void>, done: string): Promise<void> {
-    this.#busy = thing.id;
+  async #do(item: StoredItem, what: () => Promise<void>, done: string): Promise<void> {
+    this.#busy = item.id;
     this.#fail("");
     this.#draw();
     try {
       await what();
-      this.#outcome.textContent = `${thing.title} ${done}.`;
+      this.#outcome.textContent = `${item.title} ${done}.`;
     } catch (error) {
       this.#fail(wordsOf(error));
     }
@@ -140,23 +139,23 @@ class Machine {
     if (why) this.#outcome.textContent = "";
   }
 
-  async #showRoom(): Promise<void> {
-    const kept = this.#listed.flatMap(({ things }) => things).filter(({ here }) => here);
-    const bytes = kept.reduce((sum, thing) => sum + (thing.bytes ?? 0), 0);
+  async #showSpace(): Promise<void> {
+    const saved = this.#listed.flatMap(({ items }) => items).filter(({ here }) => here);
+    const bytes = saved.reduce((sum, item) => sum + (item.bytes ?? 0), 0);
     const storage = navigator.storage as Partial<StorageManager> | undefined;
     const estimate = await storage?.estimate?.().catch(() => undefined);
     const quota = estimate?.quota;
     const room = quota === undefined ? "" : `, of ${size(quota)} that the browser offers`;
-    byId("room-words", HTMLElement).textContent = `${size(bytes)} kept here${room}.`;
-    const meter = byId("room-meter", HTMLMeterElement);
+    byId("space-words", HTMLElement).textContent = `${size(bytes)} saved here${room}.`;
+    const meter = byId("space-meter", HTMLMeterElement);
     meter.hidden = !quota;
     meter.value = quota ? bytes / quota : 0;
     const persisted = await storage?.persisted?.().catch(() => false);
     this.#persist.hidden = persisted !== false;
-    if (persisted) this.#promise("The browser has promised not to clear it by itself.");
-    else if (persisted === undefined) this.#promise("This browser makes no promises about keeping it.");
+    if (persisted) this.#promise("The browser has promised not to delete it.");
+    else if (persisted === undefined) this.#promise("This browser makes no promise to keep it.");
     else if (!byId("persist-words", HTMLElement).textContent) {
-      this.#promise("A browser that runs short of room may clear it, unless it has promised not to.");
+      this.#promise("A browser that runs short of space may delete it, unless it has promised not to.");
     }
   }
 
@@ -168,11 +167,11 @@ class Machine {
     const given = await navigator.storage.persist().catch(() => false);
     if (!given) {
       this.#promise(
-        "The browser has not promised it. It looks at how often a page is visited, and whether it " +
-          "is bookmarked or installed: ask again later.",
+        "The browser has not promised to keep it. It considers how often you visit the page, and whether it " +
+          "is bookmarked or installed: try again later.",
       );
     }
-    await this.#showRoom();
+    await this.#showSpace();
   }
 
   async #installApp(): Promise<void> {
@@ -196,16 +195,16 @@ class Machine {
     this.#fail("");
     this.#draw();
     const failed: string[] = [];
-    for (const { things } of this.#listed) {
-      for (const { title, here, drop } of things) {
-        if (!here || !drop) continue;
-        await drop().catch((error: unknown) => failed.push(`${title}: ${wordsOf(error)}`));
+    for (const { items } of this.#listed) {
+      for (const { title, here, remove } of items) {
+        if (!here || !remove) continue;
+        await remove().catch((error: unknown) => failed.push(`${title}: ${wordsOf(error)}`));
       }
     }
     this.#busy = null;
     this.#sure.hidden = true;
-    if (failed.length) this.#fail(`not everything could be removed: ${failed.join("; ")}`);
-    else this.#outcome.textContent = "Nothing is kept any more. This page goes on until it is closed.";
+    if (failed.length) this.#fail(`not everyitem could be removed: ${failed.join("; ")}`);
+    else this.#outcome.textContent = "Nothing is saved any more. This page works until you close it.";
     await this.#look();
     button("clear").focus();
   }

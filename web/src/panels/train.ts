@@ -10,7 +10,7 @@ import { TrainingHost, complaint } from "../train/host";
 import { Plan, duration } from "../train/plan";
 import { ReceiptView } from "../train/receipt";
 import { SampleView } from "../train/samples";
-import { forgetTraining, keptTraining } from "../train/shelf";
+import { forgetTraining, savedTraining } from "../storage/training";
 import { Texts } from "../train/texts";
 import { Training } from "../train/training";
 import { Tuning } from "../train/tune";
@@ -48,8 +48,8 @@ class Bench {
   #charts: { readonly loss: Chart; readonly heldout: Chart } | null = null;
   /** What went wrong before or after a run. */
   #complaint = "";
-  /** The page's name of the model that the kept training began from. */
-  #keptBase: string | undefined;
+  /** The page's name of the model that the saved training began from. */
+  #savedBase: string | undefined;
 
   constructor(live: LiveSession, host: TrainingHost) {
     this.#live = live;
@@ -67,7 +67,7 @@ class Bench {
   }
 
   async #prepare(): Promise<void> {
-    void this.#offerKept();
+    void this.#offerSaved();
     try {
       await this.#plan.start();
       this.#start.disabled = false;
@@ -93,11 +93,11 @@ class Bench {
     this.#run.addEventListener("news", () => this.#news());
     this.#use.addEventListener("click", () => void this.#useEverywhere());
     this.#download.addEventListener("click", () => void this.#takeAway());
-    button("train-kept-continue").addEventListener("click", () => {
-      this.#goOn(this.#keptBase);
+    button("train-saved-continue").addEventListener("click", () => {
+      this.#goOn(this.#savedBase);
     });
-    button("train-kept-forget").addEventListener("click", () => {
-      void forgetTraining().then(() => (part("train-kept").hidden = true));
+    button("train-saved-forget").addEventListener("click", () => {
+      void forgetTraining().then(() => (part("train-saved").hidden = true));
     });
   }
 
@@ -110,17 +110,17 @@ class Bench {
   }
 
   /** Say that there is a training of an earlier visit. */
-  async #offerKept(): Promise<void> {
-    const kept = await keptTraining();
-    if (!kept || this.#run.state !== "idle") return;
-    const { title, step, steps, parameters, at } = kept;
-    this.#keptBase = kept.base;
+  async #offerSaved(): Promise<void> {
+    const saved = await savedTraining();
+    if (!saved || this.#run.state !== "idle") return;
+    const { title, step, steps, parameters, at } = saved;
+    this.#savedBase = saved.base;
     const when = new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
     const where = step < steps ? `stopped at step ${count(step)} of ${count(steps)}` : "finished";
-    part("train-kept-words").textContent =
-      `A training is kept here: ${title}, ${count(parameters)} parameters, ${where} (${when}).`;
-    button("train-kept-continue").textContent = step < steps ? "Go on" : "Open it";
-    part("train-kept").hidden = false;
+    part("train-saved-words").textContent =
+      `A training is saved here: ${title}, ${count(parameters)} parameters, ${where} (${when}).`;
+    button("train-saved-continue").textContent = step < steps ? "Go on" : "Open it";
+    part("train-saved").hidden = false;
   }
 
   async #begin(): Promise<void> {
@@ -154,7 +154,7 @@ class Bench {
 
   #order(order: Exclude<TrainOrder, { kind: "verify" }>): void {
     this.#complaint = "";
-    part("train-kept").hidden = true;
+    part("train-saved").hidden = true;
     this.#receipt.show(null);
     this.#run.begin(order);
     this.#news();
@@ -196,14 +196,14 @@ class Bench {
   }
 
   #showOutcome(): void {
-    const { state, step, info, unkept, history } = this.#run;
+    const { state, step, info, unsaved, history } = this.#run;
     let words = "";
     if (state === "starting") words = "Getting ready.";
     if (state === "stopping") words = "Stopping after this step.";
     if (state === "stopped") words = `Stopped after ${count(step)} of ${count(info?.steps ?? 0)} steps.`;
     if (state === "finished") words = `Trained: ${count(step)} steps in ${duration(history.seconds)}.`;
     part("train-announce").textContent = words || (state === "running" ? "Training." : "");
-    if (unkept) words += ` It is not kept for your next visit: ${unkept}.`;
+    if (unsaved) words += ` It is not saved for your next visit: ${unsaved}.`;
     part("train-outcome").textContent = words.trim();
   }
 

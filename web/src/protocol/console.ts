@@ -32,7 +32,7 @@ export interface Completions {
 /** What the session holds: a prompt, so many of the known tokens, and the others. */
 export interface Reread {
   readonly prompt: string;
-  readonly kept: number;
+  readonly unchanged: number;
   readonly tokens: readonly TokenRow[];
   readonly context: number;
 }

@@ -49,7 +49,7 @@ export interface Threads {
 export interface ModelSource {
   readonly name: string;
   readonly from: string | Blob | MessagePort;
-  /** Whether it is looked for among the kept models, and kept when it has come. */
+  /** Whether it is looked for among the saved models, and saved when it has come. */
   readonly keep: boolean;
   /** Of the whole file; null if nobody knows. */
   readonly bytes: number | null;

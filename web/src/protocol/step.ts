@@ -56,7 +56,7 @@ export interface Draw {
   readonly total: number;
   /** All candidates' weights. */
   readonly mass: number;
-  readonly kept: number;
+  readonly survivors: number;
   /** Tokens that the constraint allows; null without one. */
   readonly allowed: number | null;
   readonly greedy: boolean;

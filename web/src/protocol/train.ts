@@ -101,7 +101,7 @@ export type TrainOrder =
       readonly sampling: string;
       readonly about: TrainAbout;
     }
-  /** The run in the worker's memory, or else the one that an earlier visit kept. */
+  /** The run in the worker's memory, or else the one that an earlier visit saved. */
   | { readonly kind: "continue"; readonly base: ModelSource | null }
   | {
       readonly kind: "verify";
@@ -116,8 +116,8 @@ export type FromTraining =
   | { readonly type: "news"; readonly news: TrainNews }
   | { readonly type: "verified"; readonly news: VerifyNews }
   /** The run would outlive the tab, as it was at this step; or why it would not. */
-  | { readonly type: "kept"; readonly step: number }
-  | { readonly type: "unkept"; readonly because: string }
+  | { readonly type: "saved"; readonly step: number }
+  | { readonly type: "unsaved"; readonly because: string }
   | { readonly type: "ended" }
   | { readonly type: "failed"; readonly error: ErrorWords };
 

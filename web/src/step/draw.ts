@@ -168,8 +168,8 @@ function number(value: number | null): string {
 
 /** The kept candidates in the order in which they are drawn from, and where the number fell. */
 function segments(draw: Draw): HTMLElement[] {
-  const kept = draw.rows.filter(([, , fate]) => fate === "kept");
-  const parts = kept.map(([id, text, , , , , weight, start]) => {
+  const survivors = draw.rows.filter(([, , fate]) => fate === "kept");
+  const parts = survivors.map(([id, text, , , , , weight, start]) => {
     const part = make("span", id === draw.drawn ? "part hit" : "part", make("span", "", text.trim()));
     part.style.insetInlineStart = `${(100 * start) / draw.total}%`;
     part.style.inlineSize = `${(100 * weight) / draw.total}%`;
@@ -183,10 +183,10 @@ function segments(draw: Draw): HTMLElement[] {
 /** The draw in words: for everybody, and all that a screen reader needs of the strip. */
 function summary(draw: Draw, editable: boolean): string {
   const text = (id: number): string => quoted(draw.rows.find((row) => row[0] === id)?.[1] ?? "");
-  const stay = draw.kept === 1 ? "stays" : "stay";
+  const stay = draw.survivors === 1 ? "stays" : "stay";
   const { allowed } = draw;
   const lets = allowed === null ? "" : `The constraint allows ${plural(allowed, "token")}. `;
-  const among = `${count(draw.kept)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
+  const among = `${count(draw.survivors)} of ${count(draw.vocabulary)} tokens ${stay} in the draw.`;
   const fell = draw.greedy
     ? `${lets}Temperature 0 takes the best, ${text(draw.drawn)}.`
     : `${lets}${among} The random number ${draw.uniform.toFixed(4)} falls on ${text(draw.drawn)}.`;

@@ -33,7 +33,7 @@ export class Training extends EventTarget {
   gradNorm: number | null = null;
   failure: ErrorWords | null = null;
   /** Why nothing of it would outlive the tab. */
-  unkept: string | null = null;
+  unsaved: string | null = null;
 
   constructor(host: TrainingHost) {
     super();
@@ -70,7 +70,7 @@ export class Training extends EventTarget {
   begin(order: Exclude<TrainOrder, { kind: "verify" }>): void {
     if (this.busy) return;
     this.failure = null;
-    this.unkept = null;
+    this.unsaved = null;
     this.#become("starting");
     this.#stop = this.#host.follow(order, (message) => this.#hear(message));
   }
@@ -98,8 +98,8 @@ export class Training extends EventTarget {
       case "news":
         this.#take(message.news);
         break;
-      case "unkept":
-        this.unkept = message.because;
+      case "unsaved":
+        this.unsaved = message.because;
         this.dispatchEvent(new Event("state"));
         break;
       case "ended":

@@ -1,4 +1,4 @@
-/** Light, dark, or as the system has it; a choice is kept on this machine. */
+/** Light, dark, or as the system has it; a choice is saved on this machine. */
 
 const KEY = "thimble.theme";
 const THEMES = ["auto", "light", "dark"] as const;
@@ -9,8 +9,8 @@ const WORDS: Record<Theme, string> = { auto: "Auto", light: "Light", dark: "Dark
 /** Storage may be forbidden; then the choice lasts as long as the page. */
 function read(): Theme {
   try {
-    const kept = localStorage.getItem(KEY);
-    return THEMES.find((theme) => theme === kept) ?? "auto";
+    const saved = localStorage.getItem(KEY);
+    return THEMES.find((theme) => theme === saved) ?? "auto";
   } catch {
     return "auto";
   }

@@ -11,8 +11,7 @@ import type { ErrorDetail, FinishDetail, ProgressDetail, ThimbleLmEventMap } fro
 import { openSession } from "./opener";
 import { styles } from "./styles";
 import { render } from "./view";
-
-export type State = "idle" | "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
+import type { State } from "./view";
 
 /** A text that grows. */
 type Result = { -readonly [Name in keyof FinishDetail]: FinishDetail[Name] };

@@ -5,7 +5,7 @@
  */
 
 import type { SamplingOptions } from "../thimble";
-import type { State } from "./element";
+import type { State } from "./view";
 import type {
   ErrorDetail, FinishDetail, LoadDetail, ProgressDetail, TokenDetail,
 } from "./events";

@@ -4,9 +4,10 @@ import { html, nothing } from "lit";
 import type { TemplateResult } from "lit";
 import { megabytes, plural } from "../ui/format";
 import type { Options } from "./attributes";
-import type { State } from "./element";
 import type { ErrorDetail, FinishDetail, ProgressDetail } from "./events";
 import { site } from "./place";
+
+export type State = "idle" | "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
 
 export interface View {
   readonly state: State;

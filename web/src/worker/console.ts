@@ -6,7 +6,7 @@ import { renounceStorage } from "./renounce";
 import type { OwnMethods } from "./services";
 
 const WITHOUT_NETWORK =
-  "It comes from this site's server when it is first imported, and is kept from then on";
+  "It comes from this site's server when it is first imported, and is saved from then on";
 
 type Show = (kind: Shown["kind"], text: string, words: string) => void;
 
@@ -25,7 +25,7 @@ async function loadImports(python: Python, code: string, show: Show): Promise<st
     const failure = await python.loadPackage(name);
     show("status", "", "");
     if (failure === null) brought.push(offered.get(wanted)?.file ?? "");
-    else show("note", `${name} did not come: ${failure}. ${WITHOUT_NETWORK}`, "");
+    else show("note", `${name} could not be loaded: ${failure}. ${WITHOUT_NETWORK}`, "");
   }
   return brought;
 }

@@ -13,7 +13,7 @@ export type Counts = (url: string) => boolean;
 /**
  * Count by the browser's own records: a file counts when it is complete. Files that are in the
  * browser's cache come all at once anyway, and their responses stay untouched, so that the browser
- * can use the machine code that it kept for them.
+ * can use the machine code that it saved for them.
  */
 export function countFiles(counts: Counts): Counter {
   let bytes = 0;

@@ -1,6 +1,6 @@
 /** Bytes on their way in: streamed, counted, never all held at once. */
 
-import { dropModel, findModel, isLocal, keepModel } from "../offline/models";
+import { dropModel, findModel, isLocal, saveModel } from "../storage/models";
 import type { ModelSource } from "../protocol";
 import { Chunks } from "./chunks";
 import { EngineError } from "./python";
@@ -35,7 +35,7 @@ export class Download {
     this.#abort.abort();
   }
 
-  /** What came was no good: it is not kept, nor what was kept before. */
+  /** What came was no good: it is not saved, nor what was saved before. */
   async forget(): Promise<void> {
     const { source } = this;
     if (!source.keep || typeof source.from !== "string" || isLocal(source.from)) return;
@@ -85,12 +85,12 @@ export class Download {
   async #open(source: ModelSource): Promise<ReadableStream<Uint8Array>> {
     if (source.from instanceof MessagePort) throw new Error("a port is read by arriving.ts");
     if (typeof source.from !== "string") return source.from.stream();
-    // Also for who keeps nothing: a frame on this site shows what the page around it has kept.
+    // Also for who keeps nothing: a frame on this site shows what the page around it has saved.
     const isHere = isLocal(source.from); // and nowhere else, so it cannot come anew
-    const kept = source.fresh && !isHere ? null : await findModel(source.from);
-    if (kept) return kept;
+    const saved = source.fresh && !isHere ? null : await findModel(source.from);
+    if (saved) return saved;
     if (isHere) {
-      const words = `model ${source.name} is not kept on this machine any more: open it again`;
+      const words = `model ${source.name} is not saved on this machine any more: open it again`;
       throw new EngineError("LoadError", words);
     }
     const response = await fetch(source.from, {
@@ -115,11 +115,11 @@ export class Download {
   ): ReadableStream<Uint8Array> {
     const { name, bytes, sha256 } = source;
     if (bytes === null) return body;
-    const [taken, kept] = body.tee();
-    this.#keeping = keepModel(from, kept, { name, bytes, sha256, source: null });
+    const [taken, saved] = body.tee();
+    this.#keeping = saveModel(from, saved, { name, bytes, sha256, source: null });
     this.#keeping.catch((error: unknown) => {
       const words = error instanceof Error ? error.message : String(error);
-      if (!this.#abort.signal.aborted) console.info(`thimble: the model is not kept: ${words}`);
+      if (!this.#abort.signal.aborted) console.info(`thimble: the model is not saved: ${words}`);
     });
     return taken;
   }

@@ -9,7 +9,7 @@
 import type { PyodideInterface, loadPyodide } from "pyodide";
 import type { PyCallable } from "pyodide/ffi";
 import type { Boot } from "../protocol";
-import type { KeptSnapshot, Snapshot } from "./snapshot";
+import type { SavedSnapshot, Snapshot } from "./snapshot";
 
 type Loader = typeof loadPyodide;
 type LoadOptions = NonNullable<Parameters<Loader>[0]>;
@@ -164,16 +164,16 @@ export async function startOrdinary(boot: Boot, early: Early): Promise<PyodideIn
 export async function startFromSnapshot(
   boot: Boot,
   early: Early,
-  kept: KeptSnapshot,
+  saved: SavedSnapshot,
 ): Promise<PyodideInterface> {
   early.answer(boot.stdlib, Promise.resolve(new Response(new Uint8Array())));
   const load = await pyodideLoader(boot.pyodide);
   const pyodide = await load({
     ...options(boot),
-    lockFileContents: kept.lock,
-    _loadSnapshot: kept.memory,
+    lockFileContents: saved.lock,
+    _loadSnapshot: saved.memory,
   });
-  for (const [path, bytes] of kept.files) {
+  for (const [path, bytes] of saved.files) {
     pyodide.FS.mkdirTree(path.slice(0, path.lastIndexOf("/")));
     pyodide.FS.writeFile(path, bytes);
   }
@@ -183,7 +183,7 @@ export async function startFromSnapshot(
   return pyodide;
 }
 
-/** Start another interpreter, to be kept for the next visit; it has never loaded the kernels. */
+/** Start another interpreter, to be saved for the next visit; it has never loaded the kernels. */
 export async function makeSnapshot(boot: Boot): Promise<Snapshot> {
   const wheel = fetchBytes(boot.engine);
   const lock = await (await fetch(boot.lock)).text();

@@ -98,9 +98,9 @@ export class Python {
   /** From the snapshot of an earlier visit; without it, the reason why not. */
   static async #restore(boot: Boot, early: Early): Promise<Python | string> {
     try {
-      const kept = await readSnapshot(boot.build);
-      if (!kept) return NOT_YET;
-      const restored = await inTime(early.guard(startFromSnapshot(boot, early, kept)));
+      const saved = await readSnapshot(boot.build);
+      if (!saved) return NOT_YET;
+      const restored = await inTime(early.guard(startFromSnapshot(boot, early, saved)));
       const python = new Python(restored, boot);
       python.call("models"); // whatever is wrong shows here, while it can be put right
       return python;

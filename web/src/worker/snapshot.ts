@@ -1,11 +1,12 @@
 /**
- * The interpreter with the engine imported, as bytes: how they are kept between two visits.
+ * The interpreter with the engine imported, as bytes: how they are saved between two visits.
  *
  * One file: a head of fixed length, a description in JSON, then the memory and the files that the
  * engine was installed as, which are outside that memory. It knows nothing of Python.
  */
 
-import { hasRoom, readFile, removeFile, writeFile } from "./storage";
+import { freeSpace } from "../storage/space";
+import { readFile, removeFile, writeFile } from "../storage/snapshot-file";
 
 /** Raised when the file's layout or what must be in the memory changes. */
 export const FORMAT = 1;
@@ -14,8 +15,8 @@ const MAGIC = 0x504e5354; // "TSNP"
 const HEAD = 16;
 /** The memory is read as 32-bit numbers, so it begins at a multiple of this. */
 const ALIGNMENT = 16;
-/** Room that must be left, the memory included, before one is made. */
-const ROOM = 96 * 2 ** 20;
+/** Bytes that must be free, the memory included, before one is made. */
+const SPACE = 96 * 2 ** 20;
 
 /** What a start from a snapshot needs. */
 export interface Snapshot {
@@ -25,8 +26,8 @@ export interface Snapshot {
   readonly lock: string;
 }
 
-/** A kept snapshot whose memory is still being checked while other things go on. */
-export interface KeptSnapshot extends Omit<Snapshot, "memory"> {
+/** A saved snapshot whose memory is still being checked while other things go on. */
+export interface SavedSnapshot extends Omit<Snapshot, "memory"> {
   readonly memory: Promise<Uint8Array<ArrayBuffer>>;
 }
 
@@ -49,22 +50,22 @@ function padded(length: number): number {
   return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }
 
-/** The snapshot kept for this build; null where none was ever kept, an error where it is no good. */
-export async function readSnapshot(build: string): Promise<KeptSnapshot | null> {
+/** The snapshot saved for this build; null where none was ever saved, an error where it is no good. */
+export async function readSnapshot(build: string): Promise<SavedSnapshot | null> {
   const bytes = await readFile();
   return bytes && unpack(bytes as Uint8Array<ArrayBuffer>, build);
 }
 
-function unpack(bytes: Uint8Array<ArrayBuffer>, build: string): KeptSnapshot {
+function unpack(bytes: Uint8Array<ArrayBuffer>, build: string): SavedSnapshot {
   const whole = bytes.length >= HEAD ? new Uint32Array(bytes.buffer, bytes.byteOffset, 2) : [];
   const [magic, length] = whole;
   if (magic !== MAGIC || length === undefined || HEAD + length > bytes.length) {
-    throw new Error("the snapshot is no snapshot");
+    throw new Error("the file is not a snapshot");
   }
   const words = new TextDecoder().decode(bytes.subarray(HEAD, HEAD + length).slice());
   const description = JSON.parse(words) as Description;
   if (description.format !== FORMAT || description.build !== build) {
-    throw new Error("the snapshot is of another build");
+    throw new Error("the snapshot is from another build");
   }
   const content = bytes.subarray(padded(HEAD + length));
   let at = description.memory;
@@ -110,9 +111,9 @@ export async function writeSnapshot(build: string, snapshot: Snapshot): Promise<
 
 export { removeFile as removeSnapshot };
 
-/** Why no snapshot can be kept here, or null where one can, before anyone takes the trouble. */
+/** Why no snapshot can be saved here, or null where one can, before anyone takes the trouble. */
 export async function whyNot(): Promise<string | null> {
   if (!globalThis.crypto?.subtle) return "the page's connection is not secure";
-  if (!(await hasRoom(ROOM))) return "storage is full";
+  if (((await freeSpace()) ?? Infinity) <= SPACE) return "storage is full";
   return null;
 }

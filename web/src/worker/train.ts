@@ -1,4 +1,4 @@
-/** Training: slices of Python, a look at the mail between two, and a copy kept every few seconds. */
+/** Training: slices of Python, a look at the mail between two, and a copy saved every few seconds. */
 
 import type { ErrorWords, ModelSource } from "../protocol";
 import type {
@@ -9,7 +9,7 @@ import type {
   TrainOrder,
   VerifyNews,
 } from "../protocol/train";
-import { Shelf, readTraining } from "../train/shelf";
+import { TrainingStore, readTraining } from "../storage/training";
 import { Download } from "./download";
 import { yieldToMessages } from "./generate";
 import { EngineError } from "./python";
@@ -19,12 +19,12 @@ import type { OwnMethods } from "./services";
 
 /** Milliseconds of training at a time; a single step may take longer. */
 const SLICE_MS = 100;
-/** From one kept copy to the next: with the longest step, a closed tab loses less than ten seconds. */
+/** From one saved copy to the next: with the longest step, a closed tab loses less than ten seconds. */
 const KEEP_MS = 7_000;
 
 /** What the worker keeps between two orders: the run itself is in Python. */
 let info: TrainInfo | null = null;
-let shelf: Shelf | null = null;
+let store: TrainingStore | null = null;
 
 function words(error: unknown): ErrorWords {
   if (error instanceof Error) return { name: error.name, message: error.message };
@@ -59,7 +59,7 @@ async function run(
   info = begun;
   say({ type: "begun", info: begun });
   let step = begun.step;
-  let keptAt = performance.now();
+  let savedAt = performance.now();
   if (order.kind !== "continue") await keep(python, begun, say);
   for (let done = begun.done; !done && !stopped(); ) {
     const news = python.call<TrainNews>("train.run", SLICE_MS);
@@ -67,9 +67,9 @@ async function run(
     say({ type: "news", news });
     if (news.failed !== null) throw new EngineError("NumericError", news.failed);
     done = news.done;
-    if (done || performance.now() - keptAt > KEEP_MS) {
+    if (done || performance.now() - savedAt > KEEP_MS) {
       await keep(python, { ...begun, step }, say);
-      keptAt = performance.now();
+      savedAt = performance.now();
     }
     await yieldToMessages();
   }
@@ -90,16 +90,16 @@ async function begin(
         ? python.call<TrainInfo>("train.begin", recipe, text, sampling, about)
         : python.call<TrainInfo>("train.tune", await bytesOf(order.base), recipe, text, sampling, about);
     if (order.kind === "begin" && order.passing) return begun;
-    await takeShelf(say);
-    await shelf?.begin(text).catch((error: unknown) => unkept(error, say));
+    await takeStore(say);
+    await store?.begin(text).catch((error: unknown) => unsaved(error, say));
     return begun;
   }
-  await takeShelf(say);
+  await takeStore(say);
   if (info) return python.call("train.describe");
-  const kept = await readTraining();
-  if (!kept) throw new EngineError("LoadError", "no training is kept in this browser any more");
+  const saved = await readTraining();
+  if (!saved) throw new EngineError("LoadError", "no training is saved in this browser any more");
   const base = order.base ? await bytesOf(order.base) : null;
-  return python.call("train.resume", kept.state, kept.text, base);
+  return python.call("train.resume", saved.state, saved.text, base);
 }
 
 /** The whole file of a model, from wherever it is. */
@@ -115,33 +115,33 @@ const CODE_HAS_RUN =
   "Python code of yours has run in this engine, which saves nothing from then on; reload the page to " +
   "train with saving";
 
-async function takeShelf(say: Say): Promise<void> {
+async function takeStore(say: Say): Promise<void> {
   try {
     if (hasRenounced()) throw new Error(CODE_HAS_RUN);
-    shelf ??= await Shelf.take();
+    store ??= await TrainingStore.take();
   } catch (error) {
-    unkept(error, say);
+    unsaved(error, say);
   }
 }
 
 /** The training goes on, but only as long as the tab. */
-function unkept(error: unknown, say: Say): void {
-  shelf?.release();
-  shelf = null;
-  say({ type: "unkept", because: words(error).message });
+function unsaved(error: unknown, say: Say): void {
+  store?.release();
+  store = null;
+  say({ type: "unsaved", because: words(error).message });
 }
 
 async function keep(python: Python, now: TrainInfo, say: Say): Promise<void> {
-  if (!shelf) return;
-  if (hasRenounced()) return unkept(new Error(CODE_HAS_RUN), say);
+  if (!store) return;
+  if (hasRenounced()) return unsaved(new Error(CODE_HAS_RUN), say);
   const checkpoint = python.call<ArrayBuffer>("train.checkpoint");
   const { step, steps, parameters, about } = now;
   const words = { title: about.title, step, steps, parameters, at: Date.now(), base: about.base };
   try {
-    await shelf.keep(words, new Uint8Array(checkpoint));
-    say({ type: "kept", step });
+    await store.keep(words, new Uint8Array(checkpoint));
+    say({ type: "saved", step });
   } catch (error) {
-    unkept(error, say);
+    unsaved(error, say);
   }
 }
 

@@ -26,7 +26,7 @@ export const claim: Claim = {
   async measure(bench: Bench) {
     const session = await bench.session();
     const memory = await session.ask((engine) => engine.claims.memory());
-    const snapshot = await snapshotKept(bench);
+    const snapshot = await snapshotSaved(bench);
     const starts = await bench.take(STARTS, "Starting as a next visit does", () => start(bench));
     const from = new Set(starts.map((one) => one.from));
     const quantities = [
@@ -106,12 +106,12 @@ async function start(bench: Bench): Promise<{ milliseconds: number; from: string
 }
 
 /** Wait for the snapshot that a next visit starts from; what has become of it. */
-async function snapshotKept(bench: Bench): Promise<string> {
+async function snapshotSaved(bench: Bench): Promise<string> {
   const { Thimble } = (await import(new URL("../thimble.js", import.meta.url).href)) as { Thimble: ThimbleClass };
   const until = performance.now() + SNAPSHOT_MS;
   for (;;) {
     const start = Thimble.start;
-    if (start?.from === "snapshot") return "kept";
+    if (start?.from === "snapshot") return "saved";
     const state = start?.snapshot ?? "none";
     if (!["waiting", "making"].includes(state) || performance.now() > until) return state;
     bench.hear(NaN, "Waiting for the snapshot that the next visit starts from");

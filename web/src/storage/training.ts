@@ -5,6 +5,9 @@
  * It lies in the origin's private file system. A browser without one keeps nothing, and is told.
  */
 
+import { privateFolder } from "./space";
+import type { Access, FileHandle } from "./space";
+
 const FOLDER = "thimble-training";
 const TEXT = "text";
 const SLOTS = ["state-0", "state-1"] as const;
@@ -13,20 +16,20 @@ const MAGIC = 0x50454b54; // "TKEP"
 /** Magic, a number that rises, length of the words, length of the bytes. */
 const HEAD = 16;
 
-/** What is known of a kept training without starting anything. */
-export interface KeptWords {
+/** What is known of a saved training without starting anything. */
+export interface SavedTraining {
   readonly title: string;
   readonly step: number;
   readonly steps: number;
   readonly parameters: number;
-  /** When it was kept, in milliseconds since 1970. */
+  /** When it was saved, in milliseconds since 1970. */
   readonly at: number;
   /** The page's name of the model that it began from, if it began from one. */
   readonly base?: string | undefined;
 }
 
 /** What stands before the bytes. */
-interface Said extends KeptWords {
+interface Said extends SavedTraining {
   /** SHA-256 of the bytes; trainings that version 0.1 has saved have none. */
   readonly sha256?: string;
 }
@@ -39,28 +42,10 @@ interface Slot {
   readonly start: number;
 }
 
-/** What of synchronous file access is used here; TypeScript's DOM library does not have it. */
-interface Access {
-  write(from: Uint8Array, options: { at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  close(): void;
-}
-
-interface FileHandle extends FileSystemFileHandle {
-  createSyncAccessHandle?(): Promise<Access>;
-}
-
-async function root(): Promise<FileSystemDirectoryHandle | null> {
-  // A browser may lack all of it, or forbid it, whatever TypeScript's library says.
-  const storage = navigator.storage as Partial<StorageManager> | undefined;
-  return (await storage?.getDirectory?.()) ?? null;
-}
-
 /** The states that are as long as they say, the newest first; none where nothing may be read. */
 async function slotsHere(): Promise<Slot[]> {
   try {
-    const folder = await (await root())?.getDirectoryHandle(FOLDER);
+    const folder = await (await privateFolder())?.getDirectoryHandle(FOLDER);
     if (!folder) return [];
     const slots = await Promise.all(SLOTS.map((name) => readSlot(folder, name)));
     return slots.filter((slot) => slot !== null).sort((a, b) => b.turn - a.turn);
@@ -92,20 +77,20 @@ async function readSlot(folder: FileSystemDirectoryHandle, name: string): Promis
   }
 }
 
-/** What is kept, if anything is. */
-export async function keptTraining(): Promise<KeptWords | null> {
+/** What is saved, if anything is. */
+export async function savedTraining(): Promise<SavedTraining | null> {
   return (await newest())?.words ?? null;
 }
 
-/** How much room it takes, in bytes. */
-export async function keptBytes(): Promise<number> {
+/** Its size in bytes. */
+export async function savedTrainingBytes(): Promise<number> {
   const slot = await newest();
   return slot?.file.size ?? 0;
 }
 
 /** The newest state that is as it was saved, and the text that it was trained on; null for none. */
 export async function readTraining(): Promise<{ state: Uint8Array; text: string } | null> {
-  const folder = await (await root())?.getDirectoryHandle(FOLDER).catch(() => null);
+  const folder = await (await privateFolder())?.getDirectoryHandle(FOLDER).catch(() => null);
   if (!folder) return null;
   for (const { file, start, words } of await slotsHere()) {
     const state = new Uint8Array(await file.slice(start).arrayBuffer());
@@ -119,14 +104,14 @@ export async function readTraining(): Promise<{ state: Uint8Array; text: string 
 /** Forget it. */
 export async function forgetTraining(): Promise<void> {
   try {
-    await (await root())?.removeEntry(FOLDER, { recursive: true });
+    await (await privateFolder())?.removeEntry(FOLDER, { recursive: true });
   } catch {
     // Nothing there, or nothing allowed: either way nothing is left that we could remove.
   }
 }
 
 /** Writes the training of this worker; only a worker may write synchronously. */
-export class Shelf {
+export class TrainingStore {
   readonly #folder: FileSystemDirectoryHandle;
   readonly #release: () => void;
   #turn: number;
@@ -137,14 +122,14 @@ export class Shelf {
     this.#release = release;
   }
 
-  /** Take the shelf; throws where nothing can be kept, or another tab trains. */
-  static async take(): Promise<Shelf> {
-    const place = await root();
+  /** Take the store; throws where nothing can be saved, or another tab trains. */
+  static async take(): Promise<TrainingStore> {
+    const place = await privateFolder();
     if (!place) throw new Error("this browser has no private file system");
     const release = await lock();
     try {
       const folder = await place.getDirectoryHandle(FOLDER, { create: true });
-      return new Shelf(folder, ((await newest())?.turn ?? 0) + 1, release);
+      return new TrainingStore(folder, ((await newest())?.turn ?? 0) + 1, release);
     } catch (error) {
       release();
       throw error;
@@ -158,7 +143,7 @@ export class Shelf {
   }
 
   /** Keep the training as it stands. */
-  async keep(words: KeptWords, state: Uint8Array<ArrayBuffer>): Promise<void> {
+  async keep(words: SavedTraining, state: Uint8Array<ArrayBuffer>): Promise<void> {
     const said = new TextEncoder().encode(JSON.stringify({ ...words, sha256: await digestOf(state) } satisfies Said));
     const head = new DataView(new ArrayBuffer(HEAD));
     head.setUint32(0, MAGIC, true);
@@ -204,7 +189,7 @@ function write(access: Access, part: Uint8Array, at: number): number {
 function lock(): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const held = (granted: Lock | null): Promise<void> | void => {
-      if (!granted) return reject(new Error("a training in another tab is kept already"));
+      if (!granted) return reject(new Error("another tab is already saving a training"));
       return new Promise((release) => resolve(release));
     };
     navigator.locks.request(FOLDER, { ifAvailable: true }, held).catch(reject);

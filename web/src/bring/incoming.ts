@@ -6,24 +6,24 @@
  */
 
 import { proxy, transfer } from "comlink";
-import { addressOf, fileOf, nameOf, orderFiles, partsOf } from "../bring/address";
-import { IncomingBox } from "../bring/box";
-import { Coming } from "../bring/coming";
-import { examine, size, whyNot } from "../bring/estimate";
-import type { ResourceEstimate } from "../bring/estimate";
-import { join, joinFiles } from "../bring/join";
-import type { Part } from "../bring/join";
-import { keyOf } from "../bring/download-key";
+import { addressOf, fileOf, nameOf, orderFiles, partsOf } from "./address";
+import { IncomingBox } from "./box";
+import { Coming } from "./coming";
+import { examine, size, whyNot } from "./estimate";
+import type { ResourceEstimate } from "./estimate";
+import { join, joinFiles } from "./join";
+import type { Part } from "./join";
+import { keyOf } from "./download-key";
 import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../keep-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
 import { isAddress, readLink } from "../ui/link";
-import { forgetUse } from "./kept";
+import { forgetUse } from "../storage/usage";
 import { openKeeper } from "./keeper";
-import { dropModel, nameFor } from "./models";
-import type { KeptModel } from "./models";
-import { dropPartial, readPartial } from "./partial";
+import { dropModel, nameFor } from "../storage/models";
+import type { SavedModel } from "../storage/models";
+import { dropPartial, readPartial } from "../storage/partial";
 
 /** A model that cannot run here is of no use to keep. */
 const USELESS = ["FormatError", "UnsupportedError"];
@@ -32,7 +32,7 @@ const SMALL = 64e6;
 const DIGEST = /^[0-9a-f]{64}$/i;
 
 type Report = (arrival: Arrival) => void;
-/** Has a model kept, and handed to an engine through a port while it comes. */
+/** Has a model saved, and handed to an engine through a port while it comes. */
 type Keep = (keeper: ModelKeeper, report: Report, port: MessagePort | null) => Promise<Brought>;
 
 /** A model at an address. */
@@ -70,7 +70,7 @@ export class Incoming {
   /** Look at a file, or all parts of one, and load it: large ones when the visitor says so. */
   async open(chosen: readonly File[]): Promise<void> {
     const file = chosen[0]?.name ?? "";
-    this.#box.show(`Looking at ${file}`, "It is read on this machine and goes nowhere.");
+    this.#box.show(`Looking at ${file}`, "It is read on this machine and never leaves it.");
     try {
       const whole = await joinFiles(this.#live, orderFiles(chosen));
       const total = whole.size;
@@ -78,7 +78,7 @@ export class Incoming {
       const estimate = await examine(this.#live, async (bytes) => ({
         head: await whole.slice(0, bytes).arrayBuffer(), total,
       }));
-      const load = (): void => void this.#keepFile(whole);
+      const load = (): void => void this.#saveFile(whole);
       if (total <= SMALL && whyNot(estimate) === null) return load();
       this.#askToLoad(file, "It is copied into this browser’s storage and loaded from there.", estimate, load);
       this.#box.facts({ host: "a file of yours", size: size(total), estimate });
@@ -87,33 +87,33 @@ export class Incoming {
     }
   }
 
-  async #keepFile(whole: File): Promise<void> {
+  async #saveFile(whole: File): Promise<void> {
     const file = whole.name;
-    this.#box.show(`Keeping ${file}`, "It is read, checked, loaded and kept on this machine.", { close: this.#cancel() });
+    this.#box.show(`Saving ${file}`, "It is read, checked, loaded and saved on this machine.", { close: this.#cancel() });
     const about = { name: nameOf(file), bytes: whole.size, sha256: null };
     try {
-      await this.#bring(about, (keeper, report, port) => keeper.keepFile(whole, report, port));
+      await this.#bring(about, (keeper, report, port) => keeper.saveFile(whole, report, port));
     } catch (error) {
       if (isUseless(error)) this.#box.fail(nameOf(file), wordsOf(error));
-      else await this.#openUnkept(whole, error);
+      else await this.#openUnsaved(whole, error);
     }
   }
 
-  /** What could not be kept is good for this visit, if it is a model at all. */
-  async #openUnkept(whole: File, error: unknown): Promise<void> {
+  /** What could not be saved is good for this visit, if it is a model at all. */
+  async #openUnsaved(whole: File, error: unknown): Promise<void> {
     const reason = wordsOf(error);
     const file = whole.name;
     if (reason.includes("GGUF") || reason.includes("is empty")) return this.#box.fail(file, reason);
     const name = nameFor({ ...unknown, name: file.replace(/\.gguf$/i, "") }, this.#taken());
-    this.#box.show(`${file} is not kept`, `${sentence(reason)} It can be used until this page is closed.`);
+    this.#box.show(`${file} is not saved`, `${sentence(reason)} You can use it until you close this page.`);
     await this.#live.openFile(whole, name);
   }
 
   /** Let the visitor write an address. */
   #askForAddress(): void {
     const words =
-      "Its host learns that somebody here fetches the file, and nothing of what you write. First " +
-      "only its size and its first bytes are asked for.";
+      "Its host learns that you fetch the file, and nothing of what you write. First " +
+      "only its size and its first bytes are requested.";
     const go = { label: "Look at it", run: () => this.#takeAddress() };
     this.#box.show("A model from an address", words, { go, close: this.#box.closing("Cancel") });
     this.#box.form(go.run);
@@ -124,12 +124,12 @@ export class Incoming {
     try {
       const url = addressOf(address);
       if (digest && !DIGEST.test(digest)) {
-        throw new Error(`${digest} is no SHA-256: it has 64 hexadecimal digits`);
+        throw new Error(`${digest} is not a SHA-256, which has 64 hexadecimal digits`);
       }
-      const kept = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
-      if (kept) {
-        this.#box.show(`${kept[0]} is here already`, "It was fetched before.");
-        return void this.#live.open(kept[0]);
+      const saved = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
+      if (saved) {
+        this.#box.show(`${saved[0]} is here already`, "It was fetched before.");
+        return void this.#live.open(saved[0]);
       }
       void this.#look(there(url, digest ? digest.toLowerCase() : null));
     } catch (error) {
@@ -141,26 +141,26 @@ export class Incoming {
   ask(url: URL, digest: string): void {
     const model = there(url, digest);
     const words =
-      "A link names this model. Its host learns that somebody here fetches the file, and nothing " +
-      "of what you write. It is used only if its SHA-256 is the link's.";
+      "A link names this model. Its host learns that you fetch the file, and nothing " +
+      "of what you write. It is used only if its SHA-256 matches the link's.";
     this.#box.show(`Fetch ${model.file}?`, words, {
       go: { label: `Ask ${url.host} for its size`, run: () => void this.#look(model) },
       close: this.#box.closing("Not now"),
     });
-    this.#box.facts({ host: url.host, size: "not asked yet", digest });
+    this.#box.facts({ host: url.host, size: "not known yet", digest });
     this.#box.focus();
   }
 
   /** Ask the host what it is, and the visitor whether to load it. */
   async #look(model: There): Promise<void> {
     const { urls, host, file, digest } = model;
-    this.#box.show(`Looking at ${file}`, `${host} is asked for its size and its first bytes.`, { close: this.#cancel() });
+    this.#box.show(`Looking at ${file}`, `${host} is asked for its size and first bytes.`, { close: this.#cancel() });
     try {
       const { seen, estimate, total } = await this.#see(urls);
       const before = (await readPartial(keyOf(urls)).catch(() => null))?.bytes ?? 0;
-      const words = before ? `${size(before)} of it are here already, from the last attempt.` : `From ${host}.`;
+      const words = before ? `${size(before)} of it are already here from the last attempt.` : `From ${host}.`;
       this.#askToLoad(file, words, estimate, () => void this.#fetch(model, seen, total));
-      this.#box.facts({ host, size: total ? size(total) : "the host does not say", digest, estimate });
+      this.#box.facts({ host, size: total ? size(total) : "unknown", digest, estimate });
     } catch (error) {
       this.#box.fail(file, wordsOf(error));
     }
@@ -202,7 +202,7 @@ export class Incoming {
     try {
       await this.#bring(
         { name: nameOf(fileOf(urls[0] ?? file)), bytes: total, sha256: digest },
-        (keeper, report, port) => keeper.keepAddress(urls, digest, seen, report, port),
+        (keeper, report, port) => keeper.saveAddress(urls, digest, seen, report, port),
       );
     } catch (error) {
       if (isUseless(error)) await dropPartial(keyOf(urls)).catch(() => undefined);
@@ -210,7 +210,7 @@ export class Incoming {
     }
   }
 
-  /** Have a model kept and loaded at the same time, and open it when both is done. */
+  /** Have a model saved and loaded at the same time, and open it when both is done. */
   async #bring(about: { name: string; bytes: number | null; sha256: string | null }, keep: Keep): Promise<void> {
     this.#end();
     let isCancelled = false;
@@ -219,18 +219,18 @@ export class Incoming {
     if (isCancelled) return coming?.cancel();
     try {
       const brought = await this.#work((keeper, report) => {
-        const kept = keep(keeper, report, coming && transfer(coming.port, [coming.port]));
-        if (!coming) return kept;
-        // What cannot run here ends it all; for any other reason it is loaded when it is kept.
+        const saved = keep(keeper, report, coming && transfer(coming.port, [coming.port]));
+        if (!coming) return saved;
+        // What cannot run here ends it all; for any other reason it is loaded when it is saved.
         const useless = coming.loaded.then((failure) => {
           if (failure && isUseless(failure)) throw failure;
           if (failure) void keeper.loadNoMore();
-          return kept;
+          return saved;
         });
-        return Promise.race([kept, useless]);
+        return Promise.race([saved, useless]);
       }, () => coming?.cancel());
       const failure = (await coming?.loaded) ?? null;
-      if (brought.notKept !== null && failure) throw failure;
+      if (brought.notSaved !== null && failure) throw failure;
       coming?.leave();
       await this.#use(brought);
     } catch (error) {
@@ -247,23 +247,23 @@ export class Incoming {
     return Coming.begin(this.#live, { name: free, bytes, sha256 });
   }
 
-  /** Open a model that has just come; what the engine cannot run is not kept. */
-  async #use({ model: kept, notKept }: Brought): Promise<void> {
+  /** Open a model that has just come; what the engine cannot run is not saved. */
+  async #use({ model: saved, notSaved }: Brought): Promise<void> {
     const live = this.#live;
     const before = live.model;
-    const same = [...live.files].find(([, file]) => !(file instanceof Blob) && file.from === kept.from);
-    const name = same?.[0] ?? nameFor(kept, this.#taken());
-    if (notKept === null) this.#box.show(`${name} is kept`, "It is in the list of models, now and at your next visit.");
-    else this.#box.show(`${name} is not kept`, `${sentence(notKept)} It can be used until another model is opened or this page is closed.`);
-    this.#box.facts({ size: size(kept.bytes), digest: kept.sha256 });
-    await live.openFile(kept, name);
+    const same = [...live.files].find(([, file]) => !(file instanceof Blob) && file.from === saved.from);
+    const name = same?.[0] ?? nameFor(saved, this.#taken());
+    if (notSaved === null) this.#box.show(`${name} is saved`, "It is in the list of models, now and at your next visit.");
+    else this.#box.show(`${name} is not saved`, `${sentence(notSaved)} You can use it until you open another model or close this page.`);
+    this.#box.facts({ size: size(saved.bytes), digest: saved.sha256 });
+    await live.openFile(saved, name);
     live.tidy();
-    if (notKept !== null) this.#forgetLater(name, kept);
+    if (notSaved !== null) this.#forgetLater(name, saved);
     const { state, failure } = live;
     if (state !== "failed" || !failure || !USELESS.includes(failure.name)) return;
-    await dropModel(kept.from);
+    await dropModel(saved.from);
     live.forgetFile(name);
-    this.#box.fail(kept.name, failure.message);
+    this.#box.fail(saved.name, failure.message);
     if (before) await live.open(before);
   }
 
@@ -290,7 +290,7 @@ export class Incoming {
   }
 
   /** What only the engine has cannot be chosen again once another model is open. */
-  #forgetLater(name: string, { from }: KeptModel): void {
+  #forgetLater(name: string, { from }: SavedModel): void {
     const look = (): void => {
       if (this.#live.model === name) return;
       this.#live.removeEventListener("state", look);
@@ -314,7 +314,7 @@ export class Incoming {
       const url = addressOf(model);
       if (DIGEST.test(sha256)) return this.ask(url, sha256.toLowerCase());
       throw new Error(
-        "it is named without its digest: “sha256=” with 64 hexadecimal digits has to follow the " +
+        "it comes without its digest: “sha256=” with 64 hexadecimal digits must follow the " +
           `address${sha256 && `, and ${sha256} is not that`}`,
       );
     } catch (error) {
@@ -354,7 +354,7 @@ export class Incoming {
     }
   }
 
-  /** An answer that ends the job: what has not come whole is not kept. */
+  /** An answer that ends the job: what has not come whole is not saved. */
   #cancel(partial?: string): { label: string; run: () => void } {
     return {
       label: "Cancel",
@@ -400,7 +400,7 @@ function there(url: URL, digest: string | null): There {
   return { urls: partsOf(url), host: url.host, file, digest };
 }
 
-const unknown: Omit<KeptModel, "name"> = { from: "", bytes: 0, sha256: null, source: null };
+const unknown: Omit<SavedModel, "name"> = { from: "", bytes: 0, sha256: null, source: null };
 
 function isUseless(error: unknown): boolean {
   return error instanceof Error && USELESS.includes(error.name);

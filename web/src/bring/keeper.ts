@@ -5,11 +5,11 @@
 
 import { wrap } from "comlink";
 import type { ModelKeeper } from "../keep-model";
-import { SITE } from "./app";
+import { SITE } from "../offline/app";
 
 export interface OpenKeeper {
   readonly keeper: ModelKeeper;
-  /** Stop whatever it does; what has not come whole is not kept. */
+  /** Stop whatever it does; what has not come whole is not saved. */
   close(): void;
 }
 
@@ -25,7 +25,7 @@ export async function openKeeper(): Promise<OpenKeeper> {
   // A browser's own page for what did not come says nothing, and may not be looked at.
   if (frame.contentDocument?.documentElement.dataset["keeper"] !== "ready") {
     frame.remove();
-    throw new Error("the part of this page that fetches models did not come");
+    throw new Error("the part of this page that fetches models did not load");
   }
   const { port1, port2 } = new MessageChannel();
   frame.contentWindow?.postMessage("keep models", new URL(SITE).origin, [port2]);

@@ -3,41 +3,18 @@
  * private file system, and the Cache API where a browser has no such thing.
  */
 
+import { privateFolder } from "./space";
+import type { Access, FileHandle } from "./space";
+
 const NAME = "thimble-snapshot";
 /** A name in the cache; nothing is ever fetched from it. */
 const CACHE_KEY = "https://thimble.invalid/snapshot";
-
-/** What of synchronous file access is used here; TypeScript's DOM library does not have it. */
-interface Access {
-  getSize(): number;
-  read(into: Uint8Array, options: { at: number }): number;
-  write(from: Uint8Array, options: { at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  close(): void;
-}
-
-interface FileHandle extends FileSystemFileHandle {
-  createSyncAccessHandle?(options?: { mode: "read-only" | "readwrite" }): Promise<Access>;
-}
-
-type Folder = Pick<FileSystemDirectoryHandle, "getFileHandle" | "removeEntry">;
-
-/**
- * A browser may lack all of it, or parts, whatever TypeScript's library says; and a worker gives it
- * up before it runs a visitor's code (renounce.ts), so nothing holds on to it here.
- */
-const storage = (): Partial<StorageManager> | undefined => navigator.storage;
-
-function privateFolder(): Promise<Folder> | null {
-  return storage()?.getDirectory?.() ?? null;
-}
 
 function isMissing(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotFoundError";
 }
 
-/** Where pages are secure there are locks; elsewhere nothing can be kept anyway. */
+/** Where pages are secure there are locks; elsewhere nothing can be saved anyway. */
 const locks = (): LockManager | undefined => navigator.locks;
 
 /**
@@ -53,8 +30,8 @@ export async function readFile(): Promise<Uint8Array | null> {
 async function read(): Promise<Uint8Array | null> {
   const folder = await privateFolder();
   if (!folder) {
-    const kept = await (await caches.open(NAME)).match(CACHE_KEY);
-    return kept ? new Uint8Array(await kept.arrayBuffer()) : null;
+    const saved = await (await caches.open(NAME)).match(CACHE_KEY);
+    return saved ? new Uint8Array(await saved.arrayBuffer()) : null;
   }
   try {
     return await readHandle((await folder.getFileHandle(NAME)) as FileHandle);
@@ -85,8 +62,8 @@ export async function fileSize(): Promise<number | null> {
   const folder = await privateFolder();
   try {
     if (folder) return (await (await folder.getFileHandle(NAME)).getFile()).size;
-    const kept = await (await caches.open(NAME)).match(CACHE_KEY);
-    return kept ? (await kept.blob()).size : null;
+    const saved = await (await caches.open(NAME)).match(CACHE_KEY);
+    return saved ? (await saved.blob()).size : null;
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
@@ -117,7 +94,7 @@ async function write(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
     access.close();
     if (written < bytes.length) await folder.removeEntry(NAME).catch(() => undefined);
   }
-  if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes had room`);
+  if (written < bytes.length) throw new Error(`only ${written} of ${bytes.length} bytes fitted`);
 }
 
 /** Remove the file, if there is one. */
@@ -129,11 +106,4 @@ export async function removeFile(): Promise<void> {
   } catch {
     // Nothing there, or nothing allowed: either way nothing is left that we could remove.
   }
-}
-
-/** Whether so many bytes would fit, as far as the browser tells. */
-export async function hasRoom(bytes: number): Promise<boolean> {
-  const estimate = await storage()?.estimate?.();
-  if (estimate?.quota === undefined) return true;
-  return estimate.quota - (estimate.usage ?? 0) > bytes;
 }

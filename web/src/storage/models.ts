@@ -1,5 +1,5 @@
 /**
- * The models that are kept on this machine: one store, the Cache API, for the site's own models and
+ * The models that are saved on this machine: one store, the Cache API, for the site's own models and
  * for those that the visitor brings. An entry is there whole or not at all, and every load checks
  * its SHA-256 again. Page and workers use it alike.
  */
@@ -7,6 +7,7 @@
 import { MODEL_CACHE } from "./names";
 import { dropPieces, finishPartial, isPiece, streamPieces } from "./partial";
 import type { Pieces } from "./partial";
+import { freeSpace } from "./space";
 
 /** Models that are no file of this site have an address by their digest; it is never fetched. */
 const LOCAL = "https://thimble.invalid/model/";
@@ -24,7 +25,7 @@ export interface AboutModel {
   readonly pieces?: Pieces;
 }
 
-export interface KeptModel extends AboutModel {
+export interface SavedModel extends AboutModel {
   /** Its key in the store: an address of this site, or a local one. */
   readonly from: string;
 }
@@ -38,7 +39,7 @@ export function isLocal(address: string): boolean {
 }
 
 function store(): Promise<Cache> {
-  if (!("caches" in globalThis)) throw new Error("this page may not keep anything here");
+  if (!("caches" in globalThis)) throw new Error("this page may not save anything here");
   return caches.open(MODEL_CACHE);
 }
 
@@ -47,17 +48,17 @@ function headersOf(about: AboutModel): Record<string, string> {
   return { [ABOUT]: encodeURIComponent(JSON.stringify(about)) };
 }
 
-function aboutOf(kept: Response): AboutModel | null {
-  const about = kept.headers.get(ABOUT);
+function aboutOf(saved: Response): AboutModel | null {
+  const about = saved.headers.get(ABOUT);
   return about === null ? null : (JSON.parse(decodeURIComponent(about)) as AboutModel);
 }
 
-/** A model's bytes, or null; where nothing may be kept, nothing is. */
+/** A model's bytes, or null; where nothing may be saved, nothing is. */
 export async function findModel(address: string): Promise<ReadableStream<Uint8Array> | null> {
   try {
-    const kept = await caches.match(address, { cacheName: MODEL_CACHE });
-    const pieces = kept && aboutOf(kept)?.pieces;
-    return pieces ? streamPieces(pieces) : (kept?.body ?? null);
+    const saved = await caches.match(address, { cacheName: MODEL_CACHE });
+    const pieces = saved && aboutOf(saved)?.pieces;
+    return pieces ? streamPieces(pieces) : (saved?.body ?? null);
   } catch {
     return null;
   }
@@ -73,39 +74,39 @@ export async function savedFile(address: string): Promise<Blob | null> {
 export async function modelFile(address: string): Promise<Blob> {
   const saved = await savedFile(address);
   if (saved) return saved;
-  if (isLocal(address)) throw new Error("the model is not kept on this machine any more");
+  if (isLocal(address)) throw new Error("the model is not saved on this machine any more");
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`the server answered ${answer.status} for the model's file`);
   return answer.blob();
 }
 
-export async function isKept(address: string): Promise<boolean> {
+export async function isSaved(address: string): Promise<boolean> {
   return (await store()).match(address).then(Boolean);
 }
 
 /**
- * Keep a model; rejects, with nothing kept, where the bytes do not all come, are not `about.bytes`
- * many, or have no room.
+ * Keep a model; rejects, with nothing saved, where the bytes do not all come, are not `about.bytes`
+ * many, or do not fit.
  */
-export async function keepModel(
+export async function saveModel(
   address: string,
   body: ReadableStream<Uint8Array>,
   about: AboutModel,
 ): Promise<void> {
   let failure: unknown = null;
   try {
-    await refuseWithoutRoom(about);
+    await requireSpace(about);
     const counted = exactly(body, about, (error) => (failure = error));
     await (await store()).put(address, new Response(counted, { headers: headersOf(about) }));
   } catch (error) {
     body.cancel().catch(() => undefined);
     const isFull = error instanceof DOMException && error.name === "QuotaExceededError";
-    throw isFull ? await noRoom(about) : (failure ?? error);
+    throw isFull ? await outOfSpace(about) : (failure ?? error);
   }
 }
 
 /** Keep a model whose pieces are all here already, by the download of this key. */
-export async function keepPieces(address: string, about: AboutModel, key: string): Promise<void> {
+export async function savePieces(address: string, about: AboutModel, key: string): Promise<void> {
   await dropModel(address); // its bytes may be here already, from elsewhere
   await (await store()).put(address, new Response(null, { headers: headersOf(about) }));
   await finishPartial(key);
@@ -113,43 +114,43 @@ export async function keepPieces(address: string, about: AboutModel, key: string
 
 export async function dropModel(address: string): Promise<void> {
   const cache = await store();
-  const kept = await cache.match(address);
-  const pieces = kept && aboutOf(kept)?.pieces;
+  const saved = await cache.match(address);
+  const pieces = saved && aboutOf(saved)?.pieces;
   await cache.delete(address);
   if (pieces) await dropPieces(pieces.home);
 }
 
-/** All that are kept, by name. */
-export async function listModels(): Promise<KeptModel[]> {
+/** All that are saved, by name. */
+export async function listModels(): Promise<SavedModel[]> {
   const cache = await store();
-  const found: KeptModel[] = [];
+  const found: SavedModel[] = [];
   for (const { url } of await cache.keys()) {
-    const kept = isPiece(url) ? undefined : await cache.match(url);
-    const about = kept && aboutOf(kept);
+    const saved = isPiece(url) ? undefined : await cache.match(url);
+    const about = saved && aboutOf(saved);
     if (about) found.push({ ...about, from: url });
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** What the visitor has brought, newest file of a name last. */
-export async function listLocalModels(): Promise<KeptModel[]> {
+export async function listLocalModels(): Promise<SavedModel[]> {
   return (await listModels().catch(() => [])).filter(({ from }) => isLocal(from));
 }
 
 /** A name that no other model has: the engine and the list tell models apart by it. */
-export function nameFor(model: KeptModel, taken: ReadonlySet<string>): string {
+export function nameFor(model: SavedModel, taken: ReadonlySet<string>): string {
   if (!taken.has(model.name)) return model.name;
   return `${model.name} (${(model.sha256 ?? model.from).slice(0, 6)})`;
 }
 
-/** Put the models that were kept on earlier visits into the list. */
-export function offerKept(
-  files: Map<string, Blob | KeptModel>,
-  kept: readonly KeptModel[],
+/** Put the models that were saved on earlier visits into the list. */
+export function offerSaved(
+  files: Map<string, Blob | SavedModel>,
+  saved: readonly SavedModel[],
   site: readonly string[],
 ): void {
   const taken = new Set(site);
-  for (const model of kept) {
+  for (const model of saved) {
     const name = nameFor(model, taken);
     taken.add(name);
     files.set(name, model);
@@ -187,25 +188,19 @@ function exactly(
   });
 }
 
-/** Bytes that the browser has left for this site; null where it does not say. */
-export async function freeRoom(): Promise<number | null> {
-  const estimate = await (navigator.storage as StorageManager | undefined)?.estimate?.();
-  return estimate?.quota === undefined ? null : estimate.quota - (estimate.usage ?? 0);
-}
-
-/** Rejects, with the words for it, where a model has no room. */
-export async function refuseWithoutRoom(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
-  const room = await freeRoom();
-  if (room !== null && room < about.bytes) throw await noRoom(about);
+/** Rejects, with the reason, where there is no space for a model. */
+export async function requireSpace(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
+  const free = await freeSpace();
+  if (free !== null && free < about.bytes) throw await outOfSpace(about);
 }
 
 /** The same whether it was known before or found out half-way. */
-export async function noRoom({ name, bytes }: Pick<AboutModel, "name" | "bytes">): Promise<Error> {
-  const room = await freeRoom();
+export async function outOfSpace({ name, bytes }: Pick<AboutModel, "name" | "bytes">): Promise<Error> {
+  const free = await freeSpace();
   const megabytes = (value: number): string => `${(Math.max(value, 0) / 1e6).toFixed(1)} MB`;
-  const there = room === null ? "" : `, and the browser has ${megabytes(room)} left for this site`;
+  const there = free === null ? "" : `, and the browser has ${megabytes(free)} left for this site`;
   return new Error(
-    `there is no room to keep ${name}: it takes ${megabytes(bytes)}${there}; ` +
-      "something else under “This machine” can be dropped",
+    `there is no space to save ${name}: it takes ${megabytes(bytes)}${there}; ` +
+      "remove something else under “This machine”",
   );
 }

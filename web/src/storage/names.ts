@@ -9,7 +9,7 @@ export function appCache(site: string): string {
   return `thimble-app ${site}`;
 }
 
-/** Files that are kept once they were asked for, like NumPy. */
+/** Files that are saved once they were asked for, like NumPy. */
 export function extrasCache(site: string): string {
   return `thimble-extras ${site}`;
 }

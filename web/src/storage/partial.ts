@@ -41,8 +41,8 @@ export function isPiece(address: string): boolean {
 }
 
 export async function readPartial(key: string): Promise<PartialRecord | null> {
-  const kept = await (await caches.open(MODEL_CACHE)).match(record(key));
-  return kept ? ((await kept.json()) as PartialRecord) : null;
+  const saved = await (await caches.open(MODEL_CACHE)).match(record(key));
+  return saved ? ((await saved.json()) as PartialRecord) : null;
 }
 
 /** Put another piece behind those that are there; the record follows it, so that both are right. */
@@ -116,9 +116,9 @@ export function streamPieces({ home, count }: Pieces): ReadableStream<Uint8Array
       for (;;) {
         if (!reader) {
           if (at === count) return to.close();
-          const kept = await caches.match(piece(home, at), { cacheName: MODEL_CACHE });
-          if (!kept?.body) throw new Error("a part of the model is not kept on this machine any more");
-          reader = kept.body.getReader();
+          const saved = await caches.match(piece(home, at), { cacheName: MODEL_CACHE });
+          if (!saved?.body) throw new Error("a part of the model is not saved on this machine any more");
+          reader = saved.body.getReader();
           at += 1;
         }
         const { done, value } = await reader.read();
