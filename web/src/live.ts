@@ -1,42 +1,31 @@
 /**
  * The one live session that every panel shows: what it is doing, the text so far, how fast it goes.
  *
- * It knows the public API and no element of the page. Panels listen to "state" (something other
- * than text changed), "text" (new text), "token" (a new token, whether it brought text or not),
- * "select" (another token is looked at) and "progress" (a load came further).
+ * It knows the module that is public, with those members of it that are for this page alone, and no
+ * element of the page. Panels listen to "state" (something other than text changed), "text" (new
+ * text), "token" (a new token, whether it brought text or not), "select" (another token is looked
+ * at), "models" (there are others to choose from) and "progress" (a load came further).
  */
 
 import { abortable } from "./api/abort";
-import type { SavedModel } from "./storage/models";
+import { ProgressEvent, TextEvent, TokenEvent } from "./live/events";
+import { OwnModels } from "./live/own-models";
+import { addToken, count, nothingYet } from "./live/writing";
+import type { Draft, Writing } from "./live/writing";
 import type { RemoteEngine } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
+import type { SavedModel } from "./storage/models";
 import type {
-  TokenChunk,
   DownloadProgressEvent,
   PromptOptions,
   SamplingOptions,
   Thimble as Session,
+  TokenChunk,
 } from "./thimble";
-import type { ModelReference } from "./ui/link";
 
 type ThimbleClass = typeof import("./thimble").Thimble;
 
 export type State = "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
-
-/** What a text was made from. */
-export interface GenerationRequest {
-  readonly prompt: string;
-  readonly model: string;
-  readonly settings: SamplingOptions;
-  /** What stood changed inside the model, as a link says it: see lens/change-code.ts. */
-  readonly changes?: readonly string[];
-}
-
-/** What stands in the form of the Write panel. */
-export interface Draft extends Pick<GenerationRequest, "prompt" | "settings"> {
-  /** What an answer keeps to: not every text that is written by these settings. */
-  readonly constraint: Pick<SamplingOptions, "grammar">;
-}
 
 /** A token of the visitor's own sampler takes less; after this it may take for ever. */
 const PATIENCE_MS = 1500;
@@ -49,52 +38,6 @@ const READY = "thimble-ready";
 
 /** Alternatives that come with every token. */
 const ALTERNATIVES = 10;
-
-/** Counted in the page, from the question to the worker to the text that comes back. */
-export interface Measures {
-  tokens: number;
-  /** Milliseconds to the first token. */
-  first: number | null;
-  /** Tokens a second from the first token on. */
-  speed: number | null;
-}
-
-/** A text: what it was made from, what came of it, and how. */
-export interface Writing {
-  readonly request: GenerationRequest;
-  /** What the tokens' texts add up to. */
-  text: string;
-  /** The tokens, with what the model thought of each. */
-  readonly tokens: TokenChunk[];
-  measures: Measures;
-  finishReason: "stop" | "length" | null;
-}
-
-export class TextEvent extends Event {
-  constructor(readonly text: string) {
-    super("text");
-  }
-}
-
-export class TokenEvent extends Event {
-  constructor(
-    readonly token: TokenChunk,
-    /** Its place among the writing's tokens. */
-    readonly index: number,
-  ) {
-    super("token");
-  }
-}
-
-export class ProgressEvent extends Event {
-  constructor(readonly progress: DownloadProgressEvent) {
-    super("progress");
-  }
-}
-
-function nothingYet(): Measures {
-  return { tokens: 0, first: null, speed: null };
-}
 
 export class LiveSession extends EventTarget {
   readonly #thimble: ThimbleClass;
@@ -116,7 +59,7 @@ export class LiveSession extends EventTarget {
   /** The text whose tokens a worker took with it when it was ended. */
   #lost: Writing | null = null;
   /** Models that are not part of the site, by the names that the panels use. */
-  readonly files = new Map<string, Blob | SavedModel>();
+  readonly files = new OwnModels();
 
   constructor(thimble: ThimbleClass) {
     super();
@@ -270,21 +213,6 @@ export class LiveSession extends EventTarget {
   forgetFile(name: string): void {
     this.files.delete(name);
     this.dispatchEvent(new Event("models"));
-  }
-
-  /** How a link names a model: one that a link has brought goes on by its address and digest. */
-  reference(name: string): ModelReference {
-    const file = this.files.get(name);
-    if (!file || file instanceof Blob || !file.source || !file.sha256) return { model: name };
-    return { model: file.source, sha256: file.sha256 };
-  }
-
-  /** The model that a link means, where it is here already; else what the link says. */
-  meant({ model, sha256 }: ModelReference): string {
-    for (const [name, file] of this.files) {
-      if (!(file instanceof Blob) && sha256 && file.sha256 === sha256) return name;
-    }
-    return model;
   }
 
   /** Create a session on the chosen model. */
@@ -464,25 +392,15 @@ export class LiveSession extends EventTarget {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      this.#take(writing, value, performance.now() - started);
+      count(writing.measures, performance.now() - started);
+      this.#add(writing, value);
     }
   }
 
-  #take(writing: Writing, chunk: TokenChunk, now: number): void {
-    const { measures } = writing;
-    measures.tokens += 1;
-    if (measures.first === null) measures.first = now;
-    else measures.speed = ((measures.tokens - 1) / (now - measures.first)) * 1000;
-    this.#add(writing, chunk);
-  }
-
   #add(writing: Writing, token: TokenChunk): void {
-    writing.finishReason = token.finish_reason;
-    writing.tokens.push(token);
+    addToken(writing, token);
     this.dispatchEvent(new TokenEvent(token, writing.tokens.length - 1));
-    if (!token.text) return;
-    writing.text += token.text;
-    this.dispatchEvent(new TextEvent(token.text));
+    if (token.text) this.dispatchEvent(new TextEvent(token.text));
   }
 
   #fail(error: unknown): void {

@@ -4,8 +4,8 @@
  * and is loaded again where the other does not come.
  */
 
-import { ProgressEvent } from "../live";
 import type { LiveSession } from "../live";
+import { ProgressEvent } from "../live/events";
 import type { ComingModel } from "../protocol/bring";
 
 /** Bytes of a model that may stand beside one that comes; bringing counts with so much: bring.py. */

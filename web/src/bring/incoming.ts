@@ -309,7 +309,7 @@ export class Incoming {
     const shared = readLink(location.hash);
     if (!shared?.model || !isAddress(shared.model)) return;
     const { model, sha256 = "" } = shared;
-    if (this.#live.meant({ model, sha256 }) !== model) return; // it is here already
+    if (this.#live.files.meant({ model, sha256 }) !== model) return; // it is here already
     try {
       const url = addressOf(model);
       if (DIGEST.test(sha256)) return this.ask(url, sha256.toLowerCase());

@@ -135,7 +135,7 @@ class ChangePane extends Pane {
   async #copyLink(): Promise<void> {
     const pressed = button("change-link");
     const values = new URLSearchParams(this.lens.fragment);
-    for (const [name, value] of Object.entries(this.lens.live.reference(this.lens.live.model))) {
+    for (const [name, value] of Object.entries(this.lens.live.files.reference(this.lens.live.model))) {
       values.set(name, value);
     }
     const url = new URL(location.href);

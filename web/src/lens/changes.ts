@@ -97,7 +97,7 @@ export class Changes extends EventTarget {
     const said = values.getAll("change");
     if (!said.length || said.join() === this.codes.join()) return;
     const [model, sha256] = [values.get("model"), values.get("sha256")];
-    const meant = model && this.#live.meant(sha256 ? { model, sha256 } : { model });
+    const meant = model && this.#live.files.meant(sha256 ? { model, sha256 } : { model });
     this.#waiting = meant && meant !== this.#live.model ? fragment : null;
     if (this.#waiting) return; // its model may be asked for first
     try {

@@ -6,7 +6,8 @@
 
 import { LensView } from "../lens/state";
 import type { LensToken } from "../lens/state";
-import type { LiveSession, Writing } from "../live";
+import type { LiveSession } from "../live";
+import type { Writing } from "../live/writing";
 import { byId } from "../ui/dom";
 import { count, megabytes, milliseconds, sentence } from "../ui/format";
 import { TokenView, quoted } from "../ui/tokens";

@@ -1,6 +1,7 @@
 /** The panel where the model writes: prompt, controls and the text. */
 
-import type { LiveSession, ProgressEvent, TextEvent } from "../live";
+import type { LiveSession } from "../live";
+import type { ProgressEvent, TextEvent } from "../live/events";
 import type { SamplingOptions } from "../thimble";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
@@ -194,7 +195,7 @@ class Write {
 
   #link(): string {
     const { request } = this.#live.writing ?? {};
-    const named = (model: string) => this.#live.reference(model);
+    const named = (model: string) => this.#live.files.reference(model);
     if (request) {
       const { prompt, model, changes } = request;
       const { grammar, ...settings } = request.settings;
@@ -223,7 +224,7 @@ class Write {
     const refused = this.#settings.restore(shared.settings);
     if (shared.constraint) this.#constraint.restore(shared.constraint);
     if (shared.model !== undefined) {
-      const model = this.#live.meant({ ...shared, model: shared.model });
+      const model = this.#live.files.meant({ ...shared, model: shared.model });
       const there = [...this.#model.options].some((option) => option.value === model);
       if (there) this.#model.value = model;
       else if (!isAddress(model)) refused.push(`there is no model "${shared.model}"`);

@@ -4,7 +4,8 @@
  * token comes about otherwise), "error" and "busy".
  */
 
-import type { LiveSession, GenerationRequest } from "../live";
+import type { LiveSession } from "../live";
+import type { GenerationRequest } from "../live/writing";
 import type { RemoteEngine } from "../protocol";
 import type { StepTokenRow, StepView, PromptTokenRow, ReplayView, RunEnd } from "../protocol/step";
 import type { TokenChunk, SamplingOptions } from "../thimble";

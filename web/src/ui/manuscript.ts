@@ -3,7 +3,7 @@
  * end, a frame at a time.
  */
 
-import type { Writing } from "../live";
+import type { Writing } from "../live/writing";
 import type { TokenChunk } from "../thimble";
 import { byId } from "./dom";
 import type { Shading } from "./scale";
