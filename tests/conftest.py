@@ -5,6 +5,7 @@ Everything here is made when first asked for, so a run of a few unit tests start
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,12 +55,19 @@ BUILT = frozenset({"site", "wheel", "installed", "server"})
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives a browser, and run it last: the quick tests tell first. Mark as slow what
-    needs the built site."""
+    needs the built site.
+
+    Where several processes share the tests (`make test`), one has all tests of a module, which take
+    turns at one page, and one has all that need the installed package, which is large.
+    """
     for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
         if "browser" in item.path.relative_to(ROOT).parts:
             item.add_marker("browser")
-        if BUILT & set(getattr(item, "fixturenames", ())):
+        if BUILT & fixtures:
             item.add_marker("slow")
+        group = "wheel" if "wheel" in fixtures else item.path.relative_to(ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -136,11 +145,20 @@ def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
                 process.wait()
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the processes that share the tests this is."""
+
+_ports = itertools.cycle(range(20_000 + 1_000 * WORKER, 21_000 + 1_000 * WORKER))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on, and that no other process of the tests will be given before
+    whoever asked for it does."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is always a next one")
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

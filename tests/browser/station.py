@@ -19,6 +19,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import WORKER
+
 TYPES = {".wasm": "application/wasm", ".mjs": "text/javascript", ".js": "text/javascript"}
 
 
@@ -116,7 +118,9 @@ def firefox_at(address: str, home: Path) -> Iterator[None]:
 @contextmanager
 def hidden_screen(home: Path) -> Iterator[dict[str, str]]:
     """A screen that nobody sees; the environment for a WebKitGTK on it."""
-    display = f":{90 + os.getpid() % 400}"
+    taken = {path.name for path in Path("/tmp/.X11-unix").glob("X*")}
+    free = (n for n in range(90 + 100 * WORKER, 190 + 100 * WORKER) if f"X{n}" not in taken)
+    display = f":{next(free)}"
     environment = {
         "DISPLAY": display, "HOME": str(home), "WEBKIT_DISABLE_COMPOSITING_MODE": "1",
         # Its sandbox needs rights that a container's root has not.

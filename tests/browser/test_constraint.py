@@ -120,7 +120,7 @@ def test_talk_and_step_keep_to_the_constraint(writer: Page, tmp_path: Path) -> N
     tokens = writer.locator("#step-view .token:not(.given)")
     words = writer.locator("#step-draw-words")
     expect(tokens).to_have_count(0)
-    expect(words).to_contain_text(re.compile(r"The source lets \d+ tokens? come"))
+    expect(words).to_contain_text(re.compile(r"The constraint allows \d+ tokens?"))
     forbidden = writer.locator("#step-stages tr.dropped", has_text="out: the constraint")
     expect(forbidden.first).to_be_visible()
     forbidden.first.get_by_role("button").click()
