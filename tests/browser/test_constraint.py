@@ -131,7 +131,7 @@ def test_talk_and_step_keep_to_the_constraint(writer: Page, tmp_path: Path) -> N
     expect(writer.locator("#step-outcome")).to_contain_text("the constrained text is complete")
     text = "".join(tokens.all_text_contents())
     assert re.fullmatch(r"(Yes|No), because [a-z ]{10,60}\.", text)
-    # Any text may follow; what is whole is not gone on with. The file brings the source back.
+    # Any text may follow; what is whole is not gone on with. The file brings the constraint back.
     with writer.expect_download() as download:
         writer.get_by_role("button", name="Export run").click()
     file = tmp_path / "shape.run.json"
@@ -140,7 +140,7 @@ def test_talk_and_step_keep_to_the_constraint(writer: Page, tmp_path: Path) -> N
     writer.get_by_label("Constraint", exact=True).select_option("Any text")
     turn_to(writer, "Step")
     expect(writer.locator("#step-step")).to_be_enabled()
-    expect(words).not_to_contain_text("The source lets")
+    expect(words).not_to_contain_text("The constraint allows")
     writer.locator("#step-file").set_input_files(file)
     expect(writer.locator("#step-outcome")).to_contain_text("the same, to the bit")
     assert "".join(tokens.all_text_contents()) == text
