@@ -53,6 +53,11 @@ BUILT = frozenset({"site", "wheel", "installed", "server"})
 """Fixtures for which the site is built."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark of pytest-xdist also where nobody shares the tests."""
+    config.addinivalue_line("markers", "xdist_group: all tests of a group run in one process")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives a browser, and run it last: the quick tests tell first. Mark as slow what
     needs the built site.
