@@ -21,7 +21,7 @@ def ensemble(page: Page, address: str, shot: Shot) -> None:
     """From the choice over a text and one token of it to the measured table; then what fails."""
     page.goto(f"{address}/#panel=ensemble")
     load = page.locator("#ensemble-load")
-    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the script")
+    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the page’s script")
     shot("ensemble-choice")
     load.click()
     expect(page.locator(DESK)).to_be_visible(timeout=120_000)
@@ -52,7 +52,7 @@ def ensemble(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#together-words")).to_contain_text("tokens a second", timeout=120_000)
     shot("ensemble-draft", OTHERS)
     page.locator("#choose-start").click()
-    expect(page.locator("#together-words")).to_contain_text("likeliest", timeout=300_000)
+    expect(page.locator("#together-words")).to_contain_text("most likely", timeout=300_000)
     shot("ensemble-best", OTHERS)
 
     page.locator("#ensemble-chosen summary").click()

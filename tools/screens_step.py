@@ -44,7 +44,7 @@ def step(page: Page, address: str, shot: Shot) -> None:
     expect(page.locator("#step-comparison")).to_be_visible()
     shot("step-branches", "#step-branches-title")
 
-    page.get_by_role("button", name="Begin anew").click()
+    page.get_by_role("button", name="Start over").click()
     expect(tokens).to_have_count(0)
     for at in range(6):
         step.click()

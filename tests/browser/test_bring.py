@@ -192,7 +192,7 @@ def test_a_download_that_breaks_off_goes_on_at_another_visit(
     page = Tab(context).open("/#panel=machine")
     expect(page.locator("#kinds")).to_contain_text("Interrupted downloads")
     name_address(page, f"{host.address}/large.gguf", hashlib.sha256(LARGE).hexdigest())
-    expect(page.locator("#incoming-words")).to_contain_text("are here already")
+    expect(page.locator("#incoming-words")).to_contain_text("are already here")
     load(page)
     expect(page.locator("#incoming-title")).to_have_text("large is saved")
     assert host.ranges == [came]
@@ -301,7 +301,7 @@ def test_without_room_a_model_from_an_address_is_used_and_not_kept(
     expect(page.locator("#incoming-title")).to_have_text("large is not saved")
     words = page.locator("#incoming-words")
     expect(words).to_contain_text("no space to save large")
-    expect(words).to_contain_text("until another model is opened")
+    expect(words).to_contain_text("until you open another model")
     page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
     assert write(page)
@@ -409,7 +409,7 @@ def test_a_model_is_made_smaller_measured_and_used(bring: Page) -> None:
     bring.evaluate("location.hash = 'panel=machine'")
     bring.get_by_label("Weights as").select_option("Q4_0")
     bring.get_by_role("button", name="Quantize", exact=True).click()
-    expect(bring.locator("#smaller-outcome")).to_contain_text("Made.")
+    expect(bring.locator("#smaller-outcome")).to_contain_text("Done.")
     expect(bring.locator("#smaller-warning")).to_contain_text("rounded to Q8_0 before")
     rows = [row.split("\t") for row in bring.locator("#smaller-rows tr").all_inner_texts()]
     (_, large, before), (_, small, after) = rows

@@ -109,7 +109,7 @@ def test_a_number_out_of_range_is_told_and_left_out(builder: Page) -> None:
 
 
 def test_the_panel_tells_which_directives_a_policy_needs(builder: Page, server: str) -> None:
-    builder.get_by_text("What the page around it needs").click()
+    builder.get_by_text("What the host page needs").click()
     expect(builder.locator("#embed-policy")).to_have_text(
         f"script-src {server} 'wasm-unsafe-eval'; worker-src blob: {server}; connect-src {server}"
     )

@@ -69,7 +69,7 @@ def panel(chromium: Browser, address: str) -> Iterator[Page]:
 
 
 def choose(page: Page, *names: str) -> None:
-    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the script")
+    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the page’s script")
     if not page.locator("#ensemble-picks").is_visible():
         page.locator("#ensemble-chosen summary").click()
     for box in page.locator("#ensemble-picks input").all():
@@ -150,7 +150,7 @@ def test_every_token_says_which_member_it_came_from(panel: Page) -> None:
     slider(panel, "A").press("End")
     expect(bars(panel, "Together")).not_to_have_text(then, use_inner_text=True)
     panel.get_by_role("button", name="Back to the end").click()
-    expect(panel.locator("#ensemble-where")).to_have_text("What comes next.")
+    expect(panel.locator("#ensemble-where")).to_have_text("Predictions for the next token.")
     reset(panel)
 
 
@@ -189,7 +189,7 @@ def test_the_table_has_what_the_engine_measures(panel: Page, folder: Path) -> No
         model.close()
     assert found == [f"{bits:.4f}" for bits in wanted]
     expect(panel.locator("#measured-words")).to_contain_text(
-        re.compile(r"Together they need [\d.]+ % (fewer|more) bits .* in 95 of 100 resamplings")
+        re.compile(r"Together they need [\d.]+ % (fewer|more) bits .* in 95 % of resamplings")
     )
     chart = panel.get_by_role("img", name=re.compile(f"Bits per byte: .*Together {wanted[-1]:.3f}"))
     expect(chart).to_be_visible()
@@ -226,12 +226,14 @@ def test_members_draft_for_each_other_and_judge_several_texts(panel: Page) -> No
     panel.locator("#ensemble-length").fill("12")
     panel.get_by_role("button", name="Try it", exact=True).press("Enter")
     words = panel.locator("#together-words")
-    expect(words).to_contain_text(re.compile("the same [0-9]+ tokens?, .* tokens a second where"))
+    expect(words).to_contain_text(
+        re.compile("the same [0-9]+ tokens?, .* tokens a second, against")
+    )
     expect(panel.locator("#together-texts li")).to_have_count(1)
     panel.locator("#choose-count").fill("3")
     panel.locator("#choose-judge").select_option("1")
     panel.get_by_role("button", name="Try it on several texts").click()
-    expect(words).to_contain_text("3 texts, the likeliest first")
+    expect(words).to_contain_text("3 texts, the most likely first")
     bits = [
         float(line.inner_text().split()[0])
         for line in panel.locator("#together-texts small").all()

@@ -144,7 +144,7 @@ def test_an_adapter_comes_from_a_file_and_is_taken_off(tuned: Page) -> None:
     expect(alert).to_contain_text("is no adapter")
     alone = next_tokens(tuned, 0.0)
     next_tokens(tuned, 1.0)
-    tuned.get_by_role("button", name="Take it off").click()
+    tuned.get_by_role("button", name="Remove").click()
     expect(tuned.locator("#adapter-off")).to_be_visible()
     with tuned.expect_download() as download:
         tuned.get_by_role("button", name="Download adapter").click()

@@ -216,7 +216,7 @@ def test_tabs_go_by_the_arrow_keys(looker: Page) -> None:
 
 def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     look(looker, "attention")
-    field = looker.get_by_role("textbox", name="The text that it reads")
+    field = looker.get_by_role("textbox", name="The text to read")
     notice = looker.locator("#lens-notice")
     field.fill("")
     field.press("Control+Enter")
@@ -251,7 +251,7 @@ def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looke
     expect(looker.locator("#model")).to_have_value("large")
     words = looker.locator("#lens-asking-words")
     looker.goto(f"/#panel=lens&view=attention&text={'The+cat+sat+on+the+mat.+' * 20}")
-    expect(words).to_contain_text(re.compile(r"it keeps [\d.]+ MB .* and takes about [\d.,]+ m?s"))
+    expect(words).to_contain_text(re.compile(r"it stores [\d.]+ MB .* and takes about [\d.,]+ m?s"))
     expect(looker.locator("#lens-view-parts")).to_be_hidden()
     looker.get_by_role("button", name="Compute it").click()
     expect(looker.locator("#lens-heads button")).to_have_count(80)

@@ -335,7 +335,7 @@ def test_patterns_are_the_lens_s_and_go_into_the_report(
     assert report["probes"]["previous_token"][layer][head] == pytest.approx(score)
     assert report["grid"]["answer"] == " Lucy"
     changer.get_by_role("button", name="Copy as text").click()
-    expect(changer.locator("#report-words")).to_have_text("The report is copied.")
+    expect(changer.locator("#report-words")).to_have_text("Report copied.")
     assert f"L{layer}H{head}  {score:.3f}" in changer.evaluate("navigator.clipboard.readText()")
 
 
@@ -372,7 +372,7 @@ def test_an_ensemble_writes_with_a_change_in_one_member(changer: Page) -> None:
         "The model is changed inside: layer 0, the whole MLP off."
     )
     page.goto("/#panel=ensemble")
-    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the script")
+    expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the page’s script")
     for box in page.locator("#ensemble-picks input").all():
         box.set_checked(box.input_value() in names)
     page.get_by_role("button", name="Load 2 models").click()

@@ -344,7 +344,7 @@ def test_where_storage_is_blocked_the_page_works_and_says_so(
     assert write(page)
     choose(page, "tiny.gguf", TINY)
     expect(page.locator("#incoming-title")).to_have_text("tiny.gguf is not saved")
-    expect(page.locator("#incoming-words")).to_contain_text("until this page is closed")
+    expect(page.locator("#incoming-words")).to_contain_text("until you close this page")
     expect(page.locator("#metrics")).to_be_visible()
     assert write(page)
     page.evaluate("location.hash = 'panel=machine'")

@@ -139,11 +139,11 @@ def test_the_way_to_ready_is_told_in_bytes_and_stages(page: Page) -> None:
 def test_continue_goes_on_as_a_longer_text_would_have(desk: Page) -> None:
     set_number(desk, "max_tokens", 30)
     desk.get_by_role("button", name="Write").click()
-    expect(desk.locator("#outcome")).to_contain_text("30 tokens, and there is more")
+    expect(desk.locator("#outcome")).to_contain_text("30 tokens, and the text can continue")
     half = written(desk)
     desk.get_by_role("button", name="Continue").click()
     expect(desk.locator("#written")).not_to_have_text(half, use_inner_text=False)
-    expect(desk.locator("#outcome")).to_contain_text("30 tokens, and there is more")
+    expect(desk.locator("#outcome")).to_contain_text("30 tokens, and the text can continue")
     continued = written(desk)
     assert continued.startswith(half)
 

@@ -226,7 +226,7 @@ def test_a_sampler_of_the_visitors_own_drives_the_page(panel: Panel) -> None:
     panel.show("Write")
     expect(page.locator("[data-panel=write] [data-sampler]")).to_contain_text("dogs")
     page.get_by_role("button", name="Write", exact=True).click()
-    expect(page.locator("#outcome")).to_contain_text("there is more")
+    expect(page.locator("#outcome")).to_contain_text("the text can continue")
     assert re.fullmatch(r"( ?dog)+", page.locator("#written").text_content() or "")
 
     page.locator("[data-panel=write]").get_by_role("button", name="Reset the sampler").click()
@@ -341,7 +341,7 @@ def test_code_in_a_link_is_shown_and_never_run_by_itself(
 
     panel.put("x = 'a link of mine'\nx")
     panel.press("Copy link")
-    expect(panel.outcome).to_have_text("The link is copied.")
+    expect(panel.outcome).to_have_text("Link copied.")
     link = page.evaluate("() => navigator.clipboard.readText()")
     assert "?" not in link  # a fragment: no server ever sees it
     panel.put("")
@@ -464,13 +464,13 @@ def test_the_text_outlives_a_restart(chromium: Browser, server: str) -> None:
     page = panel.page
     page.goto("/#prompt=Once+upon+a+time&max_tokens=20&seed=1")
     page.get_by_role("button", name="Write", exact=True).click()
-    expect(page.locator("#outcome")).to_contain_text("there is more")
+    expect(page.locator("#outcome")).to_contain_text("the text can continue")
     written = page.locator("#written").text_content() or ""
     panel.show("Python")
     panel.put(ENDLESS)
     panel.press("Run")
     panel.press("Stop")
-    expect(panel.log).to_contain_text("its names are gone")
+    expect(panel.log).to_contain_text("its variables are lost")
     expect(panel.run("n = len(session)\nn > 4").locator(".value")).to_have_text("True")
     panel.show("Write")
     assert page.locator("#written").text_content() == written

@@ -248,7 +248,7 @@ def test_latency_is_seen_and_can_be_reported(reader: Page) -> None:
     values = reader.locator("#latency dl.metrics").inner_text()
     assert re.search(r"Of the limit\s+\d+ %", values)
     reader.get_by_role("button", name="Copy report").click()
-    expect(reader.locator("#latency .note")).to_contain_text("The report is copied")
+    expect(reader.locator("#latency .note")).to_contain_text("Report copied")
     report = reader.evaluate("() => navigator.clipboard.readText()")
     assert "Once upon a time" not in report
     for words in ("Thimble", "First token:", "median", "Limit:", "Browser:", "parameters"):

@@ -146,9 +146,9 @@ def test_a_snapshot_that_another_tab_is_writing_is_not_read(
     [
         (ANOTHER_BUILD, "another build"),
         ("return bytes.subarray(0, bytes.length - 1000);", "bytes, not"),
-        ("return bytes.subarray(0, 9);", "no snapshot"),
+        ("return bytes.subarray(0, 9);", "not a snapshot"),
         ("bytes[bytes.length >> 1] ^= 1; return bytes;", "damaged"),
-        ("return new Uint8Array(100000);", "no snapshot"),
+        ("return new Uint8Array(100000);", "not a snapshot"),
     ],
     ids=["another build", "truncated", "nearly nothing", "one bit", "zeros"],
 )

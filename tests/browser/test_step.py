@@ -21,7 +21,7 @@ def panel(visit: Page) -> Page:
     """The panel with a new text of no tokens, no breakpoints and the settings as at first."""
     page = visit
     page.goto("/#panel=step")
-    expect(page.get_by_role("button", name="Begin anew")).to_be_enabled()
+    expect(page.get_by_role("button", name="Start over")).to_be_enabled()
     for _ in range(page.locator("#step-stops li").count()):
         count = page.locator("#step-stops li").count()
         page.locator("#step-stops li button").first.click()
@@ -32,7 +32,7 @@ def panel(visit: Page) -> Page:
 
 
 def begin(page: Page) -> None:
-    page.get_by_role("button", name="Begin anew").click()
+    page.get_by_role("button", name="Start over").click()
     expect(page.locator(TOKENS)).to_have_count(0)
     expect(page.locator("#step-draw-words")).to_contain_text("stay")
     expect(page.locator("#step-branches li")).to_have_count(1)
@@ -91,7 +91,7 @@ def test_what_step_writes_is_in_write_and_the_other_way_round(panel: Page) -> No
       }).observe(text, { childList: true });
     }""")
     panel.get_by_role("button", name="Continue").click()
-    expect(panel.locator("#outcome")).to_contain_text(re.compile("Stopped|end|more"))
+    expect(panel.locator("#outcome")).to_contain_text(re.compile("Stopped|end|continue"))
     written = panel.locator("#written").text_content() or ""
     assert len(written) >= 60
     turn_to(panel, "Step")
@@ -136,7 +136,7 @@ def test_the_prompts_tokens_are_shaded_and_described_too(panel: Page) -> None:
     assert len({*levels}) > 1
     given.nth(1).focus()
     card = panel.locator("#step-view .token-card")
-    expect(card).to_contain_text(re.compile("of the prompt.*Probability.*Surprise.*Entropy"))
+    expect(card).to_contain_text(re.compile("from the prompt.*Probability.*Surprise.*Entropy"))
     expect(card.locator("tbody tr")).to_have_count(10)
     expect(card.locator("button")).to_have_count(0)  # nobody chose it
     steps(panel, 2)
@@ -195,9 +195,9 @@ def test_each_kind_of_breakpoint_stops_a_run(panel: Page) -> None:
     begin(panel)
     prompt = int(panel.locator("#step-tokens").inner_text())
     cases = {
-        "position": (prompt + 6, "The text has"),
+        "position": (prompt + 6, "The number of tokens"),
         "token": (whole[9], "The token is"),
-        "text": (tenth, "The text comes to"),
+        "text": (tenth, "The text reaches"),
         "entropy": (0.01, "The entropy is above"),
         "probability": (99.9, "The token's probability is below"),
     }

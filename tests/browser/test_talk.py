@@ -120,7 +120,7 @@ def test_a_full_context_is_said_and_the_oldest_turns_can_go(talk: Page) -> None:
     turns = talk.locator(".turn")
     before = turns.count()
     # Once is enough, however many have to go.
-    talk.get_by_role("button", name="Forget the oldest turns").click()
+    talk.get_by_role("button", name="Remove the oldest turns").click()
     answered(talk)
     expect(talk.locator("#talk-notice")).to_be_hidden()
     expect(turns.nth(-2)).to_contain_text("d e f")
@@ -129,8 +129,8 @@ def test_a_full_context_is_said_and_the_oldest_turns_can_go(talk: Page) -> None:
     field.fill("d e f " * 60)
     field.press("Enter")
     expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
-    talk.get_by_role("button", name="Forget the oldest turns").click()
-    expect(talk.locator("#talk-notice-words")).to_contain_text("Nothing is left to forget")
+    talk.get_by_role("button", name="Remove the oldest turns").click()
+    expect(talk.locator("#talk-notice-words")).to_contain_text("There are no older turns")
     expect(talk.locator("#talk-forget")).to_be_hidden()
     expect(turns).to_have_count(1)
 

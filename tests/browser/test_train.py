@@ -94,7 +94,7 @@ def test_the_receipt_holds_here_and_natively(trained: Page) -> None:
     receipt = trained.locator("#train-receipt-text").text_content() or ""
     trained.get_by_label("A receipt, as JSON").fill(receipt)
     trained.get_by_role("button", name="Check", exact=True).click()
-    expect(trained.locator("#verify-verdict")).to_contain_text("Every bit agrees")
+    expect(trained.locator("#verify-verdict")).to_contain_text("Every bit matches")
 
     text = next(corpus.text() for corpus in corpora.CORPORA if corpus.name == "names")
     checks = list(verify(json.loads(receipt), text, steps=STEPS // 2))

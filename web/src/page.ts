@@ -34,7 +34,7 @@ try {
     }
   }
 } catch (error) {
-  byId("stage", HTMLElement).textContent = "A part of this page did not come. Reload to try again.";
+  byId("stage", HTMLElement).textContent = "Part of this page did not load. Reload to try again.";
   throw error;
 }
 

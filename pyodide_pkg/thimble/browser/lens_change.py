@@ -72,7 +72,7 @@ class Service:
         return [hook for one, hooks in made for hook in hooks if one.on]
 
     def next(self, session: int, tokens: str) -> dict[str, Any]:
-        """What may come after tokens (a JSON list), without the changes and with them.
+        """Next tokens after tokens (a JSON list), without the changes and with them.
 
         "rows" has [text, id, before, after], probabilities, the likeliest before first; "bits" how
         far the second is from the first (the Kullback-Leibler divergence, in bits).

@@ -148,7 +148,7 @@ export class Distributions {
     }
     const [nats, best] = distribution;
     const table = barTable({
-      caption: `What ${whose} expects next`,
+      caption: `What ${whose} predicts next`,
       heads: ["token", "probability"],
       bars: best.map(([id, text, logprob]) => {
         const probability = Math.exp(logprob);
@@ -166,19 +166,19 @@ export class Distributions {
 
 /** What a method does, in a sentence. */
 export const METHODS: Readonly<Record<Method, string>> = {
-  mixture: "The weighted average of their probabilities: what one of them finds likely stays possible.",
-  product: "The weighted average of their log-probabilities: what all of them find likely wins.",
-  vote: "Each votes for its best token, with its weight; the draw is among the voted.",
-  confident: "The one that is surest of its best token speaks alone, weight counted in.",
+  mixture: "The weighted average of their probabilities: a token that any member finds likely remains possible.",
+  product: "The weighted average of their log-probabilities: tokens that all members find likely win.",
+  vote: "Each member votes for its best token, with its weight; the token is sampled from the votes.",
+  confident: "Only the most confident member counts, weights included.",
   contrastive:
-    "What the experts, of positive weight, like and the amateurs, of negative weight, do not, among tokens that the first finds plausible.",
+    "Favours tokens that experts (positive weight) prefer and amateurs (negative weight) do not, among those the first member finds plausible.",
 };
 
 /** What a view is of. */
 export function whereOf(view: EnsembleView | null, looked: number | null, text: string | null): string {
-  if (!view || view.position === null) return "Nothing is expected before there is a text.";
-  if (looked !== null) return `Where ${quoted(text ?? "")} came, token ${looked + 1} of the text.`;
-  return "What comes next.";
+  if (!view || view.position === null) return "There are no predictions before there is a text.";
+  if (looked !== null) return `Predictions at ${quoted(text ?? "")}, token ${looked + 1} of the text.`;
+  return "Predictions for the next token.";
 }
 
 /** A probability that fits into a narrow column. */

@@ -56,7 +56,7 @@ function drawn(dots: readonly Dot[], unit: string, words: string, width: number)
     );
   });
   const y = dots.length * ROW + FOOT / 2;
-  root.append(write(`fewer ${unit}, better`, { x: labels, y, class: "dots-unit" }));
+  root.append(write(`${unit}, lower is better`, { x: labels, y, class: "dots-unit" }));
   return root;
 }
 

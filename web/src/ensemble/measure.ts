@@ -112,7 +112,7 @@ export class Measuring {
     const text = this.#text.value;
     const size = `${count(text.length)} characters.`;
     const { title, text: sample } = this.#sample ?? { title: "", text: null };
-    const words = text === sample ? `Our sample: ${title}, ${size}` : text ? size : "Nothing yet.";
+    const words = text === sample ? `Sample: ${title}, ${size}` : text ? size : "Nothing yet.";
     part("measure-text-words").textContent = words;
   }
 
@@ -233,7 +233,7 @@ export class Measuring {
     const name = ({ kind, name }: MeasuredRow): string =>
       kind === "together" ? "Together" : kind === "rival" ? rival : (titles.get(name) ?? name);
     const own = this.#fitted === text && this.#group.method === "mixture";
-    const note = own ? " The weights were fitted to this very text, so it flatters them a little." : "";
+    const note = own ? " The weights were fitted to this text, so the result is slightly optimistic." : "";
     const words = verdict(found, titles.get(found.best) ?? found.best) + note;
     part("measured-words").textContent = words;
     const dots = found.rows.flatMap((row) => {
@@ -252,12 +252,12 @@ export class Measuring {
 /** What came out, in a sentence. */
 function verdict({ gain }: Measured, best: string): string {
   if (!gain) {
-    return "Together they give some tokens of the text no chance at all: this method cannot be measured in bits.";
+    return "The ensemble gives some tokens of the text zero probability: this method cannot be measured in bits.";
   }
-  const than = `than the best of them alone (${best.replace("  ", ", ")})`;
+  const than = `than the best member alone (${best.replace("  ", ", ")})`;
   const words = `Together they need ${fewer(gain.share)} bits ${than}`;
   if (gain.low === null || gain.high === null) return `${words}.`;
-  return `${words}: ${range(gain.low, gain.high)} in 95 of 100 resamplings.`;
+  return `${words}: ${range(gain.low, gain.high)} in 95 % of resamplings.`;
 }
 
 function range(low: number, high: number): string {
@@ -311,9 +311,9 @@ function table(found: Measured, name: (row: MeasuredRow) => string): HTMLElement
 async function fetchSample(): Promise<{ title: string; text: string }> {
   const build = await Build.read(new URL("../thimble.js", import.meta.url).href);
   const { sample } = build;
-  if (!sample) throw new Error("this site brings no sample: paste a text of your own");
+  if (!sample) throw new Error("this site has no sample: paste a text of your own");
   const response = await fetch(sample.url).catch(() => null);
   if (response?.ok) return { title: sample.title, text: await response.text() };
   const status = response ? `the server answered ${response.status}` : "check the connection";
-  throw new Error(`the sample did not come: ${status}`);
+  throw new Error(`the sample could not be loaded: ${status}`);
 }

@@ -61,8 +61,8 @@ export class Members {
 
   /** Say why some of the members that came take no part. */
   refuse(refused: readonly (readonly [name: string, reason: string])[]): void {
-    for (const [name] of refused) this.#stand(name, "failed", "Takes no part.");
-    const words = refused.map(([name, reason]) => `“${this.#title(name)}” takes no part: ${reason}.`);
+    for (const [name] of refused) this.#stand(name, "failed", "Left out.");
+    const words = refused.map(([name, reason]) => `“${this.#title(name)}” is left out: ${reason}.`);
     this.#tell([...this.#failures, ...words]);
   }
 

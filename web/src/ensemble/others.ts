@@ -117,17 +117,17 @@ export class Others {
 function tellDraft({ tokens, same, seconds: [alone, drafted], acceptance, perRound }: Drafted): string {
   const accepted =
     acceptance === null ? "Nothing was drafted" : `${percent(acceptance)} of the drafted tokens were right`;
-  const passes = perRound === null ? "" : `, ${perRound.toFixed(2)} tokens a pass`;
+  const passes = perRound === null ? "" : `, ${perRound.toFixed(2)} tokens per pass`;
   const speed = (seconds: number): string => (seconds > 0 ? rate(tokens / seconds) : "–");
-  const times = `${speed(drafted)} tokens a second where alone it wrote ${speed(alone)}`;
-  const equal = same ? `the same ${plural(tokens, "token")}` : "other tokens, which must not be";
+  const times = `${speed(drafted)} tokens a second, against ${speed(alone)} alone`;
+  const equal = same ? `the same ${plural(tokens, "token")}` : "other tokens, which must not happen";
   return `${accepted}${passes}: ${equal}, ${times}.`;
 }
 
 function tellChoice({ texts, votes }: Chosen): string {
   const [most] = votes;
-  const said = most ? ` ${most[1]} of ${texts.length} say “${most[0]}”.` : " No answer came twice.";
-  return `${plural(texts.length, "text")}, the likeliest first.${said}`;
+  const said = most ? ` ${most[1]} of ${texts.length} say “${most[0]}”.` : " No answer occurred twice.";
+  return `${plural(texts.length, "text")}, the most likely first.${said}`;
 }
 
 function textOf(text: string, words: string): HTMLLIElement {

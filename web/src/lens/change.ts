@@ -18,7 +18,7 @@ import { Pane } from "./state";
 import type { LensText, LensView } from "./state";
 import { Work, askLive } from "./work";
 
-/** Tokens of “Write it both ways”. */
+/** Tokens of “Write with and without”. */
 const WRITTEN = 60;
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -248,7 +248,7 @@ function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement 
   const table = make("table", "change-bars");
   const caption = table.createCaption();
   caption.className = "visually-hidden";
-  caption.textContent = "The likeliest next tokens, without the changes and with them";
+  caption.textContent = "The most likely next tokens, without the changes and with them";
   const head = table.createTHead().insertRow();
   for (const words of ["token", "as it was trained", ...(changed ? ["with the changes"] : [])]) {
     const cell = make("th", "", words);

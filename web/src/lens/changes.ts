@@ -162,14 +162,14 @@ const NAMED = 2;
 function said(on: readonly Change[]): string {
   const named = on.slice(0, NAMED).map(changeWords).join("; ");
   const more = on.length > NAMED ? `, and ${on.length - NAMED} more` : "";
-  return `The model is changed inside: ${named}${more}.`;
+  return `Changes inside the model: ${named}${more}.`;
 }
 
 async function fetchStories(): Promise<string> {
   const { sample } = await Build.read(new URL("../thimble.js", import.meta.url).href);
-  if (!sample) throw new Error("this site brings no texts to measure on: give one of your own");
+  if (!sample) throw new Error("this site has no texts to measure on: paste your own");
   const response = await fetch(sample.url).catch(() => null);
   if (response?.ok) return response.text();
   const status = response ? `the server answered ${response.status}` : "check the connection";
-  throw new Error(`the texts did not come: ${status}`);
+  throw new Error(`the texts could not be loaded: ${status}`);
 }

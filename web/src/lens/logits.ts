@@ -179,8 +179,8 @@ class Logits extends Pane {
       current: id === target,
     }));
     const heads = ["token", "probability"] as const;
-    element("lens-cell").replaceChildren(barTable({ caption: "The likeliest tokens there", heads, bars }));
-    element("lens-way-title").textContent = `How ${quoted(this.#word(target))} came up`;
+    element("lens-cell").replaceChildren(barTable({ caption: "The most likely tokens there", heads, bars }));
+    element("lens-way-title").textContent = `How ${quoted(this.#word(target))} developed`;
     const chances = Array.from({ length: depths }, (_, depth) => Math.exp(this.#cell(depth, at).logprob));
     const most = Math.max(...chances, 1e-30);
     const way = Array.from({ length: depths }, (_, i) => {
@@ -191,7 +191,7 @@ class Logits extends Pane {
         current: depth === this.#depth, choose: () => this.#choose(depth, at, false),
       };
     });
-    const table = barTable({ caption: "Its probability and rank, from depth to depth", heads: ["depth", "probability and rank"], bars: way });
+    const table = barTable({ caption: "Its probability and rank at each depth", heads: ["depth", "probability and rank"], bars: way });
     table.classList.add("ranked");
     element("lens-way").replaceChildren(table);
     this.lens.levels = text.tokens.map((_, i) => Math.exp(this.#cell(this.#depth, i).best[0]?.[1] ?? -Infinity));

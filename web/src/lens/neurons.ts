@@ -114,7 +114,7 @@ class Neurons extends Pane {
       current: at === this.lens.position, choose: () => (this.lens.position = at),
     }));
     const heads = ["token", "activation"] as const;
-    element("lens-excites").replaceChildren(signedTable({ caption: "The tokens that excite it most", heads, bars }));
+    element("lens-excites").replaceChildren(signedTable({ caption: "The tokens that activate it most", heads, bars }));
     this.lens.levels = values.map((value) => Math.abs(value) / most);
   }
 
@@ -135,7 +135,7 @@ function showWrites({ promoted, suppressed }: NeuronWrites): void {
       caption, heads: ["token", "change"], most,
       bars: rows.map(([, text, value]) => ({ label: quoted(text), value, words: value.toFixed(2) })),
     });
-  element("lens-promotes").replaceChildren(table("The tokens that it makes likelier", promoted));
+  element("lens-promotes").replaceChildren(table("The tokens that it makes more likely", promoted));
   element("lens-suppresses").replaceChildren(table("The tokens that it makes less likely", suppressed));
 }
 

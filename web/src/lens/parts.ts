@@ -58,7 +58,7 @@ class Parts extends Pane {
   #offer(found: LensParts, next: { id: number; text: string } | null): void {
     const options = found.best.map(([id, text]) => new Option(quoted(text), String(id)));
     if (next && !found.best.some(([id]) => id === next.id)) {
-      options.unshift(new Option(`${quoted(next.text)}, which comes`, String(next.id)));
+      options.unshift(new Option(`${quoted(next.text)}, the actual next token`, String(next.id)));
     }
     this.#word.replaceChildren(...options);
     this.#word.value = String(found.token);
@@ -85,10 +85,10 @@ class Parts extends Pane {
     const words = this.#against.value ? ` more than ${against?.text}` : "";
     const logit = this.#against.value ? "The difference of the logits" : "The logit";
     element("lens-parts-words").textContent =
-      `${logit} of ${quoted(found.text)}${words} is ${signed(found.value)}; the parts add up to it but for ${signed(found.rest)}, which rounding leaves.` +
+      `${logit} of ${quoted(found.text)}${words} is ${signed(found.value)}; the parts add up to it, except for a rounding error of ${signed(found.rest)}.` +
       (parts.length > MOST ? ` The ${MOST} largest of ${count(parts.length)} parts.` : "");
     element("lens-parts-list").replaceChildren(
-      signedTable({ caption: "What each part added", heads: ["part", "logit"], bars }),
+      signedTable({ caption: "What each part contributed", heads: ["part", "logit"], bars }),
     );
   }
 

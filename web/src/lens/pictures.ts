@@ -80,7 +80,7 @@ export function worthBars(
 ): HTMLTableElement {
   const most = Math.max(...heads.map(([, , change]) => Math.abs(change)), Number.EPSILON);
   return barTable({
-    caption: "Heads, by the bits per byte that it costs to be without them",
+    caption: "Heads, by the bits per byte that removing them costs",
     heads: ["head", "bits per byte"],
     bars: heads.map(([layer, head, change]) => {
       const words = headWords(layer, head);

@@ -96,7 +96,7 @@ class ProbesPane extends Pane {
       ? (grid.values[0] ?? []).map((_, head) => String(head))
       : grid.tokens.map(([clean, other]) => (clean === other ? clean : `${clean} /${other}`));
     return cellTable({
-      caption: `How much of ${quoted(grid.answer)} comes back`,
+      caption: `How much of ${quoted(grid.answer)} is restored`,
       values: grid.values,
       rows: "Layer",
       columns,
@@ -115,7 +115,7 @@ class ProbesPane extends Pane {
 
   async #copy(): Promise<void> {
     const copied = await copy(this.#measured.toText());
-    element("report-words").textContent = copied ? "The report is copied." : "Copying is not allowed here.";
+    element("report-words").textContent = copied ? "Report copied." : "Copying is not allowed here.";
   }
 
   #save(): void {
@@ -143,10 +143,10 @@ function named(probes: ProbesFound): string {
       }),
     );
     const [layer, head, score] = best;
-    const clear = score >= probes.clear ? "" : ", which is not much";
+    const clear = score >= probes.clear ? "" : ", which is low";
     return `${PATTERN_NAMES[pattern].toLowerCase()} ${headWords(layer, head)} with ${score.toFixed(2)}${clear}`;
   });
-  return `The highest scores: ${parts.join("; ")}. Choose a head to see where it looks in the text.`;
+  return `The highest scores: ${parts.join("; ")}. Choose a head to see where it attends in the text.`;
 }
 
 function gridWords({ clean, corrupted, answer, against, values, site, tokens }: GridFound): string {
@@ -159,8 +159,8 @@ function gridWords({ clean, corrupted, answer, against, values, site, tokens }: 
   const [layer, column, value] = best;
   const place = site === "attn.hook_z" ? headWords(layer, column) : `layer ${layer} at ${quoted(tokens[column]?.[0] ?? "")}`;
   return (
-    `${quoted(answer)} is ahead of ${quoted(against)} by ${hundredths(clean)} after the clean text, by ` +
-    `${hundredths(corrupted)} after the other (logits). Most of that comes back by ${place}: ${value.toFixed(2)}.`
+    `${quoted(answer)} leads ${quoted(against)} by ${hundredths(clean)} after the clean text, and by ` +
+    `${hundredths(corrupted)} after the other (in logits). The most is restored by ${place}: ${value.toFixed(2)}.`
   );
 }
 

@@ -34,7 +34,7 @@ function headTable(caption: string, values: readonly (readonly number[])[]): HTM
 
 const TOLD: Readonly<Record<string, Told>> = {
   expects: {
-    words: ({ value }, answer) => `The probability of ${quoted(answer)} is ${percent(value)}. These are the likeliest words:`,
+    words: ({ value }, answer) => `The probability of ${quoted(answer)} is ${percent(value)}. These are the most likely words:`,
     picture: (found) =>
       probabilities(part<[string, number][]>(found, "rows").map(([text, p]) => [quoted(text), p])),
   },
@@ -56,19 +56,19 @@ const TOLD: Readonly<Record<string, Told>> = {
     words: (found) => {
       const [layer, head] = part<Head>(found, "head");
       const share = part<number>(found, "share").toFixed(2);
-      return `It is ${headWords(layer, head)}: alone, it brings back ${share} of the way from Lily to Lucy, where 1 would be all of it. Every head:`;
+      return `It is ${headWords(layer, head)}: alone, it restores ${share} of the difference between Lily and Lucy. Every head:`;
     },
-    picture: (found) => headTable("How much of Lucy each head brings back", part(found, "rows")),
+    picture: (found) => headTable("How much of Lucy each head restores", part(found, "rows")),
   },
   off: {
     words: (found, answer) => {
       const [layer, head] = part<Head>(found, "head");
       const [[before], [after]] = part<[[number, string, string], [number, string, string]]>(found, "rows");
-      return `Without ${headWords(layer, head)} the probability of ${quoted(answer)} goes from ${percent(before)} to ${percent(after)}. This is how it goes on:`;
+      return `Without ${headWords(layer, head)} the probability of ${quoted(answer)} goes from ${percent(before)} to ${percent(after)}. The text then continues:`;
     },
     picture: (found) => {
       const rows = part<[number, string, string][]>(found, "rows");
-      const titles = ["As it was trained", "With that head off"];
+      const titles = ["As trained", "With that head off"];
       const sides = rows.map(([, , text], at) =>
         make("div", "", make("h4", "", titles[at] ?? ""), make("p", "", `…${text}`)),
       );
@@ -82,13 +82,13 @@ const TOLD: Readonly<Record<string, Told>> = {
       const score = part<number>(found, "score").toFixed(2);
       return `It is ${headWords(layer, head)}, with ${score} of its attention; the one that carries names is ${headWords(...copier)}. Every head:`;
     },
-    picture: (found) => headTable("Attention to the token before", part(found, "rows")),
+    picture: (found) => headTable("Attention to the previous token", part(found, "rows")),
   },
   repeats: {
     words: (found) => {
       const [first = 0, second = 0, without = 0] = part<number[]>(found, "rows");
       const head = part<Head>(found, "head");
-      return `It needs ${first.toFixed(2)} bits a token the first time and ${second.toFixed(2)} the second. Without ${headWords(...head)} the second time takes ${without.toFixed(2)}.`;
+      return `It needs ${first.toFixed(2)} bits per token the first time and ${second.toFixed(2)} the second. Without ${headWords(...head)} the second time needs ${without.toFixed(2)}.`;
     },
     picture: (found) => {
       const bits = part<number[]>(found, "rows");
@@ -97,7 +97,7 @@ const TOLD: Readonly<Record<string, Told>> = {
       const bars = bits.map((value, at): Bar => ({
         label: names[at] ?? "", share: value / most, words: `${value.toFixed(2)} bits`,
       }));
-      return barTable({ caption: "Bits a token", heads: ["reading", "bits a token"], bars });
+      return barTable({ caption: "Bits per token", heads: ["reading", "bits per token"], bars });
     },
   },
   worth: {
@@ -105,7 +105,7 @@ const TOLD: Readonly<Record<string, Told>> = {
       const [copier, previous] = part<[Head, Head]>(found, "named");
       return (
         `${part<number>(found, "bits").toFixed(3)} bits per byte on ${part<number>(found, "texts")} stories with all heads; ` +
-        `so many more without each of these. Names are carried by ${headWords(...copier)}, one token back looks ${headWords(...previous)}.`
+        `the increase without each head is shown here. ${headWords(...copier)} carries names, ${headWords(...previous)} looks one token back.`
       );
     },
     picture: (found) => worthBars(part<HeadWorth[]>(found, "rows")),

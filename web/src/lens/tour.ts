@@ -119,7 +119,7 @@ class TourPane extends Pane {
     all[right]?.parentElement?.classList.add("right");
     const words = (at: number): string => all[at]?.nextElementSibling?.textContent ?? "";
     element("tour-verdict").textContent =
-      right === guess ? `As you said: ${words(right)}.` : `Not “${words(guess)}”, but: ${words(right)}.`;
+      right === guess ? `Right: ${words(right)}.` : `Not “${words(guess)}”. The answer: ${words(right)}.`;
     element("tour-words").textContent = sentenceOf(this.#name, found, this.#text.dataset["answer"] ?? "");
     element("tour-evidence").replaceChildren(evidence(this.#name, found));
   }

@@ -73,7 +73,7 @@ class Weights extends Pane {
     const groups = new Map<string, HTMLOptGroupElement>();
     for (const [name, type, shape] of tensors) {
       const layer = /^blk\.(\d+)\./.exec(name)?.[1];
-      const title = layer === undefined ? "Outside of layers" : `Layer ${layer}`;
+      const title = layer === undefined ? "Outside the layers" : `Layer ${layer}`;
       const group = groups.get(title) ?? document.createElement("optgroup");
       group.label = title;
       groups.set(title, group);
@@ -113,7 +113,7 @@ class Weights extends Pane {
     const share = size ? (100 * half) / size : 0;
     const bound = `${howStored(type)} At most ${largest(moved).toPrecision(2)}; root mean square of these bounds ${half.toPrecision(2)}, ${share.toPrecision(2)} % of the weights’.`;
     element("lens-moved-words").textContent = bound;
-    this.#moved.setAttribute("aria-label", `How far storing can have moved each weight. ${bound}`);
+    this.#moved.setAttribute("aria-label", `How far rounding can have moved each weight. ${bound}`);
     const values = histogram(thinned(weights), 48);
     this.#charts.weights.update(values.x, [values.counts]);
     const bounds = histogram(thinned(moved).map((one) => (size ? (100 * one) / size : 0)), 24);
@@ -125,9 +125,9 @@ class Weights extends Pane {
 function howStored(type: string): string {
   if (type === "Q8_0" || type === "Q4_0") {
     const extra = type === "Q4_0" ? " A block’s other extreme may be off by a whole step." : "";
-    return `Each 32 weights of a row share a step; a weight was rounded to a whole number of steps, so it was moved by half a step at most.${extra}`;
+    return `Every 32 weights of a row share a step size; each weight was rounded to a whole number of steps, so it moved by at most half a step.${extra}`;
   }
-  return `A weight was rounded to the nearest number of type ${type}, so it was moved by half the distance to the next one at most.`;
+  return `Each weight was rounded to the nearest number of type ${type}, so it moved by at most half the distance between neighbours.`;
 }
 
 function rootMeanSquare(numbers: Float32Array): number {

@@ -102,14 +102,14 @@ class Builder {
 
   async #copySnippet(): Promise<void> {
     const copied = await copy(this.#code.textContent ?? "");
-    this.#note.textContent = copied ? "Copied" : "Copying is not allowed here: select the text";
+    this.#note.textContent = copied ? "Copied" : "Copying is not allowed here: select the text instead";
   }
 }
 
 /** What an author should know who looks at a site on their own machine. */
 function local(): string {
   if (!LOCAL.test(SITE.hostname)) return "";
-  return `${SITE.host} is this machine only: others need an address that they can reach.`;
+  return `${SITE.host} is only this machine: others need an address that they can reach.`;
 }
 
 export function mount(_root: HTMLElement, _live: LiveSession): void {

@@ -159,7 +159,7 @@ class Panel {
     if (writing) words = "Writing.";
     else if (finishReason === "stop") words = `The end, after ${tokens}.`;
     else if (rows.length && finishReason === null) words = `Stopped after ${tokens}.`;
-    else if (rows.length) words = canContinue ? `${tokens}, and there is more to tell.` : `The context is full, after ${tokens}.`;
+    else if (rows.length) words = canContinue ? `${tokens}, and the text can continue.` : `The context is full, after ${tokens}.`;
     part("ensemble-outcome").textContent = words;
   }
 

@@ -44,7 +44,7 @@ class Lens {
   readonly #lens: LensView;
   readonly #text = byId("lens-text", HTMLTextAreaElement);
   readonly #strip = new TokenView(element("lens-tokens"), {
-    label: "The text's tokens: choose one to look at", plain: true,
+    label: "The text's tokens: choose one to inspect", plain: true,
   });
   readonly #mounted = new Set<string>();
   /** What is looked into, of which model, so that nothing is computed twice. */
@@ -223,12 +223,12 @@ class Lens {
     element("lens-view-parts").hidden = asking !== null;
     if (asking) {
       const time = asking.seconds === null ? "" : ` and takes about ${milliseconds(1000 * asking.seconds)}`;
-      const words = `There is much to compute: it keeps ${megabytes(asking.bytes)} MB of what happens inside${time}.`;
+      const words = `This is a large computation: it stores ${megabytes(asking.bytes)} MB of activations${time}.`;
       element("lens-asking-words").textContent = words;
     }
     element("lens-took").textContent = took === null ? "–" : milliseconds(took);
     const waits = !this.#live.isOpen && text === null;
-    element("lens-outcome").textContent = waits ? "Waiting for the model." : isWorking ? "Looking." : "";
+    element("lens-outcome").textContent = waits ? "Waiting for the model." : isWorking ? "Computing." : "";
   }
 
   /** Keep the state in the address, where it can be copied from. */

@@ -203,7 +203,7 @@ class Machine {
     }
     this.#busy = null;
     this.#sure.hidden = true;
-    if (failed.length) this.#fail(`not everyitem could be removed: ${failed.join("; ")}`);
+    if (failed.length) this.#fail(`not everything could be removed: ${failed.join("; ")}`);
     else this.#outcome.textContent = "Nothing is saved any more. This page works until you close it.";
     await this.#look();
     button("clear").focus();

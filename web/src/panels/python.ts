@@ -169,9 +169,9 @@ class PythonPanel {
       return;
     }
     const why = this.#restarting ? "" : `Python died (${message}). `;
-    const text = `${why}Python was started again: its names are gone, code and text are here.`;
+    const text = `${why}Python was restarted: its variables are lost, your code and text are still here.`;
     this.#log.show({ kind: "note", text, words: "" });
-    this.#say("Python was started again.");
+    this.#say("Python was restarted.");
     if (!this.#restarting) void this.#live.restart();
     this.#restarting = false;
   }
@@ -194,7 +194,7 @@ class PythonPanel {
     this.#say("Stopping.");
     this.#late = window.setTimeout(() => {
       this.#stop.textContent = "Restart Python";
-      this.#say("It does not listen. A restart loses Python’s names; the text stays.");
+      this.#say("It does not respond. A restart loses Python’s variables; the text stays.");
     }, PATIENCE_MS);
   }
 
@@ -229,7 +229,7 @@ class PythonPanel {
   async #copyLink(): Promise<void> {
     const link = linkTo(this.#editor.text);
     if (link instanceof Error) this.#say(link.message);
-    else this.#say((await copy(link)) ? "The link is copied." : "Copying is not allowed here.");
+    else this.#say((await copy(link)) ? "Link copied." : "Copying is not allowed here.");
   }
 }
 

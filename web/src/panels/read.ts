@@ -135,7 +135,7 @@ class Read {
     await this.#forget();
     if (abort.signal.aborted) return;
     this.#show(true);
-    this.#outcome.textContent = this.#live.isOpen ? "Splitting into tokens." : "Waiting for the model.";
+    this.#outcome.textContent = this.#live.isOpen ? "Tokenizing." : "Waiting for the model.";
     try {
       const plan = await this.#live.ask((engine, session) => engine.read.begin(session, text, TOP));
       this.#plan = plan;
@@ -275,7 +275,7 @@ class Read {
     }
     const most = Math.max(...rates.slice(0, 10_000), Number.EPSILON);
     element("read-list-title").textContent =
-      all > MOST_LINES ? `The ${MOST_LINES} lines that surprised most, of ${count(all)}` : "Line by line";
+      all > MOST_LINES ? `The ${MOST_LINES} most surprising lines of ${count(all)}` : "Line by line";
     const bars = places.map((at) => {
       const [start, , , , words] = parts[at] as ReadPart;
       const label = `${at + 1}  ${words}`;

@@ -23,7 +23,7 @@ const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const element = (id: string): HTMLElement => byId(id, HTMLElement);
 
 const NONE = "–";
-const LOADING = "The model is on its way.";
+const LOADING = "The model is loading.";
 
 class Step {
   readonly #root: HTMLElement;
@@ -151,7 +151,7 @@ class Step {
     if (over === null) return `Paused after ${tokens}.`;
     if (over === "end") return `The end, after ${tokens}${this.#because()}.`;
     if (over === "context") return `The context is full, after ${tokens}.`;
-    if (over === "limit") return `${tokens}, the length that Write asks for.`;
+    if (over === "limit") return `${tokens}, the length set in Write.`;
     const { view } = this.#stepper;
     const hit = view?.breakpoints.find(([number]) => number === view.hit);
     const next = view?.next;
@@ -163,7 +163,7 @@ class Step {
   #because(): string {
     const { stopped, whole } = this.#stepper.view ?? {};
     if (whole) return ": the constrained text is complete";
-    return stopped == null ? ": the model ends it here" : `: it came to ${quoted(stopped)}, where it is to stop`;
+    return stopped == null ? ": the model ended the text" : `: it reached the stop string ${quoted(stopped)}`;
   }
 
   async #branch(index: number, token: number): Promise<void> {
@@ -182,7 +182,7 @@ class Step {
       this.#live.select(index);
       lookInside();
     };
-    return [{ label: "Go back to before it", run: before }, { label: "Look inside here", run: inside }];
+    return [{ label: "Go back to before this token", run: before }, { label: "Look inside here", run: inside }];
   }
 
   /** The visitor has changed the prompt or a setting. */
@@ -197,7 +197,7 @@ class Step {
     const { model = "model" } = this.#live;
     const name = model.replaceAll(/[^\w.-]+/g, "-");
     saveText(text, `${name}-${this.#shown.length}-tokens.run.json`);
-    this.#outcome.textContent = "The run is exported.";
+    this.#outcome.textContent = "Run exported.";
   }
 
   async #open(file: File): Promise<void> {
@@ -220,7 +220,7 @@ class Step {
     } else if (done < total) {
       this.#outcome.textContent = `Stopped after ${count(done)} of ${plural(total, "step")}.`;
     } else {
-      this.#outcome.textContent = `Replayed ${plural(total, "step")}: the same, to the bit.`;
+      this.#outcome.textContent = `Replayed ${plural(total, "step")}: bit for bit the same.`;
     }
   }
 
@@ -348,9 +348,9 @@ function lookInside(): void {
 
 /** Why there is no next token. */
 function noneBecause(reason: FinishReason | null | undefined): string {
-  if (reason === "stop") return "There is none. Back, or another token in the place of one of these, takes it elsewhere.";
-  if (reason === "length") return "There is none: the context is full.";
-  return "How it is drawn will be shown here.";
+  if (reason === "stop") return "The text has ended. Step back or pick an alternative to branch.";
+  if (reason === "length") return "The context is full.";
+  return "How the next token is sampled will appear here.";
 }
 
 function asToken(chunk: TokenChunk): Token {

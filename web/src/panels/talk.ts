@@ -144,7 +144,7 @@ class Talk {
     if (last.finish === "length" && counts && counts.context >= counts.window) {
       return "The context is full: the answer ends here.";
     }
-    return last.finish === "length" ? `Cut at ${tokens}, the length set in Write.` : `Answered with ${tokens}.`;
+    return last.finish === "length" ? `Cut off at ${tokens}, the length set in Write.` : `Answered with ${tokens}.`;
   }
 
   #fail(error: unknown): void {
@@ -152,7 +152,7 @@ class Talk {
     part("talk-notice").hidden = error === null;
     const words = error instanceof Error ? error.message : String(error ?? "");
     const alone = this.#talk.turns.filter(({ role }) => role === "user").length < 2;
-    const advice = full && alone ? " Nothing is left to forget: edit your message to make it shorter." : "";
+    const advice = full && alone ? " There are no older turns to remove: shorten your message." : "";
     part("talk-notice-words").textContent = words && sentence(words) + advice;
     button("talk-forget").hidden = !full || alone;
   }
@@ -188,7 +188,7 @@ class Talk {
     part("talk-model").textContent = about ? `${model} · ${how}` : `${model || "The model"} is on its way`;
     part("talk-plain").hidden = about === null || about.template || this.#anyway.has(model);
     part("talk-plain-words").textContent =
-      `${model} has no chat template: it was not made to talk, and it will rather go on with the ` +
+      `${model} has no chat template: it was not trained for conversation, and will rather continue the ` +
       "text than answer. It can be given the conversation as a plain transcript, lines that begin " +
       "with “User:” and “Assistant:”. A model that was made for it says in its GGUF file how a " +
       "conversation is written down.";

@@ -118,7 +118,7 @@ class Bench {
     const when = new Date(at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
     const where = step < steps ? `stopped at step ${count(step)} of ${count(steps)}` : "finished";
     part("train-saved-words").textContent =
-      `A training is saved here: ${title}, ${count(parameters)} parameters, ${where} (${when}).`;
+      `A training run is saved here: ${title}, ${count(parameters)} parameters, ${where} (${when}).`;
     button("train-saved-continue").textContent = step < steps ? "Go on" : "Open it";
     part("train-saved").hidden = false;
   }

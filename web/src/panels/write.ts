@@ -178,7 +178,7 @@ class Write {
     if (state === "stopped" && writing) words = `Stopped after ${tokens}.`;
     if (state === "finished" && writing?.finishReason === "stop") words = `The end, after ${tokens}.`;
     if (state === "finished" && writing?.finishReason === "length") {
-      words = `${tokens}, and there is more to tell.`;
+      words = `${tokens}, and the text can continue.`;
     }
     if (state === "writing") this.#refused = "";
     this.#outcome.textContent = words || this.#refused;

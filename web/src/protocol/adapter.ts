@@ -15,10 +15,10 @@ export type NextTokens = readonly (readonly [text: string, probability: number])
 export interface AdapterService {
   /** Put an adapter's file on the session's model; another one that is on is taken off. */
   put(session: number, name: string, file: Uint8Array, strength: number): Promise<AdapterInfo>;
-  /** 0 is the model alone, 1 the adapter as it was trained. All sessions of the model follow. */
+  /** 0 is the model alone, 1 the adapter as trained. All sessions of the model follow. */
   turn(session: number, strength: number): Promise<AdapterInfo | null>;
   remove(session: number): Promise<void>;
   describe(session: number): Promise<AdapterInfo | null>;
-  /** What may come after a prompt, with the adapter as it stands. */
+  /** Next tokens after a prompt, with the adapter as it stands. */
   next(session: number, prompt: string): Promise<NextTokens>;
 }

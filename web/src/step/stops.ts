@@ -90,9 +90,9 @@ function asWorkerTakes(kind: StopKind, typed: string): string | number | null {
 }
 
 export function describe([, kind, value, , text]: StopRow): string {
-  if (kind === "text") return `The text comes to ${quoted(String(value))}`;
+  if (kind === "text") return `The text reaches ${quoted(String(value))}`;
   if (kind === "token") return `The token is ${quoted(text)}, id ${value}`;
   if (kind === "entropy") return `The entropy is above ${natsToBits(Number(value)).toFixed(2)} bits`;
   if (kind === "probability") return `The token's probability is below ${percent(Number(value))}`;
-  return `The text has ${value} tokens`;
+  return `The number of tokens is ${value}`;
 }

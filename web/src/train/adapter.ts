@@ -118,7 +118,7 @@ export class AdapterView {
   #draw(next: NextTokens): void {
     this.#next.replaceChildren(
       barTable({
-        caption: "The likeliest next tokens",
+        caption: "The most likely next tokens",
         heads: ["token", "probability"],
         bars: next.map(([text, probability]) => ({
           label: quoted(text),

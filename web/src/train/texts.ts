@@ -134,7 +134,7 @@ async function fetchText(listed: Listed): Promise<string> {
   const response = await fetch(listed.url).catch(() => null);
   if (response?.ok) return response.text();
   const status = response ? `the server answered ${response.status}` : "check the connection";
-  throw new Error(`the text "${listed.title}" did not come: ${status}`);
+  throw new Error(`the text "${listed.title}" could not be loaded: ${status}`);
 }
 
 /** What stands between the texts of a file: our mark, a line's end in a list, or nothing. */

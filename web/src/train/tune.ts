@@ -65,7 +65,7 @@ export class Tuning extends EventTarget {
   /** The order to learn this text. */
   order(lesson: Lesson, text: string): Extract<TrainOrder, { kind: "tune" }> {
     const base = this.source(this.#live.model);
-    if (!base) throw new Error("There is no model loaded yet: wait for it, or choose one under Write.");
+    if (!base) throw new Error("No model is loaded yet: wait for it, or choose one in Write.");
     const many = lesson.prompts.length > 1;
     const start = this.#live.draft().prompt.trim() || OPENING;
     const prompts = many ? lesson.prompts : [start];
@@ -103,7 +103,7 @@ export class Tuning extends EventTarget {
 
   #name(): void {
     const { model } = this.#live;
-    byId("tune-model", HTMLElement).textContent = model ? this.title(model) : "What is loaded";
+    byId("tune-model", HTMLElement).textContent = model ? this.title(model) : "The current model";
   }
 
   #write(lesson: Lesson, text: string): void {

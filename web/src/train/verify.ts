@@ -77,7 +77,7 @@ export class Verifier {
 
   /** The text that a receipt is about: ours, by its digest, or the visitor's own. */
   async #textOf(receipt: string): Promise<string> {
-    if (!receipt.trim()) throw new Error("There is no receipt yet: paste one, or drop its file here.");
+    if (!receipt.trim()) throw new Error("Paste a receipt first, or drop its file here.");
     let digest: unknown;
     try {
       const parsed = JSON.parse(receipt) as { recipe?: { data_sha256?: unknown } } | null;
@@ -90,8 +90,8 @@ export class Verifier {
     if (ours !== null) return ours;
     if (this.#texts.own) return this.#texts.own; // the engine looks whether it is the one
     throw new Error(
-      `This receipt is about a text that is not one of ours (SHA-256 ${digest.slice(0, 12)}…): ` +
-        'put that text under "Your own text" above, and check again.',
+      `This receipt refers to a text that is not on this site (SHA-256 ${digest.slice(0, 12)}…): ` +
+        'paste that text under "Your own text" above, and check again.',
     );
   }
 
@@ -113,8 +113,8 @@ export class Verifier {
     if (agrees === null) return;
     const words = document.createElement("p");
     words.textContent = agrees
-      ? `Every bit agrees, after ${count(step)} steps in ${duration(seconds)}.`
-      : "It does not agree.";
+      ? `Every bit matches, after ${count(step)} steps in ${duration(seconds)}.`
+      : "It does not match.";
     const list = document.createElement("ul");
     list.append(
       ...differences.map((difference) => {

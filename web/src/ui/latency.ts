@@ -88,8 +88,8 @@ const ROWS = [
   ["limit", "Limit here"],
   ["share", "Of the limit"],
   ["p50", "Median"],
-  ["p90", "90 of 100 within"],
-  ["p99", "99 of 100 within"],
+  ["p90", "90 % within"],
+  ["p99", "99 % within"],
 ] as const;
 type Row = (typeof ROWS)[number][0];
 
@@ -183,7 +183,7 @@ export class Latency {
   async #copyReport(): Promise<void> {
     const text = report(this.#live, this.#limits);
     this.#words.textContent = (await copy(text))
-      ? "The report is copied; it does not hold the text."
+      ? "Report copied; it does not contain the text."
       : "Copying is not allowed here.";
   }
 }
@@ -195,7 +195,7 @@ function describe(values: readonly number[]): string {
   const slowest = values.reduce((most, value) => Math.max(most, value), 0);
   return (
     `${plural(values.length, "token")}, half of them within ${precise(p50)}, ` +
-    `99 of 100 within ${precise(p99)}, the slowest ${precise(slowest)}`
+    `99 % within ${precise(p99)}, the slowest ${precise(slowest)}`
   );
 }
 
@@ -211,7 +211,7 @@ function explain(limits: MachineLimits): string {
     `this machine’s ${(limits.read / 1e9).toFixed(1)} GB/s, and does ` +
     `${((limits.products + limits.floats) / 1e6).toFixed(1)} million multiply-adds, ` +
     `${(1000 * (whole + real)).toFixed(3)} ms${threads}. So ${by} allows ${rate(speed)} tokens/s ` +
-    "at most, with nothing else to do; attention, norms and sampling come on top."
+    "at most, without other work; attention, norms and sampling come on top."
   );
 }
 

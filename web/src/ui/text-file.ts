@@ -12,7 +12,7 @@ export async function readTextFile(file: File): Promise<string> {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const text = decode(bytes);
   if (text === null || text.includes("\0")) {
-    throw new Error(`“${file.name}” is no text: give a plain text file in UTF-8 or UTF-16`);
+    throw new Error(`“${file.name}” is not text: choose a plain text file in UTF-8 or UTF-16`);
   }
   return text.replaceAll("\r\n", "\n");
 }

@@ -76,13 +76,13 @@ export class TokenCard {
   #contents({ index, token, actions, choosable }: Card): HTMLElement[] {
     const title = element("p", "token-title");
     title.append(element("strong", "", quoted(token.text)), element("span", "", `id ${token.id}`));
-    const note = token.given ? "of the prompt" : token.note;
+    const note = token.given ? "from the prompt" : token.note;
     if (note) title.append(element("em", "", note));
     const parts = [title, facts(token)];
     if (token.top.length) {
       const bars = token.top.map((one) => this.#bar(index, token, one, choosable));
       const heads = ["token", "probability"] as const;
-      parts.push(barTable({ caption: "The likeliest tokens here", heads, bars }));
+      parts.push(barTable({ caption: "The most likely tokens here", heads, bars }));
     }
     if (actions.length) {
       const row = element("p", "token-actions");
@@ -137,7 +137,7 @@ function facts({ logprob, entropy, top, id, facts: more = [] }: Token): HTMLElem
     list.append(pair);
   };
   if (logprob === null) {
-    add("Probability", "none: nothing came before it");
+    add("Probability", "none: it is the first token");
     return list;
   }
   add("Probability", percent(Math.exp(logprob)));

@@ -13,7 +13,7 @@ export async function importApi(): Promise<Api> {
   try {
     return (await import(address)) as Api;
   } catch (error) {
-    const failed = new Error(`${address} did not come (${String(error)})`, { cause: error });
+    const failed = new Error(`${address} could not be loaded (${String(error)})`, { cause: error });
     failed.name = "LoadError";
     throw failed;
   }

@@ -94,7 +94,7 @@ function words({ state, result }: View): string {
     case "writing": return "Writing";
     case "stopped": return `Stopped after ${tokens}`;
     case "finished":
-      return result?.reason === "stop" ? `The end, after ${tokens}` : `${tokens}, and more to tell`;
+      return result?.reason === "stop" ? `The end, after ${tokens}` : `${tokens}, and the text can continue`;
     default: return "";
   }
 }
