@@ -240,7 +240,7 @@ def test_what_is_remembered_brings_nobody_back(looker: Page) -> None:
       document.getElementById("lens-tab-logits").click();
     }""")
     expect(looker.locator("[data-panel=write]")).to_be_visible()
-    assert shown(looker) == {"panel": "play"}
+    assert shown(looker) == {"panel": "write"}
 
 
 def test_a_large_model_is_looked_into_when_the_visitor_knows_what_it_takes(looker: Page) -> None:
