@@ -16,10 +16,10 @@ def main() -> int:
     if node is None:
         print("Node was not found: run `make setup`", file=sys.stderr)
         return 1
-    # The page's and workers' scope, then the service worker's: each has globals of its own.
+    # The page's and workers' scope, the service worker's, Node's: each has globals of its own.
     results = [
         subprocess.run([node, str(TSC), "--noEmit", "--project", name], cwd=ROOT / "web").returncode
-        for name in ("tsconfig.json", "tsconfig.service-worker.json")
+        for name in ("tsconfig.json", "tsconfig.service-worker.json", "tsconfig.tests.json")
     ]
     return max(results)
 

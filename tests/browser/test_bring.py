@@ -331,13 +331,8 @@ def test_another_file_than_was_meant_is_refused(
 
 
 def test_what_is_no_address_is_told_where_it_was_written(bring: Page) -> None:
-    for written, words in (
-        ("tiny", "Tiny is not an address"),
-        ("ftp://example.org/a.gguf", "only https:// is allowed"),
-        ("hf.co/somebody/models", "Somebody/models names no file"),
-    ):
-        name_address(bring, written)
-        expect(bring.locator("#incoming-words")).to_contain_text(words)
+    name_address(bring, "tiny")
+    expect(bring.locator("#incoming-words")).to_contain_text("Tiny is not an address")
     name_address(bring, "https://example.org/a.gguf", "abc")
     expect(bring.locator("#incoming-words")).to_contain_text("Abc is not a SHA-256")
 

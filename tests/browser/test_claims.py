@@ -372,13 +372,8 @@ def test_another_report_is_checked_beside_this_one(claims: Visit, tmp_path: Path
     expect(checks.filter(has_text="published ones")).to_have_attribute("data-holds", "true")
     expect(checks.filter(has_text="Does not hold")).to_have_count(0)
     notice = page.locator("#claims-notice")
-    for text, wrong in (
-        ("{", "it is no JSON"),
-        ('{"claims": 2}', "Its format is 2; this page reads 1"),
-        (json.dumps({**claims.report, "results": [{"claim": "magic"}]}), 'no claim "magic"'),
-    ):
-        load(text)
-        expect(notice).to_contain_text(wrong)
+    load('{"claims": 2}')
+    expect(notice).to_contain_text("Its format is 2; this page reads 1")
     page.get_by_role("button", name="Close the other report").click()
     expect(checks).to_have_count(0)
 

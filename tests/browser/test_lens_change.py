@@ -132,7 +132,7 @@ def agrees(page: Page, model: thimble.Model, hooks: Hooks) -> None:
 
 def write(page: Page, prompt: str = PAIR[0]) -> str:
     """What Write makes of a prompt, greedily."""
-    values = {"panel": "play", "prompt": prompt, "temperature": "0", "max_tokens": str(LENGTH)}
+    values = {"panel": "write", "prompt": prompt, "temperature": "0", "max_tokens": str(LENGTH)}
     page.goto("/#" + "&".join(f"{name}={value}" for name, value in values.items()))
     page.locator("#write").click()
     return finish(page)

@@ -319,13 +319,3 @@ export function histogram(values: readonly number[], bins = 20): { x: number[]; 
   }
   return { x: counts.map((_, at) => low + (at + 0.5) * width), counts };
 }
-
-/** The value below which this share of the numbers lies, by linear interpolation. */
-export function percentile(values: readonly number[], share: number): number | null {
-  const sorted = values.toSorted((a, b) => a - b);
-  const place = (sorted.length - 1) * share;
-  const below = sorted[Math.floor(place)];
-  const above = sorted[Math.ceil(place)];
-  if (below === undefined || above === undefined) return null;
-  return below + (above - below) * (place - Math.floor(place));
-}

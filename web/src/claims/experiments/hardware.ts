@@ -1,7 +1,7 @@
 /** No specialised hardware: how fast the model writes on one core, and with which instructions. */
 
 import { bestKernels } from "../../api/simd";
-import { limitOf, timingOf } from "../../ui/latency";
+import { limitOf, timingOf } from "../../ui/timing";
 import { rate } from "../../ui/format";
 import type { Bench } from "../bench";
 import { quantity } from "../report";

@@ -1,7 +1,7 @@
 /** Lower latency: to the first token and from one to the next, beside a round trip to the server. */
 
-import { histogram, percentile } from "../../ui/chart";
-import { timingOf } from "../../ui/latency";
+import { histogram } from "../../ui/chart";
+import { percentile, timingOf } from "../../ui/timing";
 import type { Bench } from "../bench";
 import { quantity } from "../report";
 import type { Quantity } from "../report";

@@ -1,0 +1,17 @@
+/** As much of Node as the tests use. */
+
+declare module "node:test" {
+  export default function test(name: string, body: () => void | Promise<void>): void;
+}
+
+declare module "node:assert/strict" {
+  interface Assert {
+    equal(found: unknown, wanted: unknown): void;
+    deepEqual(found: unknown, wanted: unknown): void;
+    ok(found: unknown): asserts found;
+    throws(body: () => unknown, wanted: RegExp | { readonly name: string; readonly message?: RegExp }): void;
+    rejects(body: Promise<unknown>, wanted: RegExp): Promise<void>;
+  }
+  const assert: Assert;
+  export default assert;
+}
