@@ -32,8 +32,10 @@ play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=,
 check: lint  ## lint, unit tests and kernels, in minutes and without a browser (ARGS= for pytest)
 	@$(RUN) -m pytest --ignore tests/browser -m "not browser and not slow" -n auto $(ARGS)
 
-test: setup-test lint  ## set everything up and run every test (ARGS= for pytest)
-	@$(RUN) -m pytest $(ARGS)
+# Two processes share the tests: while one waits for a browser the other computes.
+WORKERS ?= 2
+test: setup-test lint  ## set everything up and run every test (WORKERS= processes, ARGS= for pytest)
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels
 	@$(PYTHON) -m tools.setup_env play
