@@ -81,7 +81,7 @@ def test_the_page_can_be_read_before_any_script_runs(client: TestClient) -> None
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "writes in your browser" in response.text
-    assert "<strong>nothing</strong>" in response.text
+    assert "no server-side inference" in response.text
     assert 'src="assets/page.1a2b3c4d.js"' in response.text
     assert 'href="assets/page.1a2b3c4d.css"' in response.text
 
