@@ -1,0 +1,76 @@
+"""Records hashes of what every model of the tests computes, which no later version may change.
+
+    PYTHONPATH=pyodide_pkg python -m tests.vectors.record_bits [NAME ...]
+
+Names of models behind it record these alone; without them only models are recorded that have no
+hash yet. `tests/test_bits.py` compares. The hashes are of logits one by one, in batches and of
+samples (`tests/fingerprint.py`), and, where the lens has looked inside, of every value there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests import tiny_blocks
+from tests.fingerprint import fingerprint, load
+from tests.tiny_folders import CONFIGS, converted
+from tests.tiny_models import SPECS, make
+
+RECORD = Path(__file__).with_name("bits.json")
+SHIPPED = sorted((Path(__file__).parents[2] / "web" / "models").glob("*.gguf"))
+KINDS = ("f32", "f16", "q8_0")
+LOOKED_AT = 40
+
+
+def files() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield every model's name, and what makes its file."""
+    for name, spec in SPECS.items():
+        yield f"tiny/{name}", lambda spec=spec: make(spec)
+    for name in CONFIGS:
+        for kind in KINDS:
+            yield f"{name}/{kind}", lambda name=name, kind=kind: converted(name, kind)
+    for name, kind in tiny_blocks.KINDS.items():
+        yield f"blocks/{name}", lambda kind=kind: tiny_blocks.make_blocks(kind)
+    for path in SHIPPED:
+        yield f"shipped/{path.stem}", path.read_bytes
+
+
+def inside(data: bytes) -> str:
+    """SHA-256 over every value of a pass, the names in their order, and over changed logits."""
+    model = load(data)
+    ids = [i * 11 % model.config.n_vocab for i in range(LOOKED_AT)]
+    logits, cache = model.run_with_cache(ids)
+    digest = hashlib.sha256(logits.tobytes())
+    for name in sorted(cache):
+        digest.update(name.encode() + b"\0" + cache.raw(name))
+
+    def less(values: object, hook: object) -> None:
+        values[:, ::2] *= 0.5  # type: ignore[index]
+
+    for site in ("attn.hook_pattern", "attn.hook_result", "mlp.hook_post", "hook_resid_pre"):
+        changed = model.run_with_hooks(ids, [(f"blocks.0.{site}", less)])
+        digest.update(changed.tobytes())
+    model.close()
+    return digest.hexdigest()
+
+
+def main(names: list[str]) -> None:
+    record: dict[str, dict[str, str]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    for name, make_file in files():
+        if name not in (names or [n for n, _ in files() if n not in record]):
+            continue
+        data = make_file()
+        record[name] = {"logits": fingerprint(data)}
+        try:
+            record[name]["inside"] = inside(data)
+        except Exception as error:  # a model that the lens does not open
+            print(name, error)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
