@@ -17,7 +17,7 @@ class CapturingReference(ReferenceModel):
         kept: dict[str, Array] = {}
         x = kept["hook_embed"] = self.weights["token_embd.weight"][list(ids)]
         for layer in range(self.config.n_layers):
-            x = self._block(f"blk.{layer}.", f"blocks.{layer}.", x, kept)
+            x = self._layer(f"blk.{layer}.", f"blocks.{layer}.", x, kept)
         normed = self._norm("ln_final", x, "output_norm.weight", kept)
         output = "token_embd.weight" if self.config.tied_output else "output.weight"
         kept["logits"] = self.matmul(normed, output)
@@ -28,7 +28,7 @@ class CapturingReference(ReferenceModel):
         kept[f"{name}.hook_scale"], kept[f"{name}.hook_normalized"] = scale, x / scale
         return np.asarray(x / scale * self.weights[weight])
 
-    def _block(self, block: str, to: str, x: Array, kept: dict[str, Array]) -> Array:
+    def _layer(self, block: str, to: str, x: Array, kept: dict[str, Array]) -> Array:
         c, n = self.config, len(x)
         kept[to + "hook_resid_pre"] = x
         h = self._norm(to + "ln1", x, block + "attn_norm.weight", kept)
@@ -48,7 +48,7 @@ class CapturingReference(ReferenceModel):
                 * self.weights[f"{block}attn_{kind}_norm.weight"]
                 for kind, one in (("q", q), ("k", k))
             )  # fmt: skip
-        q, k = self.rope(q), self.rope(k)
+        q, k = self._rotated(q), self._rotated(k)
         kept |= {at + "hook_rot_q": q, at + "hook_rot_k": k}
         group = c.n_heads // c.n_kv_heads
         scores = np.full((c.n_heads, n, n), -np.inf)
@@ -61,7 +61,7 @@ class CapturingReference(ReferenceModel):
         for head in range(c.n_heads):
             z[:, head] = pattern[head] @ v[:, head // group]
         output = self.weights[block + "attn_output.weight"].reshape(c.dim, c.n_heads, c.head_dim)
-        mixed = self._rounded_input(z.reshape(n, -1), block + "attn_output.weight")
+        mixed = self.rounded(z.reshape(n, -1), block + "attn_output.weight")
         result = np.einsum("nhd,mhd->nhm", mixed.reshape(z.shape), output)
         kept |= {at + "hook_attn_scores": scores, at + "hook_pattern": pattern, at + "hook_z": z}
         kept |= {at + "hook_result": result, to + "hook_attn_out": result.sum(axis=1)}
@@ -75,8 +75,17 @@ class CapturingReference(ReferenceModel):
         x = kept[to + "hook_resid_post"] = x + out
         return np.asarray(x)
 
-    def _rounded_input(self, x: Array, weight: str) -> Array:
-        """What a product with this matrix makes of its input."""
-        from thimble.reference import round_activations
-
-        return round_activations(x) if weight in self._rounded else x
+    def _rotated(self, x: Array) -> Array:
+        """x [n, heads, head_dim] as complex numbers, each turned by its angle."""
+        c = self.config
+        base = c.rope_base ** (-np.arange(0, c.rope_dim, 2) / c.rope_dim)
+        angle = np.arange(len(x))[:, None, None] / c.rope_scale_linear * base
+        angle = angle / self.weights.get("rope_freqs.weight", 1.0)
+        half = c.rope_dim // 2
+        parts = (
+            (x[..., 0::2], x[..., 1::2]) if c.rope_interleaved else (x[..., :half], x[..., half:])
+        )
+        turned = (parts[0] + 1j * parts[1]) * np.exp(1j * angle)
+        if c.rope_interleaved:
+            return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+        return np.concatenate([turned.real, turned.imag], axis=-1)

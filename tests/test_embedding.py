@@ -12,7 +12,7 @@ import pytest
 import thimble
 from thimble.cli import main
 from thimble.kernel import BATCH
-from thimble.reference import Array, ReferenceModel
+from thimble.reference import ReferenceModel
 
 NAMES = Path(__file__).resolve().parent.parent / "web" / "models" / "names.gguf"
 
@@ -24,23 +24,12 @@ def model() -> Iterator[thimble.Model]:
     loaded.close()
 
 
-class Watched(ReferenceModel):
-    """The reference in NumPy, which keeps what goes into the logits."""
-
-    def norm(self, x: Array, name: str) -> Array:
-        normed = super().norm(x, name)
-        if name == "output_norm":
-            self.last = normed
-        return normed
-
-
 def test_a_vector_is_the_mean_of_the_references_last_states(model: thimble.Model) -> None:
     text = "marianne and the long name of her brother bartholomew"
     ids = model.tokenizer.encode(text)
     assert len(ids) > BATCH
-    reference = Watched(NAMES, activations="q8_0")
-    reference.logits(ids)
-    mean = reference.last.mean(axis=0)
+    states = ReferenceModel(NAMES, activations="q8_0").run(ids)["ln_final.out"]
+    mean = states.mean(axis=0)
     assert np.abs(np.asarray(model.embed(text)) - mean / np.linalg.norm(mean)).max() < 2e-3
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.errors import FormatError, OptionError
 from thimble.gguf import read_header
+from thimble.plan import compile_plan
 from thimble.reference import ReferenceModel, round_activations
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -151,9 +152,13 @@ def test_rope_turns_both_kinds_of_pairs_alike() -> None:
     model = ReferenceModel(make(SPECS["f32"]))
     x = np.random.default_rng(0).standard_normal((5, 2, 16))
     apart = np.concatenate([x[..., 0::2], x[..., 1::2]], axis=-1)
-    rotated = model.rope(x)
-    model.config = replace(model.config, rope_interleaved=False)
-    apart_rotated = model.rope(apart)
+    plan = compile_plan(model.config)
+    op = next(op for op in plan.layers[0] if op.kind == "rope")
+    op = op._replace(numbers={**op.numbers, "heads": 2})
+    table = model.run([1, 2, 3, 4, 5])["rope"]
+    (rotated,) = model.rope(op, x, table)
+    op = op._replace(numbers={**op.numbers, "interleaved": 0})
+    (apart_rotated,) = model.rope(op, apart, table)
     assert np.array_equal(
         np.concatenate([rotated[..., 0::2], rotated[..., 1::2]], -1), apart_rotated
     )

@@ -1,160 +1,203 @@
-/* Attention of one query over the keys and values that a session keeps.
+/* Attention of queries over the keys and values that a session keeps.
  *
  * Keys lie by groups of 32 positions, so that a vector lane is a position, each score is summed
  * over the head's dimensions in order, and a group is read from front to back; values lie position
  * by position, so that a lane is a dimension and each output is summed over positions in order. */
 #include "gelu.h"
+#include "plan.h"
 
 enum { LANES = TK_KEY_GROUP / 4 }; /* vectors of scores in a group */
-enum { CHUNK = 32 }; /* positions whose values stay near while all of them are mixed */
 
-static float *key_head(const tk_session *s, int32_t layer, int32_t kv_head) {
-    const tk_model *m = s->model;
-    size_t head = (size_t)layer * (size_t)m->n_kv_heads + (size_t)kv_head;
-    return s->keys + head * (size_t)s->capacity * (size_t)m->head_dim;
-}
+/* One operation; `from` and `to` are stages: scores, pattern, what is mixed by it. */
+typedef struct {
+    const tk_run *r;
+    const tk_op *op;
+    const tk_state *kept;
+    int32_t from, to;
+    int32_t heads, per_head; /* query heads, and how many of them read the same keys */
+    int32_t width, window, causal, past, keys;
+    float scale, cap;
+    float *scores, *pattern; /* [heads][tokens][keys], or NULL */
+    int32_t gone; /* whether a score is of a position that is not kept */
+} tk_attention_job;
 
-static float *value_head(const tk_session *s, int32_t layer, int32_t kv_head) {
-    const tk_model *m = s->model;
-    size_t head = (size_t)layer * (size_t)m->n_kv_heads + (size_t)kv_head;
-    return s->values + head * (size_t)s->capacity * (size_t)m->head_dim;
-}
-
-/* k and v are [n_kv_heads][head_dim]. */
-void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v) {
-    const tk_model *m = s->model;
-    int32_t hd = m->head_dim;
-    for (int32_t h = 0; h < m->n_kv_heads; h++) {
-        float *keys = key_head(s, layer, h) +
-                      (size_t)(pos / TK_KEY_GROUP) * (size_t)hd * TK_KEY_GROUP + pos % TK_KEY_GROUP;
-        float *values = value_head(s, layer, h) + (size_t)pos * (size_t)hd;
-        for (int32_t d = 0; d < hd; d++) {
-            keys[TK_KEY_GROUP * d] = k[h * hd + d];
-            values[d] = v[h * hd + d];
+/* k and v are [heads][width]. */
+static void store(const tk_state *kept, int32_t pos, const float *k, const float *v) {
+    int32_t width = kept->form->width;
+    for (int32_t h = 0; h < kept->form->heads; h++, k += width, v += width) {
+        float *keys = tk_keys_at(kept, h, pos) + pos % TK_KEY_GROUP;
+        float *values = tk_values_at(kept, h, pos);
+        for (int32_t d = 0; d < width; d++) {
+            keys[TK_KEY_GROUP * d] = k[d];
+            values[d] = v[d];
         }
     }
 }
 
 /* Scores of one group of positions. */
-static void score_group(float *out, const float *keys, const float *q, int32_t hd, v4f scale) {
+static void score_group(float *out, const float *keys, const float *q, int32_t width, v4f scale) {
     v4f acc[LANES];
     for (int i = 0; i < LANES; i++) acc[i] = splat4(0.0f);
-    for (int32_t d = 0; d < hd; d++, keys += TK_KEY_GROUP) {
+    for (int32_t d = 0; d < width; d++, keys += TK_KEY_GROUP) {
         v4f qd = splat4(q[d]);
         for (int i = 0; i < LANES; i++) acc[i] += qd * load4(keys + 4 * i);
     }
     for (int i = 0; i < LANES; i++) store4(out + 4 * i, acc[i] * scale);
 }
 
-/* out[0 .. 4 width) += sum over n positions of weight times value. */
+/* out[0 .. 4 lanes) += sum over n positions of weight times value. */
 TK_INLINE void mix_values(float *out, const float *values, const float *weights, int32_t n,
-                          int32_t hd, const int width) {
+                          int32_t width, const int lanes) {
     v4f acc[12];
-    for (int j = 0; j < width; j++) acc[j] = load4(out + 4 * j);
-    for (int32_t t = 0; t < n; t++, values += hd) {
+    for (int j = 0; j < lanes; j++) acc[j] = load4(out + 4 * j);
+    for (int32_t t = 0; t < n; t++, values += width) {
         v4f w = splat4(weights[t]);
-        for (int j = 0; j < width; j++) acc[j] += w * load4(values + 4 * j);
+        for (int j = 0; j < lanes; j++) acc[j] += w * load4(values + 4 * j);
     }
-    for (int j = 0; j < width; j++) store4(out + 4 * j, acc[j]);
+    for (int j = 0; j < lanes; j++) store4(out + 4 * j, acc[j]);
 }
 
-/* out [hd] = norm times the sum over positions of weight times value. */
-static void mix_head(float *out, const float *values, const float *weights, int32_t n, int32_t hd,
-                     v4f norm) {
-    for (int32_t d = 0; d < hd; d += 4) store4(out + d, splat4(0.0f));
-    for (int32_t t = 0; t < n; t += CHUNK, values += (size_t)CHUNK * (size_t)hd) {
-        int32_t size = n - t < CHUNK ? n - t : CHUNK, d = 0;
+/* out [width] = norm times the sum over n positions from `pos` on, the first of a group, of weight
+ * times value: a group at a time, whose values stay near while all of them are mixed. */
+static void mix_head(float *out, const tk_state *kept, int32_t head, int32_t pos,
+                     const float *weights, int32_t n, float norm) {
+    int32_t width = kept->form->width;
+    const float *v = NULL;
+    for (int32_t d = 0; d < width; d += 4) store4(out + d, splat4(0.0f));
+    for (int32_t t = 0; t < n; t += TK_KEY_GROUP, v += TK_KEY_GROUP * (size_t)width) {
+        if (!v || tk_segment_begins(kept, pos + t)) v = tk_values_at(kept, head, pos + t);
+        int32_t size = n - t < TK_KEY_GROUP ? n - t : TK_KEY_GROUP, d = 0;
         /* An addition waits for the one before it: the more sums go on side by side, the better. */
-        if (hd == 48) mix_values(out, values, weights + t, size, hd, 12), d = 48;
-        for (; d + 32 <= hd; d += 32) mix_values(out + d, values + d, weights + t, size, hd, 8);
-        for (; d + 16 <= hd; d += 16) mix_values(out + d, values + d, weights + t, size, hd, 4);
-        for (; d + 8 <= hd; d += 8) mix_values(out + d, values + d, weights + t, size, hd, 2);
-        for (; d < hd; d += 4) mix_values(out + d, values + d, weights + t, size, hd, 1);
+        if (width == 48) mix_values(out, v, weights + t, size, width, 12), d = 48;
+        for (; d + 32 <= width; d += 32) mix_values(out + d, v + d, weights + t, size, width, 8);
+        for (; d + 16 <= width; d += 16) mix_values(out + d, v + d, weights + t, size, width, 4);
+        for (; d + 8 <= width; d += 8) mix_values(out + d, v + d, weights + t, size, width, 2);
+        for (; d < width; d += 4) mix_values(out + d, v + d, weights + t, size, width, 1);
     }
-    for (int32_t d = 0; d < hd; d += 4) store4(out + d, load4(out + d) * norm);
+    for (int32_t d = 0; d < width; d += 4) store4(out + d, load4(out + d) * splat4(norm));
 }
 
-/* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns the sum. */
+/* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns what to
+ * multiply them with. A row that may look nowhere becomes zeros. */
 static float exponentials(float *scores, int32_t n) {
+    const float never = -__builtin_inff();
     int32_t padded = (n + 3) & ~3;
-    for (int32_t t = n; t < padded; t++) scores[t] = -__builtin_inff();
+    for (int32_t t = n; t < padded; t++) scores[t] = never;
     v4f top = load4(scores);
     for (int32_t t = 4; t < padded; t += 4) top = max4(load4(scores + t), top);
     float m01 = top[0] > top[1] ? top[0] : top[1], m23 = top[2] > top[3] ? top[2] : top[3];
-    v4f m = splat4(m01 > m23 ? m01 : m23), sum = splat4(0.0f);
+    float most = m01 > m23 ? m01 : m23;
+    if (most == never) {
+        for (int32_t t = 0; t < padded; t++) scores[t] = 0.0f;
+        return 0.0f;
+    }
+    v4f sum = splat4(0.0f);
     for (int32_t t = 0; t < padded; t += 4) {
-        v4f e = exp4(load4(scores + t) - m);
+        v4f e = exp4(load4(scores + t) - splat4(most));
         store4(scores + t, e);
         sum += e;
     }
-    return sum4(sum);
+    return 1.0f / sum4(sum);
 }
 
-static void attend(tk_session *s, int32_t layer, int32_t head, int32_t pos, const float *q,
-                   float *out, float *scores) {
-    const tk_model *m = s->model;
-    int32_t hd = m->head_dim, n = pos + 1, kv = head / (m->n_heads / m->n_kv_heads);
-    const float *keys = key_head(s, layer, kv), *values = value_head(s, layer, kv);
-    v4f scale = splat4(m->attn_scale);
-    int32_t window = tk_window(m, layer), first = window && window < n ? n - window : 0;
-    int32_t from = first / TK_KEY_GROUP * TK_KEY_GROUP;
-    for (int32_t t = from; t < n; t += TK_KEY_GROUP)
-        score_group(scores + t, keys + (size_t)t * (size_t)hd, q, hd, scale);
-    if (m->attn_logit_softcapping != 0.0f)
-        tk_soft_cap(scores + from, m->attn_logit_softcapping, (size_t)((n - from + 3) & ~3));
-    for (int32_t t = from; t < first; t++) scores[t] = -__builtin_inff();
-    scores += from;
-    n -= from;
-    mix_head(out, values + (size_t)from * (size_t)hd, scores, n, hd,
-             splat4(1.0f / exponentials(scores, n)));
+/* Whether a row of the pattern is what its scores say. */
+static int32_t as_scored(const float *pattern, const float *row, float factor, int32_t n) {
+    for (int32_t t = 0; t < n; t++) {
+        float p = row[t] * factor;
+        if (!tk_same_bits(&p, pattern + t, 1)) return 0;
+    }
+    return 1;
 }
 
-typedef struct {
-    tk_session *s;
-    int32_t layer, tokens;
-} tk_attention;
+/* The scores of one query with the positions from `from` on, the first of a group, up to n; with
+ * those before `low`, which it does not see, they are minus infinity. */
+static void score(const tk_attention_job *a, int32_t head, const float *q, float *row, int32_t from,
+                  int32_t low, int32_t n) {
+    v4f scale = splat4(a->scale);
+    const float *keys = NULL;
+    for (int32_t t = from; t < n; t += TK_KEY_GROUP, keys += TK_KEY_GROUP * (size_t)a->width) {
+        if (!keys || tk_segment_begins(a->kept, t)) keys = tk_keys_at(a->kept, head, t);
+        score_group(row + (t - from), keys, q, a->width, scale);
+    }
+    if (a->cap != 0.0f)
+        for (int32_t t = 0; t < n - from; t += 4)
+            store4(row + t, soft_cap4(load4(row + t), splat4(a->cap)));
+    for (int32_t t = from; t < low; t++) row[t - from] = -__builtin_inff();
+}
+
+/* One query of one head, from scores or what became of them to its mixed values; `row` has room for
+ * all positions. Returns 0 where a score is of a position that is gone. */
+static int32_t attend(const tk_attention_job *a, int32_t head, int32_t token, float *row) {
+    const tk_run *r = a->r;
+    int32_t kv = head / a->per_head, pos = a->past + token, n = a->causal ? pos + 1 : a->keys;
+    int32_t low = a->window && a->window <= pos ? pos + 1 - a->window : 0;
+    int32_t from = low / TK_KEY_GROUP * TK_KEY_GROUP;
+    size_t at = ((size_t)head * (size_t)r->tokens + (size_t)token) * (size_t)a->keys;
+    size_t query = ((size_t)token * (size_t)a->heads + (size_t)head) * (size_t)a->width;
+    float *scores = a->scores ? a->scores + at : NULL, *pattern = a->pattern ? a->pattern + at : NULL;
+    if (a->from == 0) {
+        score(a, kv, tk_rows(r, a->op->in[0]) + query, row, from, low, n);
+        if (scores)
+            for (int32_t t = 0; t < a->keys; t++)
+                scores[t] = t < low || t >= n ? -__builtin_inff() : row[t - from];
+    } else { /* somebody may have let it see more */
+        from = (a->kept->first + TK_KEY_GROUP - 1) / TK_KEY_GROUP * TK_KEY_GROUP;
+        n = a->keys;
+        for (int32_t t = 0; t < from; t++)
+            if (scores[t] != -__builtin_inff()) return 0;
+        tk_move(row, scores + from, (size_t)(n - from) * sizeof(float));
+    }
+    if (a->to <= 1) return 1;
+    float factor = exponentials(row, n - from);
+    if (pattern && a->from <= 1)
+        for (int32_t t = 0; t < a->keys; t++)
+            pattern[t] = t < from || t >= n ? 0.0f : row[t - from] * factor;
+    if (a->to <= 2) return 1;
+    float *out = tk_rows(r, a->op->out[2]) + query;
+    const float *weights = row;
+    if (a->from == 2) {
+        for (int32_t t = 0; t < from; t++)
+            if (pattern[t] != 0.0f) return 0;
+        if (!as_scored(pattern + from, row, factor, n - from)) weights = pattern + from;
+    }
+    mix_head(out, a->kept, kv, from, weights, n - from, weights == row ? factor : 1.0f);
+    return 1;
+}
 
 /* Each thread takes whole heads, and has scores of its own. */
 static void part_of_heads(void *argument, int32_t part, int32_t parts) {
-    const tk_attention *a = argument;
-    tk_session *s = a->s;
-    const tk_model *m = s->model;
-    float *scores = s->scores + (size_t)part * (size_t)s->capacity;
-    int64_t heads = m->n_heads;
+    tk_attention_job *a = argument;
+    tk_session *s = a->r->s;
+    float *row = s->scores + (size_t)part * (size_t)s->scores_room;
+    int64_t heads = a->heads;
     for (int32_t h = (int32_t)(heads * part / parts); h < (int32_t)(heads * (part + 1) / parts);
          h++)
-        for (int32_t t = 0; t < a->tokens; t++) {
-            size_t at = ((size_t)t * (size_t)m->n_heads + (size_t)h) * (size_t)m->head_dim;
-            attend(s, a->layer, h, s->n_past + t, s->q + at, s->mixed + at, scores);
-        }
+        for (int32_t t = 0; t < a->r->tokens; t++)
+            if (!attend(a, h, t, row)) __atomic_store_n(&a->gone, 1, __ATOMIC_RELAXED);
 }
 
 enum { SMALL = 1 << 15 }; /* multiply-adds that one thread does sooner alone */
 
-/* The attention of `tokens` new positions, from s->q to s->mixed. */
-void tk_attend(tk_session *s, int32_t layer, int32_t tokens) {
-    const tk_model *m = s->model;
-    tk_attention a = {s, layer, tokens};
-    int64_t work = 2 * (int64_t)m->n_heads * m->head_dim * tokens * (s->n_past + tokens);
+/* Keeps keys and values (in: q, k, v), and leaves scores and pattern, [heads][tokens][keys] where
+ * they have a place, and what is mixed. n: query heads, values of a head, positions that are seen
+ * (0: all), whether none that come later are, the state; f: what scores are multiplied by, and their
+ * soft cap or 0. */
+int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to) {
+    const tk_state *kept = r->s->states + op->n[4];
+    int32_t kv = kept->form->heads, width = op->n[1];
+    tk_attention_job a = {
+        r, op, kept, from, to, op->n[0], op->n[0] / kv, width, op->n[2], op->n[3], r->s->n_past,
+        r->s->n_past + r->tokens, op->f[0], op->f[1], tk_rows(r, op->out[0]),
+        tk_rows(r, op->out[1]), 0};
+    if (from == 0)
+        for (int32_t t = 0; t < r->tokens; t++) {
+            size_t row = (size_t)t * (size_t)kv * (size_t)width;
+            store(kept, a.past + t, tk_rows(r, op->in[1]) + row, tk_rows(r, op->in[2]) + row);
+        }
+    int64_t work = 2 * (int64_t)a.heads * width * r->tokens * a.keys;
     if (work < SMALL)
         part_of_heads(&a, 0, 1);
     else
         tk_parallel(part_of_heads, &a);
-}
-
-/* Copies the first n positions of one session's keys and values into another of the same model,
- * whatever their capacities: how a session grows and forks. */
-TK_EXPORT tk_int tk_session_copy(tk_int to, tk_int from, tk_int n) {
-    tk_session *dst = (tk_session *)to;
-    const tk_session *src = (const tk_session *)from;
-    const tk_model *m = src->model;
-    tk_int groups = (n + TK_KEY_GROUP - 1) / TK_KEY_GROUP;
-    size_t used = (size_t)groups * TK_KEY_GROUP * (size_t)m->head_dim * sizeof(float);
-    for (int32_t l = 0; l < m->n_layers; l++)
-        for (int32_t h = 0; h < m->n_kv_heads; h++) {
-            tk_move(key_head(dst, l, h), key_head(src, l, h), used);
-            tk_move(value_head(dst, l, h), value_head(src, l, h), used);
-        }
-    dst->n_past = (int32_t)n;
-    return 0;
+    return a.gone ? TK_GONE : TK_DONE;
 }

@@ -1,5 +1,6 @@
 /* Tokens computed and drawn in one call: the next one, or a draft of several. */
 #include "numeric.h"
+#include "plan.h"
 #include "sample.h"
 
 /* Computes n tokens and chooses the next: see tk_forward and tk_sample, whose errors come back as

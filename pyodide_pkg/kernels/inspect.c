@@ -1,8 +1,5 @@
-/* What is looked up beside a pass: in a session, its logits, and the rows of a matrix. */
+/* What is looked up beside a pass: in logits, and in the rows of a matrix. */
 #include "blocks.h"
-
-/* How many positions the session's cache holds. */
-TK_EXPORT tk_int tk_session_past(tk_int session) { return ((const tk_session *)session)->n_past; }
 
 /* How each row's token stands among all, 1 for the best: logits [rows][count padded to 4]. */
 TK_EXPORT tk_int tk_capture_ranks(tk_int logits, tk_int count, tk_int rows, tk_int ids,

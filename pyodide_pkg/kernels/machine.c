@@ -1,6 +1,7 @@
 /* What a token of a model costs at least on this machine: the model's bytes, read once, and its
  * multiply-adds, done in registers. The caller keeps the time; nothing here computes anything of
  * use, so none of it touches the promise about bits. */
+#include "plan.h"
 #include "simd.h"
 
 enum { STREAMS = 8 };
@@ -9,17 +10,14 @@ static size_t bytes_of(const tk_tensor *t) {
     return t ? (size_t)((t->quads + 3) / 4) * t->group_bytes : 0;
 }
 
-/* The k-th matrix that every token is multiplied with, or NULL where it has none; 8 to a layer. */
+/* The k-th matrix that every token is multiplied with, or NULL where it has none; 3 to an operation. */
 static const tk_tensor *matrix(const tk_model *m, int32_t k) {
-    static const int32_t slots[8] = {TK_ATTN_Q,   TK_ATTN_K, TK_ATTN_V, TK_ATTN_OUTPUT,
-                                     TK_FFN_GATE, TK_FFN_UP, TK_FFN_DOWN, -1};
-    if (k == 8 * m->n_layers)
-        return m->globals[TK_OUTPUT] ? m->globals[TK_OUTPUT] : m->globals[TK_TOKEN_EMBD];
-    int32_t slot = slots[k % 8];
-    return slot < 0 ? 0 : m->layers[(k / 8) * TK_LAYER_SLOTS + slot - TK_ATTN_NORM];
+    const tk_op *op = m->ops + k / 3;
+    if (op->kind == TK_OP_PRODUCTS) return tk_op_tensor(op, 2 * (k % 3));
+    return op->kind == TK_OP_HEADS_OUT && k % 3 == 0 ? tk_op_tensor(op, 0) : NULL;
 }
 
-static int32_t matrices(const tk_model *m) { return 8 * m->n_layers + 1; }
+static int32_t matrices(const tk_model *m) { return 3 * m->n_ops; }
 
 /* Bytes of a model's matrices that each token reads. */
 TK_EXPORT tk_int tk_machine_bytes(tk_int model) {

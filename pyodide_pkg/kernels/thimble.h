@@ -55,68 +55,12 @@ TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
     return t->data + (size_t)(quad / 4) * t->group_bytes + (size_t)(quad & 3) * t->step;
 }
 
-/* Which tensor is which; the order is mirrored in thimble/kernel.py. */
-enum {
-    TK_TOKEN_EMBD,
-    TK_OUTPUT_NORM,
-    TK_OUTPUT,
-    TK_POSITION_EMBD,
-    TK_OUTPUT_NORM_BIAS, /* once */
-    TK_ATTN_NORM,
-    TK_ATTN_Q,
-    TK_ATTN_K,
-    TK_ATTN_V,
-    TK_ATTN_OUTPUT,
-    TK_FFN_NORM,
-    TK_FFN_GATE,
-    TK_FFN_UP,
-    TK_FFN_DOWN,
-    TK_ATTN_NORM_BIAS,
-    TK_ATTN_Q_BIAS,
-    TK_ATTN_K_BIAS,
-    TK_ATTN_V_BIAS,
-    TK_ATTN_OUTPUT_BIAS,
-    TK_ATTN_Q_NORM,
-    TK_ATTN_K_NORM,
-    TK_ATTN_POST_NORM,
-    TK_FFN_NORM_BIAS,
-    TK_FFN_UP_BIAS,
-    TK_FFN_DOWN_BIAS,
-    TK_FFN_POST_NORM, /* per layer */
-    TK_SLOTS
-};
-enum { TK_LAYER_SLOTS = TK_SLOTS - TK_ATTN_NORM };
-
 /* What a feed-forward block does between its products; mirrored in thimble/architectures.py. */
 enum { TK_SILU, TK_GELU_TANH, TK_GELU_ERF };
 
-typedef struct {
-    /* set by the caller, in this order, as int32 */
-    int32_t n_layers, dim, n_heads, n_kv_heads, head_dim, hidden_dim, n_vocab, rope_dim;
-    int32_t rope_interleaved;
-    float norm_eps, attn_scale;
-    double *rope_freq; /* [rope_dim / 2], radians a position */
-    tk_tensor *globals[TK_ATTN_NORM];
-    tk_tensor **layers; /* [n_layers][TK_LAYER_SLOTS]; NULL for what the architecture has not */
-    /* What sets an architecture apart from llama, for which it is all 0 (attention_factor 1):
-     * architecture.c. */
-    int32_t activation, layer_norm, parallel;
-    int32_t window, sliding_window_pattern; /* see tk_window */
-    int32_t no_rope_layer_interval;         /* one layer of so many, the last, has none; 0: all do */
-    float embed_scale, attn_logit_softcapping, final_logit_softcapping, attention_factor;
-    double *rope_freq_local; /* as rope_freq, of layers with a window; or NULL */
-} tk_model;
-
-/* How many positions a layer sees, the query's included; 0 for all. One layer of
- * `sliding_window_pattern`, the last of them, has no window; with 0 every layer has one. */
-TK_INLINE int32_t tk_window(const tk_model *m, int32_t layer) {
-    int32_t pattern = m->sliding_window_pattern;
-    return pattern && layer % pattern == pattern - 1 ? 0 : m->window;
-}
-
-TK_INLINE const tk_tensor *tk_layer_tensor(const tk_model *m, int32_t layer, int slot) {
-    return m->layers[layer * TK_LAYER_SLOTS + slot - TK_ATTN_NORM];
-}
+/* A model as a program, and a sequence over one: plan.h. */
+typedef struct tk_model tk_model;
+typedef struct tk_session tk_session;
 
 /* Activations of up to TK_BATCH tokens in the two forms that products read. */
 typedef struct {
@@ -128,19 +72,17 @@ typedef struct {
     int32_t tokens, cols, quantized;
 } tk_act;
 
-/* A sequence: its keys and values, and the scratch that computing its next tokens takes. */
-typedef struct {
-    const tk_model *model;
-    int32_t capacity, n_past; /* positions; capacity is a multiple of TK_KEY_GROUP */
-    float *keys;   /* [n_layers][n_kv_heads][capacity / 32][head_dim][32]: lane is position */
-    float *values; /* [n_layers][n_kv_heads][capacity][head_dim] */
-    float *scores; /* [TK_MAX_THREADS][capacity] */
-    float *x, *normed, *q, *k, *v, *mixed, *gate, *up, *rope;
-    int16_t *act_q;
-    int8_t *act_narrow;
-    float *act_scale;
-    int32_t *act_sum;
-} tk_session;
+/* Sizes that foreign numbers decide. What cannot be counted is SIZE_MAX, which no allocation gives. */
+TK_INLINE size_t tk_size(size_t a, size_t b, size_t c) {
+    size_t ab, all;
+    if (a == SIZE_MAX || b == SIZE_MAX || c == SIZE_MAX) return SIZE_MAX;
+    if (__builtin_mul_overflow(a, b, &ab) || __builtin_mul_overflow(ab, c, &all)) return SIZE_MAX;
+    return all;
+}
+TK_INLINE size_t tk_sum(size_t a, size_t b) {
+    size_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
 
 /* memory.c */
 void *tk_new(size_t bytes); /* 64-byte aligned, zeroed; NULL when there is none */
@@ -157,7 +99,7 @@ tk_int tk_dequantize(tk_int type, tk_int src, tk_int dst, tk_int n);
 /* blocks.c */
 tk_int tk_decode(tk_int type, tk_int source, tk_int out, tk_int n);
 
-/* forward.c */
+/* plan.c */
 tk_int tk_forward(tk_int session, tk_int ids, tk_int n, tk_int all, tk_int logits);
 
 /* pool.c */
@@ -171,25 +113,8 @@ void tk_matmul(float *y, const tk_tensor *w, tk_act *a);
 /* adapter.c */
 void tk_adapt(float *y, const tk_adapter *p, const tk_act *a);
 
-/* attention.c */
-void tk_kv_store(tk_session *s, int32_t layer, int32_t pos, const float *k, const float *v);
-void tk_attend(tk_session *s, int32_t layer, int32_t tokens);
-
-/* architecture.c */
-void tk_normalize(const tk_model *m, float *y, const float *x, const tk_tensor *w,
-                  const tk_tensor *bias, int32_t tokens);
-void tk_norm_heads(const tk_model *m, float *x, const tk_tensor *w, int32_t width, int32_t tokens);
-void tk_add_bias(float *y, const tk_tensor *bias, int32_t tokens);
-void tk_activate(const tk_model *m, float *gate, const float *up, int32_t n);
-void tk_scale_rows(float *x, float scale, size_t n);
-void tk_soft_cap(float *x, float cap, size_t n);
-
-/* layers.c */
-void tk_rmsnorm(float *y, const float *x, const float *w, int32_t n, float eps);
-void tk_swiglu(float *gate, const float *up, int32_t n);
-void tk_rope_table(const tk_model *m, int32_t pos, float *cos_sin);
-void tk_rope_table_local(const tk_model *m, int32_t pos, float *cos_sin);
-void tk_rope(const tk_model *m, const float *cos_sin, float *x, int32_t n_heads);
+/* numbers.c */
 int32_t tk_finite(const float *x, size_t n);
+int32_t tk_same_bits(const float *a, const float *b, size_t n);
 
 #endif

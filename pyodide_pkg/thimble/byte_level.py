@@ -410,7 +410,7 @@ class ByteSession(Session):
         if self._kernel.call("sample", self._logits.address, SYMBOLS, *sampler.addresses):
             raise NumericError(NOTHING_LEFT)
 
-    def _truncate_cache(self, n: int) -> None:
+    def _truncate_cache(self, n: int) -> int:
         del self._read[n:]
         self.n_ctx = self._limit
         for view in self.views:
@@ -418,13 +418,15 @@ class ByteSession(Session):
                 view.changed()
             else:
                 view.forget(len(self._text))
+        return n
 
-    def _copy_cache(self, other: Session, n: int) -> None:
+    def _copy_cache(self, other: Session, n: int) -> int:
         assert isinstance(other, ByteSession)
         self._read = other._read[:n]
         self._rule = other._rule
         for view, source in zip(self.views, other.views, strict=True):
             view.take_over(source)
+        return n
 
     def _free(self) -> None:
         for view in self.views:

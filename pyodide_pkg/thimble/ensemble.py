@@ -159,9 +159,8 @@ class EnsembleSession(Session):
         self._ready()
         if self._fresh != self._logits_at:
             # The row was computed before a rollback or in a copy: once more.
-            self._computed -= 1
-            self._truncate_cache(self._computed)
-            self._compute(len(self._tokens))
+            self._computed = self._truncate_cache(self._computed - 1)
+            self._ready()
 
     def _prepare_logits(self) -> None:
         if self._logits_at == len(self._tokens) and self._rule != self._rule_now:
@@ -185,7 +184,6 @@ class EnsembleSession(Session):
 
     def _grow(self, wanted: int) -> None:
         for part in self.parts:
-            part._computed = self._computed  # so much of its cache is copied
             part._grow(wanted)
 
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
@@ -249,15 +247,21 @@ class EnsembleSession(Session):
     def _draw(self, pending: Sequence[int], sampler: Sampler) -> None:
         self._draw_apart(pending, sampler)
 
-    def _truncate_cache(self, n: int) -> None:
-        for part in self.parts:
-            part._truncate_cache(n)
+    def _truncate_cache(self, n: int) -> int:
+        return self._agreed(n, [part._truncate_cache(n) for part in self.parts])
 
-    def _copy_cache(self, other: Session, n: int) -> None:
+    def _copy_cache(self, other: Session, n: int) -> int:
         assert isinstance(other, EnsembleSession)
         self._rule = other._rule
-        for part, source in zip(self.parts, other.parts, strict=True):
-            part._copy_cache(source, n)
+        pairs = zip(self.parts, other.parts, strict=True)
+        return self._agreed(n, [part._copy_cache(source, n) for part, source in pairs])
+
+    def _agreed(self, n: int, kept: list[int]) -> int:
+        """Where members have kept different numbers of positions, keep what all of them can."""
+        while min(kept) < n:
+            n = min(kept)
+            kept = [part._truncate_cache(n) for part in self.parts]
+        return n
 
     def _free(self) -> None:
         for part in self.parts:

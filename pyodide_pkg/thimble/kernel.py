@@ -26,18 +26,6 @@ MAX_TOP = 64
 
 Bytes = bytes | bytearray | memoryview
 
-_TENSORS = """
-    token_embd.weight output_norm.weight output.weight position_embd.weight output_norm.bias
-    attn_norm.weight attn_q.weight attn_k.weight attn_v.weight attn_output.weight
-    ffn_norm.weight ffn_gate.weight ffn_up.weight ffn_down.weight
-    attn_norm.bias attn_q.bias attn_k.bias attn_v.bias attn_output.bias
-    attn_q_norm.weight attn_k_norm.weight post_attention_norm.weight
-    ffn_norm.bias ffn_up.bias ffn_down.bias post_ffw_norm.weight
-"""
-SLOTS = {name: slot for slot, name in enumerate(_TENSORS.split())}
-"""Which tensor goes where in a kernel's model, by its name without `blk.N.` (the enum in
-`thimble.h`)."""
-
 
 class Kernel(Protocol):
     """A memory, and the kernels that work in it."""

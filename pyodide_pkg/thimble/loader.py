@@ -173,6 +173,7 @@ class ModelLoader:
                 f"the embeddings have {self._config.n_vocab}"
             )
         self._staging.close()
+        self._weights.finish()
         return Model(self._config, self.header, tokenizer, self._weights)
 
 

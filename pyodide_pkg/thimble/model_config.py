@@ -24,15 +24,13 @@ LANES = 4
 
 __all__ = [
     "ARCHITECTURES",
-    "HOOKED_ARCHITECTURES",
     "Architecture",
     "Features",
     "ModelConfig",
     "architecture_of",
     "config_from_header",
-    "like_llama",
+    "layer_parts",
     "parts_of",
-    "supports_hooks",
     "tensor_names",
 ]
 
@@ -264,26 +262,11 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
     return tuple(zip((prefix + part for part in parts), rows, strict=True))
 
 
-def like_llama(config: ModelConfig) -> bool:
-    """Return whether a model computes what llama models do, whatever its tensors are called."""
-    names = _parts_of_layers(ARCHITECTURES[config.architecture])
-    return config.features == Features() and names == set(ARCHITECTURES["llama"].layer_tensors)
-
-
-def supports_hooks(config: ModelConfig) -> bool:
-    """Return whether the lens knows what a model computes: what llama models do, where queries,
-    keys and values may have biases, and queries and keys norms."""
-    known = {p for name in HOOKED_ARCHITECTURES for p in _parts_of_layers(ARCHITECTURES[name])}
-    names = _parts_of_layers(ARCHITECTURES[config.architecture])
-    return config.features == Features() and names <= known
-
-
-HOOKED_ARCHITECTURES = ("llama", "qwen2", "qwen3")
-
-
-def _parts_of_layers(arch: Architecture) -> set[str]:
-    """Return the names of a layer's tensors, of those that are several their parts'."""
-    return {p for name in arch.layer_tensors for p in arch.fused.get(name, (name,))}
+def layer_parts(config: ModelConfig, layer: int) -> frozenset[str]:
+    """Return the names of a layer's tensors, without `blk.N.`; of those that are several, the
+    parts'."""
+    arch = ARCHITECTURES[config.architecture]
+    return frozenset(p for name in arch.layer_tensors for p in arch.fused.get(name, (name,)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,22 @@
 """The same model in NumPy, to be read: what the kernels compute, without what makes them fast.
 
-All positions go through each layer at once, in float64, under a causal mask; there is no cache.
-The tests hold the kernels against this file, and this file against llama.cpp. It knows nothing of
-text: ids in, logits out.
+It follows the model's plan (`plan.py`) operation by operation; for each kind of them there is a
+method here that says what it does. All positions go through together, in float64, under a causal
+mask; there is no cache. The tests hold the kernels against this file, and this file against
+transformers and llama.cpp. It knows nothing of text: ids in, logits out.
 
     model = ReferenceModel("stories260K.gguf")
     logits = model.logits([1, 403, 407])        # [3, n_vocab]; the last row predicts the 4th token
+    model.run([1, 403, 407])["blocks.0.attn.hook_pattern"]      # what arises on the way
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from .dequantize import dequantize
 from .errors import OptionError
 from .gguf import read_header
 from .model_config import config_from_header, parts_of
+from .plan import Op, compile_plan
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -72,133 +75,172 @@ class ReferenceModel:
 
     def logits(self, ids: Sequence[int]) -> Array:
         """Return the logits behind each of `ids`, [len(ids), n_vocab]."""
+        return self.run(ids)["logits"]
+
+    def run(self, ids: Sequence[int]) -> dict[str, Array]:
+        """Return every value that arises on the way, by its name in the lens (`plan.VALUES`, in a
+        layer behind `blocks.N.`)."""
         outside = [i for i in ids if not 0 <= i < self.config.n_vocab]
         if outside or not len(ids):
             raise OptionError(f"ids are {ids!r:.100}; 0 to {self.config.n_vocab - 1} are right")
-        x = self.embed(ids)  # [n, dim], the residual stream
-        for layer in range(self.config.n_layers):
-            block = f"blk.{layer}."
-            attended = self.attention(layer, self.norm(x, block + "attn_norm"))
-            attended = self.norm(attended, block + "post_attention_norm")
-            y = x if self.config.features.parallel else x + attended
-            fed = self.feed_forward(block, self.norm(y, block + "ffn_norm"))
-            x = x + attended + self.norm(fed, block + "post_ffw_norm")
-        x = self.norm(x, "output_norm")
-        output = "token_embd.weight" if self.config.tied_output else "output.weight"
-        return soft_cap(self.matmul(x, output), self.config.features.final_logit_softcapping)
+        self._positions = np.arange(len(ids))
+        values: dict[str, Any] = {"ids": np.array(ids)}
+        kept: dict[str, Array] = {}
+        stream = np.zeros(0)
+        for layer, section in compile_plan(self.config).sections():
+            prefix = "" if layer is None else f"blocks.{layer}."
+            self._prefix = "" if layer is None else f"blk.{layer}."
+            if layer is not None:  # it goes on with what came last
+                values["hook_resid_pre"] = kept[prefix + "hook_resid_pre"] = stream
+            for op in section:
+                operation: Callable[..., tuple[Array, ...]] = getattr(self, op.kind)
+                found = operation(op, *(values.get(name) for name in op.inputs))
+                for name, value in zip(op.outputs, found, strict=True):
+                    values[name] = kept[prefix + name] = stream = value
+        return kept
 
-    def embed(self, ids: Sequence[int]) -> Array:
-        """What goes into the first block: [len(ids), dim]."""
-        x = self.weights["token_embd.weight"][list(ids)]
-        if self.config.features.embed_scale:
-            x = x * self.config.features.embed_scale
-        if "position_embd.weight" in self.weights:
-            x = x + self.weights["position_embd.weight"][: len(ids)]
-        return x
+    def weight(self, op: Op, which: int) -> Array | None:
+        """One of the tensors that an operation names, or None."""
+        return self.weights.get(self._prefix + op.tensors[which])
 
-    def attention(self, layer: int, x: Array) -> Array:
-        """Causal self-attention (Vaswani et al. 2017), in which several heads share keys and
-        values (Ainslie et al. 2023). x and the result: [n, dim]."""
-        c, n, block = self.config, len(x), f"blk.{layer}."
-        f = c.features
-        q, k = self.product(x, block + "attn_q"), self.product(x, block + "attn_k")
-        v = self.product(x, block + "attn_v").reshape(n, c.n_kv_heads, c.head_dim)
-        q = self.head_norm(q, block + "attn_q_norm").reshape(n, c.n_heads, c.head_dim)
-        k = self.head_norm(k, block + "attn_k_norm").reshape(n, c.n_kv_heads, c.head_dim)
-        local = f.windowed(layer)
-        if f.uses_rope(layer):
-            q, k = self.rope(q, local=local), self.rope(k, local=local)
-        k = np.repeat(k, c.n_heads // c.n_kv_heads, axis=1)  # head h reads key head h // group
-        v = np.repeat(v, c.n_heads // c.n_kv_heads, axis=1)
-        scores = np.einsum("qhd,khd->hqk", q, k) * (f.score_scale or c.head_dim**-0.5)
-        scores = soft_cap(scores, f.attn_logit_softcapping)
-        unseen = np.triu(np.ones((n, n), dtype=bool), k=1)
-        if local:
-            unseen |= np.tril(np.ones((n, n), dtype=bool), k=-f.window)
-        weights = softmax(np.where(unseen, -np.inf, scores))  # [n_heads, n, n]
-        mixed = np.einsum("hqk,khd->qhd", weights, v).reshape(n, c.n_heads * c.head_dim)
-        return self.product(mixed, block + "attn_output")
+    def matrix(self, op: Op, which: int) -> Array:
+        """The same of a tensor that is there."""
+        return self.weights[self._prefix + op.tensors[which]]
 
-    def rope(self, x: Array, *, local: bool = False) -> Array:
-        """Rotary position embedding (Su et al. 2021): pair i of each head turns by the position
-        times base^(-2i/rope_dim). x: [n, heads, head_dim]; `local` in layers with a window."""
-        c, half = self.config, self.config.rope_dim // 2
-        if not half:
-            return x
-        base, scale = c.rope_base, c.rope_scale_linear
-        if local and c.features.rope_base_local:
-            base, scale = c.features.rope_base_local, 1.0
-        frequency = base ** (-2.0 * np.arange(half) / c.rope_dim)
-        for name in ("rope_freqs.weight", "rope_factors_short.weight"):
+    # One method for each kind of operation: what it takes, and what it leaves.
+
+    def embed(self, op: Op, ids: NDArray[np.int64]) -> tuple[Array, ...]:
+        """The rows that stand for the tokens: [n, dim]."""
+        return (self.matrix(op, 0)[ids] * (op.numbers["scale"] or 1.0),)
+
+    def positions(self, op: Op) -> tuple[Array, ...]:
+        """The rows that stand for their places: [n, dim]."""
+        return (self.matrix(op, 0)[self._positions],)
+
+    def rotations(self, op: Op) -> tuple[Array, ...]:
+        """cos and sin of what each pair of values is rotated by at each position, by turns: pair i
+        by the position times base^(-2i/rope_dim). [n, rope_dim]."""
+        c, f, pairs = self.config, self.config.features, int(op.numbers["pairs"])
+        local = op.tensors[0] == "rope_local"
+        base, scale = (f.rope_base_local, 1.0) if local else (c.rope_base, c.rope_scale_linear)
+        frequency = base ** (-2.0 * np.arange(pairs) / (2 * pairs))
+        for name in () if local else ("rope_freqs.weight", "rope_factors_short.weight"):
             if name in self.weights:
                 frequency = frequency / self.weights[name]
-        if c.features.rope_divisors:
-            frequency = frequency / np.array(c.features.rope_divisors)
-        angle = np.arange(len(x))[:, None] / scale * frequency  # [n, half]
-        cos, sin = np.cos(angle)[:, None, :], np.sin(angle)[:, None, :]
-        cos, sin = cos * c.features.attention_factor, sin * c.features.attention_factor
-        if c.rope_interleaved:
-            first, second = slice(0, c.rope_dim, 2), slice(1, c.rope_dim, 2)
-        else:
-            first, second = slice(0, half), slice(half, c.rope_dim)
-        a, b = x[..., first], x[..., second]
-        rotated = x.copy()
-        rotated[..., first] = a * cos - b * sin
-        rotated[..., second] = a * sin + b * cos
-        return rotated
+        if f.rope_divisors and not local:
+            frequency = frequency / np.array(f.rope_divisors)
+        angle = self._positions[:, None] / scale * frequency  # [n, pairs]
+        table = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * op.numbers["factor"]
+        return (table.reshape(len(angle), -1),)
 
-    def feed_forward(self, block: str, x: Array) -> Array:
-        """SwiGLU (Shazeer 2020), or the architecture's own. x and the result: [n, dim]."""
-        up = self.product(x, block + "ffn_up")
-        if block + "ffn_gate.weight" in self.weights:
-            up = self.activate(self.matmul(x, block + "ffn_gate.weight")) * up
-        else:
-            up = self.activate(up)
-        return self.product(up, block + "ffn_down")
+    def norm(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """RMSNorm (Zhang & Sennrich 2019): x over its root mean square, times weights. `center`
+        makes it LayerNorm (Ba et al. 2016): the same of x less its mean, and a bias."""
+        weight, bias = self.matrix(op, 0), self.weight(op, 1)
+        if op.numbers["center"]:
+            x = x - x.mean(axis=-1, keepdims=True)
+        scale = np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + op.numbers["eps"])
+        normalized = x / scale
+        y = normalized * weight
+        return scale, normalized, y if bias is None else y + bias
 
-    def activate(self, x: Array) -> Array:
-        """SiLU, or GELU (Hendrycks & Gimpel 2016) in one of its two forms."""
-        activation = self.config.features.activation
-        if activation == GELU_ERF:
-            return np.asarray(0.5 * x * (1.0 + _erf(x / np.sqrt(2.0))))
-        if activation == GELU_TANH:
-            u = np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)
-            return np.asarray(0.5 * x * (1.0 + np.tanh(u)))
-        with np.errstate(over="ignore"):  # exp(-x) may become infinite; the quotient is 0 then
-            return np.asarray(x / (1 + np.exp(-x)))
+    def products(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """x times up to three matrices [rows, columns], each with its bias."""
+        x = x.reshape(len(x), -1)
+        return tuple(self._product(op, 2 * i, x) for i in range(len(op.outputs)))
 
-    def norm(self, x: Array, name: str) -> Array:
-        """The norm called `name`, or x where the architecture has none there."""
-        if name + ".weight" not in self.weights:
-            return x
-        if not self.config.features.layer_norm:
-            return self.rms_norm(x, name + ".weight")
-        x = x - x.mean(axis=-1, keepdims=True)
-        x = self.rms_norm(x, name + ".weight")  # of what has no mean: LayerNorm (Ba et al. 2016)
-        return x + self.weights[name + ".bias"] if name + ".bias" in self.weights else x
-
-    def head_norm(self, x: Array, name: str) -> Array:
-        """RMSNorm of queries or keys, as wide as its weights: a head, or all heads."""
-        if name + ".weight" not in self.weights:
-            return x
-        width = self.weights[name + ".weight"].size
-        return self.rms_norm(x.reshape(len(x), -1, width), name + ".weight").reshape(x.shape)
-
-    def rms_norm(self, x: Array, weight: str) -> Array:
-        """x over its root mean square (Zhang & Sennrich 2019)."""
-        mean_square = np.mean(x * x, axis=-1, keepdims=True)
-        return np.asarray(x / np.sqrt(mean_square + self.config.norm_eps) * self.weights[weight])
-
-    def product(self, x: Array, name: str) -> Array:
-        """x times a matrix, and its bias where it has one."""
-        y = self.matmul(x, name + ".weight")
-        return y + self.weights[name + ".bias"] if name + ".bias" in self.weights else y
+    def _product(self, op: Op, which: int, x: Array) -> Array:
+        y = self.matmul(x, self._prefix + op.tensors[which])
+        bias = self.weight(op, which + 1)
+        return y if bias is None else y + bias
 
     def matmul(self, x: Array, weight: str) -> Array:
-        """x [n, columns] times a matrix [rows, columns]: [n, rows]."""
-        if weight in self._rounded:
-            x = round_activations(x)
-        return x @ self.weights[weight].T
+        """x [n, columns] times the matrix [rows, columns] of that name: [n, rows]."""
+        return self.rounded(x, weight) @ self.weights[weight].T
+
+    def rounded(self, x: Array, weight: str) -> Array:
+        """What a product with the matrix of that name makes of x [n, columns]."""
+        return round_activations(x) if weight in self._rounded else x
+
+    def head_norm(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """RMSNorm of queries or keys, as wide as its weights: a head, or all heads."""
+        weight = self.matrix(op, 0)
+        parts = x.reshape(len(x), -1, weight.size)
+        mean_square = np.mean(parts * parts, axis=-1, keepdims=True)
+        return ((parts / np.sqrt(mean_square + op.numbers["eps"]) * weight).reshape(x.shape),)
+
+    def rope(self, op: Op, x: Array, table: Array) -> tuple[Array, ...]:
+        """Rotary position embedding (Su et al. 2021) of the first values of each head: those that
+        make a pair lie side by side (`interleaved`), or half of them apart."""
+        n = {name: int(value) for name, value in op.numbers.items()}
+        heads, half = x.reshape(len(x), n["heads"], n["width"]), n["rotated"] // 2
+        cos, sin = table[:, None, 0::2], table[:, None, 1::2]
+        if n["interleaved"]:
+            first, second = slice(0, n["rotated"], 2), slice(1, n["rotated"], 2)
+        else:
+            first, second = slice(0, half), slice(half, n["rotated"])
+        a, b = heads[..., first], heads[..., second]
+        rotated = heads.copy()
+        rotated[..., first] = a * cos - b * sin
+        rotated[..., second] = a * sin + b * cos
+        return (rotated,)
+
+    def attend(self, op: Op, q: Array, k: Array, v: Array) -> tuple[Array, ...]:
+        """Self-attention (Vaswani et al. 2017), in which several heads share keys and values
+        (Ainslie et al. 2023): scores and pattern [heads, n, n], and values mixed by it."""
+        n, heads, width = len(q), int(op.numbers["heads"]), int(op.numbers["width"])
+        q = q.reshape(n, heads, width)
+        k, v = (
+            np.repeat(one.reshape(n, -1, width), heads // int(op.numbers["kv_heads"]), axis=1)
+            for one in (k, v)  # head h reads key head h // group
+        )
+        scores = soft_capped(
+            np.einsum("qhd,khd->hqk", q, k) * op.numbers["scale"], op.numbers["cap"]
+        )
+        unseen = np.zeros((n, n), dtype=bool)
+        if op.numbers["causal"]:
+            unseen |= np.triu(np.ones((n, n), dtype=bool), k=1)
+        if op.numbers["window"]:
+            unseen |= np.tril(np.ones((n, n), dtype=bool), k=-int(op.numbers["window"]))
+        scores = np.where(unseen, -np.inf, scores)
+        pattern = softmax(scores)
+        return scores, pattern, np.einsum("hqk,khd->qhd", pattern, v)
+
+    def heads_out(self, op: Op, z: Array, _: Array | None) -> tuple[Array, ...]:
+        """What each head adds, [n, heads, dim], and all of them together."""
+        heads = int(op.numbers["heads"])
+        z = z.reshape(len(z), heads, -1)
+        matrix = self.matrix(op, 0).reshape(-1, heads, z.shape[-1])
+        together = z.reshape(len(z), -1)
+        each = self.rounded(together, self._prefix + op.tensors[0]).reshape(z.shape)
+        return np.einsum("qhd,rhd->qhr", each, matrix), self._product(op, 0, together)
+
+    def activate(self, op: Op, gate: Array, up: Array | None = None) -> tuple[Array, ...]:
+        """SiLU, or GELU (Hendrycks & Gimpel 2016) in one of its two forms; times what it gates
+        (Shazeer 2020)."""
+        function = op.numbers["function"]
+        if function == GELU_ERF:
+            y = 0.5 * gate * (1.0 + _erf(gate / np.sqrt(2.0)))
+        elif function == GELU_TANH:
+            u = np.sqrt(2.0 / np.pi) * (gate + 0.044715 * gate**3)
+            y = 0.5 * gate * (1.0 + np.tanh(u))
+        else:
+            with np.errstate(over="ignore"):  # exp(-x) may become infinite; the quotient is 0 then
+                y = gate / (1 + np.exp(-gate))
+        return (y if up is None else y * up,)
+
+    def add(self, op: Op, a: Array, b: Array) -> tuple[Array, ...]:
+        return (a + b,)
+
+    def last(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """The positions whose logits are wanted: here all of them."""
+        return (x,)
+
+    def soft_cap(self, op: Op, x: Array) -> tuple[Array, ...]:
+        return (soft_capped(x, op.numbers["cap"]),)
+
+    def check(self, op: Op, x: Array) -> tuple[Array, ...]:
+        return ()
 
 
 def softmax(scores: Array) -> Array:
@@ -207,7 +249,7 @@ def softmax(scores: Array) -> Array:
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
-def soft_cap(x: Array, cap: float) -> Array:
+def soft_capped(x: Array, cap: float) -> Array:
     """x, pressed into -cap to cap (Gemma Team 2024); x itself where cap is 0."""
     return np.asarray(cap * np.tanh(x / cap)) if cap else x
 

@@ -12,24 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .deprecated import warn
-from .errors import (
-    ContextError,
-    HookError,
-    MemoryLimitError,
-    NumericError,
-    OptionError,
-    ThimbleError,
-)
+from .errors import ContextError, HookError, NumericError, OptionError, ThimbleError
 from .kernel import BATCH, Scratch
 from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
+from .state import FIRST_POSITIONS, State, failure
 
 if TYPE_CHECKING:
     from .custom_sampler import CustomSampler
     from .generation import TokenChunk
     from .language_model import LanguageModel
-
-FIRST_CAPACITY = 256
-"""Positions that a session has room for at first; the room doubles when it is used up."""
 
 
 class Session:
@@ -43,12 +34,12 @@ class Session:
         self._computed = 0
         self._revision = model.revision
         self._logits_at = -1
-        self._capacity = 0
-        self._address = 0
+        self._state: State | None = None
+        self._address, self._capacity = 0, 0  # the state's, which are asked for at each token
         self._row = (model.config.n_vocab + 3) & ~3
         self._logits = Scratch(self._kernel, 4 * self._row, "logits")
         self._ids = Scratch(self._kernel, 4 * BATCH, "token ids")
-        self._grow(min(FIRST_CAPACITY, n_ctx))
+        self._grow(min(FIRST_POSITIONS, n_ctx))
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -86,14 +77,14 @@ class Session:
         return self._logits.floats(self.model.config.n_vocab)
 
     def rollback(self, n: int) -> None:
-        """Keep the first n tokens; nothing of them is computed again."""
+        """Keep the first n tokens. What is kept of them is not computed again, unless a layer has
+        let go of some of it: then they are computed when they are next needed."""
         if not isinstance(n, int) or not 0 <= n <= len(self._tokens):
             raise OptionError(f"cannot roll back to {n!r}: there are {len(self._tokens)} tokens")
         self._invalidate_if_stale()
         del self._tokens[n:]
         if self._computed > n:
-            self._computed = n
-            self._truncate_cache(n)
+            self._computed = self._truncate_cache(n)
         if self._logits_at > n:
             self._logits_at = -1
 
@@ -104,11 +95,9 @@ class Session:
         if not 0 <= kept <= len(self._tokens):
             raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
         copy = type(self)(self.model, self.n_ctx)
-        computed = min(self._computed, kept)
-        copy._grow(computed)
-        copy._copy_cache(self, computed)
         copy._tokens = self._tokens[:kept]
-        copy._computed = computed
+        copy._computed = copy._copy_cache(self, min(self._computed, kept))
+        copy._grow(kept)
         if self._logits_at == kept:
             self._kernel.call("copy", copy._logits.address, self._logits.address, 4 * self._row)
             copy._logits_at = self._logits_at
@@ -218,8 +207,7 @@ class Session:
             self._start_over()
 
     def _start_over(self) -> None:
-        self._computed, self._logits_at = 0, -1
-        self._truncate_cache(0)
+        self._computed, self._logits_at = self._truncate_cache(0), -1
 
     def _check(self, ids: Sequence[int], *, append: bool = True) -> None:
         self._invalidate_if_stale()
@@ -238,28 +226,24 @@ class Session:
         self._grow(wanted)
 
     def _grow(self, wanted: int) -> None:
-        """Room for `wanted` positions: a larger cache, into which the old one is copied."""
+        """See to it that there is a place for `wanted` positions."""
         if wanted <= self._capacity:
             return
-        capacity = min(max(wanted, 2 * self._capacity), self.n_ctx)
-        config = self.model.config
-        address = self._kernel.call("session_new", self.model.weights.address, capacity)
-        if not address:
-            cache = 8 * config.n_layers * config.n_kv_heads * config.head_dim * capacity
-            raise MemoryLimitError(f"no memory for a cache of {capacity:,} tokens: {cache:,} bytes")
-        if self._address:
-            self._kernel.call("session_copy", address, self._address, self._computed)
-            self._kernel.call("session_free", self._address)
-        self._address, self._capacity = address, capacity
+        if self._state is None:
+            self._state = State(self.model, wanted)
+            self._address = self._state.address
+        self._state.reserve(wanted)
+        self._capacity = self._state.capacity
 
     def _compute(self, end: int) -> None:
         """Compute tokens up to position `end`, at most BATCH of them."""
-        last = end == len(self._tokens)
-        part = self._tokens[self._computed : end]
+        start, last = self._computed, end == len(self._tokens)
+        part = self._tokens[start:end]
         try:
             self._forward(part, 0 if last else -1, self._logits.address)
         except (NumericError, HookError):
-            del self._tokens[self._computed :]
+            del self._tokens[start:]
+            self._computed = self._truncate_cache(start)
             raise
         self._computed = end
         if last:
@@ -271,8 +255,7 @@ class Session:
         if not self._tokens:
             raise ContextError("there is no token yet: nothing can be asked of an empty session")
         if self._computed == len(self._tokens) != self._logits_at:
-            self._computed -= 1
-            self._truncate_cache(self._computed)
+            self._computed = self._truncate_cache(self._computed - 1)
         while len(self._tokens) - self._computed > BATCH:
             self._compute(self._computed + BATCH)
 
@@ -300,6 +283,7 @@ class Session:
             return
         status = self._run("step", pending, self._logits.address, *sampler.addresses, checked=False)
         if status < 0:
+            self._computed = self._logits_at = len(self._tokens)  # nothing was left to choose from
             raise NumericError(NOTHING_LEFT)
         self._finite(status)
 
@@ -311,18 +295,25 @@ class Session:
         if self._kernel.call("sample", self._logits.address, count, *sampler.addresses):
             raise NumericError(NOTHING_LEFT)
 
-    def _truncate_cache(self, n: int) -> None:
-        """Keep n positions of the cache."""
-        self._kernel.call("session_rollback", self._live(), n)
+    def _truncate_cache(self, n: int) -> int:
+        """Keep n positions of what is kept, or as many as can be; return how many."""
+        self._live()
+        assert self._state
+        kept = self._state.truncate(n)
+        self._capacity = self._state.capacity
+        return kept
 
-    def _copy_cache(self, other: Session, n: int) -> None:
-        """Copy the first n positions of another session's cache."""
-        self._kernel.call("session_copy", self._address, other._address, n)
+    def _copy_cache(self, other: Session, n: int) -> int:
+        """Take over the first n positions of what another session keeps; return how many."""
+        assert self._state and other._state
+        kept = self._state.copy_from(other._state, n)
+        self._capacity = self._state.capacity
+        return kept
 
     def _free(self) -> None:
-        address, self._address = self._address, 0
-        if address:
-            self._kernel.call("session_free", address)
+        self._address = self._capacity = 0
+        if self._state:
+            self._state.close()
 
     def _run(self, name: str, ids: Sequence[int], *args: int, checked: bool = True) -> int:
         self._ids.write(array("i", ids).tobytes())
@@ -333,9 +324,7 @@ class Session:
 
     def _finite(self, status: int) -> None:
         if status:
-            n = self.model.config.n_layers
-            where = f"after layer {status - 1}" if status <= n else "in the logits"
-            raise NumericError(f"a value is not finite {where} of model {self.model.name!r}")
+            raise failure(self.model.name, self.model.config.n_layers, status)
 
     def _describe(self, rows: int, ids: Sequence[int], top: int) -> list[Choice]:
         if not ids:

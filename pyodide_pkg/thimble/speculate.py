@@ -236,7 +236,7 @@ class SpeculativeSession(Session):
             del self._ahead[0], self._classes[0]
             self._computed += 1
         else:
-            self._truncate_cache(self._computed)
+            self._computed = self._truncate_cache(self._computed)
 
     def rollback(self, n: int) -> None:
         """Keep the first n tokens; nothing of them is computed again."""
@@ -307,29 +307,27 @@ class SpeculativeSession(Session):
             self._logits_at = len(self._tokens)
         super()._prepare_logits()
 
-    def _grow(self, wanted: int) -> None:
-        if wanted > self._capacity and self._ahead:
-            self._truncate_cache(self._computed)  # what is ahead is not copied
-        super()._grow(wanted)
-
     def _forward(self, ids: Sequence[int], which: int, logits: int) -> None:
         if self._ahead:
-            self._truncate_cache(self._computed)
+            kept, end = self._truncate_cache(self._computed), self._computed
+            for at in range(kept, end, BATCH):  # what could not be kept is computed again
+                super()._forward(self._tokens[at : min(at + BATCH, end)], -1, 0)
         super()._forward(ids, which, logits)
 
-    def _truncate_cache(self, n: int) -> None:
-        super()._truncate_cache(n)
+    def _truncate_cache(self, n: int) -> int:
         self._ahead, self._classes = [], []
         self._rows_end = min(self._rows_end, n)
+        return super()._truncate_cache(n)
 
-    def _copy_cache(self, other: Session, n: int) -> None:
-        super()._copy_cache(other, n)
+    def _copy_cache(self, other: Session, n: int) -> int:
+        kept = super()._copy_cache(other, n)
         assert isinstance(other, SpeculativeSession)
         self._agreed = min(other._agreed, n)
         self._draft.close()
         draft = other._draft.fork(self._agreed)
         assert isinstance(draft, _Draft)
         self._draft, self._chances = draft, list(other._chances)
+        return kept
 
     def _free(self) -> None:
         super()._free()

@@ -7,8 +7,10 @@ from array import array
 
 from .errors import MemoryLimitError
 from .gguf import TensorInfo
-from .kernel import SLOTS, Kernel
-from .model_config import Features, ModelConfig, parts_of
+from .kernel import Kernel, Scratch
+from .model_config import ModelConfig, parts_of
+from .plan import compile_plan
+from .program import pack_program
 
 Parts = tuple[tuple[str, int], ...]
 """Names of tensors, and how many rows each takes."""
@@ -22,55 +24,64 @@ class Weights:
         self.address = 0
         self.nbytes = 0
         self._tensors: dict[str, int] = {}
+        self._frequencies: dict[str, Scratch] = {}
         self._config: ModelConfig | None = None
 
     def begin(self, config: ModelConfig) -> None:
-        """Make the kernel's model; the tensors follow with `pack`."""
-        kernel = self.kernel
-        ints = array("i", [
-            config.n_layers, config.dim, config.n_heads, config.n_kv_heads, config.head_dim,
-            config.hidden_dim, config.n_vocab, config.rope_dim, int(config.rope_interleaved),
-        ]).tobytes()  # fmt: skip
-        floats = struct.pack(
-            "<4d", config.norm_eps, config.features.score_scale or config.head_dim**-0.5,
-            config.rope_base, config.rope_scale_linear,
-        )  # fmt: skip
-        at = kernel.alloc(len(floats) + len(ints), "the model")
-        kernel.write(at, floats + ints)
-        self.address = kernel.call("model_new", at + len(floats), at)
-        kernel.free(at)
-        if not self.address:
-            raise MemoryLimitError("no memory for the model's description")
+        """Take up tensors of a model with these numbers, by `pack`; then `finish`."""
         self._config = config
-        if config.features != Features():
-            self._set_features(config.features)
 
-    def _set_features(self, f: Features) -> None:
-        kernel = self.kernel
-        ints = array("i", [
-            f.activation, f.layer_norm, f.parallel, f.window, f.sliding_window_pattern,
-            f.no_rope_layer_interval,
-        ])  # fmt: skip
-        floats = struct.pack(
-            "<5d",
-            f.embed_scale,
-            f.attn_logit_softcapping,
-            f.final_logit_softcapping,
-            f.attention_factor,
-            f.rope_base_local,
+    def finish(self) -> None:
+        """Make the kernel's model, when all tensors are there."""
+        assert self._config is not None
+        kernel, config = self.kernel, self._config
+        self._make_frequencies(config)
+        parts = pack_program(config, compile_plan(config), self._address_of)
+        places, total = [], 0
+        for part in parts:
+            places.append(total)
+            total += (len(part) + 15) & ~15
+        scratch = Scratch(kernel, total, "the model's program")
+        for part, place in zip(parts, places, strict=True):
+            scratch.write(part, place)
+        self.address = kernel.call("model_new", *(scratch.address + place for place in places))
+        scratch.close()
+        if not self.address:
+            raise MemoryLimitError("no memory for the model's program")
+
+    def _make_frequencies(self, config: ModelConfig) -> None:
+        """Compute what RoPE rotates by, for all layers and for those with a window."""
+        f, pairs = config.features, config.rope_dim // 2
+        if not pairs:
+            return
+        divisors = [array("f", f.rope_divisors).tobytes()] if f.rope_divisors else []
+        for name in ROPE_FACTORS:
+            if name in self._tensors:
+                at = self.kernel.call("vector_data", self._tensors[name])
+                divisors.append(self.kernel.read(at, 4 * pairs))
+        self._add_frequencies(
+            "rope", config, (config.rope_base, config.rope_scale_linear), divisors
         )
-        at = kernel.alloc(len(floats) + 4 * len(ints), "the model")
-        kernel.write(at, floats + ints.tobytes())
-        done = kernel.call("model_features", self.address, at + len(floats), at)
-        kernel.free(at)
-        if not done:
-            raise MemoryLimitError("no memory for the model's description")
-        if f.rope_divisors:
-            divisors = array("f", f.rope_divisors).tobytes()
-            at = kernel.alloc(len(divisors), "the model")
-            kernel.write(at, divisors)
-            kernel.call("model_rope_factors", self.address, at)
-            kernel.free(at)
+        if f.rope_base_local:
+            self._add_frequencies("rope_local", config, (f.rope_base_local, 1.0), [])
+
+    def _add_frequencies(
+        self, name: str, config: ModelConfig, numbers: tuple[float, float], divisors: list[bytes]
+    ) -> None:
+        kernel, pairs = self.kernel, config.rope_dim // 2
+        made = self._frequencies[name] = Scratch(kernel, 8 * pairs, "RoPE's frequencies")
+        scratch = Scratch(kernel, 16 + 4 * pairs, "RoPE's frequencies")
+        scratch.write(struct.pack("<2d", *numbers))
+        kernel.call("rope_frequencies", made.address, pairs, scratch.address)
+        for values in divisors:
+            scratch.write(values, 16)
+            kernel.call("rope_divide", made.address, pairs, scratch.address + 16)
+        scratch.close()
+
+    def _address_of(self, name: str) -> int:
+        """Where what an operation names is: a tensor, or frequencies."""
+        made = self._frequencies.get(name)
+        return made.address if made else self._tensors[name]
 
     def pack(self, tensor: TensorInfo, first: int, rows: int, source: int) -> int:
         """Put rows that lie at `source` in the file's encoding into the tensor. Returns 0, or 1 +
@@ -106,14 +117,10 @@ class Weights:
         source: int,
     ) -> int:  # fmt: skip
         kernel = self.kernel
-        matrix = len(shape) > 1
         address = self._tensors.get(name) or self._new(tensor, name, shape)
-        if matrix:
+        if len(shape) > 1:
             return kernel.call("pack_rows", address, first, rows, source)
-        bad = kernel.call("vector_set", address, tensor.type.ggml_id, source)
-        if not bad and name in _ROPE_FACTORS:
-            kernel.call("model_rope_factors", self.address, kernel.call("vector_data", address))
-        return bad
+        return kernel.call("vector_set", address, tensor.type.ggml_id, source)
 
     def _new(self, tensor: TensorInfo, name: str, shape: tuple[int, ...]) -> int:
         kernel = self.kernel
@@ -128,9 +135,6 @@ class Weights:
             )
         self._tensors[name] = address
         self.nbytes += kernel.call("tensor_bytes", address)
-        layer, slot = _place(name)
-        if slot is not None:
-            kernel.call("model_set", self.address, slot, layer, address)
         return address
 
     def row(self, name: str, index: int, n: int) -> array[float]:
@@ -146,24 +150,24 @@ class Weights:
         """Where a tensor is; one that a file fuses with others has its own name here."""
         return self._tensors[name]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor of that name."""
+        return name in self._tensors
+
     def close(self) -> None:
         for address in self._tensors.values():
             self.kernel.call("tensor_free", address)
         self._tensors.clear()
+        for made in self._frequencies.values():
+            made.close()
+        self._frequencies.clear()
         address, self.address = self.address, 0
         self.kernel.call("model_free", address)
 
     def __del__(self) -> None:
-        if getattr(self, "address", 0):
+        if getattr(self, "address", 0) or getattr(self, "_tensors", None):
             self.close()
 
 
-_ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_short.weight")
-
-
-def _place(name: str) -> tuple[int, int | None]:
-    """The layer and slot of a tensor; no slot for what is used otherwise."""
-    if name.startswith("blk."):
-        _, layer, rest = name.split(".", 2)
-        return int(layer), SLOTS.get(rest)
-    return 0, SLOTS.get(name)
+ROPE_FACTORS = ("rope_freqs.weight", "rope_factors_short.weight")
+"""Tensors that divide RoPE's frequencies."""

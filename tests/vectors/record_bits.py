@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests import tiny_blocks
@@ -29,12 +30,12 @@ LOOKED_AT = 40
 def files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield every model's name, and what makes its file."""
     for name, spec in SPECS.items():
-        yield f"tiny/{name}", lambda spec=spec: make(spec)
+        yield f"tiny/{name}", partial(make, spec)
     for name in CONFIGS:
         for kind in KINDS:
-            yield f"{name}/{kind}", lambda name=name, kind=kind: converted(name, kind)
-    for name, kind in tiny_blocks.KINDS.items():
-        yield f"blocks/{name}", lambda kind=kind: tiny_blocks.make_blocks(kind)
+            yield f"{name}/{kind}", partial(converted, name, kind)
+    for name, encoding in tiny_blocks.KINDS.items():
+        yield f"blocks/{name}", partial(tiny_blocks.make_blocks, encoding)
     for path in SHIPPED:
         yield f"shipped/{path.stem}", path.read_bytes
 

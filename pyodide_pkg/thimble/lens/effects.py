@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import MemoryLimitError, OptionError
+from ..errors import OptionError
 from ..evaluate import MAX_TOKENS
 from ..kernel import Scratch
+from ..state import State
 from .cache import Cache
 from .forward import Forward, Pass
 from .hooks import Hooks
@@ -74,16 +75,13 @@ class Scorer:
     def _nats(self, wanted: Pass) -> float:
         model, ids = self.model, wanted.ids
         row = (model.config.n_vocab + 3) & ~3
-        kernel = model.kernel
+        kernel, state = model.kernel, State(model, len(ids), whole=True)
         logits = Scratch(kernel, 4 * row * len(ids), "logits")
-        address = kernel.call("session_new", model.weights.address, len(ids))
         try:
-            if not address:
-                raise MemoryLimitError(f"no memory for a cache of {len(ids):,} tokens")
-            Forward(kernel, model.config, address, model.name).run(wanted, logits.address)
+            Forward(kernel, model.config, state.address, model.name).run(wanted, logits.address)
             return -sum(choice.logprob for choice in describe(model, logits.address, ids[1:]))
         finally:
-            kernel.call("session_free", address)
+            state.close()
             logits.close()
 
 

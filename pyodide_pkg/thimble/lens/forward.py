@@ -1,8 +1,9 @@
-"""One forward pass, block by block, with hooks called between the kernel's stages.
+"""One forward pass that stops where somebody wants to look: the model's own program, section by
+section, with hooks called at the stops.
 
-A block without hooks is one kernel call. What is asked for is copied out after each block, so that
-no more than one block's values are in kernel memory at a time. This file knows addresses and
-stages; it does not know what hooks do, or what is done with what was kept.
+A layer without hooks is one kernel call. What is asked for is copied out after each layer, so that
+no more than one layer's values are in kernel memory at a time. This file knows addresses and places
+in the program; it does not know what hooks do, or what is done with what was kept.
 """
 
 from __future__ import annotations
@@ -12,28 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from ..errors import MemoryLimitError, NumericError, UnsupportedError
+from ..errors import MemoryLimitError
 from ..kernel import Kernel, Scratch
-from ..model_config import HOOKED_ARCHITECTURES, ModelConfig, supports_hooks
+from ..model_config import ModelConfig
+from ..plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, compile_plan
+from ..program import STAGES, value_width
+from ..state import failure
 from .hooks import Hooks
-from .sites import (
-    BLOCK,
-    BY_NAME,
-    EMBED,
-    HEAD,
-    OPTIONAL,
-    PATTERN,
-    RESID_POST,
-    RESID_PRE,
-    RESULT,
-    SCORES,
-    STAGES,
-    shape,
-)
+from .sites import STREAM, Site, all_sites, shape
 
-RESULT_WAS = len(BLOCK)
-"""In the kernel's table, behind the sites: what the heads' results were before a hook."""
-_SCALE, _NORMED, _LOGITS = (site.name for site in HEAD)
+SCORES, PATTERN = "attn.hook_attn_scores", "attn.hook_pattern"
+RESULT, BEFORE = "attn.hook_result", "attn.result_before"
+ENDS = {"hook_scale": "hook_normalized", "hook_normalized": "hook_scale"}
+"""What an operation leaves one after the other has a place for both or for neither."""
 
 
 @dataclass
@@ -41,7 +33,7 @@ class Pass:
     """What a pass is asked for, and what it leaves.
 
     `keep` are names of values to be copied to `kept`. `start` is (layer, residual stream) for a
-    pass that begins at that block with values of an earlier pass over the same ids; only a pass
+    pass that begins at that layer with values of an earlier pass over the same ids; only a pass
     over an empty cache may. `logits` says of which positions logits are computed: "all", "last" or
     "none".
     """
@@ -58,16 +50,11 @@ class Forward:
     """Runs passes over one session of the kernel's, of which it knows the address."""
 
     def __init__(self, kernel: Kernel, config: ModelConfig, session: int, name: str) -> None:
-        if not supports_hooks(config):
-            raise UnsupportedError(
-                f"model {name!r} is a {config.architecture}, which writes and can be read here, "
-                f"but has no hooks: the lens knows {', '.join(HOOKED_ARCHITECTURES)} and the like"
-            )
         self._kernel = kernel
         self._config = config
         self._session = session
         self._name = name
-        self._row = (config.n_vocab + 3) & ~3
+        self._plan = compile_plan(config)
 
     def run(self, wanted: Pass, logits: int = 0) -> None:
         """Compute the ids at the cache's end; the cache then has them.
@@ -76,173 +63,185 @@ class Forward:
         they are where `keep` says. Where anything fails, the cache is as before.
         """
         past = self._kernel.call("session_past", self._session)
-        room = _Room(self._kernel, self._config, wanted, past)
+        sections = [section for _, section in self._plan.sections()]
+        memory = _Memory(self._kernel, self._config, sections, wanted, past, logits)
         try:
-            self._embed(wanted, room)
-            first = wanted.start[0] if wanted.start else 0
-            for layer in range(first, self._config.n_layers):
-                self._block(layer, wanted, room)
-            if wanted.logits != "none":
-                self._head(wanted, room, logits)
+            self._sections(wanted, memory)
         finally:
-            room.close()
-        self._kernel.call("session_rollback", self._session, past + len(wanted.ids))
+            memory.close()
+        self._kernel.call("session_advance", self._session, len(wanted.ids))
 
-    def _embed(self, wanted: Pass, room: _Room) -> None:
-        """Put into the first block's way what goes into it."""
-        at = room.at[RESID_POST]  # each block takes it from where the one before left it
-        if wanted.start:
-            self._kernel.write(at, wanted.start[1])
-            return
-        room.scratch.write(array("i", wanted.ids).tobytes(), room.ids)
-        ids = room.scratch.address + room.ids
-        self._kernel.call("capture_embed", self._session, ids, len(wanted.ids), at)
-        self._look(EMBED, at, wanted, room)
+    def read_out(self, streams: bytes, rows: int, logits: int) -> None:
+        """Compute the logits of states of the residual stream, [rows, d_model], to `logits`, as if
+        they were what the last layer leaves."""
+        wanted = Pass([0] * rows, Hooks(self._config))
+        end = self._plan.end
+        memory = _Memory(self._kernel, self._config, [end], wanted, 0, logits)
+        try:
+            memory.write("hook_resid_post", streams)
+            first = sum(len(section) for _, section in self._plan.sections()) - len(end)
+            self._section(first, first + len(end), [], wanted, memory)
+        finally:
+            memory.close()
 
-    def _block(self, layer: int, wanted: Pass, room: _Room) -> None:
-        prefix = f"blocks.{layer}."
-        hooked = [site for site in BLOCK if prefix + site.name in wanted.hooks.by_name]
-        table = room.table(prefix, wanted)
-        size = 4 * prod(room.shape("hook_resid_pre", prefix))
-        self._kernel.call("copy", room.at[RESID_PRE], room.at[RESID_POST], size)
-        done = 0
-        for stage in sorted({site.stage for site in hooked}):
-            self._stages(layer, done, stage + 1, table, room)
-            done = max(done, stage + 1)
+    def _sections(self, wanted: Pass, memory: _Memory) -> None:
+        by_layer: dict[int | None, list[Site]] = {}
+        for site in all_sites(self._config):
+            by_layer.setdefault(site.layer, []).append(site)
+        stream, at = self._plan.stream, 0
+        for layer, section in self._plan.sections():
+            start, at = at, at + len(section)
+            sites = [site for site in by_layer[layer] if start * STAGES <= site.stop <= at * STAGES]
+            if layer is None and start == 0:
+                if wanted.start:  # of what comes before the layers, only what all of them read
+                    at_layer, stream = wanted.start[0], STREAM
+                    sites, section = [], tuple(op for op in section if op.kind == "rotations")
+                    memory.write(STREAM, wanted.start[1])
+                self._section(start, start + len(section), sites, wanted, memory)
+            elif layer is None:
+                if wanted.logits != "none":
+                    self._section(start, at, sites, wanted, memory)
+            elif not wanted.start or layer >= at_layer:
+                memory.move(stream, STREAM)
+                self._section(start, at, sites, wanted, memory)
+                stream = "hook_resid_post"
+
+    def _section(
+        self, start: int, end: int, sites: list[Site], wanted: Pass, memory: _Memory
+    ) -> None:
+        """Run one section, with stops where hooks are, and copy what is to be kept."""
+        memory.prepare(sites, wanted)
+        done, hooked = start * STAGES, [s for s in sites if s.name in wanted.hooks.by_name]
+        for stop in sorted({site.stop for site in hooked}):
+            self._program(done, stop, memory)
+            done = max(done, stop)
             for site in hooked:
-                if site.stage == stage:
-                    self._hook(prefix, site.name, table, wanted, room)
-        self._stages(layer, done, STAGES, table, room)
-        for index, site in enumerate(BLOCK):
-            name = prefix + site.name
-            if name in wanted.keep:
-                wanted.kept[name] = self._read(table[index], room.shape(site.name, prefix))
+                if site.stop == stop:
+                    self._hook(site, wanted, memory)
+        self._program(done, end * STAGES, memory)
+        for site in sites:
+            if site.name in wanted.keep:
+                wanted.kept[site.name] = memory.read(site)
 
-    def _stages(self, layer: int, start: int, stop: int, table: array[int], room: _Room) -> None:
+    def _program(self, start: int, stop: int, memory: _Memory) -> None:
         if start >= stop:
             return
-        room.scratch.write(table.tobytes(), 0)
-        args = (layer, room.tokens, start, stop, room.scratch.address)
-        status = self._kernel.call("capture_block", self._session, *args)
+        args = (memory.table(), memory.tokens, memory.rows, start, stop)
+        status = self._kernel.call("run_program", self._session, *args)
         if status < 0:
             raise MemoryLimitError("no memory for the results of each head")
         if status:
-            raise NumericError(f"a value is not finite after layer {layer} of model {self._name!r}")
+            raise failure(self._name, self._config.n_layers, status)
 
-    def _hook(self, prefix: str, site: str, table: array[int], wanted: Pass, room: _Room) -> None:
-        """Let the hooks of a block's site see it; the kernel is told where a head's results
-        changed, because it then has to add them up itself."""
-        index = BY_NAME[site]
-        before = self._read(table[index], room.shape(site, prefix))
-        after = wanted.hooks.call(prefix + site, before, room.shape(site, prefix), room.past)
+    def _hook(self, site: Site, wanted: Pass, memory: _Memory) -> None:
+        """Let the hooks of a site see it. Where heads' results changed the kernel is told: it then
+        has to add them up itself."""
+        before = memory.read(site)
+        size = memory.shape(site)
+        rows = size[0] if site.layer is None else memory.tokens
+        after = wanted.hooks.call(site.name, before, size, memory.past + memory.tokens - rows)
         if after == before:
             return
-        self._kernel.write(table[index], after)
-        if index == RESULT:
-            self._kernel.write(room.result_was, before)
-            table[RESULT_WAS] = room.result_was
-
-    def _head(self, wanted: Pass, room: _Room, logits: int) -> None:
-        """From the residual stream to the logits, of the last position or of all."""
-        kernel, rows = self._kernel, room.rows
-        x = room.at[RESID_POST] + 4 * self._config.dim * (room.tokens - rows)
-        places = {_SCALE: room.scale, _NORMED: room.normed, _LOGITS: logits or room.logits}
-        for site in HEAD:
-            args = (rows, site.stage, site.stage + 1, x, *places.values())
-            if kernel.call("capture_head", self._session, *args):
-                raise NumericError(f"a value is not finite in the logits of model {self._name!r}")
-            self._look(site.name, places[site.name], wanted, room)
-
-    def _look(self, name: str, address: int, wanted: Pass, room: _Room) -> None:
-        """Hooks and copies of a value outside of blocks."""
-        if name not in wanted.hooks.by_name and name not in wanted.keep:
-            return
-        rows = room.tokens if name == EMBED else room.rows
-        size = shape(self._config, name, rows, room.keys)
-        padded = self._row if name == _LOGITS else size[-1]
-        before = _cut(self._kernel.read(address, 4 * rows * padded), padded, size[-1])
-        after = wanted.hooks.call(name, before, size, room.past + room.tokens - rows)
-        if after != before:
-            for row in range(rows):
-                part = after[4 * row * size[-1] : 4 * (row + 1) * size[-1]]
-                self._kernel.write(address + 4 * row * padded, part)
-        if name in wanted.keep:
-            wanted.kept[name] = after
-
-    def _read(self, address: int, size: tuple[int, ...]) -> bytes:
-        return self._kernel.read(address, 4 * prod(size))
+        memory.write(site.value, after)
+        if site.value == RESULT:
+            memory.write(BEFORE, before)
+            memory.at[BEFORE] = memory.places[BEFORE]
 
 
-def _cut(data: bytes, padded: int, width: int) -> bytes:
-    """Rows without what pads them."""
-    if padded == width:
-        return data
-    rows = len(data) // (4 * padded)
-    return b"".join(data[4 * row * padded :][: 4 * width] for row in range(rows))
+class _Memory:
+    """Kernel memory for the values of one section, and where in it each of them lies."""
 
-
-class _Room:
-    """Kernel memory for the values of one block, and where in it each of them lies."""
-
-    def __init__(self, kernel: Kernel, config: ModelConfig, wanted: Pass, past: int) -> None:
+    def __init__(
+        self, kernel: Kernel, config: ModelConfig, sections: Sequence[Layer], wanted: Pass,
+        past: int, logits: int,
+    ) -> None:  # fmt: skip
         self.past, self.tokens = past, len(wanted.ids)
         self.keys = past + self.tokens
         self.rows = {"all": self.tokens, "last": 1, "none": 0}[wanted.logits]
-        self._config = config
-        used = _optional(config, wanted)
-        sizes = [8 * (len(BLOCK) + 1), 4 * self.tokens]  # the table, the ids
-        for index, site in enumerate(BLOCK):
-            there = index not in OPTIONAL or index in used
-            sizes.append(4 * prod(self.shape(site.name)) if there else 0)
-        hooked = any(name.endswith("hook_result") for name in wanted.hooks.by_name)
-        sizes.append(sizes[2 + RESULT] if hooked else 0)
-        n_vocab = (config.n_vocab + 3) & ~3
-        sizes += [4 * self.rows * width for width in (1, config.dim, n_vocab)]
-        places, total = [], 0
-        for size in sizes:
-            places.append(total)
-            total += (size + 63) & ~63
-        self.scratch = Scratch(kernel, total, f"a pass over {self.tokens} tokens")
-        base = self.scratch.address
-        self.ids = places[1]
-        self.at = [base + place for place in places[2 : 2 + len(BLOCK)]]
-        self.result_was, self.scale, self.normed, self.logits = (
-            base + place for place in places[2 + len(BLOCK) :]
-        )
+        self._kernel, self._config = kernel, config
+        self._end = frozenset(value for op in sections[-1] for value in op.outputs)
+        seen = {one.rpartition(".")[2] for one in (*wanted.keep, *wanted.hooks.by_name)}
+        hooked = {one.rpartition(".")[2] for one in wanted.hooks.by_name}
+        places, total = {"ids": 8 * len(VALUES)}, 8 * len(VALUES) + 4 * self.tokens
+        values = {v for ops in sections for op in ops for v in (*op.inputs, *op.outputs)}
+        for value in sorted(values - {"", "ids"}, key=NUMBER_OF.__getitem__):
+            if value in ON_DEMAND and not _may_be_wanted(value, seen, hooked):
+                continue
+            total = (total + 63) & ~63
+            places[value], size = total, self._bytes(value)
+            total += 0 if value == "logits" and logits else size
+        self._scratch = Scratch(kernel, total, f"a pass over {self.tokens} tokens")
+        self.places = {value: self._scratch.address + place for value, place in places.items()}
+        if logits:
+            self.places["logits"] = logits
+        self.at: dict[str, int] = {}
+        kernel.write(self.places["ids"], array("i", wanted.ids).tobytes())
 
-    def shape(self, site: str, prefix: str = "blocks.0.") -> tuple[int, ...]:
-        return shape(self._config, prefix + site, self.tokens, self.keys)
+    def _bytes(self, value: str) -> int:
+        """What a value takes, with what pads its rows."""
+        if VALUES[value][0] == "pos":
+            rows = self.rows if value in self._end else self.tokens
+            return 4 * rows * value_width(self._config, value)
+        return 4 * prod(shape(self._config, value, self.tokens, self.keys))
 
-    def table(self, prefix: str, wanted: Pass) -> array[int]:
-        """Addresses for one block: optional values only where somebody wants them."""
-        table = array("q", (*self.at, 0))
-        needed = {
-            index
-            for index in OPTIONAL
-            if prefix + BLOCK[index].name in wanted.keep
-            or prefix + BLOCK[index].name in wanted.hooks.by_name
-        }
-        hooked = {i for i in needed if prefix + BLOCK[i].name in wanted.hooks.by_name}
+    def shape(self, site: Site) -> tuple[int, ...]:
+        rows = self.rows if site.layer is None and site.value in self._end else self.tokens
+        return shape(self._config, site.name, rows, self.keys)
+
+    def prepare(self, sites: list[Site], wanted: Pass) -> None:
+        """Let values that arise on demand have a place where somebody wants them."""
+        seen = {s.value for s in sites if s.name in wanted.keep or s.name in wanted.hooks.by_name}
+        hooked = {s.value for s in sites if s.name in wanted.hooks.by_name}
         if hooked & {SCORES, PATTERN}:
-            needed |= {SCORES, PATTERN}
-        for index in OPTIONAL:
-            if index not in needed:
-                table[index] = 0
-        return table
+            seen |= {SCORES, PATTERN}
+        for value in tuple(seen):
+            name, _, end = value.rpartition(".")
+            if end in ENDS:
+                seen.add(f"{name}.{ENDS[end]}")
+        self.at = {v: at for v, at in self.places.items() if v not in ON_DEMAND or v in seen}
+
+    def table(self) -> int:
+        """Where the kernel finds the addresses of all values."""
+        addresses = array("q", [self.at.get(value, 0) for value in NUMBER_OF])
+        self._scratch.write(addresses.tobytes())
+        return self._scratch.address
+
+    def read(self, site: Site) -> bytes:
+        """A value, without what pads its rows."""
+        size = self.shape(site)
+        count, width = prod(size[:-1]), size[-1]
+        padded = value_width(self._config, site.value) if site.value == "logits" else width
+        data = self._kernel.read(self.places[site.value], 4 * count * padded)
+        if padded == width:
+            return data
+        return b"".join(data[4 * row * padded :][: 4 * width] for row in range(count))
+
+    def write(self, value: str, data: bytes) -> None:
+        """Put a value in its place."""
+        if value != "logits":
+            self._kernel.write(self.places[value], data)
+            return
+        width, padded = self._config.n_vocab, value_width(self._config, value)
+        for row in range(self.rows):
+            part = data[4 * row * width : 4 * (row + 1) * width]
+            self._kernel.write(self.places[value] + 4 * row * padded, part)
+
+    def move(self, source: str, target: str) -> None:
+        """Let one value be another, of the same size."""
+        if source != target:
+            places = self.places[target], self.places[source]
+            self._kernel.call("copy", *places, self._bytes(source))
 
     def close(self) -> None:
-        self.scratch.close()
+        self._scratch.close()
 
 
-def _optional(config: ModelConfig, wanted: Pass) -> set[int]:
-    """Which of the optional values any block keeps."""
-    used = {
-        index
-        for index in OPTIONAL
-        for name in (*wanted.keep, *wanted.hooks.by_name)
-        if name.endswith(BLOCK[index].name)
-    }
-    hooked = {name.rpartition(".")[2] for name in wanted.hooks.by_name}
-    if hooked & {"hook_pattern", "hook_attn_scores"}:
-        used |= {SCORES, PATTERN}
-    return used
+def _may_be_wanted(value: str, seen: set[str], hooked: set[str]) -> bool:
+    """Whether a value that arises on demand has a place in some layer, by the ends of the names
+    that are looked at and changed."""
+    end = value.rpartition(".")[2]
+    if value == BEFORE:
+        return "hook_result" in hooked
+    if value in (SCORES, PATTERN):
+        return end in seen or bool(hooked & {"hook_attn_scores", "hook_pattern"})
+    return end in seen or ENDS.get(end) in seen

@@ -71,8 +71,12 @@ def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> P
 def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10) -> Promotion:
     """Which tokens a direction of the residual stream promotes and suppresses."""
     kernel, config = model.kernel, model.config
-    scaled = array("f", (x * w for x, w in zip(direction, vector(model, NORM, config.dim),
-                                               strict=True)))  # fmt: skip
+    values = array("f", direction)
+    if config.features.layer_norm:
+        mean = sum(values) / len(values)
+        values = array("f", (x - mean for x in values))
+    weights = vector(model, NORM, config.dim)
+    scaled = array("f", (x * w for x, w in zip(values, weights, strict=True)))
     row = (config.n_vocab + 3) & ~3
     memory = Scratch(kernel, 4 * (config.dim + row), "a product")
     try:

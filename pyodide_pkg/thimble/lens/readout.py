@@ -6,8 +6,10 @@ al. 2021, https://transformer-circuits.pub/2021/framework).
 
 from __future__ import annotations
 
+import math
+import operator
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,9 @@ from ..sampling import Choice
 from .cache import Cache
 from .hooks import HookPoint
 from .run import Tokens, run_with_cache, token_ids
+from .sites import place, site_names
 from .tensor import Array, flat
-from .unembed import Reader, check_token, dot, token_direction
+from .unembed import Reader, check_token, dot, token_bias, token_direction, vector
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -80,7 +83,8 @@ def _cell(choice: Choice, rank: int) -> LensCell:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the model added to a logit. `kind` is "embed", "head" or "mlp"."""
+    """What one part of the model added to a logit. `kind` is "embed", "position", "head" or "mlp",
+    or "bias" for what is added whatever the text is."""
 
     kind: str
     layer: int | None
@@ -89,10 +93,11 @@ class Part:
 
     @property
     def label(self) -> str:
-        """L2H3 for a head, MLP2, or the embedding."""
+        """L2H3 for a head, MLP2, or what else it is."""
         if self.kind == "head":
             return f"L{self.layer}H{self.head}"
-        return f"MLP{self.layer}" if self.kind == "mlp" else "embedding"
+        named = {"mlp": f"MLP{self.layer}", "embed": "embedding", "bias": "biases"}
+        return named.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,9 @@ class Attribution:
     rest: float
 
 
-ADDED = ("attn.hook_result", "hook_mlp_out")
+HEADS, MLP = "attn.hook_result", "hook_mlp_out"
+EMBEDDED = {"hook_embed": "embed", "hook_pos_embed": "position"}
+POST_SCALE = "ln1_post.hook_scale"
 SCALE = "ln_final.hook_scale"
 
 Added = tuple[str, int | None, int | None, "array[float]"]
@@ -119,14 +126,15 @@ class Contributions:
     """What was added to the residual stream at one position, part by part, and what it says."""
 
     def __init__(
-        self, model: Model, position: int, logits: Array, scale: float, added: Sequence[Added]
-    ) -> None:
+        self, model: Model, position: int, logits: Sequence[float], scale: float,
+        added: Sequence[Added],
+    ) -> None:  # fmt: skip
         self._model = model
         self._added = added
         self._scale = scale
         self.position = position
-        self.logits = [float(x) for x in logits]
-        """Of the position: [d_vocab]."""
+        self.logits = logits
+        """Of the position, before a soft cap: [d_vocab]."""
 
     def best(self, most: int) -> list[tuple[int, float]]:
         """The tokens with the largest logits, and these."""
@@ -139,19 +147,20 @@ class Contributions:
         row = self.logits
         token = max(range(len(row)), key=row.__getitem__) if token is None else token
         direction = token_direction(self._model, token, against)
-        parts = tuple(
-            Part(kind, layer, head, dot(values, direction) / self._scale)
-            for kind, layer, head, values in self._added
-        )
+        always = token_bias(self._model, token, against)
+        parts = []
+        for kind, layer, head, values in self._added:
+            value = dot(values, direction) / self._scale
+            parts.append(Part(kind, layer, head, value + always if kind == "bias" else value))
         value = row[token] - (row[against] if against is not None else 0.0)
         rest = value - sum(part.value for part in parts)
-        return Attribution(token, against, self.position, value, parts, rest)
+        return Attribution(token, against, self.position, value, tuple(parts), rest)
 
 
 def contributions(model: Model, tokens: Tokens, position: int = -1) -> Contributions:
     """What each part of the model added to the stream at a position.
 
-    Of every head's result and every MLP's only the row of that position is kept, a block at a time:
+    Of every head's result and every MLP's only the row of that position is kept, a layer at a time:
     whole they would be heads times as large as the stream.
     """
     ids = token_ids(model, tokens)
@@ -159,28 +168,55 @@ def contributions(model: Model, tokens: Tokens, position: int = -1) -> Contribut
     if not -count <= position < count:
         raise OptionError(f"there is no position {position}; there are 0 to {count - 1}")
     at = position % count
-    added: list[Added] = []
+    rows: dict[str, array[float]] = {}
 
     def look(value: Array, hook: HookPoint) -> None:
         numbers = flat(value)
         width = len(numbers) // (at + 1)  # nothing that comes later has a part in it
-        row = numbers[at * width :]
-        if hook.name == "hook_embed":
-            added.append(("embed", None, None, array("f", row)))
-        elif hook.name.endswith(ADDED[0]):
-            for head in range(config.n_heads):
-                part = array("f", row[head * config.dim : (head + 1) * config.dim])
-                added.append(("head", hook.layer(), head, part))
-        else:
-            added.append(("mlp", hook.layer(), None, array("f", row)))
+        rows[hook.name] = array("f", numbers[at * width :])
 
-    names = ["hook_embed"]
-    names += [f"blocks.{layer}.{name}" for layer in range(config.n_layers) for name in ADDED]
+    known = site_names(config)
+    names = [name for name in known if name in EMBEDDED or name.endswith((HEADS, MLP))]
+    kept = [name for name in known if name == SCALE or name.endswith(POST_SCALE)]
     logits, cache = run_with_cache(
-        model, ids[: at + 1], SCALE, fwd_hooks=[(name, look) for name in names], last_only=True
+        model, ids[: at + 1], kept, fwd_hooks=[(name, look) for name in names], last_only=True
     )
-    scale = memoryview(cache.raw(SCALE)).cast("f")[-1]
-    return Contributions(model, at, logits[0], scale, added)
+    scales = {name: memoryview(cache.raw(name)).cast("f")[-1] for name in kept}
+    added = list(_added_rows(model, rows, scales))
+    cap = config.features.final_logit_softcapping
+    uncapped = [cap * math.atanh(float(x) / cap) if cap else float(x) for x in logits[0]]
+    return Contributions(model, at, uncapped, scales[SCALE], added)
+
+
+def _added_rows(
+    model: Model, rows: dict[str, array[float]], scales: dict[str, float]
+) -> Iterator[Added]:
+    """Yield what was added to the stream, of the rows of a pass and of biases."""
+    dim = model.config.dim
+    biases = array("f", bytes(4 * dim))
+    has_bias = model.config.features.layer_norm
+    for name, row in rows.items():
+        layer, value = place(name)
+        if value in EMBEDDED:
+            yield EMBEDDED[value], None, None, row
+        elif value == MLP:
+            yield "mlp", layer, None, row
+        else:
+            # What stands behind attention divides all heads by the same number.
+            scale = scales.get(f"blocks.{layer}.{POST_SCALE}")
+            gain = array("f", (1.0,)) * dim
+            if scale is not None:
+                weights = vector(model, f"blk.{layer}.post_attention_norm.weight", dim)
+                gain = array("f", (w / scale for w in weights))
+            for head in range(model.config.n_heads):
+                part = row[head * dim : (head + 1) * dim]
+                yield "head", layer, head, array("f", map(operator.mul, part, gain))
+            bias = f"blk.{layer}.attn_output.bias"
+            if model.weights.has(bias):
+                own = map(operator.mul, vector(model, bias, dim), gain)
+                biases, has_bias = array("f", map(operator.add, biases, own)), True
+    if has_bias:
+        yield "bias", None, None, biases
 
 
 def logit_attribution(

@@ -5,12 +5,12 @@ The names and what they mean are TransformerLens'; there is no batch axis.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
 from ..errors import ContextError, MemoryLimitError, OptionError
+from ..state import State
 from .cache import Cache
 from .forward import Forward, Pass
 from .hooks import FwdHooks, Hooks
@@ -123,17 +123,9 @@ def run_pass(model: Model, wanted: Pass) -> dict[str, bytes]:
     """Run a pass over a cache of its own, and return what it kept."""
     if model.closed:
         raise OptionError(f"model {model.name!r} is closed")
-    kernel, config = model.kernel, model.config
-    address = kernel.call("session_new", model.weights.address, len(wanted.ids))
-    if not address:
-        raise MemoryLimitError(f"no memory for a cache of {len(wanted.ids):,} tokens")
+    state = State(model, len(wanted.ids), whole=True)
     try:
-        Forward(kernel, config, address, model.name).run(wanted)
+        Forward(model.kernel, model.config, state.address, model.name).run(wanted)
     finally:
-        kernel.call("session_free", address)
+        state.close()
     return wanted.kept
-
-
-def as_floats(data: bytes) -> array[float]:
-    """The numbers of a kept value."""
-    return array("f", data)

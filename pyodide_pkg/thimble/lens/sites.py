@@ -1,83 +1,73 @@
-"""Where a forward pass can be looked at and changed: TransformerLens' names, and their shapes.
+"""Where a forward pass can be looked at and changed: names, and their shapes.
 
-A site is a value that arises in every block, or once. This file knows names and shapes; it computes
-nothing. Names and meanings are TransformerLens' (Nanda & Bloom 2022,
+A site is a value of the model's plan (`plan.py`) that has a name in TransformerLens, so what there
+is depends on the model. This file knows names, places and shapes; it computes nothing. Names and
+meanings are TransformerLens' (Nanda & Bloom 2022,
 https://github.com/TransformerLensOrg/TransformerLens), without the batch axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ..errors import OptionError
 from ..model_config import ModelConfig
+from ..plan import KINDS, VALUES, Layer, compile_plan, widths
+from ..program import STAGES
 
 
 class Site(NamedTuple):
-    """A value of a block. `stage` is the kernel's step that leaves it (`capture.c`); -1: it is
-    there before the first."""
+    """A value that can be seen. `stop` is the place in the program from which on it is there."""
 
     name: str
-    stage: int
-    axes: tuple[str, ...]
+    layer: int | None
+    value: str
+    """Its name in the plan."""
+    stop: int
 
 
-_RESIDUAL = ("pos", "d_model")
-_QUERY, _KEY, _HIDDEN = ("pos", "head", "d_head"), ("pos", "kv_head", "d_head"), ("pos", "d_mlp")
-
-BLOCK: tuple[Site, ...] = (
-    Site("hook_resid_pre", -1, _RESIDUAL),
-    Site("ln1.hook_scale", 0, ("pos", "one")),
-    Site("ln1.hook_normalized", 1, _RESIDUAL),
-    Site("attn.hook_q", 2, _QUERY),
-    Site("attn.hook_k", 2, _KEY),
-    Site("attn.hook_v", 2, _KEY),
-    Site("attn.hook_rot_q", 3, _QUERY),
-    Site("attn.hook_rot_k", 3, _KEY),
-    Site("attn.hook_attn_scores", 4, ("head", "pos", "key")),
-    Site("attn.hook_pattern", 5, ("head", "pos", "key")),
-    Site("attn.hook_z", 6, _QUERY),
-    Site("attn.hook_result", 7, ("pos", "head", "d_model")),
-    Site("hook_attn_out", 8, _RESIDUAL),
-    Site("hook_resid_mid", 9, _RESIDUAL),
-    Site("ln2.hook_scale", 10, ("pos", "one")),
-    Site("ln2.hook_normalized", 11, _RESIDUAL),
-    Site("mlp.hook_pre", 12, _HIDDEN),
-    Site("mlp.hook_pre_linear", 12, _HIDDEN),
-    Site("mlp.hook_post", 13, _HIDDEN),
-    Site("hook_mlp_out", 14, _RESIDUAL),
-    Site("hook_resid_post", 15, _RESIDUAL),
-)
-"""The sites of a block, in the order of the kernel's table."""
-STAGES = 16
-"""Steps of a block."""
-BY_NAME = {site.name: index for index, site in enumerate(BLOCK)}
-RESID_PRE, RESID_POST = BY_NAME["hook_resid_pre"], BY_NAME["hook_resid_post"]
-SCORES, PATTERN = BY_NAME["attn.hook_attn_scores"], BY_NAME["attn.hook_pattern"]
-RESULT = BY_NAME["attn.hook_result"]
-OPTIONAL = (SCORES, PATTERN, RESULT)
-"""Left out where nobody asks for them."""
-
-EMBED = "hook_embed"
-HEAD: tuple[Site, ...] = (
-    Site("ln_final.hook_scale", 0, ("pos", "one")),
-    Site("ln_final.hook_normalized", 1, _RESIDUAL),
-    Site("logits", 2, ("pos", "d_vocab")),
-)
-"""What comes after the last block."""
+EMBED, STREAM = "hook_embed", "hook_resid_pre"
 
 Filter = str | Callable[[str], bool]
 """A name, or a function that says of each name whether it is meant."""
 Names = None | Filter | Iterable[Filter]
 
 
+@functools.lru_cache(maxsize=8)
+def all_sites(config: ModelConfig) -> tuple[Site, ...]:
+    """Every site of a model, in the order in which a pass meets them."""
+    found: list[Site] = []
+    start = 0
+    for layer, section in compile_plan(config).sections():
+        prefix = "" if layer is None else f"blocks.{layer}."
+        if layer is not None:
+            found.append(Site(prefix + STREAM, layer, STREAM, STAGES * start))
+        stops = {value: stop for value, stop in _stops(section, start) if _is_site(value, layer)}
+        found += [Site(prefix + value, layer, value, stop) for value, stop in stops.items()]
+        start += len(section)
+    return tuple(found)
+
+
+def _stops(section: Layer, start: int) -> Iterator[tuple[str, int]]:
+    """Each value that a section leaves, and where; of one that is left twice the last place."""
+    for index, op in enumerate(section, start):
+        for stage, value in enumerate(op.outputs, 1):
+            between = KINDS[op.kind].staged and stage < len(op.outputs)
+            yield value, STAGES * index + stage if between else STAGES * (index + 1)
+
+
+def _is_site(value: str, layer: int | None) -> bool:
+    """Whether a value has a name outside; what goes into the first layer has it there."""
+    if value == STREAM and layer is None:
+        return False
+    return "hook_" in value or value == "logits"
+
+
 def site_names(config: ModelConfig) -> list[str]:
     """Every name, in the order in which a pass meets them."""
-    names = [EMBED]
-    for layer in range(config.n_layers):
-        names += [f"blocks.{layer}.{site.name}" for site in BLOCK]
-    return names + [site.name for site in HEAD]
+    return [site.name for site in all_sites(config)]
 
 
 def place(name: str) -> tuple[int | None, str]:
@@ -90,20 +80,13 @@ def place(name: str) -> tuple[int | None, str]:
 
 def axes(name: str) -> tuple[str, ...]:
     """What the dimensions of a value stand for."""
-    layer, rest = place(name)
-    if layer is not None:
-        return BLOCK[BY_NAME[rest]].axes
-    return next((site.axes for site in HEAD if site.name == rest), _RESIDUAL)
+    return VALUES[place(name)[1]]
 
 
 def shape(config: ModelConfig, name: str, tokens: int, keys: int) -> tuple[int, ...]:
     """The shape of a value in a pass of so many tokens that sees so many positions."""
-    widths = {
-        "pos": tokens, "key": keys, "one": 1, "head": config.n_heads, "kv_head": config.n_kv_heads,
-        "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
-        "d_vocab": config.n_vocab,
-    }  # fmt: skip
-    return tuple(widths[axis] for axis in axes(name))
+    known = {**widths(config), "pos": tokens, "key": keys}
+    return tuple(known[axis] for axis in axes(name))
 
 
 def select(config: ModelConfig, names: Names) -> list[str]:

@@ -10,14 +10,16 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import MemoryLimitError, NumericError, OptionError
+from ..errors import NumericError, OptionError
 from ..kernel import Scratch
 from ..sampling import Choice, read_choice
+from ..state import State
+from .forward import Forward
 
 if TYPE_CHECKING:
     from ..model import Model
 
-NORM = "output_norm.weight"
+NORM, NORM_BIAS = "output_norm.weight", "output_norm.bias"
 
 
 def output_name(model: Model) -> str:
@@ -47,17 +49,41 @@ def check_token(model: Model, token: int) -> int:
 
 def token_direction(model: Model, token: int, against: int | None = None) -> array[float]:
     """The direction [d_model] whose product with a residual stream, divided by its norm's scale, is
-    the token's logit; with `against`, the difference of both tokens' logits.
+    the token's logit (but for `token_bias`, and before a soft cap); with `against`, the difference
+    of both tokens' logits.
 
-    The norm's weights are in it (folded, as TransformerLens says), its scale is not: that depends
-    on the stream. Nor is what an adapter adds to the output matrix.
+    The norm's weights are in it (folded, as TransformerLens says), and so is that LayerNorm takes
+    the mean off; its scale is not: that depends on the stream. Nor is what an adapter adds to the
+    output matrix.
     """
+    return normed_direction(model, _row(model, token, against))
+
+
+def normed_direction(model: Model, row: Sequence[float]) -> array[float]:
+    """The direction that reads a stream as `row` reads what the last norm makes of it."""
+    weights = vector(model, NORM, model.config.dim)
+    found = array("f", (a * w for a, w in zip(row, weights, strict=True)))
+    if not model.config.features.layer_norm:
+        return found
+    mean = sum(found) / len(found)  # the product with a centred stream is that of a centred row
+    return array("f", (x - mean for x in found))
+
+
+def token_bias(model: Model, token: int, against: int | None = None) -> float:
+    """What the last norm's bias gives to a token's logit, or to the difference of two."""
+    if not model.weights.has(NORM_BIAS):
+        return 0.0
+    return dot(_row(model, token, against), vector(model, NORM_BIAS, model.config.dim))
+
+
+def _row(model: Model, token: int, against: int | None) -> array[float]:
+    """A token's row of the output matrix, or the difference of two."""
     name, dim = output_name(model), model.config.dim
     row = model.weights.row(name, check_token(model, token), dim)
-    if against is not None:
-        other = model.weights.row(name, check_token(model, against), dim)
-        row = array("f", (a - b for a, b in zip(row, other, strict=True)))
-    return array("f", (a * w for a, w in zip(row, vector(model, NORM, dim), strict=True)))
+    if against is None:
+        return row
+    other = model.weights.row(name, check_token(model, against), dim)
+    return array("f", (a - b for a, b in zip(row, other, strict=True)))
 
 
 class Reader:
@@ -68,17 +94,10 @@ class Reader:
         self._kernel, config = model.kernel, model.config
         self._row = (config.n_vocab + 3) & ~3
         self._rows = rows
-        address = self._kernel.call("session_new", model.weights.address, 1)
-        if not address:
-            raise MemoryLimitError("no memory to read the residual stream")
-        self._session = address
-        try:
-            self._x = Scratch(self._kernel, 4 * rows * (2 * config.dim + 1), "reading")
-            self.logits = Scratch(self._kernel, 4 * rows * self._row, f"logits of {rows} tokens")
-            self._ids = Scratch(self._kernel, 8 * rows, "token ids")
-        except MemoryLimitError:
-            self.close()
-            raise
+        self._state = State(model, 1)
+        self._forward = Forward(self._kernel, config, self._state.address, model.name)
+        self.logits = Scratch(self._kernel, 4 * rows * self._row, f"logits of {rows} tokens")
+        self._ids = Scratch(self._kernel, 8 * rows, "token ids")
 
     def __enter__(self) -> Reader:
         return self
@@ -88,20 +107,12 @@ class Reader:
 
     def close(self) -> None:
         """Give the memory back."""
-        address, self._session = self._session, 0
-        if address:
-            self._kernel.call("session_free", address)
-        for name in ("_x", "logits", "_ids"):
-            if hasattr(self, name):
-                getattr(self, name).close()
+        for memory in (self._state, self.logits, self._ids):
+            memory.close()
 
     def read(self, residual: bytes) -> None:
         """Let `logits` be those of these states, [rows, d_model]."""
-        self._kernel.write(self._x.address, residual)
-        x, size = self._x.address, 4 * self._rows * self._model.config.dim
-        args = (self._rows, 0, 3, x, x + 2 * size, x + size, self.logits.address)
-        if self._kernel.call("capture_head", self._session, *args):
-            raise NumericError("a logit is not finite")
+        self._forward.read_out(residual, self._rows, self.logits.address)
 
     def describe(self, ids: Sequence[int], top: int = 0) -> list[Choice]:
         """How probable each row's token is, and its `top` best."""

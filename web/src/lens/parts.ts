@@ -105,7 +105,8 @@ function numberOf(select: HTMLSelectElement): number | null {
 
 function labelOf([kind, layer, head]: LensPart): string {
   if (kind === "head") return `Layer ${layer}, head ${head}`;
-  return kind === "mlp" ? `Layer ${layer}, MLP` : "Embedding";
+  if (kind === "mlp") return `Layer ${layer}, MLP`;
+  return { embed: "Embedding", position: "Position", bias: "Biases" }[kind];
 }
 
 /** A number with its sign, as it is added. */

@@ -1,0 +1,305 @@
+"""A model's forward pass as data: a short program for each layer, over named values.
+
+    plan = compile_plan(config)
+    for op in plan.layers[0]:
+        print(op.kind, op.inputs, "->", op.outputs)
+
+The kernels run it (`kernels/plan.c`), the lens stops in it, and `reference.py` reads it aloud in
+NumPy. Names of values are TransformerLens' (`hook_resid_pre`, `attn.hook_q`, ...); those without
+`hook` have no name there. What an architecture has and has not decides which operations there are:
+this file asks `ModelConfig` and names of tensors, and knows no architecture by name.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from .model_config import ModelConfig, layer_parts
+
+
+class Kind(NamedTuple):
+    """What operations of one kind have; their order is that of the enum in `kernels/plan.h`."""
+
+    ints: tuple[str, ...] = ()
+    floats: tuple[str, ...] = ()
+    staged: bool = False
+    """Whether outputs arise one after the other, so that one can stop between them."""
+    in_place: bool = True
+    """Whether the output may lie where the first input did."""
+
+
+KINDS: dict[str, Kind] = {
+    # ids -> rows of a matrix, times a scale (0: none)
+    "embed": Kind(floats=("scale",), in_place=False),
+    # -> rows of a matrix, by position
+    "positions": Kind(in_place=False),
+    # -> cos and sin of each position's rotations, times a factor
+    "rotations": Kind(ints=("pairs",), floats=("factor",), in_place=False),
+    # x -> its scale, x / scale (`center`: less its mean), that times weights plus bias
+    "norm": Kind(ints=("center",), floats=("eps",), staged=True),
+    # x -> up to three products with matrices, each with its bias: tensors are weight, bias, ...
+    "products": Kind(in_place=False),
+    # x -> RMSNorm of parts as wide as the weights
+    "head_norm": Kind(floats=("eps",)),
+    # x, rotations -> the first `rotated` values of each head, rotated
+    "rope": Kind(ints=("heads", "width", "rotated", "interleaved")),
+    # q, k, v -> scores, pattern, values mixed by it; keys and values are kept
+    "attend": Kind(
+        ints=("heads", "width", "window", "causal", "state", "kv_heads"), floats=("scale", "cap"),
+        staged=True, in_place=False,
+    ),
+    # z (and results before a change) -> what each head adds, their sum: a product by heads
+    "heads_out": Kind(ints=("heads",), staged=True, in_place=False),
+    # gate (and up) -> function(gate) (times up)
+    "activate": Kind(ints=("function",)),
+    "add": Kind(),
+    # x -> rows of the positions whose logits are wanted
+    "last": Kind(in_place=False),
+    "soft_cap": Kind(floats=("cap",)),
+    # x -> nothing; whether all of it is finite
+    "check": Kind(),
+}  # fmt: skip
+
+
+class Op(NamedTuple):
+    """One operation. A name that is empty stands for what there is not."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensors: tuple[str, ...] = ()
+    """Names in the file; in a layer without `blk.N.`."""
+    numbers: Mapping[str, float] = {}
+
+
+Layer = tuple[Op, ...]
+
+_STREAM, _QUERY = ("pos", "d_model"), ("pos", "head", "d_head")
+_KEY, _HIDDEN = ("pos", "kv_head", "d_head"), ("pos", "d_mlp")
+_ONE, _SCORES = ("pos", "one"), ("head", "pos", "key")
+
+
+def _norm_values(name: str) -> dict[str, tuple[str, ...]]:
+    return {f"{name}.hook_scale": _ONE, f"{name}.hook_normalized": _STREAM, f"{name}.out": _STREAM}
+
+
+VALUES: dict[str, tuple[str, ...]] = {
+    "ids": ("pos",),
+    "rope": ("pos", "rotated"),
+    "rope_local": ("pos", "rotated"),
+    "hook_embed": _STREAM,
+    "hook_pos_embed": _STREAM,
+    "hook_resid_pre": _STREAM,
+    **_norm_values("ln1"),
+    "attn.hook_q": _QUERY,
+    "attn.hook_k": _KEY,
+    "attn.hook_v": _KEY,
+    "attn.q_norm": _QUERY,
+    "attn.k_norm": _KEY,
+    "attn.hook_rot_q": _QUERY,
+    "attn.hook_rot_k": _KEY,
+    "attn.hook_attn_scores": _SCORES,
+    "attn.hook_pattern": _SCORES,
+    "attn.hook_z": _QUERY,
+    "attn.hook_result": ("pos", "head", "d_model"),
+    "attn.result_before": ("pos", "head", "d_model"),
+    "attn.out": _STREAM,
+    **_norm_values("ln1_post"),
+    "hook_attn_out": _STREAM,
+    "attn.sum": _STREAM,
+    "hook_resid_mid": _STREAM,
+    **_norm_values("ln2"),
+    "mlp.hook_pre": _HIDDEN,
+    "mlp.hook_pre_linear": _HIDDEN,
+    "mlp.hook_post": _HIDDEN,
+    "mlp.out": _STREAM,
+    **_norm_values("ln2_post"),
+    "hook_mlp_out": _STREAM,
+    "hook_resid_post": _STREAM,
+    "final": _STREAM,
+    **_norm_values("ln_final"),
+    "logits": ("pos", "d_vocab"),
+}
+"""Every value that a program may name, and what its dimensions stand for."""
+NUMBER_OF = {name: number for number, name in enumerate(VALUES)}
+"""Values as the kernels call them."""
+
+ON_DEMAND = frozenset(
+    name
+    for name in VALUES
+    if name.endswith((".hook_scale", ".hook_normalized"))
+    or name in ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_result",
+                "attn.result_before")
+)  # fmt: skip
+"""What arises inside of an operation: it has no memory unless somebody wants to see it."""
+
+
+class Plan(NamedTuple):
+    """A model's program."""
+
+    begin: Layer
+    layers: tuple[Layer, ...]
+    end: Layer
+
+    @property
+    def stream(self) -> str:
+        """The value that goes into the first layer."""
+        return self.begin[-1].outputs[0]
+
+    def sections(self) -> Iterator[tuple[int | None, Layer]]:
+        """The operations in their order, with the layer that they are in."""
+        yield None, self.begin
+        yield from enumerate(self.layers)
+        yield None, self.end
+
+
+@functools.lru_cache(maxsize=8)
+def compile_plan(config: ModelConfig) -> Plan:
+    """Return the program of a model."""
+    features = config.features
+    layers: dict[tuple[object, ...], Layer] = {}
+    chosen = []
+    for layer in range(config.n_layers):
+        windowed, rotated = features.windowed(layer), features.uses_rope(layer)
+        tensors = layer_parts(config, layer)
+        key = (windowed, rotated, tensors)
+        if key not in layers:
+            layers[key] = _Compiler(config, tensors).layer(windowed, rotated)
+        chosen.append(layers[key])
+    begin, end = (_Compiler(config, frozenset()) for _ in range(2))
+    return Plan(begin.begin(), tuple(chosen), end.end())
+
+
+class _Compiler:
+    """Writes the operations of one section, which has these tensors."""
+
+    def __init__(self, config: ModelConfig, tensors: frozenset[str]) -> None:
+        self.config = config
+        self.tensors = tensors
+        self.ops: list[Op] = []
+
+    def emit(
+        self, kind: str, inputs: tuple[str, ...], outputs: tuple[str, ...],
+        tensors: tuple[str, ...] = (), **numbers: float,
+    ) -> str:  # fmt: skip
+        self.ops.append(Op(kind, inputs, outputs, tensors, numbers))
+        return outputs[-1] if outputs else ""
+
+    def norm(self, x: str, name: str, tensor: str, out: str = "") -> str:
+        """The norm called `name` of x, or x where there is none."""
+        if f"{tensor}.weight" not in self.tensors and name != "ln_final":
+            return x
+        outputs = (f"{name}.hook_scale", f"{name}.hook_normalized", out or f"{name}.out")
+        weights = (f"{tensor}.weight", self._bias(tensor))
+        center = self.config.features.layer_norm
+        return self.emit("norm", (x,), outputs, weights, center=center, eps=self.config.norm_eps)
+
+    def _bias(self, tensor: str) -> str:
+        return f"{tensor}.bias" if f"{tensor}.bias" in self.tensors else ""
+
+    def products(self, x: str, *wanted: tuple[str, str]) -> None:
+        """Products of x: the matrix and the result's name, for each that there is."""
+        made = [(t, out) for t, out in wanted if f"{t}.weight" in self.tensors]
+        tensors = tuple(one for t, _ in made for one in (f"{t}.weight", self._bias(t)))
+        self.emit("products", (x,), tuple(out for _, out in made), tensors)
+
+    def begin(self) -> Layer:
+        """What comes before the first layer."""
+        f = self.config.features
+        if self.config.rope_dim:
+            tables = ("rope", "rope_local") if f.rope_base_local else ("rope",)
+            for name in tables:
+                pairs, factor = self.config.rope_dim // 2, f.attention_factor
+                self.emit("rotations", (), (name,), (name,), pairs=pairs, factor=factor)
+        matrix = ("token_embd.weight",)
+        x = self.emit("embed", ("ids",), ("hook_embed",), matrix, scale=f.embed_scale)
+        if not self.config.rope_dim:
+            told = self.emit("positions", (), ("hook_pos_embed",), ("position_embd.weight",))
+            self.emit("add", (x, told), ("hook_resid_pre",))
+        return tuple(self.ops)
+
+    def layer(self, windowed: bool, rotated: bool) -> Layer:
+        """One layer: attention and a feed-forward block, one behind the other or side by side."""
+        x = "hook_resid_pre"
+        out = self.attention(self.norm(x, "ln1", "attn_norm"), windowed, rotated)
+        if self.config.features.parallel:
+            fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm"))
+            x = self.emit("add", (x, out), ("attn.sum",))
+        else:
+            x = self.emit("add", (x, out), ("hook_resid_mid",))
+            fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm"))
+        x = self.emit("add", (x, fed), ("hook_resid_post",))
+        self.emit("check", (x,), ())
+        return tuple(self.ops)
+
+    def attention(self, x: str, windowed: bool, rotated: bool) -> str:
+        """From what goes into attention to what it adds."""
+        c, f = self.config, self.config.features
+        q, k, v = "attn.hook_q", "attn.hook_k", "attn.hook_v"
+        self.products(x, ("attn_q", q), ("attn_k", k), ("attn_v", v))
+        table = "rope_local" if windowed and f.rope_base_local else "rope"
+        sides = []
+        for side, name, heads in (("q", q, c.n_heads), ("k", k, c.n_kv_heads)):
+            if f"attn_{side}_norm.weight" in self.tensors:
+                tensor = (f"attn_{side}_norm.weight",)
+                name = self.emit(
+                    "head_norm", (name,), (f"attn.{side}_norm",), tensor, eps=c.norm_eps
+                )
+            if rotated and c.rope_dim:
+                name = self.emit(
+                    "rope", (name, table), (f"attn.hook_rot_{side}",), heads=heads,
+                    width=c.head_dim, rotated=c.rope_dim, interleaved=c.rope_interleaved,
+                )  # fmt: skip
+            sides.append(name)
+        z = self.emit(
+            "attend", (*sides, v), ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
+            heads=c.n_heads, kv_heads=c.n_kv_heads, width=c.head_dim, causal=1,
+            window=f.window if windowed else 0, cap=f.attn_logit_softcapping,
+            scale=f.score_scale or c.head_dim**-0.5,
+        )  # fmt: skip
+        post = "post_attention_norm.weight" in self.tensors
+        out = self.emit(
+            "heads_out", (z, "attn.result_before"),
+            ("attn.hook_result", "attn.out" if post else "hook_attn_out"),
+            ("attn_output.weight", self._bias("attn_output")), heads=c.n_heads,
+        )  # fmt: skip
+        return self.norm(out, "ln1_post", "post_attention_norm", "hook_attn_out")
+
+    def feed_forward(self, x: str) -> str:
+        """From what goes into a feed-forward block to what it adds."""
+        gated = "ffn_gate.weight" in self.tensors
+        up = "mlp.hook_pre_linear" if gated else "mlp.hook_pre"
+        self.products(x, ("ffn_gate", "mlp.hook_pre"), ("ffn_up", up))
+        inputs = ("mlp.hook_pre", "mlp.hook_pre_linear") if gated else ("mlp.hook_pre",)
+        function = self.config.features.activation
+        hidden = self.emit("activate", inputs, ("mlp.hook_post",), function=function)
+        post = "post_ffw_norm.weight" in self.tensors
+        self.products(hidden, ("ffn_down", "mlp.out" if post else "hook_mlp_out"))
+        out = "mlp.out" if post else "hook_mlp_out"
+        return self.norm(out, "ln2_post", "post_ffw_norm", "hook_mlp_out")
+
+    def end(self) -> Layer:
+        """From the stream to the logits."""
+        c = self.config
+        x = self.emit("last", ("hook_resid_post",), ("final",))
+        bias = ("output_norm.bias",) if c.features.layer_norm else ()
+        self.tensors = frozenset(bias)
+        x = self.norm(x, "ln_final", "output_norm")
+        output = "token_embd.weight" if c.tied_output else "output.weight"
+        self.emit("products", (x,), ("logits",), (output, ""))
+        if c.features.final_logit_softcapping:
+            cap = c.features.final_logit_softcapping
+            self.emit("soft_cap", ("logits",), ("logits",), cap=cap)
+        self.emit("check", ("logits",), ())
+        return tuple(self.ops)
+
+
+def widths(config: ModelConfig) -> dict[str, int]:
+    """What each dimension of a value is, but for `pos` and `key`."""
+    return {
+        "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
+        "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
+        "d_vocab": config.n_vocab,
+    }  # fmt: skip

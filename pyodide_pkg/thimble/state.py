@@ -1,0 +1,118 @@
+"""What a session keeps of its text in kernel memory: keys and values of each layer, and the scratch
+that computing its next tokens takes.
+
+Whoever keeps a text asks here what that takes, for a copy, and to cut it: a state that cannot be
+cut to a position says from where on tokens are to be computed again. What layers keep, their plan
+says (`plan.py`); how it lies in memory, `kernels/state.c` knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import MemoryLimitError, NumericError, ThimbleError, UnsupportedError
+from .kernel import Kernel, Scratch
+from .plan import compile_plan
+from .program import pack_forms, state_forms
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .model_config import ModelConfig
+
+FIRST_POSITIONS = 256
+"""That a state has a place for at first, if its text may be as long."""
+
+
+class State:
+    """One text's state over a model. Close it to give its memory back."""
+
+    def __init__(self, model: Model, hint: int, *, whole: bool = False) -> None:
+        """An empty one, for a text of about `hint` positions; with `whole`, layers that look at the
+        nearest positions only keep all others too. Raises MemoryLimitError."""
+        self._model = model
+        self._kernel = model.kernel
+        self._whole = whole
+        self.address = self._kernel.call("session_new", model.weights.address, hint, not whole)
+        if not self.address:
+            raise self._too_large(hint)
+        self.capacity = self._kernel.call("session_capacity", self.address)
+        """Positions that there is a place for."""
+
+    def _too_large(self, positions: int) -> MemoryLimitError:
+        size = state_bytes(self._kernel, self._model.config, positions)
+        return MemoryLimitError(f"no memory for a cache of {positions:,} tokens: {size:,} bytes")
+
+    @property
+    def past(self) -> int:
+        """How many positions it has."""
+        return self._kernel.call("session_past", self.address)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes; what forks share with it counts whole."""
+        return self._kernel.call("session_bytes", self.address)
+
+    def reserve(self, positions: int) -> None:
+        """See to it that there is a place for so many. Raises MemoryLimitError; all is then as it
+        was."""
+        if positions <= self.capacity:
+            return
+        done = self._kernel.call("session_reserve", self.address, positions)
+        self.capacity = self._kernel.call("session_capacity", self.address)
+        if not done:
+            raise self._too_large(positions)
+
+    def truncate(self, n: int) -> int:
+        """Keep the first n positions, or as many of them as can be kept; return how many."""
+        kept = self._kernel.call("session_truncate", self.address, n)
+        self.capacity = self._kernel.call("session_capacity", self.address)
+        return kept
+
+    def copy_from(self, other: State, n: int) -> int:
+        """Take over the first n positions of another state of the same model, or as many as can be
+        copied, in the place of one's own; return how many. Raises MemoryLimitError."""
+        copied = self._kernel.call("session_copy", self.address, other.address, n)
+        self.capacity = self._kernel.call("session_capacity", self.address)
+        if copied < 0:
+            raise self._too_large(n)
+        return copied
+
+    def close(self) -> None:
+        """Give the memory back."""
+        address, self.address = self.address, 0
+        if address:
+            self._kernel.call("session_free", address)
+
+    def __del__(self) -> None:
+        if getattr(self, "address", 0):
+            self.close()
+
+
+NOT_FINITE, _, GONE = range(3)
+"""What went wrong in a pass, in the upper bits of its status (the enum in `kernels/plan.h`)."""
+
+
+def failure(name: str, n_layers: int, status: int) -> ThimbleError:
+    """Return what to raise for a status above 0 of a pass of the model called `name`."""
+    reason, layer = status >> 14, (status & 0x3FFF) - 1
+    if reason == GONE:
+        return UnsupportedError(
+            f"layer {layer} of model {name!r} has let go of what comes before its window: a hook "
+            "cannot let it look there"
+        )
+    assert reason == NOT_FINITE, status
+    where = f"after layer {layer}" if layer < n_layers else "in the logits"
+    return NumericError(f"a value is not finite {where} of model {name!r}")
+
+
+def state_bytes(kernel: Kernel, config: ModelConfig, positions: int) -> int:
+    """Return the bytes of a text's state with any model of these numbers, loaded or not; raises
+    MemoryLimitError where they cannot be counted."""
+    forms = state_forms(compile_plan(config))
+    scratch = Scratch(kernel, len(pack_forms(forms)) + 1, "a question")
+    scratch.write(pack_forms(forms))
+    size = kernel.call("state_bytes", scratch.address, len(forms), positions)
+    scratch.close()
+    if size < 0:
+        raise MemoryLimitError(f"no memory holds a cache of {positions:,} tokens of this model")
+    return size
