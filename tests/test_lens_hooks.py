@@ -13,6 +13,7 @@ import pytest
 import thimble
 from tests.test_lens_capture import IDS
 from tests.test_session import load
+from tests.tiny_folders import CONFIGS, converted
 from tests.tiny_models import SPECS, make
 from thimble import lens
 from thimble.browser.interrupts import PREFIX, interruptible
@@ -309,3 +310,49 @@ def test_means_take_the_place_of_what_is_switched_off(model: thimble.Model) -> N
 def test_what_there_is_not_is_refused(model: thimble.Model, make_hooks: Any, words: str) -> None:
     with pytest.raises(thimble.OptionError, match=words):
         make_hooks(model)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_is_changed_in_any_architecture_flows_on(name: str) -> None:
+    """As in float64, wherever the values of two positions are changed."""
+    data = converted(name, "f32")
+    model, exact = load(data), ReferenceModel(data)
+    ids = [i * 11 % model.config.n_vocab for i in range(12)]
+    before = exact.run(ids)
+    staged = ("hook_scale", "hook_normalized", "hook_attn_scores", "hook_pattern", "hook_result")
+    for site in lens.site_names(model.config):
+        if site.endswith(staged) or site == "logits":
+            continue
+
+        def push(values: Any, _hook: Any) -> None:
+            values[5] *= 0.5
+            values[-1] = 0
+
+        value = before[site].copy()
+        value[5] *= 0.5
+        value[-1] = 0
+        start = site.endswith("hook_resid_pre")
+        earlier = site.replace(".hook_resid_pre", ".hook_resid_post")
+        layer = int(site.split(".")[1]) if start else 0
+        changed_site = earlier.replace(f".{layer}.", f".{layer - 1}.") if start else site
+        if start and layer == 0:
+            changed_site = "hook_embed" if "hook_resid_pre" not in before else "hook_resid_pre"
+        expected = exact.run(ids, {changed_site: value})["logits"]
+        found = model.run_with_hooks(ids, [(site, push)])
+        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max(), site
+        assert np.abs(expected - before["logits"]).max() > 1e-3, site
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_parts_of_any_architecture_add_up_to_the_logit(name: str) -> None:
+    model = load(converted(name, "f32"))
+    ids = [i * 11 % model.config.n_vocab for i in range(12)]
+    for against in (None, 7):
+        found = lens.logit_attribution(model, ids, 3, against=against)
+        assert abs(found.rest) < 1e-4 * max(1.0, max(abs(part.value) for part in found.parts))
+    vector = lens.steering_vector(model, ids, ids[::-1], layer=1)
+    steered = model.run_with_hooks(ids, lens.steer(model, vector, layer=1, strength=2.0))
+    assert np.isfinite(steered).all() and (steered != model.run_with_hooks(ids)).any()
+    assert len(lens.logit_lens(model, ids).cells) == model.config.n_layers + 1
+    grid = lens.patch_grid(model, ids, [*ids[:5], 1, *ids[6:]], 3)
+    assert [len(row) for row in grid.values] == [12] * model.config.n_layers

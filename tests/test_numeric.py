@@ -21,7 +21,7 @@ from thimble.kernel import CKernel, default_kernel
 
 SPECS_OF_BITS = ("f32", "f16", "bf16", "q8_0", "q4_0", "spm", "head48")
 ARCHITECTURES_OF_BITS = ("gemma2", "gemma3", "gpt2", "gptneox")
-"""Between them they have every function of `kernels/architecture.c`."""
+"""Between them they have every operation of `kernels/ops.c`."""
 PROBE = Path(__file__).parent / "kernels" / "numeric_probe.c"
 
 

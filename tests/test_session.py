@@ -253,7 +253,7 @@ def test_a_context_too_large_for_memory_is_refused_and_the_text_kept(
     before, kernel = session.logits(), session.model.kernel
     real = kernel.call
     monkeypatch.setattr(
-        kernel, "call", lambda name, *args: 0 if name == "session_new" else real(name, *args)
+        kernel, "call", lambda name, *args: 0 if name == "session_reserve" else real(name, *args)
     )
     with pytest.raises(thimble.MemoryLimitError, match=r"a cache of \d+ tokens"):
         session.append([1] * 400)

@@ -50,6 +50,13 @@ static size_t source_size(tk_int type, tk_int cols) {
     }
 }
 
+/* Bytes that a packed matrix takes, to the uint64 at `bytes`, which counts what no memory here holds;
+ * 0 where the encoding is unknown or the columns do not fit. */
+TK_EXPORT tk_int tk_tensor_size(tk_int type, tk_int rows, tk_int cols, tk_int bytes) {
+    *(uint64_t *)bytes = ((uint64_t)rows + 15) / 16 * group_size(type, cols);
+    return 0;
+}
+
 /* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
     if (rows <= 0 || cols <= 0) return 0;

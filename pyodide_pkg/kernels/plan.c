@@ -94,7 +94,8 @@ TK_EXPORT tk_int tk_session_reserve(tk_int session, tk_int positions) {
     tk_session *s = (tk_session *)session;
     if (!tk_states_reserve(s, (int32_t)positions)) return 0;
     if (positions > s->scores_room) {
-        int32_t room = (int32_t)((positions + TK_KEY_GROUP - 1) & ~(tk_int)(TK_KEY_GROUP - 1));
+        int32_t room = tk_states_capacity(s); /* without a state, or with rings alone, any number */
+        if (room == INT32_MAX) room = ((int32_t)positions + 255) & ~255;
         float *wider = tk_new(tk_size(TK_MAX_THREADS, (size_t)room, sizeof(float)));
         if (!wider) return 0;
         tk_delete(s->scores);

@@ -99,19 +99,19 @@ TK_EXPORT tk_int tk_session_bytes(tk_int session) {
     return (tk_int)total;
 }
 
-/* Bytes of the states of a text of so many positions, by their forms alone: what a model will take.
- * Returns -1 where that is more than can be counted. */
-TK_EXPORT tk_int tk_state_bytes(tk_int forms, tk_int count, tk_int positions) {
+/* Bytes of the states of a text of so many positions, by their forms alone, to the uint64 at `bytes`:
+ * what a model will take, also where no memory here holds it. */
+TK_EXPORT tk_int tk_state_bytes(tk_int forms, tk_int count, tk_int positions, tk_int bytes) {
     const tk_state_form *f = (const tk_state_form *)forms;
-    size_t total = 0;
+    int32_t shift = 5;
+    while (shift < LONGEST && (1 << shift) < positions) shift++;
+    *(uint64_t *)bytes = 0;
     for (tk_int i = 0; i < count; i++, f++) {
-        int32_t shift = 5, n;
-        while (shift < LONGEST && (1 << shift) < positions) shift++;
-        n = segments_for((int32_t)positions, shift);
-        if (ring_of(f, shift) && n > ring_of(f, shift)) n = ring_of(f, shift);
-        total = tk_sum(total, tk_size(segment_bytes(f, shift), (size_t)n, 1));
+        int32_t n = segments_for((int32_t)positions, shift), ring = ring_of(f, shift);
+        uint64_t row = (uint64_t)f->heads * (uint64_t)f->width * 2 * sizeof(float);
+        *(uint64_t *)bytes += row * (uint64_t)(ring && n > ring ? ring : n) << shift;
     }
-    return total > PTRDIFF_MAX ? -1 : (tk_int)total;
+    return 0;
 }
 
 /* Whether a state can be cut to n positions: whether what the next one looks back at is there. */

@@ -1,8 +1,7 @@
 """The table of architectures: what sets one apart from another, and nothing else.
 
-To add an architecture is to add an entry here. What an entry may say is what the kernels know
-(`kernels/architecture.c`); the rest of the engine reads the numbers that `model_config.py` makes of
-it.
+To add an architecture is to add an entry here. `model_config.py` makes numbers of it and of a
+file's keys, and `plan.py` a program of those; the rest of the engine reads these two.
 
 Key and tensor names, and what a file leaves unsaid, are llama.cpp's:
 https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py and src/models/.

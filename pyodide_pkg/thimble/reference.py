@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -77,9 +77,11 @@ class ReferenceModel:
         """Return the logits behind each of `ids`, [len(ids), n_vocab]."""
         return self.run(ids)["logits"]
 
-    def run(self, ids: Sequence[int]) -> dict[str, Array]:
+    def run(
+        self, ids: Sequence[int], changes: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
         """Return every value that arises on the way, by its name in the lens (`plan.VALUES`, in a
-        layer behind `blocks.N.`)."""
+        layer behind `blocks.N.`). Those in `changes` take the place of what arises."""
         outside = [i for i in ids if not 0 <= i < self.config.n_vocab]
         if outside or not len(ids):
             raise OptionError(f"ids are {ids!r:.100}; 0 to {self.config.n_vocab - 1} are right")
@@ -96,7 +98,8 @@ class ReferenceModel:
                 operation: Callable[..., tuple[Array, ...]] = getattr(self, op.kind)
                 found = operation(op, *(values.get(name) for name in op.inputs))
                 for name, value in zip(op.outputs, found, strict=True):
-                    values[name] = kept[prefix + name] = stream = value
+                    stream = changes.get(prefix + name, value) if changes else value
+                    values[name] = kept[prefix + name] = stream
         return kept
 
     def weight(self, op: Op, which: int) -> Array | None:

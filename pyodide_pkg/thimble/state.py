@@ -8,6 +8,7 @@ says (`plan.py`); how it lies in memory, `kernels/state.c` knows.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from .errors import MemoryLimitError, NumericError, ThimbleError, UnsupportedError
@@ -16,7 +17,7 @@ from .plan import compile_plan
 from .program import pack_forms, state_forms
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .language_model import LanguageModel
     from .model_config import ModelConfig
 
 FIRST_POSITIONS = 256
@@ -26,7 +27,7 @@ FIRST_POSITIONS = 256
 class State:
     """One text's state over a model. Close it to give its memory back."""
 
-    def __init__(self, model: Model, hint: int, *, whole: bool = False) -> None:
+    def __init__(self, model: LanguageModel, hint: int, *, whole: bool = False) -> None:
         """An empty one, for a text of about `hint` positions; with `whole`, layers that look at the
         nearest positions only keep all others too. Raises MemoryLimitError."""
         self._model = model
@@ -106,13 +107,12 @@ def failure(name: str, n_layers: int, status: int) -> ThimbleError:
 
 
 def state_bytes(kernel: Kernel, config: ModelConfig, positions: int) -> int:
-    """Return the bytes of a text's state with any model of these numbers, loaded or not; raises
-    MemoryLimitError where they cannot be counted."""
+    """Return the bytes of a text's state with any model of these numbers, loaded or not."""
     forms = state_forms(compile_plan(config))
-    scratch = Scratch(kernel, len(pack_forms(forms)) + 1, "a question")
-    scratch.write(pack_forms(forms))
-    size = kernel.call("state_bytes", scratch.address, len(forms), positions)
+    packed = pack_forms(forms)
+    scratch = Scratch(kernel, 8 + len(packed), "a question")
+    scratch.write(packed, 8)
+    kernel.call("state_bytes", scratch.address + 8, len(forms), positions, scratch.address)
+    (size,) = struct.unpack("<Q", kernel.read(scratch.address, 8))
     scratch.close()
-    if size < 0:
-        raise MemoryLimitError(f"no memory holds a cache of {positions:,} tokens of this model")
-    return size
+    return int(size)

@@ -12,10 +12,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, UnsupportedError
+from ..footprint import weights_bytes
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
 from ..model_config import config_from_header
 from ..split import joined_header
+from ..state import FIRST_POSITIONS, state_bytes
 from .limits import multiplies, rate
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ LARGEST = 1 << 31
 """Addresses of kernel memory are positive 32-bit numbers in a page."""
 BESIDE = 160 << 20
 """Bytes that Python, the engine and a model that is loaded already take of that, about."""
-FIRST_POSITIONS = 256
 STREAM = 64 << 20
 """Bytes that a measurement reads at most: more than the caches of most machines."""
 
@@ -112,13 +113,13 @@ class Service:
 
 def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
     """What the page shows of a model before it is loaded, and what `speed` is asked with."""
-    weights = sum(tensor.nbytes for tensor in header.tensors)
+    kernel = default_kernel()
+    weights = weights_bytes(kernel, header, config)
     matrices = [t for t in header.tensors if len(t.shape) > 1]
     names = {t.name for t in matrices}
     # The embedding is looked up, a row a token, where the output is another matrix.
     used = [t for t in matrices if t.name != "token_embd.weight" or "output.weight" not in names]
-    position = 8 * config.n_layers * config.n_kv_heads * config.head_dim
-    needed = weights + position * min(FIRST_POSITIONS, config.n_ctx)
+    needed = weights + state_bytes(kernel, config, min(FIRST_POSITIONS, config.n_ctx))
     types: Counter[str] = Counter()
     for tensor in matrices:
         types[tensor.type.name] += tensor.n_elements
@@ -132,7 +133,7 @@ def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
         "window": config.n_ctx,
         # Weights, and the keys and values of a short text; then of the longest there may be.
         "needed": needed,
-        "neededFull": weights + position * config.n_ctx,
+        "neededFull": weights + state_bytes(kernel, config, config.n_ctx),
         "fits": needed + BESIDE <= LARGEST,
         "limit": LARGEST - BESIDE,
         "reads": sum(t.nbytes for t in used),

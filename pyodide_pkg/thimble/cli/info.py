@@ -8,34 +8,14 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..errors import ThimbleError
+from ..footprint import weights_bytes
 from ..gguf import GGUFHeader, TensorInfo, read_file_header
+from ..kernel import default_kernel
 from ..model_config import ModelConfig, config_from_header
-from ..tensor_types import (
-    BF16,
-    F16,
-    F32,
-    IQ4_NL,
-    Q2_K,
-    Q3_K,
-    Q4_0,
-    Q4_1,
-    Q4_K,
-    Q5_0,
-    Q5_1,
-    Q5_K,
-    Q6_K,
-    Q8_0,
-)
+from ..state import state_bytes
 from ..tokenizer import tokenizer_from_metadata
 from . import inputs
 from .command import Command
-
-UNITS = {
-    F32: 16, F16: 8, BF16: 8, Q8_0: 144, Q4_0: 80, Q4_1: 96, Q5_0: 96, Q5_1: 112, IQ4_NL: 144,
-    Q2_K: 416, Q3_K: 464, Q4_K: 608, Q5_K: 736, Q6_K: 848,
-}  # fmt: skip
-"""Bytes that one block takes of four rows side by side in kernel memory: `kernels/pack.c`,
-`kernels/blocks.h`."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -84,19 +64,11 @@ def describe(header: GGUFHeader, file_bytes: int) -> dict[str, Any]:
 
 def memory(header: GGUFHeader, config: ModelConfig) -> dict[str, int]:
     """Bytes of kernel memory: the weights, and the keys and values of a whole context."""
-    positions = (config.n_ctx + 3) & ~3
+    kernel = default_kernel()
     return {
-        "weights": sum(_packed_bytes(t) for t in header.tensors),
-        "cache": 8 * config.n_layers * config.n_kv_heads * config.head_dim * positions,
+        "weights": weights_bytes(kernel, header, config),
+        "cache": state_bytes(kernel, config, config.n_ctx),
     }
-
-
-def _packed_bytes(tensor: TensorInfo) -> int:
-    cols = tensor.shape[-1]
-    if len(tensor.shape) == 1:
-        return (cols + 3) // 4 * 16
-    groups = -(-(tensor.n_elements // cols) // 16)  # of sixteen rows, the last one padded
-    return groups * 4 * (cols // tensor.type.block) * UNITS[tensor.type]
 
 
 def _tensor_types(tensors: tuple[TensorInfo, ...]) -> dict[str, dict[str, int]]:

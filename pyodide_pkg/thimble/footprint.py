@@ -1,0 +1,32 @@
+"""What a model will take of kernel memory, by its header alone: asked of the kernels that will hold
+it, so that nothing is counted twice. What a text takes, `state.py` says."""
+
+from __future__ import annotations
+
+import struct
+
+from .gguf import GGUFHeader, TensorInfo
+from .kernel import Kernel, Scratch
+from .model_config import ModelConfig, parts_of
+
+
+def weights_bytes(kernel: Kernel, header: GGUFHeader, config: ModelConfig) -> int:
+    """Return the bytes of all tensors as kernels keep them, also where no memory here holds them;
+    `config` says which are several in one."""
+    scratch = Scratch(kernel, 8, "a question")
+    total = sum(_tensor_bytes(kernel, scratch, tensor, config) for tensor in header.tensors)
+    scratch.close()
+    return total
+
+
+def _tensor_bytes(kernel: Kernel, scratch: Scratch, tensor: TensorInfo, config: ModelConfig) -> int:
+    parts = parts_of(config, tensor.name)
+    heights = [rows for _, rows in parts] if parts else [tensor.shape[0]]
+    if len(tensor.shape) == 1:
+        return sum((rows + 3) // 4 * 16 for rows in heights)
+    total = 0
+    for rows in heights:
+        shape = (rows, tensor.shape[-1])
+        kernel.call("tensor_size", tensor.type.ggml_id, *shape, scratch.address)
+        total += struct.unpack("<Q", kernel.read(scratch.address, 8))[0]
+    return total

@@ -1,0 +1,35 @@
+"""The bits that every model of the tests computes are those that were recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.fingerprint import fingerprint
+from tests.tiny_folders import converted
+from tests.vectors.record_bits import RECORD, files, inside
+from thimble.kernel import default_kernel
+
+RECORDED: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8"))
+FILES = list(files())
+
+
+@pytest.mark.parametrize(("name", "make_file"), FILES, ids=[name for name, _ in FILES])
+def test_bits_are_as_recorded(name: str, make_file: Callable[[], bytes]) -> None:
+    data = make_file()
+    assert fingerprint(data) == RECORDED[name]["logits"]
+    assert inside(data) == RECORDED[name]["inside"]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gptneox"])
+def test_threads_leave_them_alone(name: str, threads: int) -> None:
+    data, kernel = converted(name, "q8_0"), default_kernel()
+    kernel.call("threads", threads)
+    try:
+        assert fingerprint(data) == RECORDED[f"{name}/q8_0"]["logits"]
+        assert inside(data) == RECORDED[f"{name}/q8_0"]["inside"]
+    finally:
+        kernel.call("threads", 1)

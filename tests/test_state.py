@@ -1,0 +1,180 @@
+"""What sessions keep of their texts: its bytes, copies, cuts, and windows that let go."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thimble
+from tests.test_session import load
+from tests.tiny_folders import converted
+from tests.tiny_models import SPECS, TinySpec, make
+from thimble.gguf import read_header
+from thimble.gguf_writer import GGUFWriter
+from thimble.lens import HookPoint
+from thimble.state import State, state_bytes
+
+LONG = 1500
+
+
+@functools.cache
+def with_keys(data: bytes, **keys: int) -> bytes:
+    """The same file with some of its architecture's keys changed."""
+    header = read_header(data, file_size=len(data))
+    writer, prefix = GGUFWriter(), header.metadata["general.architecture"]
+    changed = {f"{prefix}.{key}": value for key, value in keys.items()}
+    for key, value in (header.metadata | changed).items():
+        writer.add(key, value)
+    for t in header.tensors:
+        writer.add_tensor(t.name, t.shape, t.type, data[t.offset : t.offset + t.nbytes])
+    return writer.to_bytes()
+
+
+def ids_for(model: thimble.Model, count: int = LONG) -> list[int]:
+    return [i * 7919 % model.config.n_vocab for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def windowed() -> thimble.Model:
+    """Six of seven layers look back at 24 positions, in a context of many times that."""
+    return load(with_keys(converted("gemma3", "q8_0"), context_length=4096))
+
+
+@pytest.fixture(scope="module")
+def expected(windowed: thimble.Model) -> bytes:
+    """The logits after a long text, by a pass that lets go of nothing."""
+    logits: bytes = windowed.run_with_hooks(ids_for(windowed), last_only=True).tobytes()
+    return logits
+
+
+def test_windows_let_go_of_what_is_behind_them_and_change_no_bit(
+    windowed: thimble.Model, expected: bytes
+) -> None:
+    session = windowed.session()
+    session.append(ids_for(windowed))
+    assert session.logits().tobytes() == expected
+    assert session._state
+    sizes = []
+    for count in (600, 1100, LONG):
+        state = State(windowed, 256)
+        state.reserve(count)
+        sizes.append(state.nbytes)
+    assert sizes[0] < sizes[1] < sizes[2]
+    # Only the layer that sees everything grows: 512 positions are kept of the others.
+    whole = State(windowed, 256, whole=True)
+    whole.reserve(LONG)
+    one = whole.nbytes / 7 / 1536
+    assert sizes[2] == one * (1536 + 6 * 512)
+    assert session._state.nbytes == sizes[2] == state_bytes(windowed.kernel, windowed.config, LONG)
+
+
+def test_a_cut_inside_of_what_is_kept_computes_nothing_again(
+    windowed: thimble.Model, expected: bytes
+) -> None:
+    ids = ids_for(windowed)
+    session = windowed.session()
+    session.append(ids)
+    session.rollback(LONG - 100)
+    assert session._computed == LONG - 100
+    session.append(ids[LONG - 100 :])
+    assert session.logits().tobytes() == expected
+
+
+def test_a_cut_behind_what_is_kept_is_computed_again_and_right(
+    windowed: thimble.Model, expected: bytes
+) -> None:
+    ids = ids_for(windowed)
+    session = windowed.session()
+    session.append(ids)
+    session.rollback(700)
+    assert session.tokens == tuple(ids[:700])
+    assert session._computed == 0
+    straight = windowed.session()
+    straight.append(ids[:700])
+    assert session.logits() == straight.logits()
+    session.append(ids[700:])
+    assert session.logits().tobytes() == expected
+    fork = session.fork(700)
+    assert fork.logits() == straight.logits()
+    near = session.fork(LONG - 50)
+    assert near._computed == LONG - 50
+    near.append(ids[LONG - 50 :])
+    assert near.logits().tobytes() == expected
+
+
+def test_a_draft_that_is_not_kept_changes_no_bit_behind_windows(windowed: thimble.Model) -> None:
+    other = load(with_keys(converted("gemma3", "f32"), context_length=4096))
+    params = thimble.SamplingParams(max_tokens=60, temperature=1.0, seed=4)
+    ids = ids_for(windowed, 700)
+    plain = [chunk.id for chunk in windowed.session().generate(ids, params)]
+    quick = thimble.Speculative(windowed, other)
+    assert [chunk.id for chunk in quick.session().generate(ids, params)] == plain
+
+
+def test_hooks_cannot_look_behind_a_window_that_has_let_go(windowed: thimble.Model) -> None:
+    def far(scores: Any, hook: HookPoint) -> None:
+        if scores.shape[-1] > 1000:
+            scores[:, :, 3] = 1.0
+
+    hooked = windowed.hooked([("blocks.0.attn.hook_attn_scores", far)])
+    session = hooked.session()
+    with pytest.raises(thimble.UnsupportedError, match=r"layer 0 .* has let go"):
+        session.append(ids_for(windowed))
+    # A pass by itself keeps everything.
+    assert np.isfinite(hooked.run_with_hooks(ids_for(windowed, 1100), last_only=True)).all()
+
+
+def test_forks_share_memory_and_are_independent() -> None:
+    model = load(make(TinySpec(n_ctx=2048)))
+    ids = [i * 11 % 300 for i in range(1200)]
+    session = model.session()
+    session.append(ids)
+    before = session.logits()
+    forks = [session.fork(n) for n in (1200, 1100, 513, 512, 511, 256, 1, 0)]
+    for fork in forks:
+        fork.append([5, 6, 7])
+        straight = model.session()
+        straight.append([*fork.tokens])
+        assert fork.logits() == straight.logits()
+    session.rollback(300)
+    session.append([9] * 800)
+    other = model.session()
+    other.append([*ids[:300], *[9] * 800])
+    assert session.logits() == other.logits()
+    forks[0].rollback(1200)
+    assert forks[0].logits() == before
+    session.close()
+    forks[0].rollback(600)
+    forks[0].append(ids[600:])
+    assert forks[0].logits() == before
+
+
+def test_a_fork_without_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = load(make(SPECS["f32"])).session()
+    session.append([1, 2, 3])
+    before, kernel = session.logits(), session.model.kernel
+    real = kernel.call
+    monkeypatch.setattr(
+        kernel, "call", lambda name, *args: -1 if name == "session_copy" else real(name, *args)
+    )
+    with pytest.raises(thimble.MemoryLimitError, match="a cache of 3 tokens"):
+        session.fork()
+    monkeypatch.undo()
+    assert session.fork().logits() == before
+
+
+def test_bytes_are_asked_of_the_kernel_and_counted_for_any_size() -> None:
+    model = load(make(TinySpec(n_ctx=2048)))
+    c = model.config
+    position = 8 * c.n_layers * c.n_kv_heads * c.head_dim
+    for count, there in ((1, 32), (32, 32), (33, 64), (200, 256), (257, 512), (2048, 2048)):
+        assert state_bytes(model.kernel, c, count) == position * there
+        state = State(model, count)
+        assert state.nbytes == position * there
+        assert state.capacity == there
+    huge = replace(c, n_kv_heads=1 << 12, head_dim=1 << 12, n_heads=1 << 12)
+    assert state_bytes(model.kernel, huge, 1 << 24) == 8 * c.n_layers << 48
