@@ -7,10 +7,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.test_session import load
 from tests.test_stdlib import Built, run
 from tests.tiny_models import SPECS, make
 from thimble import lens
+
+pytestmark = pytest.mark.slow
 
 IDS = [i * 11 % 300 for i in range(40)]
 
@@ -29,8 +33,6 @@ found = hashlib.sha256(logits.memory)
 for name in cache:
     found.update(cache.raw(name))
 from thimble import lens
-
-pytestmark = pytest.mark.slow
 def quiet(z, hook):
     for row in z:
         row[2] = 0
