@@ -3,7 +3,7 @@
 // Writes modules and styles with content hashes in their names to OUT/assets/, modules with stable
 // names to OUT/, and on standard output a JSON object: source name → file, relative to OUT.
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -61,13 +61,28 @@ async function modules(paths, options) {
   return entryPoints.length ? entries(await esbuild.build({ ...common, entryPoints, ...options })) : {};
 }
 
+/** `@import "./panels/*.css"`: all of a folder, so that a panel's styles are there by being there. */
+const folders = {
+  name: "folders",
+  setup(build) {
+    build.onResolve({ filter: /\/\*\.css$/ }, ({ path, resolveDir }) => ({
+      path: join(resolveDir, dirname(path)), namespace: "folder",
+    }));
+    build.onLoad({ filter: /.*/, namespace: "folder" }, ({ path }) => {
+      const names = readdirSync(path).filter((name) => name.endsWith(".css")).map((name) => basename(name, ".css"));
+      const contents = names.sort().map((name) => `@import "./${name}.css";`).join("\n");
+      return { contents, loader: "css", resolveDir: path };
+    });
+  },
+};
+
 /** The styles of the page and of a frame on other pages, each with what it imports as one file. */
 async function styles() {
   const entryPoints = present(["styles/page.css", "styles/frame.css"]);
   if (!entryPoints.length) return {};
   const names = "[name].[hash]";
   const options = { entryPoints, outdir: join(out, "assets"), entryNames: names, assetNames: names };
-  return entries(await esbuild.build({ ...common, ...options, sourcemap: false }));
+  return entries(await esbuild.build({ ...common, ...options, plugins: [folders], sourcemap: false }));
 }
 
 try {

@@ -3,8 +3,7 @@
 import { LiveSession } from "./live";
 import { OfflineApp, isOneVersion, offerNewVersion } from "./offline/app";
 import { listLocalModels, offerSaved } from "./storage/models";
-import "./panels/index";
-import { showPanels } from "./panels/registry";
+import { showPanels } from "./panels";
 import { byId } from "./ui/dom";
 import { themeButton } from "./ui/theme";
 
