@@ -157,7 +157,7 @@ def test_a_head_that_is_off_is_felt_in_every_panel_until_it_is_on_again(
         page.goto(f"/#panel={panel}")
         words = page.locator(f"[data-panel={panel}] [data-changes-words]")
         expect(words).to_have_text(
-            f"The model is changed inside: layer {felt[0]}, head {felt[1]} off."
+            f"Changes inside the model: layer {felt[0]}, head {felt[1]} off."
         )
     assert page.locator("[data-panel=ensemble] [data-changes-words]").text_content()
     page.goto("/#panel=write")
@@ -324,7 +324,7 @@ def test_patterns_are_the_lens_s_and_go_into_the_report(
     changer.locator("#grid-answer").fill("Lucy")
     changer.locator("#grid-against").fill("Lily")
     changer.locator("#grid-start").click()
-    expect(changer.locator("#grid-words")).to_contain_text("“␣Lucy” is ahead of “␣Lily”")
+    expect(changer.locator("#grid-words")).to_contain_text("“␣Lucy” leads “␣Lily”")
     expect(changer.locator("#grid-words")).to_contain_text(
         f"layer {heads[0][0]}, head {heads[0][1]}"
     )
@@ -369,7 +369,7 @@ def test_an_ensemble_writes_with_a_change_in_one_member(changer: Page) -> None:
     expect(page.locator("#m-context")).to_have_text(f"0 / {loaded[0].config.n_ctx}")
     page.goto(f"/#panel=write&model={names[0]}&prompt=Once&change=mlp:0::zero")
     expect(page.locator("[data-panel=write] [data-changes-words]")).to_have_text(
-        "The model is changed inside: layer 0, the whole MLP off."
+        "Changes inside the model: layer 0, the whole MLP off."
     )
     page.goto("/#panel=ensemble")
     expect(page.locator("#ensemble-loaded")).not_to_have_text("Waiting for the page’s script")

@@ -168,7 +168,7 @@ def test_an_endless_loop_is_interrupted_and_the_names_stay(panel: Panel) -> None
 
 
 def test_an_example_that_plots_shows_a_picture(panel: Panel) -> None:
-    panel.press("Entropy, drawn How sure the model is, as a picture.")
+    panel.press("Entropy plot How sure the model is, as a chart.")
     image = panel.run().get_by_role("img")
     expect(image).to_have_attribute("alt", re.compile("Bar chart .*: 40 values from"))
     assert (image.get_attribute("src") or "").startswith("data:image/svg+xml;base64,")
@@ -296,7 +296,7 @@ def test_every_example_runs_as_it_stands(panel: Panel) -> None:
 
 def test_the_panel_keeps_to_the_policy_and_to_its_width(panel: Panel) -> None:
     page = panel.page
-    panel.press("Entropy, drawn How sure the model is, as a picture.")
+    panel.press("Entropy plot How sure the model is, as a chart.")
     panel.run()
     panel.run("y = 'a long line ' * 9; y\nprint(y * 3)")
     for width in (360, 1440):
@@ -312,7 +312,7 @@ def test_no_serious_accessibility_violations(panel: Panel, scheme: str) -> None:
     page.emulate_media(
         color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
-    panel.press("Entropy, drawn How sure the model is, as a picture.")
+    panel.press("Entropy plot How sure the model is, as a chart.")
     panel.run()
     panel.run("thimble.page.sampler = lambda logits, context: 5\n1 / 0")
     panel.put("session.r")
