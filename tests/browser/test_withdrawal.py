@@ -31,7 +31,7 @@ LOADED = """async () => {
 SAID = """async () => {
   location.hash = "panel=machine";
   const kinds = document.getElementById("kinds");
-  while (!kinds.textContent.includes("switched keeping off")) {
+  while (!kinds.textContent.includes("switched offline use off")) {
     await new Promise((next) => setTimeout(next, 50));
   }
   return kinds.querySelector("li").textContent;
