@@ -27,7 +27,7 @@ def lens_change(page: Page, address: str, shot: Shot) -> None:
     page.locator("#change-layer").fill("3")
     page.locator("#change-add").click()
     expect(page.locator("#change-list li")).to_have_count(2)
-    expect(page.locator("#change-next-words")).to_contain_text("bits away")
+    expect(page.locator("#change-next-words")).to_contain_text("bits of KL divergence")
     expect(page.locator("#change-next[aria-busy=false]")).to_be_visible()
     page.locator("#change-write").click()
     expect(page.locator("#change-both")).to_be_visible()

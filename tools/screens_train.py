@@ -69,8 +69,8 @@ def tune(page: Page, shot: Shot) -> None:
         {"name": "a.gguf", "mimeType": "", "buffer": b"GGUF"}
     )
     expect(page.locator("#adapter-notice")).to_be_visible()
-    page.get_by_role("button", name="Put it on the model").click()
-    expect(page.locator("#train-outcome")).to_contain_text("Every panel has it")
+    page.get_by_role("button", name="Apply to the model").click()
+    expect(page.locator("#train-outcome")).to_contain_text("Every panel now uses it")
     page.locator("#adapter-prompt").fill("Captain")
     expect(page.locator("#adapter-next")).to_have_attribute("aria-busy", "false")
     shot("adapter-on", "#adapter-title")

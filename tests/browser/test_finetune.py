@@ -44,8 +44,8 @@ def tuned(visit: Page) -> Page:
     fill(page, TEXT, RECIPE)
     page.get_by_role("button", name="Fine-tune", exact=True).click()
     expect(page.locator("#train-outcome")).to_contain_text(f"Trained: {STEPS} steps")
-    page.get_by_role("button", name="Put it on the model").click()
-    expect(page.locator("#train-outcome")).to_contain_text("Every panel has it now")
+    page.get_by_role("button", name="Apply to the model").click()
+    expect(page.locator("#train-outcome")).to_contain_text("Every panel now uses it")
     page.locator("#adapter-prompt").fill(PROMPT)
     return page
 

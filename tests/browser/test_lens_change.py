@@ -149,7 +149,7 @@ def test_a_head_that_is_off_is_felt_in_every_panel_until_it_is_on_again(
     expect(page.locator("#change-next thead th")).to_have_count(2)
     add_head(page, felt)
     agrees(page, model, off)
-    expect(page.locator("#change-next-words")).to_contain_text("bits away")
+    expect(page.locator("#change-next-words")).to_contain_text("bits of KL divergence")
     assert not violations(page, "[data-panel=lens]")
 
     assert write(page) == told(model, off) != told(model)
@@ -251,7 +251,7 @@ def test_changing_nothing_changes_no_bit(changer: Page, felt: tuple[int, int]) -
     page.goto("/#panel=lens&view=change&" + "&".join(f"change={one}" for one in nothing))
     expect(page.locator("#change-list li")).to_have_count(3)
     look(page, PAIR[0])
-    expect(page.locator("#change-next-words")).to_contain_text(": 0.000 bits away")
+    expect(page.locator("#change-next-words")).to_contain_text(": 0.000 bits of KL divergence")
     assert all(was == now for was, now in compared(page).values())
     assert bits(page) == before
     page.goto(f"/#panel=lens&view=change&change=head:{felt[0]}:{felt[1]}:zero")

@@ -353,7 +353,7 @@ def test_code_in_a_link_is_shown_and_never_run_by_itself(
     expect(panel.outcome).to_contain_text("cannot be read")
     panel.put("x = '" + "long " * 2000 + "'")
     panel.press("Copy link")
-    expect(panel.outcome).to_contain_text("A link holds 8000 characters")
+    expect(panel.outcome).to_contain_text("A link can have 8000 characters")
 
     script = tmp_path / "mine.py"
     script.write_bytes(b"print('from a file')\r\n1 + 1\r\n")

@@ -180,7 +180,7 @@ def test_what_is_no_text_is_refused_by_name(reader: Page, tmp_path: Path) -> Non
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     reader.locator("#read-file").set_input_files(picture)
-    expect(notice).to_contain_text("“picture.png” is no text")
+    expect(notice).to_contain_text("“picture.png” is not text")
     story = tmp_path / "story.txt"
     story.write_text("\ufeffThe end.\r\nReally.\n", encoding="utf-16")
     reader.locator("#read-file").set_input_files(story)

@@ -168,7 +168,7 @@ def test_an_alternative_is_a_branch_and_the_other_one_is_there_again(panel: Page
     second = steps(panel, 3)
     branches = panel.locator("#step-branches li")
     expect(branches).to_have_count(2)
-    expect(branches.nth(1)).to_contain_text("8 tokens, from token 5 on its own")
+    expect(branches.nth(1)).to_contain_text("8 tokens, diverging at token 5")
 
     panel.get_by_role("button", name="Rename Branch 2").click()
     panel.keyboard.type("the other way")

@@ -91,7 +91,7 @@ def test_a_conversation_goes_on_without_computing_anew(talk: Page) -> None:
 def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk: Page) -> None:
     first = talk.locator(".turn.models .turn-text").first.inner_text()
     talk.get_by_role("button", name="Edit").first.click()
-    field = talk.get_by_role("textbox", name="Your message, edited")
+    field = talk.get_by_role("textbox", name="Edit your message")
     expect(field).to_be_focused()
     field.press("Escape")
     talk.get_by_role("button", name="Edit").first.click()

@@ -126,7 +126,7 @@ def test_the_model_can_be_downloaded_and_runs(trained: Page, tmp_path: Path) -> 
 
 def test_every_panel_can_use_it(trained: Page) -> None:
     trained.get_by_role("button", name="Use it in every panel").click()
-    expect(trained.locator("#train-outcome")).to_contain_text("Every panel has it")
+    expect(trained.locator("#train-outcome")).to_contain_text("Every panel now uses it")
     turn_to(trained, "Write")
     title = f"Names of places, {STEPS} steps"
     assert trained.locator("#model option:checked").inner_text() == title
@@ -152,7 +152,7 @@ def test_bad_input_is_told_in_words(bench: Page) -> None:
     bench.locator("#train-own-file").set_input_files(
         {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x00\x1a"}
     )
-    expect(bench.locator("#train-own-words")).to_contain_text("“cat.png” is no text")
+    expect(bench.locator("#train-own-words")).to_contain_text("“cat.png” is not text")
 
     bench.get_by_role("radio", name=re.compile("^Names of places")).check()
     fill_recipe(bench, {"stepz": 5})

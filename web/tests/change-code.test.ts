@@ -19,7 +19,7 @@ test("a plain change is a short one", () => {
 test("what says nothing of ours is refused by name", () => {
   assert.throws(() => decode("nose:1:2:zero"), /“nose:1:2:zero” is none of head, mlp/);
   assert.throws(() => decode("head:1:2:never"), /none of the ways zero, mean, scale/);
-  for (const code of ["head", "head:x:1", "head:1:1.5", "head:1:1:scale:much"]) assert.throws(() => decode(code), /says no layer, or no number/);
+  for (const code of ["head", "head:x:1", "head:1:1.5", "head:1:1:scale:much"]) assert.throws(() => decode(code), /has no layer, or no number/);
   assert.throws(() => decode("steer:1::scale:2:%E0%A4%A"), /a text that cannot be read/);
   assert.throws(() => decode("x".repeat(99)), /“x{40}…”/);
 });

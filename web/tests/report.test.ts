@@ -30,13 +30,13 @@ test("a quantity is what its samples say", () => {
 test("what is no report says what is wrong with it", () => {
   const refused = (change: object, message: RegExp): void =>
     assert.throws(() => readReport(JSON.stringify({ ...REPORT, ...change })), message);
-  assert.throws(() => readReport("{"), /it is no JSON/);
+  assert.throws(() => readReport("{"), /it is not JSON/);
   assert.throws(() => readReport("[]"), /a report/);
   assert.throws(() => readReport(`"${"x".repeat(4_000_001)}"`), /at most 4000000/);
   refused({ claims: 2 }, /its format is 2; this page reads 1/);
-  refused({ build: 7 }, /its build is 7, no text/);
+  refused({ build: 7 }, /its build is 7, not text/);
   refused({ model: { sha256: "short" } }, /its model's sha256 is "short"/);
-  refused({ results: {} }, /its results are .*, no list/);
+  refused({ results: {} }, /its results are .*, not a list/);
   refused({ results: [{ ...RESULT, claim: "magic" }] }, /no claim "magic"; there are train, local/);
   refused({ results: [RESULT, RESULT] }, /two results of the claim "hardware"/);
   refused({ results: [{ ...RESULT, status: "perhaps" }] }, /must be one of done, failed, cancelled/);

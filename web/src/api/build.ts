@@ -78,7 +78,7 @@ export class Build {
     } catch (error) {
       failure = error;
     }
-    throw new ThimbleError("LoadError", `${base.href} did not come (${String(failure)})`);
+    throw new ThimbleError("LoadError", `${base.href} could not be loaded (${String(failure)})`);
   }
 
   get hash(): string {

@@ -72,7 +72,7 @@ function threadsFor(build: Build): Threads | null {
 /** Why a worker says nothing at all: its script did not come, or the page forbids it. */
 function notAllowed(worker: string): string {
   const site = new URL(worker).origin;
-  if (site === origin) return `the engine's worker did not come from ${worker}`;
+  if (site === origin) return `the engine's worker could not be loaded from ${worker}`;
   return (
     `the engine's worker could not start: where this page has a Content-Security-Policy, it must ` +
     `allow "${directives(site)}"`
@@ -318,7 +318,7 @@ export class EngineHost {
 
   #died(why: string): void {
     this.#crash(
-      new ThimbleError("CrashError", `the engine died (${why}); start again to get a new one`),
+      new ThimbleError("CrashError", `the engine died (${why}); start again for a new one`),
     );
   }
 

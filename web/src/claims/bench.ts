@@ -68,7 +68,7 @@ export class Bench {
   /** The site's short stories, which no model of it was trained on. */
   stories(): Promise<string> {
     const { sample } = this.build;
-    if (!sample) throw new Error("this site brings no text to measure models on");
+    if (!sample) throw new Error("this site has no text to measure models on");
     this.#sample ??= textOf(sample.url, sample.title);
     this.#sample.catch(() => (this.#sample = null));
     return this.#sample;
@@ -118,7 +118,7 @@ export class Bench {
       this.signal.throwIfAborted();
       if (!watch()) return value;
     }
-    throw new Error("the tab was hidden again and again: leave it open while it measures");
+    throw new Error("the tab was hidden repeatedly: keep it visible while it measures");
   }
 
   /** Wait until the visitor looks at the page. */
@@ -171,5 +171,5 @@ export async function textOf(url: string, title: string): Promise<string> {
   const response = await fetch(url).catch(() => null);
   if (response?.ok) return response.text();
   const status = response ? `the server answered ${response.status}` : "check the connection";
-  throw new Error(`“${title}” did not come: ${status}`);
+  throw new Error(`“${title}” could not be loaded: ${status}`);
 }

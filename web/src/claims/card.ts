@@ -99,15 +99,15 @@ function doubts(words: readonly string[]): HTMLElement {
   const box = make("div", "claim-doubts");
   const list = document.createElement("ul");
   list.append(...words.map((one) => make("li", "", one)));
-  box.append(make("p", "", `${plural(words.length, "thing")} to know; measure again if it matters:`), list);
+  box.append(make("p", "", `${plural(words.length, "caveat")}; measure again if it matters:`), list);
   return box;
 }
 
 /** Why there is no number. */
 function why({ status, error }: Result): HTMLElement {
   return status === "cancelled"
-    ? make("p", "claim-words", "Cancelled before it was done.")
-    : make("p", "claim-failed", `It could not be measured: ${sentence(error ?? "nobody knows why")}`);
+    ? make("p", "claim-words", "Cancelled.")
+    : make("p", "claim-failed", `It could not be measured: ${sentence(error ?? "for an unknown reason")}`);
 }
 
 function part(root: HTMLElement, selector: string): HTMLElement {

@@ -25,7 +25,7 @@ export function readReport(text: string): Report {
   try {
     read = JSON.parse(text);
   } catch (error) {
-    throw new Error(`this is no report: it is no JSON (${error instanceof Error ? error.message : ""})`);
+    throw new Error(`this is not a report: it is not JSON (${error instanceof Error ? error.message : ""})`);
   }
   // Version 0.1 called the key "ledger".
   const { ledger, ...rest } = object(read, "a report") as Partial<Report> & { ledger?: unknown };
@@ -34,15 +34,15 @@ export function readReport(text: string): Report {
     throw new Error(`its format is ${show(report.claims)}; this page reads ${FORMAT}`);
   }
   for (const name of TEXTS) {
-    if (typeof report[name] !== "string") throw new Error(`its ${name} is ${show(report[name])}, no text`);
+    if (typeof report[name] !== "string") throw new Error(`its ${name} is ${show(report[name])}, not text`);
   }
   object(report.machine, "its machine");
   const model = object(report.model, "its model");
   if (!/^[0-9a-f]{64}$/.test(String(model["sha256"]))) {
-    throw new Error(`its model's sha256 is ${show(model["sha256"])}, which is none`);
+    throw new Error(`its model's sha256 is ${show(model["sha256"])}, which is not one`);
   }
   object(report.entries, "its entries");
-  if (!Array.isArray(report.results)) throw new Error(`its results are ${show(report.results)}, no list`);
+  if (!Array.isArray(report.results)) throw new Error(`its results are ${show(report.results)}, not a list`);
   const seen = new Set<string>();
   for (const result of report.results as unknown[]) readResult(result, seen);
   return report as Report;
@@ -60,21 +60,21 @@ function readResult(value: unknown, seen: Set<string>): void {
     throw new Error(`the status of "${claim}" is ${show(result["status"])}; it must be one of ${STATUSES.join(", ")}`);
   }
   for (const name of ["title", "words", "began"]) {
-    if (typeof result[name] !== "string") throw new Error(`the ${name} of "${claim}" is ${show(result[name])}, no text`);
+    if (typeof result[name] !== "string") throw new Error(`the ${name} of "${claim}" is ${show(result[name])}, not text`);
   }
   for (const name of ["quantities", "series", "doubts"]) {
-    if (!Array.isArray(result[name])) throw new Error(`the ${name} of "${claim}" are ${show(result[name])}, no list`);
+    if (!Array.isArray(result[name])) throw new Error(`the ${name} of "${claim}" are ${show(result[name])}, not a list`);
   }
   object(result["facts"], `the facts of "${claim}"`);
   for (const one of result["quantities"] as unknown[]) {
     const quantity = object(one, `a quantity of "${claim}"`);
     const { id, samples } = quantity;
-    if (typeof id !== "string") throw new Error(`a quantity of "${claim}" has the id ${show(id)}, no text`);
+    if (typeof id !== "string") throw new Error(`a quantity of "${claim}" has the id ${show(id)}, not text`);
     if (!Array.isArray(samples) || !samples.length || !samples.every(Number.isFinite)) {
-      throw new Error(`the samples of "${id}" are ${show(samples)}; they must be numbers, one at least`);
+      throw new Error(`the samples of "${id}" are ${show(samples)}; they must be numbers, at least one`);
     }
     for (const name of ["median", "lowest", "highest", "n"]) {
-      if (!Number.isFinite(quantity[name])) throw new Error(`the ${name} of "${id}" is ${show(quantity[name])}, no number`);
+      if (!Number.isFinite(quantity[name])) throw new Error(`the ${name} of "${id}" is ${show(quantity[name])}, not a number`);
     }
   }
 }
@@ -98,15 +98,15 @@ function checkSums(report: Report): Check {
     const { n, median, lowest, highest } = spread(quantity.samples);
     return n !== quantity.n || median !== quantity.median || lowest !== quantity.lowest || highest !== quantity.highest;
   });
-  if (!wrong.length) return { words: `Its ${all.length} medians and ranges are those of its samples.`, holds: true };
+  if (!wrong.length) return { words: `Its ${all.length} medians and ranges match its samples.`, holds: true };
   const names = wrong.map(({ name }) => `“${name}”`).join(", ");
-  return { words: `The median or range of ${names} is not that of its samples.`, holds: false };
+  return { words: `The median or range of ${names} does not match its samples.`, holds: false };
 }
 
 /** The recipe's weights are the published ones. */
 function checkRecipe(report: Report): Check {
   const result = done(report, "reproduce");
-  if (!result) return { words: "It has no training to compare with the published one.", holds: null };
+  if (!result) return { words: "It has no training run to compare with the published one.", holds: null };
   const holds = result.facts["weights"] === published.weights.sha256;
   const hash = String(result.facts["weights"]).slice(0, 16);
   const words = holds ? "are the published ones" : `are not the published ones, ${published.weights.sha256.slice(0, 16)}…`;
@@ -116,7 +116,7 @@ function checkRecipe(report: Report): Check {
 /** What depends on the build and the model alone is the same here. */
 function checkExact(report: Report, here: Report): Check[] {
   if (report.model.sha256 !== here.model.sha256) {
-    return [{ words: "It measured another model than this site’s: what is exact cannot be compared.", holds: null }];
+    return [{ words: "It measured a different model: exact results cannot be compared.", holds: null }];
   }
   const other = report.build === here.build ? "" : " (another build)";
   return here.results.flatMap((mine) => {
@@ -127,7 +127,7 @@ function checkExact(report: Report, here: Report): Check[] {
       if (!found) return [];
       const holds = same(found, quantity);
       const values = holds ? say(found.median, found.unit) : `${say(found.median, found.unit)} there, ${say(quantity.median, quantity.unit)} here`;
-      const words = `${mine.title}: ${quantity.name}, ${values}${holds ? ", is the same here to the last bit" : ""}${other}.`;
+      const words = `${mine.title}: ${quantity.name}, ${values}${holds ? ", is identical here" : ""}${other}.`;
       return [{ words, holds: holds || !other ? holds : null }];
     });
   });
@@ -143,7 +143,7 @@ function done(report: Report, claim: string): Result | undefined {
 
 function object(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Error(`${what} is ${show(value)}, no object`);
+    throw new Error(`${what} is ${show(value)}, not an object`);
   }
   return value as Record<string, unknown>;
 }

@@ -17,7 +17,7 @@ export async function picture(report: Report, host: HTMLElement): Promise<Blob> 
   canvas.width = WIDTH;
   canvas.height = HEAD + results.length * ROW + FOOT;
   const context = canvas.getContext("2d");
-  if (!context) throw new Error("this browser gives no canvas to draw on");
+  if (!context) throw new Error("this browser has no canvas");
   const colour = (name: string): string => resolved(`var(--thimble-${name})`, host);
   const style = getComputedStyle(host);
   const sans = style.getPropertyValue("--thimble-sans").trim() || "sans-serif";

@@ -161,18 +161,18 @@ export class Runner extends EventTarget {
     const slowest = Math.max(before ?? 1, after ?? 1);
     if (slowest > BUSY) {
       doubts.push(
-        `The machine was busy or slowed down: a fixed piece of arithmetic took ${slowest.toFixed(1)} times ` +
-          "what it takes here at its best.",
+        `The machine was busy or throttled: a fixed computation took ${slowest.toFixed(1)} times ` +
+          "its best time here.",
       );
     }
     for (const { name, unit, n, lowest, highest, id } of quantities) {
       const apart = highest / lowest;
       if (!TIMES.includes(unit) || n < FEWEST || id === "token" || !(apart >= FAR_APART)) continue;
-      doubts.push(`The ${n} samples of “${name}” are ${apart.toFixed(1)} times apart.`);
+      doubts.push(`The ${n} samples of “${name}” differ by a factor of ${apart.toFixed(1)}.`);
     }
     if (bench.hiddenFor > 0) {
       const seconds = Math.max(1, Math.round(bench.hiddenFor / 1000));
-      doubts.push(`It waited ${seconds} s while the tab was hidden.`);
+      doubts.push(`It paused for ${seconds} s while the tab was hidden.`);
     }
     return doubts;
   }

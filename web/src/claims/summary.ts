@@ -9,7 +9,7 @@ export function table(report: Report, other: Report | null): HTMLElement {
   const made = document.createElement("table");
   made.className = "claims-table";
   made.createCaption().textContent = other
-    ? `Measured here, ${date(report)}, beside a report of ${date(other)}`
+    ? `Measured here, ${date(report)}, compared with a report of ${date(other)}`
     : `Measured here, ${date(report)}`;
   const names = other ? ["claim", "here", "spread", "there", "spread"] : ["claim", "number", "spread", "of what"];
   const head = made.createTHead().insertRow();
@@ -43,7 +43,7 @@ export function facts(report: Report): HTMLElement {
     ["Machine", `${machine.cores} cores${memory}; ${machine.browser}`],
     ["Model", `${model.name}, ${model.parameters.toLocaleString("en")} parameters, SHA-256 ${model.sha256.slice(0, 16)}…`],
     ["Thimble", `${thimble}, build ${build.slice(0, 16)}…`],
-    ["Samples", `${samples} where one takes a fraction of a second, fewer where it takes seconds`],
+    ["Samples", `${samples} of what takes a fraction of a second, fewer of what takes seconds`],
   ];
   const list = document.createElement("dl");
   list.className = "claims-facts";
@@ -70,7 +70,7 @@ export function checks(report: Report, here: Report): HTMLElement {
   const list = document.createElement("ul");
   list.className = "claims-checks";
   for (const { words, holds } of check(report, here)) {
-    const mark = holds === null ? "Not told" : holds ? "Holds" : "Does not hold";
+    const mark = holds === null ? "Unknown" : holds ? "Holds" : "Does not hold";
     const line = document.createElement("li");
     line.dataset["holds"] = String(holds);
     line.append(cell("strong", mark), ` ${words}`);

@@ -43,7 +43,7 @@ export async function checkCounter(bench: Bench): Promise<number> {
   const seen = requests.filter((request) => request.url === url).length;
   if (seen < 2) {
     throw new Error(
-      `of 2 requests that were made on purpose the browser told of ${seen}: nothing can be counted here`,
+      `the browser reported ${seen} of 2 deliberate requests: nothing can be counted here`,
     );
   }
   return seen;

@@ -22,7 +22,7 @@ export function codeIn(fragment: string): string | Error | null {
   try {
     return fromBase64Url(code).replaceAll("\r\n", "\n");
   } catch {
-    return new Error("The code in this link cannot be read: a part of the link is missing.");
+    return new Error("The code in this link cannot be read: part of the link is missing.");
   }
 }
 
@@ -31,7 +31,7 @@ export function linkTo(code: string): string | Error {
   const url = new URL(location.href);
   url.hash = new URLSearchParams({ panel: "python", code: toBase64Url(code) }).toString();
   if (url.href.length > LONGEST) {
-    return new Error(`A link holds ${LONGEST} characters and this one would have ${url.href.length}.`);
+    return new Error(`A link can have ${LONGEST} characters, and this one would have ${url.href.length}.`);
   }
   return url.href;
 }

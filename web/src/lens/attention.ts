@@ -147,7 +147,7 @@ class Attention extends Pane {
     paint(this.#large, this.#pattern(text, layer, head), width, this.#palette);
     this.#large.style.aspectRatio = "1";
     const at = this.#over ?? this.lens.position;
-    const words = `Layer ${layer}, head ${head}: where each of ${width} tokens looks. ${this.#pair(text, at, this.#key)}`;
+    const words = `Layer ${layer}, head ${head}: where each of ${width} tokens attends. ${this.#pair(text, at, this.#key)}`;
     this.#large.setAttribute("aria-label", words);
     this.#outline(width, at);
   }
@@ -170,14 +170,14 @@ class Attention extends Pane {
     const at = this.lens.position;
     const row = this.#row(text, at);
     const order = [...row.keys()].sort((a, b) => (row[b] ?? 0) - (row[a] ?? 0));
-    element("lens-looks-title").textContent = `From ${quoted(text.tokens[at]?.text ?? "")} it looks at`;
+    element("lens-looks-title").textContent = `${quoted(text.tokens[at]?.text ?? "")} attends to`;
     const bars = order.slice(0, LISTED).map((key) => ({
       label: `${key + 1} ${named(text, key)}`,
       share: row[key] ?? 0,
       words: percent(row[key] ?? 0),
     }));
     const heads = ["token", "attention"] as const;
-    element("lens-looks").replaceChildren(barTable({ caption: "The tokens that it looks at most", heads, bars }));
+    element("lens-looks").replaceChildren(barTable({ caption: "The tokens with the most attention", heads, bars }));
     this.lens.levels = Array.from(text.tokens, (_, key) => row[key] ?? 0);
     element("lens-pair").textContent = this.#pair(text, at, this.#key);
   }
@@ -190,7 +190,7 @@ class Attention extends Pane {
   }
 
   #pair(text: LensText, at: number, key: number | null): string {
-    if (key === null) return "Point at the picture, or move over it with the arrow keys.";
+    if (key === null) return "Point at the picture, or use the arrow keys.";
     const from = `${at + 1} ${named(text, at)}`;
     if (key > at) return `From ${from} the head cannot see ${key + 1} ${named(text, key)}: it comes later.`;
     const value = this.#row(text, at)[key] ?? 0;

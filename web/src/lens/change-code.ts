@@ -39,10 +39,10 @@ export function decode(code: string): Change {
     code.slice(on ? 0 : 1).split(":");
   const shown = code.length > 40 ? `${code.slice(0, 40)}…` : code;
   if (!isKind(kind)) throw new Error(`the change “${shown}” is none of ${KINDS.join(", ")}`);
-  if (!isWay(how)) throw new Error(`the change “${shown}” is done in none of the ways ${WAYS.join(", ")}`);
+  if (!isWay(how)) throw new Error(`the change “${shown}” has none of the ways ${WAYS.join(", ")}`);
   const [at, of, by] = [layer, unit || "0", factor].map(Number);
   if (layer === "" || !Number.isInteger(at) || !Number.isInteger(of) || !Number.isFinite(by)) {
-    throw new Error(`the change “${shown}” says no layer, or no number`);
+    throw new Error(`the change “${shown}” has no layer, or no number`);
   }
   try {
     const texts = [towards, away].map(decodeURIComponent);

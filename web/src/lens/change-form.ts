@@ -6,12 +6,12 @@ import type { Change, Kind, Way } from "./change-code";
 import type { LensView } from "./state";
 
 const HINTS: Readonly<Record<Kind, string>> = {
-  head: "One attention head: what it adds to the stream.",
-  mlp: "What a whole MLP adds, in one layer.",
-  attention: "What all heads of a layer add together.",
+  head: "The output of one attention head.",
+  mlp: "The output of one layer’s MLP.",
+  attention: "The output of all heads of one layer.",
   neuron: "One neuron of an MLP.",
-  steer: "The way from one text to another, at their last tokens, is added to the stream before a layer, as often as you say.",
-  patch: "Wherever the other text has a token, its values take the place of these. Without a head: all that the layer is given.",
+  steer: "Adds the difference between two texts, at their last tokens, to the residual stream before a layer, scaled by a factor.",
+  patch: "Replaces values with those of another text, token by token. Without a head: the whole input of the layer.",
 };
 
 const input = (id: string): HTMLInputElement => byId(id, HTMLInputElement);

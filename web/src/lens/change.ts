@@ -80,10 +80,10 @@ class ChangePane extends Pane {
   }
 
   #compare({ rows, bits }: Compared, at: string, changes: number): void {
-    const after = `After ${quoted(at)}, the token that is looked at`;
+    const after = `After ${quoted(at)}, the selected token`;
     element("change-next-words").textContent = changes
-      ? `${after}: ${bits.toFixed(bits < 1 ? 3 : 2)} bits away from what it was (Kullback-Leibler).`
-      : `${after}. With a change, there is a second bar.`;
+      ? `${after}: ${bits.toFixed(bits < 1 ? 3 : 2)} bits of KL divergence from the unchanged model.`
+      : `${after}. A change adds a second bar.`;
     element("change-next").replaceChildren(comparison(rows, changes > 0));
   }
 
@@ -156,7 +156,7 @@ class ChangePane extends Pane {
     element("change-both").hidden = false;
     element("change-before").textContent = found.before;
     element("change-after").textContent = found.after;
-    if (found.before === found.after) this.#work.say("Both are the same, letter for letter.");
+    if (found.before === found.after) this.#work.say("Both texts are identical.");
   }
 
   async #stories(): Promise<string> {
@@ -175,7 +175,7 @@ class ChangePane extends Pane {
     const share = 100 * (found.after / found.before - 1);
     const more = `${Math.abs(share).toFixed(1)} % ${share >= 0 ? "more" : "fewer"}`;
     this.#work.say(
-      `${found.before.toFixed(4)} bits per byte as it was trained, ${found.after.toFixed(4)} with the ` +
+      `${found.before.toFixed(4)} bits per byte as trained, ${found.after.toFixed(4)} with the ` +
         `changes: ${more}. ${plural(found.worse, "text")} of ${found.texts} ${found.worse === 1 ? "is" : "are"} predicted worse.`,
     );
   }
@@ -202,7 +202,7 @@ class ChangePane extends Pane {
     if (!ranking) return;
     const changed = ranking.changes.length ? `, with ${ranking.changes.join("; ")}` : "";
     element("rank-words").textContent =
-      `What each head is worth: bits per byte more without it, beside ${ranking.bits.toFixed(4)} with ` +
+      `Increase in bits per byte without each head; ${ranking.bits.toFixed(4)} with ` +
       `all of them${changed}; ${plural(ranking.texts, "text")}. Choose one to switch it off.`;
     const choose = (layer: number, head: number): void =>
       void this.#changes.add({ ...PLAIN, layer, unit: head });
@@ -250,7 +250,7 @@ function comparison(rows: Compared["rows"], changed: boolean): HTMLTableElement 
   caption.className = "visually-hidden";
   caption.textContent = "The most likely next tokens, without the changes and with them";
   const head = table.createTHead().insertRow();
-  for (const words of ["token", "as it was trained", ...(changed ? ["with the changes"] : [])]) {
+  for (const words of ["token", "as trained", ...(changed ? ["with the changes"] : [])]) {
     const cell = make("th", "", words);
     cell.scope = "col";
     head.append(cell);

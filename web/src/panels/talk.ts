@@ -185,13 +185,13 @@ class Talk {
     const { model } = this.#live;
     const about = this.#asked === model ? this.#about : null;
     const how = about?.template ? "its own chat template" : "a plain transcript";
-    part("talk-model").textContent = about ? `${model} · ${how}` : `${model || "The model"} is on its way`;
+    part("talk-model").textContent = about ? `${model} · ${how}` : `${model || "The model"} is loading`;
     part("talk-plain").hidden = about === null || about.template || this.#anyway.has(model);
     part("talk-plain-words").textContent =
       `${model} has no chat template: it was not trained for conversation, and will rather continue the ` +
-      "text than answer. It can be given the conversation as a plain transcript, lines that begin " +
-      "with “User:” and “Assistant:”. A model that was made for it says in its GGUF file how a " +
-      "conversation is written down.";
+      "text than answer. It can be given the conversation as a plain transcript, with lines that start " +
+      "with “User:” and “Assistant:”. The GGUF file of a chat model has a template for " +
+      "conversations.";
   }
 
   #turn(turn: Turn, at: number): TemplateResult {
@@ -224,7 +224,7 @@ class Talk {
       resend(event);
     };
     return html`<div class="turn-edit">
-      <textarea aria-label="Your message, edited" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
+      <textarea aria-label="Edit your message" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
       <div class="actions">
         <button type="button" @click=${resend}>Resend</button>
         <button type="button" class="quiet" @click=${() => this.#edit(null)}>Cancel</button>

@@ -145,7 +145,7 @@ class Bench {
   #goOn(base: string | undefined): void {
     const source = base === undefined ? null : this.#base(base);
     if (base === undefined || source) return this.#order({ kind: "continue", base: source });
-    this.#complain(new Error(`This training began from ${base}, which is not open here: open it under Write.`));
+    this.#complain(new Error(`This training started from ${base}, which is not open: open it in Write.`));
   }
 
   #base(name: string): ModelSource | null {
@@ -177,7 +177,7 @@ class Bench {
     if (focused === this.#stop && !busy) (this.#continue.hidden ? this.#start : this.#continue).focus();
     part("train-takeaway").hidden = !this.#run.hasModel || this.#run.step === 0;
     this.#type.hidden = this.#isAdapter;
-    this.#use.textContent = this.#isAdapter ? "Put it on the model" : "Use it in every panel";
+    this.#use.textContent = this.#isAdapter ? "Apply to the model" : "Use it in every panel";
     this.#download.textContent = this.#isAdapter ? "Download adapter" : "Download GGUF";
     const tuned = this.#run.hasModel && this.#run.step > 0 && this.#run.info?.base != null;
     this.#comparison.show(tuned ? this.#run.info : null, this.#run.history);
@@ -198,7 +198,7 @@ class Bench {
   #showOutcome(): void {
     const { state, step, info, unsaved, history } = this.#run;
     let words = "";
-    if (state === "starting") words = "Getting ready.";
+    if (state === "starting") words = "Preparing.";
     if (state === "stopping") words = "Stopping after this step.";
     if (state === "stopped") words = `Stopped after ${count(step)} of ${count(info?.steps ?? 0)} steps.`;
     if (state === "finished") words = `Trained: ${count(step)} steps in ${duration(history.seconds)}.`;
@@ -249,12 +249,12 @@ class Bench {
           await this.#live.open(info.about.base);
         }
         await this.#adapter.put(info.about.title, await this.#export("f32"));
-        part("train-outcome").textContent = "Every panel has it now; its strength is below.";
+        part("train-outcome").textContent = "Every panel now uses it; adjust its strength below.";
         return;
       }
       const title = `${info.about.title}, ${count(step)} steps`;
       await this.#live.openFile(new File([await this.#export("q8_0")], `${fileName(info.about.title)}.gguf`), title);
-      part("train-outcome").textContent = "Every panel has it now.";
+      part("train-outcome").textContent = "Every panel now uses it.";
     });
   }
 

@@ -229,7 +229,7 @@ class Write {
       if (there) this.#model.value = model;
       else if (!isAddress(model)) refused.push(`there is no model "${shared.model}"`);
     }
-    this.#refused = refused.length ? `Not everything in the link fits: ${refused.join("; ")}.` : "";
+    this.#refused = refused.length ? `Parts of the link cannot be used: ${refused.join("; ")}.` : "";
     return true;
   }
 }

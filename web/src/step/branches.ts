@@ -40,7 +40,7 @@ export class Branches {
     const head = make("div", "branch-head");
     if (this.#naming === number) head.append(this.#nameForm(number, name));
     else head.append(this.#switch(number, name, current));
-    const from = since > 0 || level > 0 ? `, from token ${since + 1} on its own` : "";
+    const from = since > 0 || level > 0 ? `, diverging at token ${since + 1}` : "";
     head.append(make("span", "branch-words", plural(length, "token") + from));
     const line = make("span", "branch-line", make("span", "shared"), make("span", "alone"));
     line.setAttribute("aria-hidden", "true");
@@ -160,7 +160,7 @@ function column(name: string, side: readonly StepTokenRow[], shared: ReadonlySet
     text.append(token);
   });
   if (side.length === 0) text.append(make("em", "", "ends there"));
-  const facts = `${plural(side.length, "token")}, ${bits.toFixed(1)} bits, ${percent(mean)} a token`;
+  const facts = `${plural(side.length, "token")}, ${bits.toFixed(1)} bits, ${percent(mean)} per token`;
   return make("div", "", make("h4", "", name), make("p", "compare-facts", facts), text);
 }
 

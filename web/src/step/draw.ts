@@ -14,7 +14,7 @@ const DROPPED: Record<Fate, string> = {
   top_p: "top-p",
   min_p: "min-p",
   greedy: "not the best",
-  no_weight: "no chance",
+  no_weight: "zero probability",
   constraint: "the constraint",
 };
 
@@ -195,5 +195,5 @@ function summary(draw: Draw, editable: boolean): string {
   }
   if (draw.how !== "sampler") return fell;
   const who = editable ? "Your sampler will choose" : `Your sampler chose ${text(draw.id)}`;
-  return `${who}; this is what Thimble's own would do. ${fell}`;
+  return `${who}; the built-in sampler would do this. ${fell}`;
 }

@@ -193,6 +193,6 @@ export class Python {
       errors.push(error instanceof Error ? error.message : String(error));
     }
     if (name in this.#pyodide.loadedPackages) return null;
-    return errors.at(-1)?.split("\n")[0] ?? "nobody knows why";
+    return errors.at(-1)?.split("\n")[0] ?? "for an unknown reason";
   }
 }

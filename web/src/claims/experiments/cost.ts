@@ -46,5 +46,5 @@ export const claim: Claim = {
 
 function asked(runs: readonly { readonly requests: readonly unknown[] }[]): string {
   const requests = runs.reduce((sum, run) => sum + run.requests.length, 0);
-  return requests ? `${plural(requests, "request")} went out meanwhile.` : "No server was asked for anything.";
+  return requests ? `${plural(requests, "request")} were made meanwhile.` : "No server was contacted.";
 }

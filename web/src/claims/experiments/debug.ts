@@ -48,17 +48,17 @@ export const claim: Claim = {
         ...again.filter(({ id, bits }, at) => bits !== there[at + 1]?.bits || id !== there[at + 1]?.id),
       ].length;
       const positions = back.length + again.length;
-      if (differing) throw new Error(`${differing} of ${positions} positions had other bits than before`);
+      if (differing) throw new Error(`${differing} of ${positions} positions had different bits the second time`);
       return measured({
         quantities: [
-          quantity("look", "to look into a token", "ms", looks),
+          quantity("look", "to inspect a token", "ms", looks),
           quantity("step", "to step, forward or back", "ms", step),
-          quantity("same", "positions come to again with the same bits", "positions", [positions], { exact: true }),
+          quantity("same", "positions revisited with the same bits", "positions", [positions], { exact: true }),
         ],
         facts: { prompt: PROMPT, seed: 7, tokens: there.slice(1).map(({ id }) => id).join(" "), logits: there.map(({ bits }) => bits).join(" ") },
         words:
-          `${plural(STEPS, "token")} forward, all the way back, and forward again: ${positions} times the logits ` +
-          "had the digest that they had before, and the same token was drawn.",
+          `${plural(STEPS, "token")} forward, all the way back, and forward again: at ${positions} positions the logits ` +
+          "had the same digest as before, and the same token was drawn.",
       });
     } finally {
       session.destroy();

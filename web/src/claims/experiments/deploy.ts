@@ -34,16 +34,16 @@ export const claim: Claim = {
     const tags = await bench.take(TRIES, "Trying the tag", () => tryTag(site, bench));
     return measured({
       quantities: [
-        quantity("files", "on any web server, and no program", "files", [sizes.length]),
+        quantity("files", "on any web server, no program", "files", [sizes.length]),
         quantity("bytes", "in all, models and texts included", "bytes", [total]),
-        quantity("tag", "from the tag to a model that is ready", "ms", tags),
+        quantity("tag", "from the tag to a ready model", "ms", tags),
       ],
       facts: { tag },
       series: [{
         name: "What they are", kind: "dots", x: "kind", y: "megabytes", digits: 2,
         points: [...kinds].toSorted((a, b) => b[1] - a[1]).map(([kind, bytes]) => [kind, bytes / 1e6] as const),
       }],
-      words: `${plural(sizes.length, "file")}, ${megabytes(total)} MB as they are sent; each was asked for and is there. The tag for other pages was put into this one, and its model was ready.`,
+      words: `${plural(sizes.length, "file")}, ${megabytes(total)} MB as transferred; each was requested and is there. The tag was added to this page, and its model got ready.`,
     });
   },
 };
@@ -51,7 +51,7 @@ export const claim: Claim = {
 /** Everything that the build lists: what browsers keep, and the models. */
 async function filesOf(site: URL, bench: Bench): Promise<string[]> {
   const text = await (await fetch(new URL("service-worker.js", site), { signal: bench.signal })).text();
-  if (!text.startsWith(LIST)) throw new Error("this site keeps no list of its files for browsers");
+  if (!text.startsWith(LIST)) throw new Error("this site has no list of its files for browsers");
   const { entries } = JSON.parse(text.slice(LIST.length, text.indexOf(";\n"))) as Listing;
   const models = bench.build.models.map(({ name }) => bench.build.model(name)?.url ?? "");
   const files = [...entries.map(({ url }) => new URL(url, site).href), ...models];
@@ -81,14 +81,14 @@ async function tryTag(site: URL, bench: Bench): Promise<number> {
   element.className = "claims-tag";
   try {
     await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error("the tag did not get its model")), PATIENCE_MS);
+      const late = setTimeout(() => reject(new Error("the tag did not load its model")), PATIENCE_MS);
       element.addEventListener("load", () => {
         clearTimeout(late);
         resolve();
       });
       element.addEventListener("error", () => {
         clearTimeout(late);
-        reject(new Error("the tag could not get its model"));
+        reject(new Error("the tag could not load its model"));
       });
       document.querySelector("[data-panel=claims]")?.append(element);
     });

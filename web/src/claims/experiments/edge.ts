@@ -27,10 +27,10 @@ export const claim: Claim = {
     const session = await bench.session();
     const memory = await session.ask((engine) => engine.claims.memory());
     const snapshot = await snapshotSaved(bench);
-    const starts = await bench.take(STARTS, "Starting as a next visit does", () => start(bench));
+    const starts = await bench.take(STARTS, "Starting as on a later visit", () => start(bench));
     const from = new Set(starts.map((one) => one.from));
     const quantities = [
-      quantity("start", "from nothing in memory to the first token", "ms", starts.map((one) => one.milliseconds)),
+      quantity("start", "from an empty memory to the first token", "ms", starts.map((one) => one.milliseconds)),
       quantity("memory", "of memory: Python, engine and model", "bytes", [memory]),
     ];
     const doubts: string[] = [];
@@ -43,7 +43,7 @@ export const claim: Claim = {
       facts: { snapshot, from: [...from].join(" "), model_bytes: bench.model.bytes },
       words:
         (first[0] ? `A first visit fetches ${megabytes(first[0].median)} MB before its first token, the model included. ` : "") +
-        `A later one had its first token after ${Math.round(quantities[0]?.median ?? NaN)} ms in a new worker.`,
+        `A later one produces its first token after ${Math.round(quantities[0]?.median ?? NaN)} ms in a new worker.`,
       doubts,
     });
   },
@@ -55,16 +55,16 @@ async function firstVisit(bench: Bench, doubts: string[]): Promise<Quantity[]> {
   const theirs = await session.ask((engine) => engine.claims.fetched());
   const urls = neededFiles(bench.build, bench.model.url, [...fetchedSoFar(), ...theirs]);
   try {
-    const sizes = await sizesOf(bench, urls, "Asking how large the files are");
+    const sizes = await sizesOf(bench, urls, "Asking for the sizes of the files");
     const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
     return [
       quantity("bytes", "to the first token, on a first visit", "bytes", [total]),
-      quantity("files", "that are fetched for it", "files", [sizes.length]),
+      quantity("files", "fetched for it", "files", [sizes.length]),
     ];
   } catch (error) {
     bench.signal.throwIfAborted();
     const words = error instanceof Error ? error.message : String(error);
-    doubts.push(`How large a first visit is could not be asked: ${words}`);
+    doubts.push(`The size of a first visit could not be determined: ${words}`);
     return [];
   }
 }
@@ -114,7 +114,7 @@ async function snapshotSaved(bench: Bench): Promise<string> {
     if (start?.from === "snapshot") return "saved";
     const state = start?.snapshot ?? "none";
     if (!["waiting", "making"].includes(state) || performance.now() > until) return state;
-    bench.hear(NaN, "Waiting for the snapshot that the next visit starts from");
+    bench.hear(NaN, "Waiting for the snapshot for the next visit");
     await new Promise((resolve) => setTimeout(resolve, 300));
     bench.signal.throwIfAborted();
   }

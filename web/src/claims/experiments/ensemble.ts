@@ -17,7 +17,7 @@ export const claim: Claim = {
   id: "ensemble",
   async measure(bench: Bench) {
     const names = bench.build.models.map(({ name }) => name).filter((name) => MEMBER.test(name));
-    if (names.length < 2) throw new Error("this site has no models that are made to be combined");
+    if (names.length < 2) throw new Error("this site has no models to combine");
     const text = await bench.stories();
     const sessions: Session[] = [];
     try {
@@ -57,7 +57,7 @@ async function bits(bench: Bench, sessions: readonly Session[], text: string): P
 function said(bench: Bench, found: Bits, seconds: number): ReturnType<typeof measured> {
   const together = found.rows.find(({ kind }) => kind === "together")?.bits ?? null;
   const alone = found.rows.filter(({ kind }) => kind === "member").map(({ bits }) => bits ?? NaN);
-  if (together === null || !found.gain) throw new Error("together they gave a token of the text no chance");
+  if (together === null || !found.gain) throw new Error("the ensemble gave a token of the text zero probability");
   const { share, low, high } = found.gain;
   const titles = new Map(bench.build.models.map(({ name, title }) => [name, title]));
   const range = low === null || high === null ? "" : `, ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)} % in 95 of 100 resamplings`;
@@ -65,15 +65,15 @@ function said(bench: Bench, found: Bits, seconds: number): ReturnType<typeof mea
     quantities: [
       quantity("together", "all together", "bits/byte", [together], { exact: true }),
       quantity("alone", "each alone", "bits/byte", alone, { exact: true }),
-      quantity("gain", "fewer bits than the best of them", "%", [100 * share], { exact: true }),
+      quantity("gain", "fewer bits than the best one", "%", [100 * share], { exact: true }),
       quantity("seconds", "to measure it", "s", [seconds]),
     ],
     facts: { passages: found.passages, bytes: found.bytes, low, high },
     series: [{
-      name: "On stories that none has seen", kind: "dots", x: "model", y: "bits per byte", digits: 3,
+      name: "On stories that none of them has seen", kind: "dots", x: "model", y: "bits per byte", digits: 3,
       points: found.rows.map(({ name, kind, bits }) =>
         [kind === "together" ? "Together" : (titles.get(name) ?? name), bits ?? NaN] as const),
     }],
-    words: `${plural(found.passages, "passage")}: together they need ${(100 * share).toFixed(1)} % fewer bits than the best of them alone${range}.`,
+    words: `${plural(found.passages, "passage")}: together they need ${(100 * share).toFixed(1)} % fewer bits than the best one alone${range}.`,
   });
 }

@@ -27,7 +27,7 @@ export const claim: Claim = {
     return measured({
       quantities: [
         quantity("speed", threads === 1 ? "on one core" : `on ${threads} cores`, "tokens/s", speeds),
-        quantity("limit", `the most that ${limit.by} would allow`, "tokens/s", [limit.speed]),
+        quantity("limit", `the most that ${limit.by} allows`, "tokens/s", [limit.speed]),
       ],
       facts: {
         threads, gpu: false, instructions: INSTRUCTIONS[bestKernels()], parameters: limits.parameters,
@@ -39,7 +39,7 @@ export const claim: Claim = {
       }],
       words:
         `${INSTRUCTIONS[bestKernels()]}, ${threads === 1 ? "one thread" : `${threads} threads`}, no GPU. ` +
-        `With nothing else to do, this machine’s ${limit.by} would allow ${rate(limit.speed)} tokens a second at most.`,
+        `This machine’s ${limit.by} allows at most ${rate(limit.speed)} tokens a second.`,
     });
   },
 };

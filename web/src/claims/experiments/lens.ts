@@ -29,12 +29,12 @@ export const claim: Claim = {
       ],
       facts: { layer: found.layer, head: found.head, score: found.score },
       series: [{
-        name: "What each story costs more without it", kind: "bars", x: "story", y: "bits per byte", digits: 3,
+        name: "Additional cost of each story without it", kind: "bars", x: "story", y: "bits per byte", digits: 3,
         points: change.map((one, at) => [at + 1, one] as const),
       }],
       words:
-        `The head that looks at the token before it most is ${name}: ${(100 * found.score).toFixed(0)} % of its attention on ` +
-        `random tokens. Switched off, the stories take ${after.toFixed(3)} bits per byte where they took ${before.toFixed(3)}.`,
+        `The head that attends most to the previous token is ${name}: ${(100 * found.score).toFixed(0)} % of its attention on ` +
+        `random tokens. Without it, the stories take ${after.toFixed(3)} bits per byte instead of ${before.toFixed(3)}.`,
     });
   },
 };

@@ -40,15 +40,15 @@ export const claim: Claim = {
 };
 
 function sayWhat(tokens: number, made: number, control: number, online: boolean, both: boolean): string {
-  const requests = made ? plural(made, "request") : "no request, so no byte was sent";
+  const requests = made ? plural(made, "request") : "no request, no byte sent";
   const next = both
-    ? "It was measured with the network on and off."
+    ? "Measured with the network on and off."
     : online
       ? "Switch the network off and measure again: it works the same."
       : "The network is off.";
   return (
-    `${count(tokens)} tokens written, ${requests}. The counter saw the ${control} requests that were ` +
-    `made on purpose to try it. ${next}`
+    `${count(tokens)} tokens written, ${requests}. The counter saw the ${control} requests ` +
+    `made deliberately to test it. ${next}`
   );
 }
 

@@ -28,7 +28,7 @@ export const claim: Claim = {
     if (wrong) throw new Error(difference(wrong));
     return measured({
       quantities: [
-        quantity("agree", "runs whose every bit is the published one", "%", hashes.map(() => 100), { exact: true }),
+        quantity("agree", "runs identical to the published one, bit for bit", "%", hashes.map(() => 100), { exact: true }),
         quantity("seconds", "to train it", "s", runs.map(({ seconds }) => seconds)),
         quantity("steps", "steps", "steps", runs.map(({ step }) => step), { exact: true }),
       ],
@@ -38,7 +38,7 @@ export const claim: Claim = {
       },
       words:
         `${count(published.weights.count)} weights after ${count(published.steps)} steps, ${RUNS} times: SHA-256 ` +
-        `${published.weights.sha256.slice(0, 16)}…, which is the one that was published.`,
+        `${published.weights.sha256.slice(0, 16)}…, as published.`,
     });
   },
 };

@@ -18,7 +18,7 @@ export const claim: Claim = {
   id: "train",
   async measure(bench: Bench) {
     const text = await corpusOf(bench);
-    const runs = await bench.take(RUNS, "Training from nothing", (at) =>
+    const runs = await bench.take(RUNS, "Training from scratch", (at) =>
       train(bench, recipe, text, (history) => reached(history.heldout), (step, steps) =>
         bench.hear((at + step / steps) / RUNS, `Run ${at + 1} of ${RUNS}, step ${count(step)}`),
       ),
@@ -31,11 +31,11 @@ export const claim: Claim = {
       quantities: [
         quantity("seconds", `to ${QUALITY} bits per byte`, "s", runs.map(({ seconds }) => seconds)),
         quantity("core_seconds", "processor time", "core-seconds", runs.map(coreSeconds)),
-        quantity("steps", "steps that took", "steps", steps, { exact: true }),
+        quantity("steps", "steps needed", "steps", steps, { exact: true }),
       ],
       facts: { quality: QUALITY, data: first.receipt.data.sha256, sample: last(first) },
       series: [{
-        name: "On names that it has not seen", kind: "line", x: "step", y: "bits per byte", digits: 2,
+        name: "On unseen names", kind: "line", x: "step", y: "bits per byte", digits: 2,
         points: first.history.heldout.filter(([step]) => step <= stepOf(first.history.heldout)),
       }],
       words: `From random weights to ${QUALITY} bits per byte, ${RUNS} times over. It then writes names like “${last(first)}”.`,
