@@ -269,9 +269,7 @@ def test_what_does_not_fit_is_named_and_the_rest_works(panel: Page) -> None:
     expect(notice).to_contain_text(
         re.compile("“tiny-f32-1” did not load: .*not finite.*The others work", re.DOTALL)
     )
-    expect(notice).to_contain_text(
-        re.compile("“tiny-q8_0-50 .twin.” is left out: it is the same")
-    )
+    expect(notice).to_contain_text(re.compile("“tiny-q8_0-50 .twin.” is left out: it is the same"))
     expect(notice).to_contain_text(re.compile("is left out: it cuts text into other tokens"))
     expect(panel.locator(".voice")).to_have_count(3)
     write(panel, 5)
