@@ -74,7 +74,7 @@ def test_files_and_tests_that_are_named_are_there(document: Path) -> None:
     tests = all_tests()
     for found in NAMED.finditer(document.read_text(encoding="utf-8")):
         name = found[0].strip("`").lstrip("/")
-        if PLACEHOLDER.search(name):
+        if PLACEHOLDER.search(name) or document.name == "CHANGELOG.md":  # it has old names, too
             continue
         if name.startswith("test_") and "." not in name:
             assert f"def {name}(" in tests, f"there is no test {name}"
