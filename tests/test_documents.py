@@ -61,6 +61,11 @@ BASES = [
     )
 ]
 NAMED = re.compile(r"`(?:[^`\s]*/[^`\s]*\.(?:py|ts|mjs|c|h|html|css)|test_\w+(?:\.py)?)`")
+MOST_WORDS = 25_000
+OLD = re.compile(r"`(?:\w+\.)*?([A-Za-z_]{4,}(?:\.py)?)(?:\([^`]*\))?=?`")
+STILL = {"play", "chat", "debug", "storage", "machine", "Ensemble", "ByteMixture", "Speculative",
+         "verify", "Shape", "Chunk", "Written", "ensemble.py", "Open"}  # fmt: skip
+"""Old names that are also the names of something of today."""
 PLACEHOLDER = re.compile(r"[A-Z]{2}|[*<…]|://|/_")
 
 
@@ -80,6 +85,26 @@ def test_files_and_tests_that_are_named_are_there(document: Path) -> None:
             assert f"def {name}(" in tests, f"there is no test {name}"
         else:
             assert any((base / name).exists() for base in BASES), f"{name} is nowhere"
+
+
+def test_the_documents_stay_short() -> None:
+    counted = [ROOT / "README.md", ROOT / "web" / "npm" / "README.md", *ROOT.glob("docs/**/*.md")]
+    words = sum(len(path.read_text(encoding="utf-8").split()) for path in counted)
+    assert words <= MOST_WORDS, f"{words} words: say in fewer what is there before you add"
+
+
+def test_no_document_says_an_old_name() -> None:
+    renamed = [
+        line.split(" | ")[0]
+        for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and " | " in line
+    ]
+    old = {name for line in renamed for name in OLD.findall(line)} - STILL
+    assert {"unturned_every", "weigh", "shape_from", "Piece", "can_be_taken_apart"} <= old
+    for document in DOCUMENTS:
+        if document.name != "CHANGELOG.md":
+            said = old & set(OLD.findall(document.read_text(encoding="utf-8")))
+            assert not said, f"{document.name} says {sorted(said)}"
 
 
 def test_the_pictures_that_are_kept_are_those_that_documents_show() -> None:
