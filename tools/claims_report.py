@@ -74,9 +74,9 @@ def tables(report: dict[str, Any]) -> str:
         for at, one in enumerate(result["quantities"]):
             title = f"**{result['title']}**" if at == 0 else ""
             lines.append(f"| {title} | {one['name']} | {_spread(one)} | {one['n']} |")
-    doubts = [f"- {one['title']}: {words}" for one in report["results"] for words in one["doubts"]]
-    if doubts:
-        lines += ["", "The page's warnings of what may have disturbed it:", "", *doubts]
+    doubted = [one["title"] for one in report["results"] if one["doubts"]]
+    if doubted:
+        lines += ["", f"Disturbed, as the report says for each: {', '.join(doubted)}."]
     return "\n".join(lines)
 
 
