@@ -63,8 +63,10 @@ BASES = [
 NAMED = re.compile(r"`(?:[^`\s]*/[^`\s]*\.(?:py|ts|mjs|c|h|html|css)|test_\w+(?:\.py)?)`")
 MOST_WORDS = 25_000
 OLD = re.compile(r"`(?:\w+\.)*?([A-Za-z_]{4,}(?:\.py)?)(?:\([^`]*\))?=?`")
-STILL = {"play", "chat", "debug", "storage", "machine", "Model", "Ensemble", "ByteMixture", "Speculative",
-         "verify", "Shape", "Chunk", "Written", "ensemble.py", "Open"}  # fmt: skip
+STILL = {
+    "play", "chat", "debug", "storage", "machine", "Model", "Ensemble", "ByteMixture",
+    "Speculative", "verify", "Shape", "Chunk", "Written", "ensemble.py", "Open",
+}  # fmt: skip
 """Old names that are also the names of something of today."""
 PLACEHOLDER = re.compile(r"[A-Z]{2}|[*<…]|://|/_")
 
