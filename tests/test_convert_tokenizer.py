@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.tiny_folders import CONFIGS, n_vocab, recorded, write_tokenizer
-from tests.tokenizer_vocabularies import HARD_TEXTS
+from tests.tokenizer_vocabularies import HARD_TEXTS, bpe
 from tests.vectors.record_architectures import TEXTS
-from thimble.convert.tokenizer_json import pre_tokenizer, tokenizer_keys
+from thimble.convert.tokenizer_json import tokenizer_keys
+from thimble.convert.tokenizer_steps import pre_tokenizer
 from thimble.errors import FormatError, ThimbleError, UnsupportedError
 from thimble.tokenizer import Tokenizer, tokenizer_from_metadata
 
@@ -107,7 +108,11 @@ def test_white_space_behind_phi3s_tokens_is_dropped(tmp_path: Path) -> None:
     end = tokenizer.encode("<|end|>", add_special=False, parse_special=True)
     found = tokenizer.encode("<|end|> \n Hi", add_special=False, parse_special=True)
     assert found == end + tokenizer.encode("Hi", add_special=False)
-    other = ours(tmp_path, n_vocab("phi3"), "another")
+    keys = tokenizer_keys(tmp_path, n_vocab("phi3"))
+    assert keys.pop("tokenizer.ggml.rstrip_token_ids")  # as llama.cpp's files, which go by the name
+    again = tokenizer_from_metadata(keys | {"general.name": "Phi-3"})
+    assert again.encode("<|end|> \n Hi", add_special=False, parse_special=True) == found
+    other = tokenizer_from_metadata(keys)
     assert other.encode("<|end|> \n Hi", add_special=False, parse_special=True) != found
     kept = tokenizer.encode("<|endoftext|> Hi", add_special=False, parse_special=True)
     assert kept != tokenizer.encode("<|endoftext|>Hi", add_special=False, parse_special=True)
@@ -166,3 +171,86 @@ def test_bpe_without_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
     with pytest.raises(UnsupportedError, match="normalizes by Lowercase"):
         tokenizer_keys(tmp_path, n_vocab("gpt2"))
+
+
+SWALLOWING = (
+    "a <x> b", "a<x>b", "a \t\n<x>\u00a0\u2003b", "<x><x>", "<x> <x>", "_<x>", "é<x>", ".<x>.",
+    "e\u0301<x> c", "  <x>", "<x>  ", "a <y> <x> <y> b", "1<x>", "<x><y>", "a\x1c<x>\x1cb",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "flags", [("lstrip",), ("rstrip",), ("lstrip", "rstrip"), ("single_word",)]
+)
+@pytest.mark.parametrize("special", [True, False])
+def test_added_tokens_swallow_what_they_swallowed(
+    tmp_path: Path, flags: tuple[str, ...], special: bool
+) -> None:
+    n = n_vocab("gpt2")
+    off = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    added = [{"id": n, "content": "<x>", "special": special, **off, **dict.fromkeys(flags, True)},
+             {"id": n + 1, "content": "<y>", "special": True, **off}]  # fmt: skip
+    whole = folder_with(tmp_path, "gpt2")
+    whole = folder_with(tmp_path, "gpt2", added_tokens=whole["added_tokens"] + added)
+    mine, other = ours(tmp_path, n + 2), theirs(whole)
+    for text in SWALLOWING:
+        assert mine.encode(text, parse_special=True) == other.encode(text).ids, ascii(text)
+
+
+SPACED = (
+    "a", " a", "  a b", "<s>a", "<s> a", "a<s>b c<s>  d", "", " ", "a  b   c", "the <s> the the"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+def test_spaces_go_where_metaspace_put_them(tmp_path: Path, scheme: str, split: bool) -> None:
+    step = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split}
+    whole = folder_with(
+        tmp_path, "mistral", normalizer=None, pre_tokenizer=step, post_processor=None
+    )
+    mine, other = ours(tmp_path, n_vocab("mistral")), theirs(whole)
+    for text in (*SPACED, TORTURE):
+        found = mine.encode(text, add_special=False, parse_special=True)
+        assert found == other.encode(text).ids, ascii(text[:60])
+
+
+def test_a_byte_level_text_gets_its_space(tmp_path: Path) -> None:
+    step = {**bytes_of(use_regex=True), "add_prefix_space": True}
+    whole = folder_with(tmp_path, "gpt2", pre_tokenizer=step)
+    mine, other = ours(tmp_path, n_vocab("gpt2")), theirs(whole)
+    for text in (*SPACED, TORTURE, "a<|endoftext|>b"):
+        assert mine.encode(text, parse_special=True) == other.encode(text).ids, ascii(text[:60])
+    assert mine.decode(mine.encode("boat")) == "boat"
+
+
+def test_every_end_of_a_text_is_one(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, "gemma")
+    (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": [2, 7, 9]}))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 11]}))
+    keys = tokenizer_keys(tmp_path, n_vocab("gemma"))
+    found = [keys[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot", "eom")]
+    assert found == [2, 11, 7]
+    assert {2, 7, 9, 11} <= tokenizer_from_metadata(keys).eog_ids
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": {"eos_token_id": 8}}))
+    assert 8 in tokenizer_from_metadata(tokenizer_keys(tmp_path, n_vocab("gemma"))).eog_ids
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("eog_token_ids", [10**6], "eog_token_ids has 1000000; token ids are 0 to"),
+        ("lstrip_token_ids", [True], "lstrip_token_ids has True"),
+        ("rstrip_token_ids", 3, "rstrip_token_ids must be a list"),
+        ("space_prefix_scheme", "last", "always, missing, first are right"),
+    ],
+)
+def test_keys_of_ours_that_lie_are_named(key: str, value: object, words: str) -> None:
+    with pytest.raises(FormatError, match=words):
+        tokenizer_from_metadata(bpe() | {f"tokenizer.ggml.{key}": value})
+
+
+def test_words_cut_otherwise_are_refused(tmp_path: Path) -> None:
+    folder_with(tmp_path, "mistral", pre_tokenizer={"type": "Whitespace"})
+    with pytest.raises(UnsupportedError, match="cuts words by 'Whitespace'; Metaspace run"):
+        tokenizer_keys(tmp_path, n_vocab("mistral"))

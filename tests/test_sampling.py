@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import thimble
+from tests.tiny_models import SPECS, make
 from thimble.generation import StopStrings
+from thimble.gguf import read_header
+from thimble.gguf_writer import GGUFWriter
 from thimble.kernel import Scratch, default_kernel
 from thimble.sampling import RECENT, Choice, Sampler
+from thimble.tokenizer.vocabulary import UNUSED
 
 Draw = Callable[..., Choice]
 
@@ -197,3 +201,32 @@ def test_top_alternatives_are_in_order() -> None:
     assert array("f", [p for _, p in choice.top]) == array(
         "f", sorted((p for _, p in choice.top), reverse=True)
     )
+
+
+def test_rows_that_stand_for_no_token_are_not_written() -> None:
+    data = make(SPECS["f32"])
+    header = read_header(data)
+    session = loaded(data).session()
+    session.append([1, 2, 3])
+    best, second = np.argsort(np.array(session.logits()))[::-1][:2]
+    writer = GGUFWriter()
+    for key, value in header.metadata.items():
+        if key.endswith("token_type"):
+            value = [UNUSED if i == best else kind for i, kind in enumerate(value)]
+        writer.add(key, value)
+    for t in header.tensors:
+        writer.add_tensor(t.name, t.shape, t.type, data[t.offset : t.offset + t.nbytes])
+    padded = loaded(writer.to_bytes())
+    assert padded.tokenizer.padding == (best,)
+    for bias, expected in (({}, second), ({int(best): 0.0}, best)):
+        params = thimble.SamplingParams(temperature=0, max_tokens=1, logit_bias=bias)
+        session = padded.session()
+        session.append([1, 2])
+        (piece,) = session.generate([3], params)
+        assert piece.id == expected
+
+
+def loaded(data: bytes) -> thimble.Model:
+    loader = thimble.ModelLoader(len(data))
+    loader.feed(data)
+    return loader.finish()

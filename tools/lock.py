@@ -30,7 +30,10 @@ OPTIONS = (
 # The larger group first: the smaller one takes its versions from it.
 GROUPS = (
     ("test", None), ("play", "test"), ("server", "test"), ("node", None), ("pyodide", "test"),
+    ("model", None),
 )  # fmt: skip
+ALONE = ("model",)
+"""Without what they ask for."""
 
 
 def main() -> int:
@@ -38,6 +41,7 @@ def main() -> int:
     for group, like in GROUPS:
         lock = ROOT / "requirements" / f"{group}.txt"
         limits = ["--constraint", f"requirements/{like}.txt"] if like else []
+        limits += ["--no-deps"] if group in ALONE else []
         command = [str(uv), "pip", "compile", *OPTIONS, *limits, "--group", group]
         ran = subprocess.run([*command, "--output-file", str(lock)], cwd=ROOT)
         if ran.returncode:

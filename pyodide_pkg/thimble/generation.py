@@ -103,7 +103,7 @@ def generate(
             f"{session.n_ctx:,}, so at most {max(0, session.n_ctx - 1 - len(session)):,} fit"
         )
     session.append(ids)
-    sampler = Sampler(model.kernel, model.config.n_vocab, params)
+    sampler = Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer.padding)
     return _chunks(session, sampler, _chooser(session, sampler, custom), constraint_start)
 
 

@@ -14,7 +14,7 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,9 @@ class GGUFHeader:
 
     `metadata` values are bool, int, float, str and lists of these (`gguf_lists.py`). `tensors` are
     in the order of their bytes in the file. `data_offset` is where tensor bytes may begin;
-    `file_end` is the end of the last tensor, or of the header where there is none.
+    `file_end` is the end of the last tensor, or of the header where there is none. `spans` are
+    where each key's value begins, its type in front, and where it ends: whoever copies a value
+    takes its bytes, which keep the type.
     """
 
     version: int
@@ -99,6 +101,7 @@ class GGUFHeader:
     alignment: int
     data_offset: int
     file_end: int
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_header(
@@ -119,13 +122,13 @@ def read_header(
     n_tensors = cursor.count("tensors", _MIN_TENSOR, MAX_TENSORS)
     n_keys = cursor.count("key-value pairs", _MIN_KEY, MAX_KEYS)
     cursor.need(n_keys * _MIN_KEY + n_tensors * _MIN_TENSOR, "the header")
-    metadata = _read_metadata(cursor, n_keys)
+    metadata, spans = _read_metadata(cursor, n_keys)
     alignment = check_alignment(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
     tensors = _read_tensors(cursor, n_tensors)
     data_offset = -(-cursor.pos // alignment) * alignment
     placed = _place(tensors, data_offset, alignment, file_size)
     file_end = placed[-1].offset + placed[-1].nbytes if placed else cursor.pos
-    return GGUFHeader(version, metadata, placed, alignment, data_offset, file_end)
+    return GGUFHeader(version, metadata, placed, alignment, data_offset, file_end, spans)
 
 
 def read_file_header(path: str | os.PathLike[str]) -> GGUFHeader:
@@ -355,17 +358,22 @@ def _read_version(cursor: _Cursor) -> int:
     raise UnsupportedError(f"GGUF version {version}; versions 2 and 3 run here")
 
 
-def _read_metadata(cursor: _Cursor, n_keys: int) -> dict[str, Any]:
+def _read_metadata(
+    cursor: _Cursor, n_keys: int
+) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
     metadata: dict[str, Any] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for i in range(n_keys):
         at = cursor.pos
         key = cursor.name(f"key {i}", MAX_KEY)
         if key in metadata:
             raise FormatError(f"the key {key!r:.100} stands twice, again at byte {at}")
         what = f"the value of {key!r:.100}"
+        begin = cursor.pos
         kind = cursor.u32(what)
         metadata[key] = cursor.value(kind, what)
-    return metadata
+        spans[key] = begin, cursor.pos
+    return metadata, spans
 
 
 def check_alignment(value: Any) -> int:

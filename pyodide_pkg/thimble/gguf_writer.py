@@ -29,6 +29,7 @@ from .gguf import (
     SCALARS,
     STRING,
     TYPE_NAMES,
+    GGUFHeader,
     check_alignment,
     read_header,
 )
@@ -65,8 +66,7 @@ class GGUFWriter:
         float becomes float32. Elements of a list of ints become int32, as llama.cpp wants them.
         Raises `OptionError` for a key twice, or a value that its type cannot hold.
         """
-        if key in self._pairs:
-            raise OptionError(f"the key {key!r} was added before")
+        self._check_new(key)
         if key == "general.alignment":
             self._alignment = check_alignment(value)
         try:
@@ -78,6 +78,19 @@ class GGUFWriter:
                 f"{key!r} cannot hold {value!r:.100} as {type or 'any type'}: {error}"
             ) from None
         self._pairs[key] = packed
+
+    def copy(self, key: str, header: GGUFHeader, data: Buffer) -> None:
+        """Add a key of another file as it is there, whatever it holds: `header` is that file's, and
+        `data` its bytes, or the first of them. Raises `OptionError` for a key twice."""
+        self._check_new(key)
+        if key == "general.alignment":
+            self._alignment = header.alignment
+        begin, end = header.spans[key]
+        self._pairs[key] = bytes(memoryview(data)[begin:end])
+
+    def _check_new(self, key: str) -> None:
+        if key in self._pairs:
+            raise OptionError(f"the key {key!r} was added before")
 
     def add_tensor(
         self, name: str, shape: tuple[int, ...], tensor_type: TensorType, data: Buffer | Chunks

@@ -96,7 +96,7 @@ class ModelLoader:
                 raise
             self._wanted = more.at_least
             return
-        self._config = config_from_header(header)
+        self._config = _config(header)
         self._weights.begin(self._config)
         row = max((_row_bytes(t) for t in header.tensors), default=0)
         self._staging = Scratch(self._kernel, max(STAGING, row), "loading")
@@ -175,6 +175,17 @@ class ModelLoader:
         self._staging.close()
         self._weights.finish()
         return Model(self._config, self.header, tokenizer, self._weights)
+
+
+def _config(header: GGUFHeader) -> ModelConfig:
+    try:
+        return config_from_header(header)
+    except ThimbleError:
+        if "split.count" in header.metadata:
+            from .split import check_whole  # a part alone lacks tensors, which is no news
+
+            check_whole("this file", header)
+        raise
 
 
 def _row_bytes(tensor: TensorInfo) -> int:

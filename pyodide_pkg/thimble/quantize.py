@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError
-from .gguf import ARRAY, SCALARS, STRING, TYPE_NAMES, GGUFHeader, TensorInfo, read_file_header
+from .gguf import GGUFHeader, TensorInfo
 from .gguf_writer import GGUFWriter
 from .kernel import Kernel, Scratch, default_kernel
+from .split import Source, check_whole, opened
 from .tensor_types import (
     BF16,
     F16,
@@ -52,14 +51,6 @@ Progress = Callable[[int, int], None]
 """Called with bytes read and bytes in all."""
 
 
-class Source(Protocol):
-    """What of a file is needed to read one."""
-
-    def seek(self, offset: int, /) -> int: ...
-
-    def read(self, size: int, /) -> bytes: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Quantized:
     """What `quantize_file` did. Sizes are of the files, in bytes."""
@@ -85,8 +76,8 @@ def quantize_file(
     *,
     kernel: Kernel | None = None,
 ) -> Quantized:
-    """Write the model in `src` to `dst`, its matrices as `type`: q8_0, q6_k, q4_k, q4_0, f16,
-    bf16 or f32.
+    """Write the model in `src`, or in the files of which that is the first part, to `dst`, its
+    matrices as `type`: q8_0, q6_k, q4_k, q4_0, f16, bf16 or f32.
 
     All metadata is kept, with `general.file_type` set anew. `dst` appears whole or not at all.
     Raises OptionError for an unknown type, a `dst` that is `src`, and where nothing would change;
@@ -94,9 +85,8 @@ def quantize_file(
     FormatError and UnsupportedError for a file that cannot be read; OSError.
     """
     target = type_named(type)
-    header = read_file_header(src)
     _check_destination(src, dst)
-    with open(src, "rb") as file:
+    with opened(src) as (file, header, source_bytes):
         requantized(file, header, target, progress, name=os.fspath(src), kernel=kernel).write(dst)
     return Quantized(
         type=target,
@@ -104,7 +94,7 @@ def quantize_file(
         replaced=replaced_in(header, target),
         misfits=tuple(t.name for t in header.tensors if _misfits(t, target)),
         warning=warning_of(header, target),
-        source_bytes=os.path.getsize(src),
+        source_bytes=source_bytes,
         target_bytes=os.path.getsize(dst),
     )
 
@@ -120,6 +110,7 @@ def requantized(
 ) -> GGUFWriter:
     """A writer of the model in `file`, of this header, with its matrices as `target`: they are read
     and converted while it writes. Errors are those of `quantize_file`."""
+    check_whole(name, header)
     if not any(_changes(t, target) for t in header.tensors):
         raise OptionError(
             f"{name!r} has no matrix that could become {target.name}: "
@@ -213,53 +204,16 @@ def replaced_rows(rows: Sequence[int], target: TensorType) -> str | None:
 
 
 def _copy_metadata(writer: GGUFWriter, header: GGUFHeader, data: bytes, target: TensorType) -> None:
-    """Add all keys of a file, of which `data` is the header's bytes, with their value types."""
-    types = _value_types(data)
+    """Add all keys of a file, of which `data` is the header's bytes, as they are there."""
     new = {
         "general.file_type": FILE_TYPES[target],
         "general.quantization_version": QUANTIZATION_VERSION,
     }
-    for key, value in header.metadata.items():
+    for key in header.metadata:
         if key not in new:
-            writer.add(key, value, type=types[key])
+            writer.copy(key, header, data)
     for key, number in new.items():
         writer.add(key, number, type="uint32")
-
-
-def _value_types(data: bytes) -> dict[str, str]:
-    """The type of each key's value, or of its elements: a header does not keep it, and a uint64
-    should stay one. `data` is a whole header that has been checked, of version 2 or 3."""
-    (n_keys,) = struct.unpack_from("<Q", data, 16)  # behind magic, version and number of tensors
-    types: dict[str, str] = {}
-    at = 24
-    for _ in range(n_keys):
-        key, at = _string_at(data, at)
-        (kind,) = struct.unpack_from("<I", data, at)
-        kind, at = _skip_value(data, at + 4, kind)
-        types[key.decode()] = TYPE_NAMES[kind]
-    return types
-
-
-def _skip_value(data: bytes, at: int, kind: int) -> tuple[int, int]:
-    """The type of the value at `at`, or of its elements, and where the value ends."""
-    count = 1
-    if kind == ARRAY:
-        kind, count = struct.unpack_from("<IQ", data, at)
-        at += 12
-    if kind in SCALARS:
-        return kind, at + count * struct.calcsize(SCALARS[kind])
-    for _ in range(count):
-        if kind == STRING:
-            at = _string_at(data, at)[1]
-        else:
-            at = _skip_value(data, at, ARRAY)[1]
-    return kind, at
-
-
-def _string_at(data: bytes, at: int) -> tuple[bytes, int]:
-    """The string at `at`, and where it ends."""
-    (size,) = struct.unpack_from("<Q", data, at)
-    return data[at + 8 : at + 8 + size], at + 8 + size
 
 
 class _Tally:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import struct
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -180,15 +180,22 @@ class Choice(NamedTuple):
 
 
 class Sampler:
-    """The kernel's view of one generation's parameters, and memory for its choice."""
+    """The kernel's view of one generation's parameters, and memory for its choice.
 
-    def __init__(self, kernel: Kernel, n_vocab: int, params: SamplingParams) -> None:
+    `padding` are rows of the output that stand for no token; none is drawn unless `logit_bias`
+    names it.
+    """
+
+    def __init__(
+        self, kernel: Kernel, n_vocab: int, params: SamplingParams, padding: Iterable[int] = ()
+    ) -> None:
         for token in params.logit_bias:
             if token >= n_vocab:
                 raise OptionError(f"logit_bias names token {token}; the vocabulary has {n_vocab}")
         self.params = params
         self.constraint: Constraint | None = None
-        bias = len(params.logit_bias)
+        biases = {**dict.fromkeys(padding, -math.inf), **params.logit_bias}
+        bias = self._n_bias = len(biases)
         choice = kernel.call("choice_bytes")
         self._recent_at = _SAMPLING.size
         self._bias_at = self._recent_at + 4 * RECENT
@@ -196,7 +203,7 @@ class Sampler:
         self._scratch_at = (self._choice_at + choice + 15) & ~15
         total = self._scratch_at + kernel.call("sample_scratch", n_vocab)
         self.memory = Scratch(kernel, total, "sampling")
-        ids, values = array("i", params.logit_bias), array("f", params.logit_bias.values())
+        ids, values = array("i", biases), array("f", biases.values())
         self.memory.write(ids.tobytes() + values.tobytes(), self._bias_at)
 
     @property
@@ -222,7 +229,7 @@ class Sampler:
         if p.repetition_penalty != 1.0:
             recent = sorted(set(tokens[-RECENT:]))
             self.memory.write(array("i", recent).tobytes(), self._recent_at)
-        n_bias = len(p.logit_bias)
+        n_bias = self._n_bias
         packed = _SAMPLING.pack(
             p.seed, p.temperature, p.top_p, p.min_p, p.repetition_penalty,
             base + self._recent_at, base + self._bias_at, base + self._bias_at + 4 * n_bias, mask,

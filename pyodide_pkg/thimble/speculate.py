@@ -289,7 +289,9 @@ class SpeculativeSession(Session):
             return [], []  # whatever it says is not believed
         params = dataclasses.replace(params, top_logprobs=0, grammar=None)
         if self._drafting is None or self._drafting.params != params:
-            self._drafting = Sampler(draft.model.kernel, model.config.n_vocab, params)
+            self._drafting = Sampler(
+                draft.model.kernel, model.config.n_vocab, params, model.tokenizer.padding
+            )
         draft.rollback(self._agreed)
         draft._check(self._tokens[self._agreed :])
         draft._tokens += self._tokens[self._agreed :]

@@ -36,6 +36,7 @@ from tests.fuzz import (
     fuzz_gguf,
     fuzz_llama2c,
     fuzz_model,
+    fuzz_peft,
     fuzz_recording,
 )
 from tests.fuzz.kinds import Case, Kind
@@ -65,7 +66,8 @@ KINDS = {
     ),
     "model": Kind(fuzz_model.make, fuzz_model.check, 20),
     "split": Kind(fuzz_model.make_split, fuzz_model.check_split, 5),
-    "safetensors": Kind(fuzz_folder.make_safetensors, fuzz_folder.check_safetensors, 15),
+    "safetensors": Kind(fuzz_folder.make_safetensors, fuzz_folder.check_safetensors, 13),
+    "peft": Kind(fuzz_peft.make, fuzz_peft.check, 2),
     "tokenizer": Kind(fuzz_folder.make_tokenizer, fuzz_folder.check_tokenizer, 12),
     "folder": Kind(fuzz_folder.make_folder, fuzz_folder.check_folder, 1),
     "llama2c": Kind(fuzz_llama2c.make, fuzz_llama2c.check, 10),

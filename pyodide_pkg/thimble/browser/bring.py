@@ -82,7 +82,7 @@ class Service:
             sizes.append(size)
             at += here
         joined = {
-            "header": joined_header(names, headers, sizes),
+            "header": joined_header(names, headers, data, sizes),
             "starts": [header.data_offset for header in headers],
         }
         return {"joined": joined, "part": 0, "more": 0}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..errors import ThimbleError
 from ..footprint import weights_bytes
-from ..gguf import GGUFHeader, TensorInfo, read_file_header
+from ..gguf import GGUFHeader, TensorInfo
 from ..kernel import default_kernel
 from ..model_config import ModelConfig, config_from_header
+from ..split import check_whole, opened
 from ..state import state_bytes
 from ..tokenizer import tokenizer_from_metadata
 from . import inputs
@@ -24,8 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    header = read_file_header(options.model)
-    facts = describe(header, os.path.getsize(options.model))
+    with opened(options.model) as (_, header, nbytes):
+        facts = describe(header, nbytes)
     if options.json:
         inputs.print_json(facts)
     else:
@@ -52,6 +52,7 @@ def describe(header: GGUFHeader, file_bytes: int) -> dict[str, Any]:
         "problem": None,
     }
     try:
+        check_whole(str(facts["name"] or "the file"), header)
         facts["tokenizer"] = _tokenizer(metadata)
         config = config_from_header(header)
     except ThimbleError as error:

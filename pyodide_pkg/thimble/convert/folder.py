@@ -28,6 +28,7 @@ from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
 from ..tensor_types import F32, TensorType
 from .config import Settings, keys, rope_factors
 from .encode import Converted, check_finite, converted, encode, type_of
+from .names import Kind
 from .safetensors import Floats, Stored, read_folder, read_json
 from .tokenizer_json import tokenizer_keys
 
@@ -117,23 +118,49 @@ def write_model(
 
 
 def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -> list[Planned]:
-    """What becomes of each tensor. Raises UnsupportedError for one that nobody knows."""
+    """What becomes of each tensor. Raises UnsupportedError for one that nobody knows, FormatError
+    where the output matrix is missing that config.json promises."""
+    named = _named(settings, found)
+    if settings.tied:
+        # Of the two names of one matrix, either may be the one that was written.
+        output = named.pop("output.weight", None)
+        if output is not None:
+            named.setdefault("token_embd.weight", output)
+    elif "output.weight" not in named and "token_embd.weight" in named:
+        raise FormatError(
+            "the folder has no output matrix (lm_head.weight or the like), and config.json does "
+            "not say that it is the embedding's: tie_word_embeddings is not true"
+        )
     plan: dict[str, Planned] = {}
-    for stored in found.values():
-        name = settings.kind.name_of(stored.name)
-        if name is None:
-            if re.fullmatch(settings.kind.ignored, stored.name):
-                continue
-            raise UnsupportedError(
-                f"the tensor {stored.name!r:.100} is not known in {settings.model_type} models"
-            )
-        if name == "output.weight" and settings.tied:
-            continue
+    for name, stored in named.items():
         shape = stored.shape
         if _is_one_of(name, settings.kind.transposed) and len(shape) == 2:
             shape = (shape[1], shape[0])
         plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
     return sorted(plan.values(), key=_place)
+
+
+def _named(settings: Settings, found: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tensors by their new names. One without values counts as missing: an output matrix that
+    is the embedding's may be written so, and other matrices by a save that went wrong."""
+    named: dict[str, Stored] = {}
+    for stored in found.values():
+        name = settings.kind.name_of(stored.name)
+        empty = 0 in stored.shape
+        if name is None:
+            if empty or re.fullmatch(settings.kind.ignored, stored.name):
+                continue
+            raise UnsupportedError(
+                f"the tensor {stored.name!r:.100} is not known in {settings.model_type} models"
+            )
+        if empty and not (name == "output.weight" and settings.tied):
+            raise FormatError(
+                f"tensor {stored.name!r:.100} has the shape {stored.shape}: it was saved without "
+                "its values, as a part of a model that lay on several machines may be"
+            )
+        if not empty:
+            named[name] = stored
+    return named
 
 
 def _place(planned: Planned) -> tuple[int, str]:
@@ -224,18 +251,25 @@ def _raised(values: Floats) -> Floats:
 
 def _order(settings: Settings, planned: Planned) -> NDArray[Any] | None:
     """Which stored row each row is; None where it is the same."""
-    s, height = settings, planned.shape[0]
-    if _is_one_of(planned.name, s.kind.interleaved):
-        heads = s.n_heads if ".attn_q." in planned.name else s.n_kv_heads
-        shape, turn = (heads, 2, -1), (0, 2, 1)
-    elif _is_one_of(planned.name, s.kind.by_heads):
-        shape, turn = (s.n_heads, 3, -1), (1, 0, 2)
+    heads = settings.n_heads, settings.n_kv_heads
+    return row_order(settings.kind, planned.name, planned.shape[0], heads, planned.stored.name)
+
+
+def row_order(
+    kind: Kind, name: str, height: int, heads: tuple[int, int], stored: str
+) -> NDArray[Any] | None:
+    """Which stored row each row of a matrix of `height` rows is, called `name` in a GGUF file and
+    `stored` where it comes from; `heads` are those of queries and of keys. None where the order is
+    the same. Raises FormatError where the rows are no whole heads."""
+    if _is_one_of(name, kind.interleaved):
+        shape, turn = (heads[0] if ".attn_q." in name else heads[1], 2, -1), (0, 2, 1)
+    elif _is_one_of(name, kind.by_heads):
+        shape, turn = (heads[0], 3, -1), (1, 0, 2)
     else:
         return None
     if height % (shape[0] * shape[1]):
         raise FormatError(
-            f"tensor {planned.stored.name!r} has {height} rows, which are no whole heads of "
-            f"{shape[0]}"
+            f"tensor {stored!r} has {height} rows, which are no whole heads of {shape[0]}"
         )
     return np.arange(height).reshape(shape).transpose(turn).reshape(-1)
 

@@ -46,6 +46,16 @@ class Kind:
         stored = _LANGUAGE.sub("", stored)
         return self._name_of(stored) or self._name_of(f"{self.layers.split('.')[0]}.{stored}")
 
+    def stored_name(self, name: str) -> str | None:
+        """The name in a folder of a tensor in a GGUF file; None for one that is unknown."""
+        base, _, last = name.rpartition(".")
+        if base.startswith("blk."):
+            _, layer, own = base.split(".", 2)
+            found = next((k for k, v in self.layer_names.items() if v == own), None)
+            return f"{self.layers.format(layer)}.{found}.{last}" if found else None
+        found = next((k for k, v in self.names.items() if v == base), None)
+        return f"{found}.{last}" if found else None
+
     def _name_of(self, stored: str) -> str | None:
         base, _, last = stored.rpartition(".")
         if base in self.names:

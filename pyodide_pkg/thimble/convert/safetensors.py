@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -71,9 +71,17 @@ def read_file(path: Path) -> Iterator[Stored]:
             raise FormatError(f"the header of {path.name!r} is no JSON: {error}") from None
     if not isinstance(header, dict):
         raise FormatError(f"the header of {path.name!r} is no JSON object")
-    for name, entry in header.items():
-        if name != "__metadata__":
-            yield _stored(path, name, entry, 8 + n, size)
+    found = {
+        name: _stored(path, name, entry, 8 + n, size)
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    yield from found.values()
+    # A tensor of two names is written once; `save_model` of the library tells the other one here.
+    others = header.get("__metadata__")
+    for name, kept in others.items() if isinstance(others, dict) else ():
+        if isinstance(kept, str) and kept in found and name not in found:
+            yield replace(found[kept], name=name)
 
 
 def _stored(path: Path, name: str, entry: Any, begin: int, size: int) -> Stored:

@@ -345,7 +345,7 @@ class Debugger:
 
     def _made(self, params: SamplingParams) -> Sampler:
         model = self.session.model
-        return Sampler(model.kernel, model.config.n_vocab, params)
+        return Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer.padding)
 
     @property
     def _eog(self) -> frozenset[int]:

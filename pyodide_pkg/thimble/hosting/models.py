@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import OptionError, ThimbleError
 from ..gguf import GGUFHeader, read_file_header
 from ..model_config import config_from_header
+from ..split import check_whole
 from ..tokenizer import tokenizer_from_metadata
 
 
@@ -67,6 +68,7 @@ def read_folder(folder: Path) -> tuple[list[OwnModel], list[str]]:
 def _read(path: Path, digests: Digests) -> OwnModel:
     """Raises ThimbleError for a file that the engine would refuse."""
     header = read_file_header(path)
+    check_whole(path.name, header)
     config_from_header(header)
     tokenizer_from_metadata(header.metadata)
     listing = {**describe(path, header), "sha256": digests.of(path)}

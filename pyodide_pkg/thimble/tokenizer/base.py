@@ -13,25 +13,40 @@ import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import compress
+from unicodedata import category
 
 from ..errors import FormatError, OptionError
-from .vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Vocabulary, byte_of
+from .unicode_classes import SPACES
+from .vocabulary import (
+    ALWAYS,
+    BYTE,
+    CONTROL,
+    MISSING,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Vocabulary,
+    byte_of,
+)
 
 # Words as they come, with their ids: most words of a text come again. Long ones rarely do.
 CACHE_WORDS = 50_000
 CACHE_WORD_LENGTH = 64  # characters
-WHITE = " \t\n\v\f\r"  # what is dropped behind some models' special tokens
+WHITE = " \t\n\v\f\r" + "".join(map(chr, sorted(SPACES)))  # what some special tokens swallow
 
 
 class Tokenizer(ABC):
     """A vocabulary and the rules by which text becomes its tokens.
 
     Attributes: `n_vocab`; `bos_id` and `eos_id` (None where the file names none); `eog_ids`, every
-    id that ends a text or a turn.
+    id that ends a text or a turn; `padding`, the ids that no text has.
     """
 
     # True where encoding puts a space before a text, which decoding takes off again.
     adds_space = False
+    # Before which stretches of a text, between special tokens: ALWAYS, MISSING or FIRST.
+    space_scheme = ALWAYS
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -39,6 +54,7 @@ class Tokenizer(ABC):
         self.bos_id = vocabulary.bos_id
         self.eos_id = vocabulary.eos_id
         self.eog_ids = vocabulary.eog_ids
+        self.padding = tuple(_with_types(vocabulary.types, UNUSED))
         self._bytes: list[bytes | None] = [None] * self.n_vocab
         self._cache: dict[str, list[int]] = {}
         tokens, types = vocabulary.tokens, vocabulary.types
@@ -48,8 +64,6 @@ class Tokenizer(ABC):
             ((i, tokens[i]) for i in special), key=lambda token: -len(token[1].encode())
         )
         self._user_defined = [token for token in self._parsed if types[token[0]] == USER_DEFINED]
-        # Tokens behind which white space is dropped.
-        self._dropping = vocabulary.dropping
         for i in _with_types(types, BYTE):
             if byte_of(tokens[i]) is None:
                 raise FormatError(
@@ -70,14 +84,13 @@ class Tokenizer(ABC):
         ids: list[int] = []
         if add_special and self.vocabulary.add_bos and self.bos_id is not None:
             ids.append(self.bos_id)
-        after_special = True  # or at the beginning, which is the same to SentencePiece
+        first = True
         for fragment in self._split_specials(text, parse_special):
             if isinstance(fragment, int):
                 ids.append(fragment)
-                after_special = True
             else:
-                self._encode_fragment(fragment, after_special, ids)
-                after_special = False
+                self._encode_fragment(fragment, self._takes_space(fragment, first), ids)
+            first = False
         if add_special and self.vocabulary.add_eos and self.eos_id is not None:
             ids.append(self.eos_id)
         return ids
@@ -116,9 +129,16 @@ class Tokenizer(ABC):
         self._check_id(token_id)
         return self.vocabulary.types[token_id] in (CONTROL, UNKNOWN)
 
+    def _takes_space(self, text: str, first: bool) -> bool:
+        """Whether a stretch of text gets a space before it, where any does."""
+        if self.space_scheme == ALWAYS:
+            return True
+        return not text.startswith(" ") and (first or self.space_scheme == MISSING)
+
     @abstractmethod
-    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
-        """Append the ids of `text`, in which there are no special tokens any more."""
+    def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
+        """Append the ids of `text`, in which there are no special tokens any more; `spaced` says
+        that a space goes before it, where `adds_space`."""
 
     @abstractmethod
     def _normal_bytes(self, token: str) -> bytes:
@@ -164,15 +184,24 @@ class Tokenizer(ABC):
                 if isinstance(fragment, int):
                     parts.append(fragment)
                     continue
-                for i, part in enumerate(fragment.split(token)):
+                for i, part in enumerate(self._between(fragment, token_id, token)):
                     if i:
                         parts.append(token_id)
-                        if token_id in self._dropping:
-                            part = part.lstrip(WHITE)
                     if part:
                         parts.append(part)
             fragments = parts
         return fragments
+
+    def _between(self, text: str, token_id: int, token: str) -> list[str]:
+        """What stands before, between and behind the places where a token cuts a text."""
+        known = self.vocabulary
+        parts = _around_words(text, token) if token_id in known.whole_words else text.split(token)
+        last = len(parts) - 1
+        if token_id in known.left_strip:
+            parts = [part.rstrip(WHITE) if i < last else part for i, part in enumerate(parts)]
+        if token_id in known.right_strip:
+            parts = [part.lstrip(WHITE) if i else part for i, part in enumerate(parts)]
+        return parts
 
     def _check_id(self, token_id: int) -> None:
         if not isinstance(token_id, int) or isinstance(token_id, bool):
@@ -220,6 +249,19 @@ class StreamDecoder:
             self._strip = False
             return data.removeprefix(b" ")
         return data
+
+
+def _around_words(text: str, token: str) -> list[str]:
+    """`text` cut at each `token` with no letter, mark, number or underscore beside it."""
+    parts, begin, at = [], 0, text.find(token)
+    while at >= 0:
+        end = at + len(token)
+        beside = text[max(at - 1, 0) : at] + text[end : end + 1]
+        if all(c != "_" and category(c)[0] not in "LMN" for c in beside):
+            parts.append(text[begin:at])
+            begin = end
+        at = text.find(token, end)
+    return [*parts, text[begin:]]
 
 
 def _with_types(types: bytes, *wanted: int) -> Iterator[int]:

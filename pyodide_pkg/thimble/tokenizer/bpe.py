@@ -16,7 +16,14 @@ from ..errors import FormatError, OptionError, UnsupportedError
 from .base import Tokenizer
 from .merging import PairRank, merge
 from .pretokenizers import PRETOKENIZERS
-from .vocabulary import PREFIX, read_name, read_strings, read_vocabulary
+from .vocabulary import (
+    ALWAYS,
+    PREFIX,
+    read_name,
+    read_space_scheme,
+    read_strings,
+    read_vocabulary,
+)
 
 
 def _byte_alphabet() -> str:
@@ -48,9 +55,12 @@ class BPETokenizer(Tokenizer):
         self._pair_rank = _read_merges(metadata, self.vocabulary.ids)
         self._split = pretokenizer.split
         self._ignore_merges = pretokenizer.ignore_merges
+        # By our key alone: llama.cpp adds none in this kind, whatever add_space_prefix says.
+        scheme = read_space_scheme(metadata, None)
+        self.adds_space, self.space_scheme = scheme is not None, scheme or ALWAYS
 
-    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
-        self._encode_words(self._split(text), ids)
+    def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
+        self._encode_words(self._split(" " + text if self.adds_space and spaced else text), ids)
 
     def _encode_word(self, word: str) -> list[int]:
         known = self.vocabulary.ids

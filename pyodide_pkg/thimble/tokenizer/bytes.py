@@ -27,7 +27,7 @@ class ByteTokenizer(Tokenizer):
             )
         )
 
-    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
+    def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
         ids += text.encode()
 
     def _encode_word(self, word: str) -> list[int]:

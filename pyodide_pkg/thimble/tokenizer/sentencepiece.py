@@ -15,7 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..errors import FormatError, OptionError
 from .base import Tokenizer
 from .merging import PairRank, merge
-from .vocabulary import PREFIX, read_flag, read_sequence, read_vocabulary
+from .vocabulary import (
+    ALWAYS,
+    PREFIX,
+    read_flag,
+    read_sequence,
+    read_space_scheme,
+    read_vocabulary,
+)
 
 UNDERSCORE = "\u2581"  # LOWER ONE EIGHTH BLOCK, which stands for a space
 DEFAULT_IDS = {"unknown": 0, "bos": 1, "eos": 2}  # SentencePiece's own
@@ -27,11 +34,16 @@ class SentencePieceTokenizer(Tokenizer):
     def __init__(self, metadata: Mapping[str, object]) -> None:
         super().__init__(read_vocabulary(metadata, add_bos=True, default_ids=DEFAULT_IDS))
         self.adds_space = read_flag(metadata, "add_space_prefix", True)
+        self.space_scheme = read_space_scheme(metadata, ALWAYS) or ALWAYS
         self._pair_rank = _ranking(self.vocabulary.ids, _read_scores(metadata, self.n_vocab))
-        self._boundary = _word_boundary(self.vocabulary.ids)
+        self._boundary = (
+            re.compile(f"(?s)(?<=.)(?={UNDERSCORE})")
+            if read_flag(metadata, "split_at_spaces", False)  # a key of ours: no piece spans words
+            else _word_boundary(self.vocabulary.ids)
+        )
 
-    def _encode_fragment(self, text: str, after_special: bool, ids: list[int]) -> None:
-        if self.adds_space and after_special:
+    def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
+        if self.adds_space and spaced:
             text = " " + text
         self._encode_words(self._boundary.split(text.replace(" ", UNDERSCORE)), ids)
 

@@ -26,7 +26,7 @@ PUNCTUATION = "!-#%-*,-/:;?@\\[-\\]_{}" + _PUNCTUATION
 SPACE = "\\t-\\r "
 
 # White space beyond ASCII: the property White_Space, the same since Unicode 6.3.
-_SPACES = frozenset((0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F,
+SPACES = frozenset((0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F,
                      0x3000))  # fmt: skip
 
 # Hexadecimal ranges of unicode.org's UnicodeData.txt: what Unicode 15 and 15.1 added to 14 ...
@@ -55,7 +55,7 @@ class _Shadows(dict[int, str]):
     def __missing__(self, code: int) -> str:
         if code < 0x80:
             stand_in = chr(code)
-        elif code in _SPACES:
+        elif code in SPACES:
             stand_in = _BLANK
         else:
             stand_in = _class_in_unicode_15(code)
@@ -93,4 +93,4 @@ _CORRECTIONS = [
     (stand_in, parse_ranges(text)) for stand_in, text in (*_ADDED.items(), (_OTHER, _LATER))
 ]
 _SHADOWS = _Shadows()
-_BLANKED = dict.fromkeys(_SPACES, _BLANK)
+_BLANKED = dict.fromkeys(SPACES, _BLANK)

@@ -20,6 +20,10 @@ NO_ID = 0xFFFFFFFF  # some writers store -1, "there is none", in an unsigned key
 UNDEFINED, NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(7)
 TYPES = frozenset(range(7))
 
+# Where a space goes before a text, between special tokens too: before each stretch; before each
+# that begins with none; before the first, where it begins with none.
+ALWAYS, MISSING, FIRST = SPACE_SCHEMES = ("always", "missing", "first")
+
 # Tokens whose text says that they end a text or a turn, whatever type the file gives them.
 END_TEXTS = (
     "</s>", "<EOT>", "<end_of_turn>", "<end_of_utterance>", "<eos>", "<turn|>", "<|call|>",
@@ -63,8 +67,12 @@ class Vocabulary:
     eog_ids: frozenset[int]
     add_bos: bool
     add_eos: bool
-    dropping: frozenset[int] = frozenset()
-    """Special tokens behind which white space is dropped."""
+    left_strip: frozenset[int] = frozenset()
+    """Tokens, found in a text as they are written, before which white space is dropped."""
+    right_strip: frozenset[int] = frozenset()
+    """The same behind them."""
+    whole_words: frozenset[int] = frozenset()
+    """The same that are found only where no letter or number stands beside them."""
 
 
 def read_vocabulary(
@@ -95,6 +103,7 @@ def read_vocabulary(
     ends |= _mark_fim(metadata, ids, types)
     named = (special[name] for name in ("eos", "eot", "eom"))
     ends |= {token_id for token_id in named if token_id is not None}
+    ends |= read_ids(metadata, "eog_token_ids", n)
     vocabulary = Vocabulary(
         tokens=tokens,
         types=bytes(types),
@@ -105,7 +114,9 @@ def read_vocabulary(
         eog_ids=frozenset(ends),
         add_bos=read_flag(metadata, "add_bos_token", add_bos),
         add_eos=read_flag(metadata, "add_eos_token", False),
-        dropping=_dropping(metadata, ids, types),
+        left_strip=read_ids(metadata, "lstrip_token_ids", n),
+        right_strip=read_ids(metadata, "rstrip_token_ids", n) | _dropping(metadata, ids, types),
+        whole_words=read_ids(metadata, "single_word_token_ids", n),
     )
     for wanted, known, name in (
         (vocabulary.add_bos, vocabulary.bos_id, "bos"),
@@ -172,6 +183,28 @@ def read_id(
     if not 0 <= value < n_vocab:
         raise FormatError(f"{PREFIX}{key} is {value}; token ids are 0 to {n_vocab - 1}")
     return value
+
+
+def read_ids(metadata: Mapping[str, object], key: str, n_vocab: int) -> frozenset[int]:
+    """The token ids at `tokenizer.ggml.` + `key`, keys of ours that llama.cpp passes over; none
+    where there is no such key. Raises FormatError."""
+    found = set()
+    for value in read_sequence(metadata, key) or ():
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < n_vocab:
+            raise FormatError(f"{PREFIX}{key} has {_show(value)}; token ids are 0 to {n_vocab - 1}")
+        found.add(value)
+    return frozenset(found)
+
+
+def read_space_scheme(metadata: Mapping[str, object], default: str | None) -> str | None:
+    """Where a space goes before a text: one of `SPACE_SCHEMES`, by a key of ours. Raises
+    FormatError."""
+    value = metadata.get(PREFIX + "space_prefix_scheme", default)
+    if value is not None and value not in SPACE_SCHEMES:
+        raise FormatError(
+            f"{PREFIX}space_prefix_scheme is {_show(value)}; {', '.join(SPACE_SCHEMES)} are right"
+        )
+    return str(value) if value is not None else None
 
 
 def read_flag(metadata: Mapping[str, object], key: str, default: bool) -> bool:

