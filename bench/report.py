@@ -37,10 +37,9 @@ def runner_name(runner: str) -> str:
 
 def goal_table(results: Results) -> Table:
     """Every row of the goals."""
-    table: Table = [("", "goal", "measured", "of the goal", "met")]
+    table: Table = [("", "goal", "measured", "met")]
     for row in rows(results):
-        share = "–" if row.reached is None else f"{100 * row.reached:.0f}%"
-        table.append((row.what, row.goal, row.measured, share, verdict(row)))
+        table.append((row.what, row.goal, row.measured, verdict(row)))
     return table
 
 
