@@ -60,7 +60,7 @@ def test_a_look_knows_the_text_and_the_model_before_it_computes(
     assert found["bytes"]["patterns"] == sum(pattern.values())
     assert found["products"]["parts"] == model.n_params * (len(given) + 2)
     assert found["products"]["grid"] > found["products"]["parts"]
-    assert ask(engine, "lens.weigh", found["look"]) > 0
+    assert ask(engine, "lens.pass_seconds", found["look"]) > 0
 
 
 def test_patterns_and_neurons_are_the_models_own(
@@ -161,4 +161,4 @@ def test_what_cannot_be_looked_at_is_refused_by_name(
     assert "layers are 0 to 1" in refused("lens.patterns", look, 0, 7)[1]
     assert "no layer 7" in refused("lens.writes", look, 7, 1)[1]
     ask(engine, "lens.close", look)
-    assert f"no look {look}" in refused("lens.weigh", look)[1]
+    assert f"no look {look}" in refused("lens.pass_seconds", look)[1]

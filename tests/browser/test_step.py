@@ -324,7 +324,9 @@ def test_a_run_is_exported_and_replayed_identically_in_a_fresh_profile(
     page.goto("/#panel=step")
     expect(page.locator("#step-open")).to_be_enabled()
     page.locator("#step-file").set_input_files(file)
-    expect(page.locator("#step-outcome")).to_contain_text(f"Replayed {len(whole)} steps: the same")
+    expect(page.locator("#step-outcome")).to_contain_text(
+        f"Replayed {len(whole)} steps: bit for bit the same"
+    )
     assert tokens(page) == whole
     expect(page.locator("#step-stages")).to_have_text(stages, use_inner_text=True)
     assert page.locator("#prompt").input_value() == recorded["prompt"]["text"]

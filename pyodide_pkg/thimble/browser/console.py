@@ -175,8 +175,8 @@ class Service:
     def reread(self, session: int, prompt: str, known: str) -> dict[str, Any]:
         """The session's tokens for a page that knows a prompt and (as JSON) some ids after it."""
         tokens = self._bind(session).session
-        prompt, unchanged, pieces = read_again(tokens, prompt, json.loads(known))
-        made = rows(tokens, pieces)
+        prompt, unchanged, chunks = read_again(tokens, prompt, json.loads(known))
+        made = rows(tokens, chunks)
         return {"prompt": prompt, "unchanged": unchanged, "tokens": made, "context": len(tokens)}
 
     def put_back(self, session: int, prompt: str, known: str) -> int:

@@ -36,10 +36,10 @@ def read_again(
         prompt, given = "", ()
         while len(given) < len(tokens) and model.tokenizer.is_special(tokens[len(given)]):
             given = tokens[: len(given) + 1]
-    return prompt, unchanged, _pieces(session, len(given) + unchanged)
+    return prompt, unchanged, _chunks(session, len(given) + unchanged)
 
 
-def _pieces(session: Session, start: int) -> list[TokenChunk]:
+def _chunks(session: Session, start: int) -> list[TokenChunk]:
     """The tokens from `start` on, as if they had just been written."""
     tokenizer, tokens = session.model.tokenizer, session.tokens
     rest = tokens[start:]
@@ -69,14 +69,14 @@ def put_back(session: Session, prompt: str, known: Sequence[int]) -> None:
     session.append(ids + [token for token in known if token not in model.tokenizer.eog_ids])
 
 
-def rows(session: Session, pieces: Sequence[TokenChunk]) -> list[list[Any]]:
+def rows(session: Session, chunks: Sequence[TokenChunk]) -> list[list[Any]]:
     """`PieceRow`s of the worker's protocol."""
     tokenizer = session.model.tokenizer
     return [
         [
-            piece.text, piece.id, piece.logprob, piece.entropy,
+            chunk.text, chunk.id, chunk.logprob, chunk.entropy,
             [[token, tokenizer.token_bytes(token).decode("utf-8", "replace"), logprob]
-             for token, logprob in piece.top],
+             for token, logprob in chunk.top],
         ]
-        for piece in pieces
+        for chunk in chunks
     ]  # fmt: skip

@@ -52,7 +52,7 @@ class Load:
 
 @dataclass(slots=True)
 class Run:
-    """A generation under way: first its prompt is read, then its pieces are drawn."""
+    """A generation under way: first its prompt is read, then its chunks are drawn."""
 
     prompt: list[int]
     params: SamplingParams
@@ -61,9 +61,9 @@ class Run:
     """When it was asked for, by `time.perf_counter`."""
     constraint_start: int | None = None
     """The place where the grammar's text begins, if that is not where this one does."""
-    pieces: Iterator[TokenChunk] | None = None
+    chunks: Iterator[TokenChunk] | None = None
     failure: ThimbleError | None = None
-    """What ended it, to be told once the pieces before it have been."""
+    """What ended it, to be told once the chunks before it have been."""
     times: list[int] = field(default_factory=list)
     """Microseconds from the beginning to each token that is not told yet."""
     told: set[int] = field(default_factory=set)
@@ -71,9 +71,9 @@ class Run:
 
 
 class TokenRecord(NamedTuple):
-    """A piece of a generation, and how it came about."""
+    """A chunk of a generation, and how it came about."""
 
-    piece: TokenChunk
+    chunk: TokenChunk
     params: SamplingParams
     custom: bool
     """Whether a sampler of the visitor's own chose it."""
@@ -92,7 +92,7 @@ class SessionEntry:
     sampler: CustomSampler | None = None
     """Chooses the tokens of every generation that starts from now on, instead of the kernel."""
     records: list[TokenRecord] = field(default_factory=list)
-    """The pieces at the session's end, until somebody takes them up (`step.py`)."""
+    """The chunks at the session's end, until somebody takes them up (`step.py`)."""
     extras: dict[str, Any] = field(default_factory=dict)
     """What services keep with the session, by their names; it goes when the session does."""
 
@@ -302,24 +302,24 @@ class Engine:
         until = time.perf_counter() + milliseconds / 1000
         run = opened.run
         try:
-            pieces, reason = self._advance(opened, run, until)
+            chunks, reason = self._advance(opened, run, until)
         except BaseException:
             opened.run = None
             raise
         if reason is not None:
             opened.run = None
         batch: dict[str, Any] = {
-            "count": len(pieces),
+            "count": len(chunks),
             "context": len(opened.session),
             "finish_reason": reason,
         }
         if run.detailed:
-            batch["tokens"] = [piece.text for piece in pieces]
-            batch["numbers"] = _numbers(pieces, run.times)
-            batch["texts"] = _texts(opened.model, run.told, pieces)
+            batch["tokens"] = [chunk.text for chunk in chunks]
+            batch["numbers"] = _numbers(chunks, run.times)
+            batch["texts"] = _texts(opened.model, run.told, chunks)
             run.times = []
         else:
-            batch["text"] = "".join(piece.text for piece in pieces)
+            batch["text"] = "".join(chunk.text for chunk in chunks)
         return batch
 
     def _advance(
@@ -331,8 +331,8 @@ class Engine:
             del run.prompt[:PROMPT_STEP]
             if time.perf_counter() >= until:
                 return [], None
-        if run.pieces is None:
-            run.pieces = opened.session.generate(
+        if run.chunks is None:
+            run.chunks = opened.session.generate(
                 run.prompt,
                 run.params,
                 sampler=opened.sampler,
@@ -340,22 +340,22 @@ class Engine:
             )
         if run.failure is not None:
             raise run.failure
-        pieces: list[TokenChunk] = []
+        chunks: list[TokenChunk] = []
         try:
-            for piece in run.pieces:
-                pieces.append(piece)
+            for chunk in run.chunks:
+                chunks.append(chunk)
                 now = time.perf_counter()
                 run.times.append(int(1e6 * (now - run.began)))
                 custom = opened.sampler is not None
-                opened.records.append(TokenRecord(piece, run.params, custom, run.constraint_start))
-                if piece.finish_reason is not None or now >= until:
-                    return pieces, piece.finish_reason
+                opened.records.append(TokenRecord(chunk, run.params, custom, run.constraint_start))
+                if chunk.finish_reason is not None or now >= until:
+                    return chunks, chunk.finish_reason
         except ThimbleError as error:
-            if not pieces:
+            if not chunks:
                 raise
-            run.failure = error  # the session has these pieces: the page must have them too
-            return pieces, None
-        return pieces, "length"  # nothing was asked for
+            run.failure = error  # the session has these chunks: the page must have them too
+            return chunks, None
+        return chunks, "length"  # nothing was asked for
 
     def stop(self, session: int) -> None:
         """End a generation; the tokens so far stay."""
@@ -397,24 +397,24 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
 _RECORD = struct.Struct("<iiiff")
 
 
-def _numbers(pieces: list[TokenChunk], times: list[int]) -> str:
-    """What is known of each piece, in base64, since as JSON the numbers would cost a small model a
+def _numbers(chunks: list[TokenChunk], times: list[int]) -> str:
+    """What is known of each chunk, in base64, since as JSON the numbers would cost a small model a
     tenth of its speed. A record is: how many alternatives, id, microseconds (int32),
     log-probability, entropy (float32), then the alternatives' ids and their log-probabilities."""
     records: list[bytes] = []
-    for piece, microseconds in zip(pieces, times, strict=True):
-        top = piece.top.packed if isinstance(piece.top, Top) else b""
-        head = _RECORD.pack(len(top) // 8, piece.id, microseconds, piece.logprob, piece.entropy)
+    for chunk, microseconds in zip(chunks, times, strict=True):
+        top = chunk.top.packed if isinstance(chunk.top, Top) else b""
+        head = _RECORD.pack(len(top) // 8, chunk.id, microseconds, chunk.logprob, chunk.entropy)
         records += (head, top)
     return binascii.b2a_base64(b"".join(records), newline=False).decode("ascii")
 
 
-def _texts(model: Model, told: set[int], pieces: list[TokenChunk]) -> dict[int, str]:
-    """The texts of the pieces' alternatives that were not told before, by their ids."""
+def _texts(model: Model, told: set[int], chunks: list[TokenChunk]) -> dict[int, str]:
+    """The texts of the chunks' alternatives that were not told before, by their ids."""
     fresh: set[int] = set()
-    for piece in pieces:
-        if isinstance(piece.top, Top):
-            fresh.update(piece.top.ids)
+    for chunk in chunks:
+        if isinstance(chunk.top, Top):
+            fresh.update(chunk.top.ids)
     fresh -= told
     told |= fresh
     token_bytes = model.tokenizer.token_bytes

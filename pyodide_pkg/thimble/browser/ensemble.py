@@ -69,7 +69,7 @@ class Group:
     given: int = 0
     """Tokens of the prompt."""
     params: Any = None
-    pieces: Iterator[TokenChunk] | None = None
+    chunks: Iterator[TokenChunk] | None = None
     looked: EnsembleSession | None = None
     """A copy that ends where the visitor looks; None for the text's own end."""
 
@@ -168,7 +168,7 @@ class Service:
         group = self._groups.pop(ensemble, None)
         if group is not None:
             self._leave(group)
-            group.pieces = None
+            group.chunks = None
             group.session.close()
 
     # Distributions
@@ -217,7 +217,7 @@ class Service:
         params, _ = sampling({**chosen, "top_logprobs": TOP})
         session = group.session
         self._leave(group)
-        group.pieces = None
+        group.chunks = None
         if not goes_on:
             ids = prompt_ids(group.ensemble, prompt, first=True)
             if len(ids) >= session.n_ctx:
@@ -241,21 +241,21 @@ class Service:
         reason = None
         if self._read(group, until):
             session = group.session
-            if group.pieces is None:
-                group.pieces = session.generate(group.prompt, group.params)
+            if group.chunks is None:
+                group.chunks = session.generate(group.prompt, group.params)
                 group.prompt = []
             reason = "length"  # where nothing was asked for
-            for piece in group.pieces:
-                rows.append(_row(group, piece))
-                reason = piece.finish_reason
+            for chunk in group.chunks:
+                rows.append(_row(group, chunk))
+                reason = chunk.finish_reason
                 if reason is not None or time.perf_counter() >= until:
                     break
             if rows:
-                drawn = len(session) - (piece.id not in group.ensemble.tokenizer.eog_ids)
-                together = type(session.heard[0])(piece.id, piece.logprob, piece.entropy, piece.top)
+                drawn = len(session) - (chunk.id not in group.ensemble.tokenizer.eog_ids)
+                together = type(session.heard[0])(chunk.id, chunk.logprob, chunk.entropy, chunk.top)
                 view = _view(group, drawn, together, session.heard)
         if reason is not None:
-            group.pieces = None
+            group.chunks = None
         return {"rows": rows, "context": len(group.session), "finish_reason": reason, "view": view}
 
     def _read(self, group: Group, until: float) -> bool:
@@ -269,7 +269,7 @@ class Service:
 
     def stop(self, ensemble: int) -> None:
         """End a text; the tokens so far stay."""
-        self._group(ensemble).pieces = None
+        self._group(ensemble).chunks = None
 
     # Measuring
 
@@ -355,13 +355,13 @@ def _claim(method: str, one: Choice) -> float:
     return math.exp(one.logprob if method == "mixture" else most)
 
 
-def _row(group: Group, piece: TokenChunk) -> list[Any]:
+def _row(group: Group, chunk: TokenChunk) -> list[Any]:
     """[text, id, logprob, entropy, [[id, text, logprob], ...], source, each member's logprob]."""
     ensemble, heard = group.ensemble, group.session.heard
-    came = source(ensemble.method, ensemble.member_weights, piece.logprob, heard)
-    best = _best(ensemble, piece.top)
+    came = source(ensemble.method, ensemble.member_weights, chunk.logprob, heard)
+    best = _best(ensemble, chunk.top)
     said = [one.logprob for one in heard]
-    return [piece.text, piece.id, piece.logprob, piece.entropy, best, came, said]
+    return [chunk.text, chunk.id, chunk.logprob, chunk.entropy, best, came, said]
 
 
 def _view(group: Group, position: int, together: Choice, each: Sequence[Choice]) -> dict[str, Any]:

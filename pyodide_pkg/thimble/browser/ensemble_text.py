@@ -40,15 +40,15 @@ def _draft(job: Job, pair: Speculative, prompt: str, params: SamplingParams) -> 
         for turn, session in enumerate(sessions, 1):
             written, spent, text = [], 0.0, ""
             session.append(pair.tokenizer.encode(prompt))
-            pieces = session.generate([], params)
+            chunks = session.generate([], params)
             while True:
                 began = time.perf_counter()
-                piece = next(pieces, None)
+                chunk = next(chunks, None)
                 spent += time.perf_counter() - began
-                if piece is None:
+                if chunk is None:
                     break
-                written.append(piece.id)
-                text += piece.text
+                written.append(chunk.id)
+                text += chunk.text
                 job.done += 1
                 yield job.done
             texts.append(text)

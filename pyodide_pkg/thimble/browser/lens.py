@@ -92,7 +92,7 @@ class Service:
         """Forget a look."""
         self._looks.pop(look, None)
 
-    def weigh(self, look: int) -> float:
+    def pass_seconds(self, look: int) -> float:
         """Seconds that a pass over the text takes, by one over its first tokens."""
         found = self._look(look)
         first = found.ids[:SAMPLE]

@@ -41,13 +41,13 @@ def _writing(job: Job, model: Model, ids: Sequence[int], params: SamplingParams)
     texts = []
     for part, one in enumerate((model.hooked(alone=True), model)):
         with closing(one.session()) as session:
-            pieces: list[str] = []
-            for piece in generate(session, ids, params):
-                pieces.append(piece.text)
-                job.done = part * params.max_tokens + len(pieces)
-                if piece.finish_reason is None:
+            chunks: list[str] = []
+            for chunk in generate(session, ids, params):
+                chunks.append(chunk.text)
+                job.done = part * params.max_tokens + len(chunks)
+                if chunk.finish_reason is None:
                     yield job.done
-        texts.append("".join(pieces))
+        texts.append("".join(chunks))
     job.done = job.total
     job.result = {"before": texts[0], "after": texts[1]}
     yield job.done

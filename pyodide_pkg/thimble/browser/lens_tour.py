@@ -145,7 +145,7 @@ def _side(stage: Stage, model: Model) -> tuple[float, int, str]:
         session.append(stage.ids[0])
         found = session.token_logprob(stage.answer, top=1)
         params = SamplingParams(temperature=0, max_tokens=WRITTEN)
-        text = "".join(piece.text for piece in generate(session, "", params))
+        text = "".join(chunk.text for chunk in generate(session, "", params))
     finally:
         session.close()
     return math.exp(found.logprob), found.top[0][0], text

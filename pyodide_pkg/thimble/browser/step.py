@@ -57,7 +57,7 @@ class Service:
         return self._view(self._debug(session, options, known=ids), len(ids))
 
     def given(self, session: int) -> list[list[Any]]:
-        """The prompt's tokens: as a piece each, null for what nobody knows of the first."""
+        """The prompt's tokens: as a row each, null for what nobody knows of the first."""
         debugger = self._debug(session).debugger
         return _given(debugger)
 
@@ -149,8 +149,8 @@ class Service:
         debugger = self._debug(session).debugger
         tips = [debugger.tree.branch(number).tip for number in (one, other)]
         common = tips[0].meets(tips[1]).depth
-        sides = [[_piece(debugger, node) for node in tip.path()] for tip in tips]
-        text = "".join(piece[0] for piece in sides[0][:common])
+        sides = [[_chunk(debugger, node) for node in tip.path()] for tip in tips]
+        text = "".join(chunk[0] for chunk in sides[0][:common])
         return {"common": common, "text": text, "sides": [side[common:] for side in sides]}
 
     # Changing the next token
@@ -301,7 +301,7 @@ class Service:
         return {
             "keep": keep,
             "tokens": [
-                _piece(debugger, one, text)
+                _chunk(debugger, one, text)
                 for one, text in zip(path[keep:], texts[keep:], strict=True)
             ],
             "ahead": current.tip.depth - node.depth,
@@ -361,13 +361,13 @@ def _at(debug: DebugSession, index: int) -> Node:
     return path[index]
 
 
-def _step(piece: Any, params: Any, custom: bool, constraint_start: int | None) -> Step:
+def _step(chunk: Any, params: Any, custom: bool, constraint_start: int | None) -> Step:
     how = "sampler" if custom else "drawn"
     return Step(
-        piece.id,
-        piece.logprob,
-        piece.entropy,
-        piece.top,
+        chunk.id,
+        chunk.logprob,
+        chunk.entropy,
+        chunk.top,
         params,
         how,
         constraint_start=constraint_start,
@@ -409,7 +409,7 @@ def _texts(path: Sequence[Node]) -> tuple[list[str], int]:
     return texts, cut
 
 
-def _piece(debugger: Debugger, node: Node, text: str | None = None) -> list[Any]:
+def _chunk(debugger: Debugger, node: Node, text: str | None = None) -> list[Any]:
     """[text, id, logprob, entropy, [[id, text, logprob], ...], note]."""
     step = node.step
     assert step is not None

@@ -179,7 +179,7 @@ class Service:
         for when in ("before", "after"):
             model = self._model(run, tuned=when == "after")
             session = model.session()
-            texts[when] = "".join(piece.text for piece in session.generate(prompt, params))
+            texts[when] = "".join(chunk.text for chunk in session.generate(prompt, params))
             session.close()
             if model is not run.base:
                 model.close()

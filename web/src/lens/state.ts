@@ -208,7 +208,7 @@ export class LensView extends EventTarget {
     this.#wanted = what;
     const passes = products / text.products.patterns;
     this.#ask({ bytes, passes, seconds: this.#seconds && passes * this.#seconds });
-    if (this.#seconds === null) void this.#weigh(text);
+    if (this.#seconds === null) void this.#estimatePass(text);
     return false;
   }
 
@@ -249,8 +249,8 @@ export class LensView extends EventTarget {
     });
   }
 
-  async #weigh(text: LensText): Promise<void> {
-    const seconds = await this.ask((engine) => engine.lens.weigh(text.look));
+  async #estimatePass(text: LensText): Promise<void> {
+    const seconds = await this.ask((engine) => engine.lens.passSeconds(text.look));
     if (text !== this.text) return;
     this.#seconds = seconds;
     const { asking } = this;

@@ -84,7 +84,7 @@ export interface LensService {
   begin(session: number, prompt: string, ids: string): LookInfo;
   close(look: number): void;
   /** Seconds that a pass takes, by a pass over the first tokens. */
-  weigh(look: number): number;
+  passSeconds(look: number): number;
   /** float32, [layer, head, pos, key], of the layers `first` to `last`. */
   patterns(look: number, first: number, last: number): ArrayBuffer;
   grid(look: number): LensGrid;

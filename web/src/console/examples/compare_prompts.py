@@ -18,8 +18,8 @@ likely = [i for i in range(len(change)) if max(first[i], second[i]) > log(0.02)]
 
 print(f"{'token':>14}  {a!r:>22}  {b!r:>22}")
 for token in sorted(likely, key=change.__getitem__, reverse=True):
-    piece = tokenizer.token_bytes(token).decode("utf-8", "replace")
-    print(f"{piece!r:>14}  {exp(first[token]):22.2%}  {exp(second[token]):22.2%}")
+    text = tokenizer.token_bytes(token).decode("utf-8", "replace")
+    print(f"{text!r:>14}  {exp(first[token]):22.2%}  {exp(second[token]):22.2%}")
 
 divergence = sum(exp(p) * (p - q) for p, q in zip(first, second))
 print(f"They differ by {divergence / log(2):.3f} bits (Kullback–Leibler).")

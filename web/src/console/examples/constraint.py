@@ -15,6 +15,6 @@ schema = {
 grammar = constrain.json_schema(schema)
 for seed in range(3):
     params = thimble.SamplingParams(grammar=grammar, max_tokens=120, seed=seed)
-    pieces = model.session().generate("There was a girl. ", params)
-    text = "".join(piece.text for piece in pieces)
+    chunks = model.session().generate("There was a girl. ", params)
+    text = "".join(chunk.text for chunk in chunks)
     print(json.loads(text))

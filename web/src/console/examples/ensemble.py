@@ -9,7 +9,7 @@ else:
     together = thimble.Ensemble(models, method="product")
     writing = together.session()
     params = thimble.SamplingParams(max_tokens=60, temperature=0.7, seed=3)
-    text = "".join(piece.text for piece in writing.generate("One day, a fox", params))
+    text = "".join(chunk.text for chunk in writing.generate("One day, a fox", params))
     print(f"One day, a fox{text}\n")
 
     for one in (*models, together):

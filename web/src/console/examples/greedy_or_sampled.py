@@ -4,8 +4,8 @@ prompt = "Tom had a red ball. One day,"
 
 def write(**settings):
     params = thimble.SamplingParams(max_tokens=32, **settings)
-    pieces = list(model.session().generate(prompt, params))
-    return "".join(p.text for p in pieces), sum(p.logprob for p in pieces)
+    chunks = list(model.session().generate(prompt, params))
+    return "".join(p.text for p in chunks), sum(p.logprob for p in chunks)
 
 
 text, logprob = write(temperature=0)

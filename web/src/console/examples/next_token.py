@@ -12,5 +12,5 @@ best = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)
 
 print(text, "…")
 for token in best[:10]:
-    piece = tokenizer.token_bytes(token).decode("utf-8", "replace")
-    print(f"{exp(logits[token] - norm):7.2%}  {piece!r}")
+    text = tokenizer.token_bytes(token).decode("utf-8", "replace")
+    print(f"{exp(logits[token] - norm):7.2%}  {text!r}")

@@ -13,5 +13,5 @@ thimble.page.sampler = second_thoughts
 # The same function works on any session.
 params = thimble.SamplingParams(max_tokens=40)
 prompt = "Once upon a time"
-pieces = model.session().generate(prompt, params, sampler=second_thoughts)
-print(prompt + "".join(piece.text for piece in pieces))
+chunks = model.session().generate(prompt, params, sampler=second_thoughts)
+print(prompt + "".join(chunk.text for chunk in chunks))

@@ -8,9 +8,9 @@ scores = copy.score(ids)  # all but the first: nothing comes before it
 
 bits = 0.0
 for choice in scores:
-    piece = tokenizer.token_bytes(choice.id).decode("utf-8", "replace")
+    text = tokenizer.token_bytes(choice.id).decode("utf-8", "replace")
     surprise = -choice.logprob / log(2)
     bits += surprise
-    print(f"{surprise:6.2f} {'▇' * round(surprise)} {piece!r}")
+    print(f"{surprise:6.2f} {'▇' * round(surprise)} {text!r}")
 size = len(text.encode())
 print(f"{bits:.1f} bits for {size} bytes: {bits / size:.2f} bits per byte")
