@@ -366,13 +366,11 @@ BAD = [
     ("gbnf", 'root ::= "a', "line 1, column 10"),
     ("gbnf", "root ::= nobody", "no rule 'nobody'"),
     ("gbnf", 'a ::= "x"', "no rule 'root'"),
-    ("gbnf", 'root ::= "a"\nroot ::= "b"', "there already"),
     ("gbnf", "root ::= [b-a]", "backwards"),
     ("gbnf", 'root ::= "a"{3,2}', "at least 3"),
     ("gbnf", 'root ::= "\\q"', "no escape"),
-    ("gbnf", "root ::= " + "(" * 99 + '"a"' + ")" * 99, "brackets"),
     ("gbnf", "#" * 1_000_001, "1,000,001 characters"),
-    ("gbnf", 'root ::= "a"{200000}', "places"),
+    ("gbnf", "root ::= " + ' "c"{1999}' * 120, "places"),
     ("regex", "a(?=b)c", "can ever"),
     ("regex", r"(a)\1", "references"),
     ("regex", "(a", "never closed"),
@@ -425,12 +423,8 @@ def test_a_schema_in_a_schema_in_a_schema_is_refused() -> None:
 
 
 def test_too_many_readings_at_once_are_refused(model: thimble.Model) -> None:
-    grammar = constrain.gbnf('root ::= "a" root "b" | "a" root "c" | "a"')
-    letter = model.tokenizer.encode("a", add_special=False)[0]
-    constraint = Constraint(model.kernel, model.tokenizer, grammar, 0, False)
-    with pytest.raises(thimble.OptionError, match="ambiguous"):
-        constraint.mask([letter] * 20)
-    grammar = constrain.regex("(?:(?:a{0,999}){0,999}){0,999}")
+    rules = "\n".join(f'r{i} ::= "z" | r{i + 1} "x"' for i in range(5_001))
+    grammar = constrain.gbnf(f'root ::= r0\n{rules}\nr5001 ::= "y"')
     with pytest.raises(thimble.OptionError, match="ambiguous"):
         list(model.session().generate("", SamplingParams(grammar=grammar)))
 

@@ -99,4 +99,4 @@ def _network(kind: str, source: str) -> Network:
         from .read_regex import parse as parse_regex
 
         rules = {"root": parse_regex(source)}
-    return Network(rules, "root")
+    return Network(rules, "root", left_recursion=kind != "gbnf")

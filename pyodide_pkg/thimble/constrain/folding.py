@@ -1,7 +1,7 @@
 """Which states no token can tell apart.
 
 What is repeated stands in the automaton as often as it may come: the twentieth letter of a string
-is another place than the nineteenth, and the tenth object of a list lies in another frame than the
+is another place than the nineteenth, and the tenth object of a list has another context than the
 ninth. A token has few bytes, and each copy takes at least one: as long as more copies are left
 than a token has bytes, what may come is the same. So each such copy is taken for the first one, and
 the mask of a state for that of every state that differs in nothing else.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from .automaton import Automaton, Item
+from .automaton import NOWHERE, Automaton, Item, Origin
 
 Signature = tuple[frozenset[Item], bool]
 
@@ -26,13 +26,13 @@ class Folding:
         self._copies = automaton.network.repeated()
         self._firsts = [one.first for one in self._copies]
         self._places: dict[int, int] = {}
-        self._frames: dict[int, int] = {0: 0}
-        self._numbers: dict[Item, int] = {}
+        self._contexts: dict[int, int] = {0: 0}
+        self._numbers: dict[Origin, int] = {}
 
     def of(self, state: int) -> Signature:
         """A state's signature."""
         items = self._automaton.items[state]
-        folded = frozenset((self._place(place), self._frame(frame)) for place, frame in items)
+        folded = frozenset((self._place(place), self._context(context)) for place, context in items)
         return folded, self._automaton.accepting[state]
 
     def _place(self, place: int) -> int:
@@ -49,14 +49,16 @@ class Folding:
             self._places[place] = known
         return known
 
-    def _frame(self, frame: int) -> int:
-        """The number of a frame with all its places folded."""
-        path: list[int] = []
-        while frame not in self._frames:
-            path.append(frame)
-            frame = self._automaton.frames[frame][1]
-        number = self._frames[frame]
-        for one in reversed(path):
-            key = (self._place(self._automaton.frames[one][0]), number)
-            number = self._frames[one] = self._numbers.setdefault(key, len(self._numbers) + 1)
-        return number
+    def _context(self, context: int) -> int:
+        """The number of a context with all its places folded."""
+        if context not in self._contexts:
+            automaton = self._automaton
+            for one in automaton.needed(automaton, {context}, self._contexts):
+                rule, items = automaton.origins[one]
+                folded = frozenset(
+                    (called, (self._place(back), self._contexts.get(below, NOWHERE)))
+                    for called, (back, below) in items
+                )
+                number = self._numbers.setdefault(Origin(rule, folded), len(self._numbers) + 1)
+                self._contexts[one] = number
+        return self._contexts[context]

@@ -1,17 +1,32 @@
 """A grammar's rules as nondeterministic automata over bytes (Thompson 1968).
 
-The edges are ranges of bytes, nothing, or a call of a rule. Left recursion would never end and is
-refused; ways that can never end are dropped.
+The edges are ranges of bytes, nothing, or a call of a rule. Numbers from 256 on stand beside the
+bytes for what is no text: tokens of the vocabulary, or what a lexer has found. Ways that can never
+end are dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import OptionError
 from .effort import Effort
-from .nodes import Alt, Both, Chars, Graph, Json, Node, Not, Range, Repeat, Rule, Seq
+from .nodes import (
+    Alt,
+    Both,
+    Chars,
+    Graph,
+    Json,
+    Node,
+    Not,
+    Range,
+    Repeat,
+    Rule,
+    Seq,
+    Terminal,
+    Token,
+)
 from .regular import Algebra, Regular, runs_of
 from .utf8 import utf8_ranges
 
@@ -32,12 +47,19 @@ class Copies(NamedTuple):
 
 
 class Network:
-    """All rules' automata. Of each place: where it leads for nothing, for bytes, and by a call."""
+    """All rules' automata. Of each place: where it leads for nothing, for bytes, and by a call.
+    Raises OptionError where they have no text, are too large, or recurse on the left although they
+    must not."""
 
-    def __init__(self, rules: Mapping[str, Node], root: str) -> None:
+    def __init__(
+        self, rules: Mapping[str, Node], root: str, *, left_recursion: bool = True
+    ) -> None:
         self.free: list[list[int]] = []
         self.edges: list[list[tuple[int, int, int]]] = []
         self.calls: list[list[tuple[int, int]]] = []
+        self.tokens: list[Token] = []
+        """What stands behind the bytes: of number 256 + i the i-th."""
+        self.n_symbols = 256
         self.names = list(rules)
         self._copies: list[Copies] = []
         self._numbers = {name: number for number, name in enumerate(rules)}
@@ -46,10 +68,20 @@ class Network:
         for number, node in enumerate(rules.values()):
             self._join(self._add(node, self.starts[number]), self.ends[number])
         self.root = self._numbers[root]
-        self.nullable = self._nullable()
+        self.nullable: set[int] = set()
         """The rules that may read nothing."""
-        self._refuse_left_recursion()
+        self.leftmost: list[set[int]] = []
+        """Of each rule those that it calls before it reads anything."""
+        self.order: list[int] = []
+        """Of each rule a number, lower than those of the rules that it calls leftmost, and the same
+        for rules that call each other so."""
+        self.recursive: set[int] = set()
+        """The numbers in `order` of rules that call themselves leftmost."""
+        if not left_recursion:
+            self._look_left()
+            self._refuse_left_recursion()
         self._drop_dead_ends()
+        self._look_left()
 
     def _place(self) -> int:
         if len(self.free) >= MOST_PLACES:
@@ -76,6 +108,8 @@ class Network:
             return self._add_regular(node, start)
         if isinstance(node, Json):
             raise OptionError("JSON inside of a grammar is not supported")
+        if isinstance(node, (Token, Terminal)):
+            return self._add_symbol(node, start)
         end = self._place()
         if isinstance(node, Alt):
             for part in node.parts:
@@ -86,6 +120,18 @@ class Network:
             self._add_graph(node, start, end)
         else:
             self._add_repeat(node, start, end)
+        return end
+
+    def _add_symbol(self, node: Token | Terminal, start: int) -> int:
+        if isinstance(node, Terminal):
+            symbol = 256 + node.number
+        else:
+            if node not in self.tokens:
+                self.tokens.append(node)
+            symbol = 256 + self.tokens.index(node)
+        self.n_symbols = max(self.n_symbols, symbol + 1)
+        end = self._place()
+        self.edges[start].append((symbol, symbol, end))
         return end
 
     def _add_regular(self, node: Node, start: int) -> int:
@@ -179,71 +225,104 @@ class Network:
                 self.edges[start].append((*sequence[0], behind[sequence[1:]]))
         return end
 
-    def _nullable(self) -> set[int]:
-        found: set[int] = set()
-        while True:
-            more = {
-                rule
-                for rule in range(len(self.starts))
-                if rule not in found and self.ends[rule] in self._before_reading(rule, found)[0]
-            }
-            if not more:
-                return found
-            found |= more
-
-    def _before_reading(self, rule: int, nullable: set[int]) -> tuple[set[int], set[int]]:
-        """The places of a rule that are reached, and the rules that are called, before a byte."""
-        seen, called, work = {self.starts[rule]}, set[int](), [self.starts[rule]]
+    def _look_left(self) -> None:
+        """Find out which rules may read nothing, and what each calls before it reads."""
+        self.leftmost = [set() for _ in self.starts]
+        self.nullable.clear()
+        ending = {place: rule for rule, place in enumerate(self.ends)}
+        waiting: dict[int, list[tuple[int, int]]] = {}
+        seen = set(self.starts)
+        work = [(place, rule) for rule, place in enumerate(self.starts)]
         while work:
-            place = work.pop()
-            following = list(self.free[place])
+            place, rule = work.pop()
+            following = [(one, rule) for one in self.free[place]]
             for callee, back in self.calls[place]:
-                called.add(callee)
-                if callee in nullable:
-                    following.append(back)
-            fresh = [one for one in following if one not in seen]
-            seen.update(fresh)
-            work += fresh
-        return seen, called
+                self.leftmost[rule].add(callee)
+                if callee in self.nullable:
+                    following.append((back, rule))
+                else:
+                    waiting.setdefault(callee, []).append((back, rule))
+            if place in ending:
+                self.nullable.add(ending[place])
+                following += waiting.pop(ending[place], [])
+            for one in following:
+                if one[0] not in seen:
+                    seen.add(one[0])
+                    work.append(one)
+
+        self._sort()
+
+    def _sort(self) -> None:
+        """Number the rules by what they call leftmost (Tarjan 1972)."""
+        index: dict[int, int] = {}
+        lowest: dict[int, int] = {}
+        stack: list[int] = []
+        on_stack: set[int] = set()
+        groups: list[list[int]] = []
+        for first in range(len(self.starts)):
+            path = [] if first in index else [(first, iter(self.leftmost[first]))]
+            while path:
+                rule, callees = path[-1]
+                if rule not in index:
+                    index[rule] = lowest[rule] = len(index)
+                    stack.append(rule)
+                    on_stack.add(rule)
+                callee = next(callees, None)
+                if callee is None:
+                    path.pop()
+                    if path:
+                        lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[rule])
+                    if lowest[rule] == index[rule]:
+                        groups.append([])
+                        while not groups[-1] or groups[-1][-1] != rule:
+                            groups[-1].append(stack.pop())
+                            on_stack.remove(groups[-1][-1])
+                elif callee not in index:
+                    path.append((callee, iter(self.leftmost[callee])))
+                elif callee in on_stack:
+                    lowest[rule] = min(lowest[rule], index[callee])
+        self.order = [0] * len(self.starts)
+        self.recursive.clear()
+        for number, group in enumerate(reversed(groups)):
+            for rule in group:
+                self.order[rule] = number
+            if len(group) > 1 or group[0] in self.leftmost[group[0]]:
+                self.recursive.add(number)
 
     def _refuse_left_recursion(self) -> None:
-        rules = range(len(self.starts))
-        first = [self._before_reading(rule, self.nullable)[1] for rule in rules]
-        done: set[int] = set()
-        for rule in range(len(first)):
-            path: dict[int, Iterator[int]] = {} if rule in done else {rule: iter(first[rule])}
-            while path:
-                last = next(reversed(path))
-                callee = next(path[last], None)
-                if callee is None:
-                    done.add(last)
-                    del path[last]
-                elif callee in path:
-                    raise OptionError(
-                        f"rule {self.names[callee]!r} calls itself before it reads anything (left "
-                        "recursion); let it read first, or repeat with *"
-                    )
-                elif callee not in done:
-                    path[callee] = iter(first[callee])
+        for rule, number in enumerate(self.order):
+            if number in self.recursive:
+                raise OptionError(
+                    f"rule {self.names[rule]!r:.60} calls itself before it reads anything (left "
+                    "recursion); let it read first, or repeat with *"
+                )
 
     def _drop_dead_ends(self) -> None:
         """Take out every way on which a rule can never end: a generation must not enter it."""
         before: list[list[int]] = [[] for _ in self.free]
+        calls_from: list[list[tuple[int, int]]] = [[] for _ in self.starts]
+        calls_back: list[list[tuple[int, int]]] = [[] for _ in self.free]
+        starting = {place: rule for rule, place in enumerate(self.starts)}
         for place in range(len(self.free)):
             for following in self.free[place]:
                 before[following].append(place)
             for _, _, following in self.edges[place]:
                 before[following].append(place)
             for callee, back in self.calls[place]:
-                before[back].append(place)
-                before[self.starts[callee]].append(place)
+                calls_from[callee].append((place, back))
+                calls_back[back].append((place, callee))
         live = set(self.ends)
         work = list(self.ends)
         while work:
-            for place in before[work.pop()]:
-                if place not in live and self._lives(place, live):
-                    live.add(place)
-                    work.append(place)
+            place = work.pop()
+            lives = list(before[place])
+            if place in starting:
+                lives += [at for at, back in calls_from[starting[place]] if back in live]
+            lives += [at for at, callee in calls_back[place] if self.starts[callee] in live]
+            for one in lives:
+                if one not in live:
+                    live.add(one)
+                    work.append(one)
         if self.starts[self.root] not in live:
             raise OptionError("no text can ever satisfy the grammar: each way leads round in it")
         for place in range(len(self.free)):
@@ -252,10 +331,3 @@ class Network:
             self.calls[place] = [
                 one for one in self.calls[place] if one[1] in live and self.starts[one[0]] in live
             ]
-
-    def _lives(self, place: int, live: set[int]) -> bool:
-        return (
-            any(one in live for one in self.free[place])
-            or any(one[2] in live for one in self.edges[place])
-            or any(back in live and self.starts[rule] in live for rule, back in self.calls[place])
-        )

@@ -57,6 +57,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """One token of the model's vocabulary with one of these numbers or names; where `absent`, one
+    with none of them. What it says is not looked at."""
+
+    numbers: tuple[Range, ...] = ()
+    names: tuple[str, ...] = ()
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """What a lexer has found, by its number. For grammars whose texts are cut into such first."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Both:
     """The texts that all of these have. They must be regular: without a rule in them."""
 
@@ -136,7 +153,7 @@ class Graph:
     ends: frozenset[int]
 
 
-Node = Chars | Seq | Alt | Repeat | Rule | Both | Not | Graph | Json
+Node = Chars | Seq | Alt | Repeat | Rule | Token | Terminal | Both | Not | Graph | Json
 EMPTY = Seq(())
 
 

@@ -1,21 +1,26 @@
-"""Grammars in GBNF, as llama.cpp writes them.
+"""Grammars in GBNF, as llama.cpp reads them.
 
     root  ::= "yes" | "no" | "about " number
     number ::= [1-9] [0-9]{0,3}   # a comment
 
-Texts in quotes, classes of characters, `.`, brackets, `|`, and `*`, `+`, `?`, `{n}`, `{n,}`,
-`{n,m}`; escapes are those of llama.cpp. A text must match the rule `root`.
+Texts in quotes, classes of characters, `.`, tokens (`<[12]>`, `<think>`, and `!` before one for
+any other), brackets, `|`, and `*`, `+`, `?`, `{n}`, `{n,}`, `{n,m}`. A rule goes to the end of its
+line; it goes on behind `::=` and `|`, and inside brackets. A text must match the rule `root`. Of
+two rules with one name the later one holds.
+
+The source of all this is llama.cpp's `grammars/README.md` and what its parser does. Brackets are
+counted, not descended into, so that their depth has no bound but the length of the text.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 from ..errors import OptionError
 from .nodes import (
     EMPTY,
     LAST,
-    MOST_NESTED,
     MOST_SOURCE,
     Alt,
     Chars,
@@ -24,25 +29,57 @@ from .nodes import (
     Repeat,
     Rule,
     Seq,
+    Token,
     others,
     union,
 )
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\n]+|\#[^\n]*)
-    | (?P<name>[A-Za-z0-9_-]+) | (?P<is>::=)
-    | (?P<text>"(?:[^"\\\n]|\\.)*") | (?P<chars>\[(?:[^\]\\\n]|\\.)*\])
-    | (?P<times>\{[ ]*[0-9]+[ ]*(?:,[ ]*[0-9]*[ ]*)?\}) | (?P<sign>[().|*+?])""",
-    re.VERBOSE,
-)
+_BLANK = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
+_BLANK_LINES = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
+_NAME = re.compile("[A-Za-z0-9_-]+")
+_TEXT = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_CLASS = re.compile(r"\[([^\]\\]*(?:\\.[^\]\\]*)*)\]", re.DOTALL)
+_TOKEN = re.compile(r"!?<(?:\[([0-9]{1,9})\]|([^[>\n][^>\n]*))>")
+_COUNT = re.compile("[0-9]*")
 _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([nrt\\\"\[\]^-]))|([^\\])", re.S
 )
 _NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 _TIMES = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+MOST_TIMES = 2_000
+"""Repetitions that llama.cpp takes: of one thing, and multiplied with those inside it."""
+MOST_ITEMS = 200_000
+DEEPEST = 24
+"""Brackets in brackets of one tree; what is deeper becomes a rule of its own."""
 
-Token = tuple[str, str, int]
-"""Kind, text, and at which character it begins."""
+
+@dataclass(slots=True)
+class _Group:
+    """A bracket that is open, or a rule."""
+
+    at: int
+    symbols: int
+    """Names that there were before it."""
+    height: int = 0
+    """Brackets inside it, one in the other."""
+    ways: list[Node] = field(default_factory=list)
+    parts: list[Node] = field(default_factory=list)
+    repeated: int = 1
+    """Rules that llama.cpp makes of the last part."""
+
+    def close_way(self) -> None:
+        self.ways.append(
+            self.parts[0]
+            if len(self.parts) == 1
+            else Seq(tuple(self.parts))
+            if self.parts
+            else EMPTY
+        )
+        self.parts = []
+
+    def node(self) -> Node:
+        self.close_way()
+        return self.ways[0] if len(self.ways) == 1 else Alt(tuple(self.ways))
 
 
 def parse(source: str) -> dict[str, Node]:
@@ -60,22 +97,14 @@ def parse(source: str) -> dict[str, Node]:
 class _Reader:
     def __init__(self, source: str) -> None:
         self._source = source
-        self._tokens = self._cut()
         self._at = 0
-        self._nested = 0
+        self._items = 0
+        self._rules: dict[str, Node] = {}
         self._called: dict[str, int] = {}
-
-    def _cut(self) -> list[Token]:
-        tokens: list[Token] = []
-        at = 0
-        while at < len(self._source):
-            found = _TOKEN.match(self._source, at)
-            if not found:
-                raise self._wrong(at, f"{self._source[at : at + 12]!r} is nothing that GBNF has")
-            if found.lastgroup != "space":
-                tokens.append((str(found.lastgroup), found[0], at))
-            at = found.end()
-        return [*tokens, ("end", "", at), ("end", "", at)]
+        self._characters: dict[int, Chars] = {}
+        self._names: set[str] = set()
+        self._made = 0
+        """Rules that llama.cpp makes of brackets and repetitions."""
 
     def _wrong(self, at: int, words: str) -> OptionError:
         line = self._source.count("\n", 0, at) + 1
@@ -84,85 +113,188 @@ class _Reader:
         error.at = at
         return error
 
+    def _next(self) -> str:
+        return self._source[self._at : self._at + 1]
+
+    def _skip(self, lines: bool) -> None:
+        found = (_BLANK_LINES if lines else _BLANK).match(self._source, self._at)
+        assert found is not None  # it matches nothing at all, too
+        self._at = found.end()
+
     def rules(self) -> dict[str, Node]:
-        rules: dict[str, Node] = {}
-        while self._tokens[self._at][0] != "end":
-            _, name, at = self._tokens[self._at]
-            if not self._begins_rule():
-                raise self._wrong(at, f"a rule, name ::= ..., should begin at {name!r}")
-            if name in rules:
-                raise self._wrong(at, f"rule {name!r} is there already")
-            self._at += 2
-            rules[name] = self._alternatives()
+        self._skip(True)
+        while self._at < len(self._source):
+            self._rule()
         for name, at in self._called.items():
-            if name not in rules:
+            if name not in self._rules:
                 raise self._wrong(at, f"there is no rule {name!r}")
-        return rules
+        return self._rules
 
-    def _begins_rule(self) -> bool:
-        return self._tokens[self._at][0] == "name" and self._tokens[self._at + 1][0] == "is"
+    def _rule(self) -> None:
+        start = self._at
+        name = _NAME.match(self._source, start)
+        if not name:
+            raise self._wrong(start, f"a rule, name ::= ..., should begin at {self._next()!r}")
+        self._at = name.end()
+        self._names.add(name[0])
+        self._skip(False)
+        if not self._source.startswith("::=", self._at):
+            raise self._wrong(self._at, f"::= should stand behind the name {name[0]!r:.40}")
+        self._at += 3
+        self._skip(True)
+        node = self._alternatives(name[0], start)
+        if self._next() not in ("", "\n", "\r"):
+            words = self._source[self._at : self._at + 12]
+            raise self._wrong(self._at, f"{words!r} cannot stand in a rule")
+        self._rules[name[0]] = node
+        self._skip(True)
 
-    def _alternatives(self) -> Node:
-        parts = [self._sequence()]
-        while self._tokens[self._at][1] == "|":
-            self._at += 1
-            parts.append(self._sequence())
-        return parts[0] if len(parts) == 1 else Alt(tuple(parts))
-
-    def _sequence(self) -> Node:
-        parts: list[Node] = []
+    def _alternatives(self, rule: str, start: int) -> Node:
+        """What a rule says, as far as its line goes."""
+        open_groups = [_Group(start, 0)]
         while True:
-            kind, words, at = self._tokens[self._at]
-            if kind == "end" or words in ("|", ")") or self._begins_rule():
-                return Seq(tuple(parts)) if parts else EMPTY
-            if kind == "times" or words in _TIMES:
-                if not parts:
-                    raise self._wrong(at, f"{words} has nothing before it to repeat")
-                parts[-1] = self._repeated(parts[-1], words, at)
+            group = open_groups[-1]
+            inside = len(open_groups) > 1
+            sign, at = self._next(), self._at
+            if sign == "|":
+                group.close_way()
                 self._at += 1
+                self._skip(True)
+                continue
+            if sign == "(":
+                self._made += 1
+                self._count_item(at)
+                open_groups.append(_Group(at, len(self._names) + self._made - 1))
+                self._at += 1
+                self._skip(True)
+                continue
+            if sign == ")" and inside:
+                self._close(open_groups, rule)
+                self._at += 1
+            elif sign and sign in "*+?{":
+                self._repeat(group, sign, inside)
+            elif (node := self._one(sign)) is not None:
+                self._count_item(at)
+                group.parts.append(node)
+                group.repeated = 1
+            elif inside:
+                if not sign:
+                    raise self._wrong(group.at, "this bracket is never closed")
+                raise self._wrong(at, f"{sign!r} cannot stand here")
             else:
-                parts.append(self._one())
+                return group.node()
+            self._skip(len(open_groups) > 1)
 
-    def _repeated(self, node: Node, words: str, at: int) -> Node:
-        if words in _TIMES:
-            low, high = _TIMES[words]
-            return Repeat(node, low, high)
-        first, comma, last = words[1:-1].replace(" ", "").partition(",")
-        if len(first) > 7 or len(last) > 7:
-            raise self._wrong(at, f"{words:.30} repeats too often")
-        low, high = int(first), int(last) if last else None if comma else int(first)
+    def _close(self, open_groups: list[_Group], rule: str) -> None:
+        """Put what stands in a bracket into what it stands in."""
+        group = open_groups.pop()
+        node, outer = group.node(), open_groups[-1]
+        if group.height >= DEEPEST:
+            name = f"{rule} ({len(self._rules)})"  # which no rule can be called
+            self._rules[name] = node
+            node, group.height = Rule(name), 0
+        outer.height = max(outer.height, group.height + 1)
+        outer.parts.append(node)
+        outer.repeated = max(1, len(self._names) + self._made - group.symbols)
+
+    def _count_item(self, at: int) -> None:
+        self._items += 1
+        if self._items > MOST_ITEMS:
+            raise self._wrong(at, f"the grammar has more than {MOST_ITEMS:,} parts")
+
+    # What is repeated
+
+    def _repeat(self, group: _Group, sign: str, inside: bool) -> None:
+        start = self._at
+        if sign in _TIMES:
+            self._at += 1
+            low, high = _TIMES[sign]
+        else:
+            low, high = self._times(inside)
+        words = self._source[start : self._at]
+        if not group.parts:
+            raise self._wrong(start, f"{words:.30} has nothing before it to repeat")
         if high is not None and high < low:
-            raise self._wrong(at, f"{words} asks for at least {low} and at most {high}")
-        return Repeat(node, low, high)
+            raise self._wrong(start, f"{words} asks for at least {low} and at most {high}")
+        bounded = high is not None and high <= MOST_TIMES
+        times = max(1, high if bounded and high else low)
+        if low > MOST_TIMES or group.repeated * times > MOST_TIMES:
+            raise self._wrong(
+                start,
+                f"{words:.30} repeats more than {MOST_TIMES:,} times, what is inside included",
+            )
+        group.repeated *= times
+        self._made += high - low if bounded and high is not None else 1
+        group.parts[-1] = Repeat(group.parts[-1], low, high)
 
-    def _one(self) -> Node:
-        kind, words, at = self._tokens[self._at]
+    def _times(self, inside: bool) -> tuple[int, int | None]:
+        """What `{n}`, `{n,}` or `{n,m}` says."""
+        start = self._at
         self._at += 1
-        if kind == "name":
-            self._called.setdefault(words, at)
-            return Rule(words)
-        if kind == "text":
-            points = self._points(words[1:-1], at)
-            return Seq(tuple(Chars(((p, p),)) for p, _ in points))
-        if kind == "chars":
-            return self._chars(words[1:-1], at)
-        if words == ".":
+        low = self._number(inside, start)
+        high: int | None = low
+        if low is not None and self._next() == ",":
+            self._at += 1
+            high = self._number(inside, start)
+        if low is None or self._next() != "}":
+            words = self._source[start : self._at + 1]
+            raise self._wrong(start, f"{words:.30} is not one of {{n}}, {{n,}} and {{n,m}}")
+        self._at += 1
+        return low, high
+
+    def _number(self, inside: bool, start: int) -> int | None:
+        self._skip(inside)
+        found = _COUNT.match(self._source, self._at)
+        digits = found[0] if found else ""
+        if len(digits.lstrip("0")) > 9:
+            raise self._wrong(start, f"{{{digits:.20}... repeats too often")
+        self._at += len(digits)
+        self._skip(inside)
+        return int(digits) if digits else None
+
+    # What stands for itself
+
+    def _one(self, sign: str) -> Node | None:
+        """The text, class, token or rule that begins here, if one does."""
+        at = self._at
+        if name := _NAME.match(self._source, at):
+            self._at = name.end()
+            self._names.add(name[0])
+            self._called.setdefault(name[0], at)
+            return Rule(name[0])
+        if sign == ".":
+            self._at += 1
             return Chars(((0, LAST),))
-        if words != "(":
-            raise self._wrong(at, f"{words!r} cannot stand here")
-        self._nested += 1
-        if self._nested > MOST_NESTED:
-            raise self._wrong(at, f"brackets stand in more than {MOST_NESTED} others")
-        node = self._alternatives()
-        if self._tokens[self._at][1] != ")":
-            raise self._wrong(at, "this bracket is never closed")
-        self._at += 1
-        self._nested -= 1
-        return node
+        for begins, pattern, read in (('"', _TEXT, self._text), ("[", _CLASS, self._chars)):
+            if sign == begins:
+                found = pattern.match(self._source, at)
+                if not found:
+                    kind = "text" if sign == '"' else "class of characters"
+                    raise self._wrong(at, f"this {kind} is never closed")
+                self._at = found.end()
+                return read(found[1], at)
+        if sign and sign in "<!":
+            token = _TOKEN.match(self._source, at)
+            if not token:
+                raise self._wrong(at, "a token is written <[number]> or <text>, or ! before it")
+            self._at = token.end()
+            name_or_none = None if token[1] else token[0].removeprefix("!")
+            numbers = ((int(token[1]),) * 2,) if token[1] else ()
+            return Token(numbers, (name_or_none,) if name_or_none else (), absent=sign == "!")
+        return None
+
+    def _text(self, inside: str, at: int) -> Node:
+        points = self._points(inside, at + 1)
+        return Seq(tuple(self._character(point) for point, _ in points)) if points else EMPTY
+
+    def _character(self, point: int) -> Chars:
+        return self._characters.setdefault(point, Chars(((point, point),)))
 
     def _chars(self, inside: str, at: int) -> Node:
         negated = inside.startswith("^")
-        points = self._points(inside[negated:], at)
+        points = self._points(inside[negated:], at + 1 + negated)
+        if not points:
+            return EMPTY  # so llama.cpp has it
         ranges: list[Range] = []
         i = 0
         while i < len(points):
@@ -184,12 +316,13 @@ class _Reader:
         while start < len(inside):
             found = _ESCAPE.match(inside, start)
             if not found:
-                raise self._wrong(at, f"GBNF has no escape {inside[start : start + 2]!r}")
+                words = inside[start : start + 2]
+                raise self._wrong(at + start, f"GBNF has no escape {words!r}")
             *codes, named, plain = found.groups()
             code = next((c for c in codes if c), None)
             point = int(code, 16) if code else ord(plain or _NAMED.get(named, named))
             if point > LAST or 0xD800 <= point <= 0xDFFF:
-                raise self._wrong(at, f"{found[0]} is no character")
+                raise self._wrong(at + start, f"{found[0]} is no character")
             points.append((point, plain is None))
             start = found.end()
         return points

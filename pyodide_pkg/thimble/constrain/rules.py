@@ -17,9 +17,9 @@ class RuleProgram:
 
     def __init__(self, network: Network, reach: int, effort: Effort | None = None) -> None:
         self.effort = effort or Effort()
-        self.automaton = Automaton(network)
-        self.classes = bytes(self.automaton.classes)
-        self.n_classes = self.automaton.n_classes
+        self.automaton = Automaton(network, self.effort)
+        self.classes = bytes(self.automaton.classes[:256])
+        self.n_classes = self.automaton.n_byte_classes
         self._folding = Folding(self.automaton, reach)
         self._alike: dict[Signature, int] = {}
 
@@ -37,7 +37,7 @@ class RuleProgram:
 
     def row(self, state: int) -> list[int]:
         self.effort.spend(1 + len(self.automaton.items[state]))
-        return self.automaton.row(state)
+        return self.automaton.row(state)[: self.n_classes]
 
     def spaced(self, state: int) -> int:
         row = list(self.automaton.row(state))
