@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import thimble
 from thimble import constrain
+from thimble.constrain import masks
 from thimble.constrain.automaton import NOWHERE, Automaton
 from thimble.constrain.machine import Machine
-from thimble.constrain.masks import MOST_STATES, Constraint, Shelf
+from thimble.constrain.masks import Constraint, Shelf
 from thimble.constrain.rules import RuleProgram
 from thimble.constrain.schema.formats import DATE
 from thimble.constrain.utf8 import utf8_ranges
@@ -429,16 +430,20 @@ def test_too_many_readings_at_once_are_refused(model: thimble.Model) -> None:
         list(model.session().generate("", SamplingParams(grammar=grammar)))
 
 
-def test_long_texts_begin_their_automaton_afresh(model: thimble.Model) -> None:
+def test_long_texts_begin_their_automaton_afresh(
+    model: thimble.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 1_000
+    monkeypatch.setattr(masks, "MOST_STATES", most)
     grammar = constrain.gbnf('root ::= "(" root ")" | [a-z]')
     shelf = Shelf.of(model.kernel, model.tokenizer)
     opening, closing = (model.tokenizer.encode(sign, add_special=False)[0] for sign in "()")
     constraint = Constraint(model.kernel, model.tokenizer, grammar, 0, False)
     tokens: list[int] = []
-    for _ in range(2 * MOST_STATES):
+    for _ in range(2 * most):
         tokens.append(opening)
         constraint.mask(tokens)
-    assert shelf.masks(grammar).program.size <= MOST_STATES + 8
+    assert shelf.masks(grammar).program.size <= most + 8
     letter = model.tokenizer.encode("a", add_special=False)[0]
     assert not constraint.accepts([*tokens, letter])
     assert constraint.accepts([opening, letter, closing])  # and back to the beginning

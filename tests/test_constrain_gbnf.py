@@ -10,7 +10,9 @@ import pytest
 
 import thimble
 from thimble import constrain
+from thimble.constrain import read_gbnf
 from thimble.constrain.automaton import NOWHERE, Automaton
+from thimble.constrain.network import Network
 
 ARITHMETIC = """
 root ::= expression
@@ -71,7 +73,7 @@ TEXTS: list[tuple[str, list[str], list[str]]] = [
 
 @pytest.mark.parametrize(("source", "yes", "no"), TEXTS, ids=lambda one: str(one)[:30])
 def test_texts_of_a_grammar(source: str, yes: list[str], no: list[str]) -> None:
-    automaton = Automaton(constrain.gbnf(source).network)
+    automaton = Automaton(Network(read_gbnf.parse(source), "root", left_recursion=False))
 
     def accepts(text: str) -> bool:
         state = 0
@@ -118,7 +120,7 @@ def test_what_is_refused_is_said(source: str, words: str) -> None:
 
 def test_brackets_may_be_as_deep_as_the_text_is_long() -> None:
     source = "root ::= " + '("x" ' * 900 + ")?" * 900
-    automaton = Automaton(constrain.gbnf(source).network)
+    automaton = Automaton(Network(read_gbnf.parse(source), "root", left_recursion=False))
     state = 0
     for _ in range(899):
         state = automaton.step(state, ord("x"))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import OptionError
-from .effort import Effort
+from .effort import AT_ONCE, Effort
 from .nodes import (
     Alt,
     Both,
@@ -136,7 +136,7 @@ class Network:
 
     def _add_regular(self, node: Node, start: int) -> int:
         """An intersection or a complement, by its derivatives."""
-        algebra = Algebra(Effort(10 * MOST_PLACES))
+        algebra = Algebra(Effort(2 * AT_ONCE))
         root, end = algebra.of(node, algebra.utf8), self._place()
         places: dict[Regular, int] = {root: self._place()}
         self._join(start, places[root])
