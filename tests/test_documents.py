@@ -123,4 +123,5 @@ def test_the_pictures_that_are_kept_are_those_that_documents_show() -> None:
 
 def test_the_published_claims_are_what_the_page_shows() -> None:
     report = json.loads(claims_report.REPORT.read_text(encoding="utf-8"))
-    assert claims_report.tables(report) in claims_report.PAGE.read_text(encoding="utf-8")
+    assert claims_report.about(report) in claims_report.PAGE.read_text(encoding="utf-8")
+    assert claims_report.table(report) == claims_report.TABLE.read_text(encoding="utf-8")

@@ -3,9 +3,9 @@
     python -m tools.claims_report [--site FOLDER] [--report FILE.json]
 
 Serves `build/site`, lets a visitor come for the first time, measures everything as the button
-does, and writes the table, `docs/claims.json` (the report as the page saves it) and
-`docs/claims.png`. With `--report` it writes the table from a report that was saved before;
-`--site` takes another site. No number in it is typed.
+does, and writes `docs/claims.json` (the report as the page saves it), `docs/claims.png`, and what
+is told of them in `docs/claims.md` and `docs/claims.txt`. With `--report` it tells of a report that
+was saved before; `--site` takes another site. No number in it is typed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tools.visit_report import SITE, Counter, serving
 
 DOCS = ROOT / "docs"
 PAGE, REPORT, PICTURE = DOCS / "claims.md", DOCS / "claims.json", DOCS / "claims.png"
+TABLE = DOCS / "claims.txt"
 PATIENCE_MS = 600_000
 FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
@@ -55,28 +56,38 @@ def _save(page: Page, name: str, path: Path) -> None:
     waiting.value.save_as(path)
 
 
-def tables(report: dict[str, Any]) -> str:
-    """The report in Markdown: a line a claim, then every quantity, then what disturbed it."""
+def about(report: dict[str, Any]) -> str:
+    """What was measured, where, and what disturbed or failed it, in Markdown."""
     machine, model = report["machine"], report["model"]
     lines = [
         f"Measured {report['made'][:10]} by Thimble {report['thimble']}, build "
         f"`{report['build'][:16]}`, on {machine['cores']} cores of a shared machine with "
         f"`{machine['browser']}`; the model is `{model['name']}`, {model['parameters']:,} "
         f"parameters, SHA-256 `{model['sha256'][:16]}`.",
-        "",
-        "| claim | what | median (lowest–highest) | n |",
-        "|---|---|---|---|",
     ]
-    for result in report["results"]:
-        if result["status"] != "done":
-            why = result["error"] or "cancelled"
-            lines.append(f"| {result['title']} | {result['status']}: {why} | | |")
-        for at, one in enumerate(result["quantities"]):
-            title = f"**{result['title']}**" if at == 0 else ""
-            lines.append(f"| {title} | {one['name']} | {_spread(one)} | {one['n']} |")
+    failed = [
+        f"{one['title']} ({one['status']}: {one['error'] or 'cancelled'})"
+        for one in report["results"]
+        if one["status"] != "done"
+    ]
+    if failed:
+        lines.append(f"Not measured: {', '.join(failed)}.")
     doubted = [one["title"] for one in report["results"] if one["doubts"]]
     if doubted:
-        lines += ["", f"Disturbed, as the report says for each: {', '.join(doubted)}."]
+        lines.append(f"Disturbed, as the report says for each: {', '.join(doubted)}.")
+    return "\n\n".join(lines)
+
+
+def table(report: dict[str, Any]) -> str:
+    """Every quantity of every claim, then the page's own words and doubts, as text."""
+    lines = []
+    for result in report["results"]:
+        lines += [result["title"], ""]
+        lines += [
+            f"  {one['name']}: {_spread(one)}, n = {one['n']}" for one in result["quantities"]
+        ]
+        words = [result["words"], result["error"], *result["doubts"]]
+        lines += [*(f"  {text}" for text in words if text), ""]
     return "\n".join(lines)
 
 
@@ -101,7 +112,8 @@ def main() -> int:
     if options.report is None:
         measure(options.site)
     report = json.loads((options.report or REPORT).read_text(encoding="utf-8"))
-    put_between(PAGE, "run", tables(report))
+    put_between(PAGE, "run", about(report))
+    TABLE.write_text(table(report), encoding="utf-8")
     failed = [one["claim"] for one in report["results"] if one["status"] != "done"]
     if failed:
         print(f"not measured: {', '.join(failed)}", file=sys.stderr)
