@@ -7,7 +7,6 @@ space behind a comma) costs nothing (Willard & Louf 2023; Dong et al. 2024).
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -72,6 +71,9 @@ class Masks:
         self._folded_frames: dict[int, int] = {0: 0}
         self._spaced: Scratch | None = None
         self._most = max(16, MOST_MASKS // (4 * vocabulary.n_words))
+        self._chosen = [vocabulary.chosen(token) for token in program.tokens]
+        self._bits = [_bits_of(chosen) for chosen in self._chosen]
+        self._ends = _bits_of(vocabulary.ends)
 
     @property
     def full(self) -> bool:
@@ -120,16 +122,34 @@ class Masks:
 
     def after(self, place: Place, token: int, text: bytearray, *, spaced: bool) -> Place | None:
         """The place behind a token, or None; `text` is what came before."""
-        data = self.vocabulary.spelled[token]
         if spaced:
-            return self.machine.step(place, data.removeprefix(b" "), text)
+            data = self.vocabulary.spelled[token].removeprefix(b" ")
+            return self._as_token(place, token, self.machine.step(place, data, text))
         key = (place, token)
         if key in self._following:
             return self._following[key]
-        found = self.machine.step(place, data, text)
-        if not self.machine.asked:
+        found, asked = None, False
+        if token not in self.vocabulary.silent:
+            found = self.machine.step(place, self.vocabulary.spelled[token], text)
+            asked = self.machine.asked
+        found = self._as_token(place, token, found)
+        if not asked:
             self._following[key] = found
         return found
+
+    def _as_token(self, place: Place, token: int, found: Place | None) -> Place | None:
+        """The place behind a token that the grammar names, if it does, or else that behind what
+        the token says."""
+        for number, state in self._ways(place):
+            if token in self._chosen[number]:
+                if found is not None and found[1:] != place[1:]:
+                    raise OptionError("a token is named where its text could come, too")
+                state = state if found is None else self.program.united(found.state, state)
+                found = place._replace(state=state)
+        return found
+
+    def _ways(self, place: Place) -> list[tuple[int, int]]:
+        return self.program.token_ways(place.state) if self._chosen else []
 
     def accepts(self, place: Place) -> bool:
         """Whether a text may end at a place."""
@@ -152,14 +172,23 @@ class Masks:
             vocabulary.kernel.call("copy", mask.address, plain.address, size)
             tree, found = vocabulary.crossing, 1
         found += self.machine.walk(begin, tree.addresses, tree.n_nodes, mask.address)
-        if vocabulary.ends and self.accepts(place):
-            bits = array("I", vocabulary.kernel.read(mask.address, size))
-            for token in vocabulary.ends:
-                bits[token >> 5] |= 1 << (token & 31)
-            mask.write(bits.tobytes())
+        more = self._ends if self.accepts(place) else 0
+        for number, _ in self._ways(place):
+            more |= self._bits[number]
+        if more:
+            more |= int.from_bytes(vocabulary.kernel.read(mask.address, size), "little")
+            mask.write(more.to_bytes(size, "little"))
         elif not found:
             raise OptionError("no token of this model can go on as the grammar demands")
         return mask
+
+
+def _bits_of(tokens: frozenset[int]) -> int:
+    """A bit for each of these tokens."""
+    bits = bytearray(max(tokens, default=0) // 8 + 1)
+    for token in tokens:
+        bits[token >> 3] |= 1 << (token & 7)
+    return int.from_bytes(bits, "little")
 
 
 class Constraint:
@@ -241,7 +270,8 @@ class Constraint:
                 f"token {token}, {data.decode('utf-8', 'replace')!r}, cannot stand at place "
                 f"{len(self._tokens) + 1} of a text of this grammar"
             )
-        self._text += data.removeprefix(b" ") if spaced else data
+        if token not in self._masks.vocabulary.silent:
+            self._text += data.removeprefix(b" ") if spaced else data
         self._tokens.append(token)
         self._places.append(place)
         self._lengths.append(len(self._text))

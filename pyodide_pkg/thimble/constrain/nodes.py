@@ -59,11 +59,13 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of the model's vocabulary with one of these numbers or names; where `absent`, one
-    with none of them. What it says is not looked at."""
+    with none of them that does not end the text. What it says is not looked at."""
 
     numbers: tuple[Range, ...] = ()
     names: tuple[str, ...] = ()
     absent: bool = False
+    optional: bool = False
+    """Whether a vocabulary may lack the names; then nothing can come here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ is over. States and records have numbers, and are made when they are asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from .nodes import Token
 
 REJECT = -1
 MISSING = -2
@@ -126,6 +129,15 @@ class Program(Protocol):
     def fresh_spans(self) -> list[tuple[int, Span]]:
         """Of the states inside keys that were made since this was asked: the first listed name that
         it may become, the last one + 1, and whether it may become another."""
+
+    tokens: Sequence[Token]
+    """Tokens that may stand in a text as such, whatever they say."""
+
+    def token_ways(self, state: int) -> list[tuple[int, int]]:
+        """The numbers in `tokens` of those that may come in a state, and the state behind each."""
+
+    def united(self, a: int, b: int) -> int:
+        """The state of a text that may stand in either of two."""
 
     def record(self, number: int) -> Record: ...
 

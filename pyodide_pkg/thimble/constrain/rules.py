@@ -3,10 +3,13 @@ themselves, and need no records."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .automaton import Automaton
 from .effort import Effort
 from .folding import Folding, Signature
 from .network import Network
+from .nodes import Token
 from .program import NOWHERE, REJECT, Record, Span
 
 
@@ -20,6 +23,7 @@ class RuleProgram:
         self.automaton = Automaton(network, self.effort)
         self.classes = bytes(self.automaton.classes[:256])
         self.n_classes = self.automaton.n_byte_classes
+        self.tokens: Sequence[Token] = network.tokens
         self._folding = Folding(self.automaton, reach)
         self._alike: dict[Signature, int] = {}
 
@@ -43,6 +47,13 @@ class RuleProgram:
         row = list(self.automaton.row(state))
         row[self.automaton.classes[0x20]] = state
         return self.automaton.add(row)
+
+    def token_ways(self, state: int) -> list[tuple[int, int]]:
+        ways = ((i, self.automaton.step(state, 256 + i)) for i in range(len(self.tokens)))
+        return [(i, target) for i, target in ways if target != NOWHERE]
+
+    def united(self, a: int, b: int) -> int:
+        return self.automaton.united(a, b)
 
     def fresh_spans(self) -> list[tuple[int, Span]]:
         return []

@@ -10,7 +10,9 @@ import codecs
 from array import array
 from typing import Protocol
 
+from ..errors import OptionError
 from ..kernel import Kernel, Scratch
+from .nodes import Token
 
 PLAIN = frozenset(range(32, 256)) - {0x22, 0x5C}
 """Bytes of characters that a JSON string has as they are."""
@@ -75,12 +77,16 @@ class Vocabulary:
         self.kernel = kernel
         # Not the tokenizer itself, which would then never go.
         self.spelled = [words.token_bytes(token) for token in range(words.n_vocab)]
+        self.n_vocab = words.n_vocab
         self.n_words = (words.n_vocab + 31) // 32
         self.ends = frozenset(words.eog_ids)
+        special = {token for token in range(words.n_vocab) if words.is_special(token)}
+        self.silent = frozenset(special | self.ends)
+        """Tokens that say nothing."""
         ordered = sorted(
             (data, token)
             for token, data in enumerate(self.spelled)
-            if data and token not in self.ends and not words.is_special(token)
+            if data and token not in self.silent
         )
         self.deepest = max((len(word) for word, _ in ordered), default=0)
         self.all = Tree(kernel, ordered)
@@ -89,6 +95,35 @@ class Vocabulary:
         self._plain: list[tuple[int, int]] = []
         """Characters and number of each plain token, in order."""
         self._slices: dict[int, Scratch] = {}
+        self._named: dict[bytes, int] = {}
+        self._chosen: dict[Token, frozenset[int]] = {}
+
+    def chosen(self, token: Token) -> frozenset[int]:
+        """The tokens that a grammar names. Raises OptionError where there is none such."""
+        found = self._chosen.get(token)
+        if found is None:
+            listed = {self._of_name(name, token.optional) for name in token.names} - {-1}
+            for low, high in token.numbers:
+                if high >= self.n_vocab and not token.absent:
+                    raise OptionError(
+                        f"the grammar names token {high}; this model's last one is "
+                        f"{self.n_vocab - 1}"
+                    )
+                listed.update(range(low, min(high + 1, self.n_vocab)))
+            if token.absent:
+                listed = set(range(self.n_vocab)) - listed - self.ends
+            found = self._chosen[token] = frozenset(listed)
+        return found
+
+    def _of_name(self, name: str, optional: bool) -> int:
+        if not self._named:
+            special = sorted(self.silent)
+            everything = [*(one for one in range(self.n_vocab)), *special]  # those hold
+            self._named = {self.spelled[one]: one for one in everything}
+        found = self._named.get(name.encode(), -1)
+        if found < 0 and not optional:
+            raise OptionError(f"the grammar names the token {name!r:.60}; this model has none such")
+        return found
 
     @property
     def crossing(self) -> Tree:

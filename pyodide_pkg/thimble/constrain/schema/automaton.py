@@ -6,10 +6,10 @@ knows what must turn out to be true of the value, and what else is watched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..nodes import JsonOptions
+from ..nodes import JsonOptions, Token
 from ..program import (
     CLOSE,
     ENDLESS,
@@ -57,6 +57,7 @@ class JsonProgram:
 
     classes = bytes(range(256))
     n_classes = 256
+    tokens: Sequence[Token] = ()
 
     def __init__(self, reader: Reader, reach: int) -> None:
         self.reader, self._reach = reader, reach
@@ -89,6 +90,12 @@ class JsonProgram:
 
     def spaced(self, state: int) -> int:
         return self._state("spaced", state)
+
+    def token_ways(self, state: int) -> list[tuple[int, int]]:
+        return []
+
+    def united(self, a: int, b: int) -> int:
+        raise NotImplementedError("no token stands in JSON as such")
 
     def _row_of_spaced(self, state: int, inner: int) -> list[int]:
         row = list(self.row(inner))
