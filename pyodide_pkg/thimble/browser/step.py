@@ -253,7 +253,7 @@ class Service:
     def _debug(
         self, session: int, options: str | None = None, known: Sequence[int] = ()
     ) -> DebugSession:
-        """The session's debugger, standing where the session is."""
+        """The session's debugger, at the session's place."""
         opened = self._engine.opened(session)
         debug: DebugSession | None = opened.extras.get("step")
         fresh = debug is None

@@ -22,7 +22,7 @@ interface TrustedTypes {
 
 let policy: ReturnType<TrustedTypes["createPolicy"]> | null = null;
 
-/** A page may demand that somebody vouches for every script's address (Trusted Types). */
+/** A page may demand that every script's address comes from a policy (Trusted Types). */
 export function trustedScriptUrl(url: string): string {
   const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
   if (!trustedTypes) return url;

@@ -3,7 +3,7 @@
  * It runs in the page that may reach other hosts (keep-model.ts). Requests are plain ones with a
  * Range at most: anything more, If-Range too, would make the browser ask the host for leave first,
  * which many hosts of models refuse. That the file is still the same is seen by size and by ETag or
- * date; a download that neither they nor a digest vouch for begins anew where it broke.
+ * date; a download that neither they nor a digest identify begins anew where it broke.
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -336,7 +336,7 @@ async function fetchAll(
       if (error instanceof Refused) throw error;
       if (unsure && taking.bytes > 0) {
         await dropPartial(taking.key);
-        throw unvouched(source, taking, error);
+        throw unverifiable(source, taking, error);
       }
       if (taking.bytes > before) tries = 0;
       if (tries >= TRIES) {
@@ -350,7 +350,7 @@ async function fetchAll(
   await taking.keep();
 }
 
-function unvouched({ url }: Source, { bytes, total }: Taking, cause: unknown): Error {
+function unverifiable({ url }: Source, { bytes, total }: Taking, cause: unknown): Error {
   const { host } = new URL(url);
   return new Error(
     `the connection to ${host} broke off after ${bytes} of ${total} bytes, and ${host} does not say ` +
