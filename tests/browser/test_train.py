@@ -206,7 +206,7 @@ def test_a_tab_that_closed_while_it_wrote_loses_the_last_copy_only(trained: Page
     fill_recipe(page, RECIPE | {"steps": 2})
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.locator("#train-outcome")).to_contain_text("Trained: 2 steps")
-    expect(page.locator("#train-outcome")).to_contain_text("another tab is kept already")
+    expect(page.locator("#train-outcome")).to_contain_text("another tab is already saving")
     page.close()
 
 
