@@ -280,7 +280,7 @@ def test_without_a_server_numpy_that_was_never_used_is_said_to_be_missing(
     page = Tab(context).open("/#panel=python")
     run = run_python(page, "import numpy")
     expect(run).to_contain_text("numpy could not be loaded")
-    expect(run).to_contain_text("is kept from then on")
+    expect(run).to_contain_text("is saved from then on")
     page.close()
 
 
