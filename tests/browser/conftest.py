@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, Worker, ex
 from tests.conftest import ROOT
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-PATIENCE_MS = 120_000
+PATIENCE_MS = 40_000
 """Starting Python takes seconds, and half a minute on a small and busy machine."""
 
 expect.set_options(timeout=PATIENCE_MS)

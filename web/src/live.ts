@@ -27,11 +27,11 @@ type ThimbleClass = typeof import("./thimble").Thimble;
 
 export type State = "loading" | "ready" | "writing" | "stopped" | "finished" | "failed";
 
-/** A token of the visitor's own sampler takes less; after this it may take for ever. */
-const PATIENCE_MS = 1500;
+/** A slice of the engine's work takes less; after this it may take for ever. */
+const PATIENCE_MS = 800;
 
-/** An interrupt is answered sooner, also on a busy machine; only code that no interrupt reaches is not. */
-const INTERRUPT_MS = 5000;
+/** An interrupt is answered sooner; only code that no interrupt reaches is not. */
+const INTERRUPT_MS = 1500;
 
 /** Marks the end of what a visitor waits for, once a page, for whoever asks what came before it. */
 const READY = "thimble-ready";
@@ -127,7 +127,7 @@ export class LiveSession extends EventTarget {
   }
 
   async #asked<Value>(ask: (session: Session) => Promise<Value>): Promise<Value> {
-    const session = this.#session ?? (await (this.#opening ?? this.#load()));
+    const session = await this.#whenOpen();
     try {
       return await ask(session);
     } catch (error) {
@@ -136,6 +136,12 @@ export class LiveSession extends EventTarget {
       if (died && session === this.#session && this.state !== "writing") this.#fail(error);
       throw error;
     }
+  }
+
+  /** The session that there is, or the one that comes; one that another replaces is waited for no more. */
+  async #whenOpen(): Promise<Session> {
+    while (!this.#session) await (this.#opening ?? this.#load());
+    return this.#session;
   }
 
   /** Told when another sampler chooses the tokens. */
@@ -156,9 +162,14 @@ export class LiveSession extends EventTarget {
     return this.#thimble.interrupt();
   }
 
-  /** Start the engine anew, where nothing else can stop it; the text stays and can be gone on with. */
+  /**
+   * Start the engine anew, where nothing else can stop it; the text stays and can be gone on with.
+   * "restart" tells that whatever else was in the engine is gone.
+   */
   async restart(): Promise<void> {
     this.#thimble.end();
+    this.dispatchEvent(new Event("restart"));
+    await this.#running; // it has lost its worker, and says what text there is
     this.#lost = this.writing;
     await this.open(this.model);
   }
@@ -217,7 +228,9 @@ export class LiveSession extends EventTarget {
 
   /** Create a session on the chosen model. */
   #load(): Promise<Session> {
-    const opening = this.#create(this.model).then((session) => this.#putBack(session));
+    const opening: Promise<Session> = this.#create(this.model).then((session) =>
+      isCurrent() ? this.#putBack(session) : session,
+    );
     const isCurrent = (): boolean => this.#opening === opening;
     this.#opening = opening;
     opening
@@ -296,21 +309,22 @@ export class LiveSession extends EventTarget {
   async stop(): Promise<void> {
     while (this.state === "writing") {
       this.#abort?.abort();
-      // Only code of the visitor's own may not hear of it.
-      const late = this.sampler === null ? 0 : setTimeout(() => this.#insist(), PATIENCE_MS);
-      await this.#running;
-      clearTimeout(late);
+      await this.insist(this.#running);
     }
   }
 
-  /** Stop a sampler that never answers: interrupt it, or else end its worker. */
-  #insist(): void {
-    const running = this.#running;
-    const restart = (): void => {
-      if (this.state === "writing" && this.#running === running) void this.restart();
-    };
-    if (this.interrupt()) setTimeout(restart, INTERRUPT_MS);
-    else restart();
+  /**
+   * See work that was told to stop to its end. What does not hear of it, a long prompt, a template, a
+   * mask, a sampler of the visitor's own, loses its worker, and another one gets model and text.
+   */
+  async insist(work: Promise<unknown>): Promise<void> {
+    const over = work.then(() => true, () => true);
+    const isOver = (within: number): Promise<boolean> =>
+      Promise.race([over, new Promise<false>((resolve) => setTimeout(() => resolve(false), within))]);
+    if (await isOver(PATIENCE_MS)) return;
+    // An interrupt is heard in code of the visitor's own alone.
+    if (this.sampler !== null && this.interrupt() && (await isOver(INTERRUPT_MS))) return;
+    await this.restart();
   }
 
   /**
@@ -383,7 +397,7 @@ export class LiveSession extends EventTarget {
   ): Promise<void> {
     // Without a session the model is still on its way, or was lost with its worker.
     const session =
-      this.#session ?? (await abortable(this.#opening ?? this.#load(), options.signal));
+      this.#session ?? (await abortable(this.#whenOpen(), options.signal));
     // Waiting for the model was not the model's time.
     const started = performance.now();
     const details = { logprobs: true, top_logprobs: ALTERNATIVES } as const;

@@ -33,15 +33,17 @@ class Smaller {
   readonly #bar = byId("smaller-progress", HTMLProgressElement);
   #busy = false;
   #stopped = false;
+  #working: Promise<void> = Promise.resolve();
   #made: { name: string; file: Blob } | null = null;
 
   constructor(live: LiveSession) {
     this.#live = live;
     live.addEventListener("state", () => this.#follow());
-    button("go").addEventListener("click", () => void this.#work());
+    button("go").addEventListener("click", () => void (this.#working = this.#work()));
     button("cancel").addEventListener("click", () => {
       this.#stopped = true;
       live.ask((engine) => engine.quantize.stop()).catch(() => undefined);
+      void live.insist(this.#working);
     });
     button("use").addEventListener("click", () => void this.#use());
     button("save").addEventListener("click", () => this.#save());
@@ -72,7 +74,8 @@ class Smaller {
     try {
       await this.#make(this.#live.model, this.#type.value);
     } catch (error) {
-      part("outcome").textContent = sentence(error instanceof Error ? error.message : String(error));
+      if (this.#stopped) this.#end();
+      else part("outcome").textContent = sentence(error instanceof Error ? error.message : String(error));
     }
     this.#busy = false;
     this.#bar.hidden = true;

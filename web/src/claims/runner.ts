@@ -42,6 +42,7 @@ export class Runner extends EventTarget {
   readonly results = new Map<ClaimId, Result>();
   running: Running | null = null;
   #abort: AbortController | null = null;
+  #measuring: Promise<void> = Promise.resolve();
   #entries: Entries = { price: null, latency: null };
   /** Milliseconds of the arithmetic at its best, in this visit. */
   #best = Infinity;
@@ -60,6 +61,10 @@ export class Runner extends EventTarget {
   /** Measure these, in this order, until all are done or somebody cancels. */
   async measure(ids: readonly ClaimId[], entries: Entries): Promise<void> {
     if (this.#abort) return;
+    await (this.#measuring = this.#measure(ids, entries));
+  }
+
+  async #measure(ids: readonly ClaimId[], entries: Entries): Promise<void> {
     const abort = (this.#abort = new AbortController());
     this.#entries = entries;
     this.#tell("change");
@@ -80,7 +85,9 @@ export class Runner extends EventTarget {
 
   /** Stop; the results so far stay. */
   cancel(): void {
-    this.#abort?.abort(new DOMException("the measurement was cancelled", "AbortError"));
+    if (!this.#abort) return;
+    this.#abort.abort(new DOMException("the measurement was cancelled", "AbortError"));
+    void this.#live.insist(this.#measuring);
   }
 
   /** Everything that was measured in this visit. */

@@ -34,10 +34,17 @@ export class Group extends EventTarget {
   /** The token that is looked at; null for the text's end. */
   looked: number | null = null;
   #stopped = false;
+  readonly #insist: (work: Promise<unknown>) => Promise<void>;
   #running: Promise<void> = Promise.resolve();
   /** What is to be combined next, while the worker is busy with the one before. */
   #wanted: { method: Method; weights: readonly number[] | null } | null = null;
   #combining = false;
+
+  /** `insist` brings work to its end that does not hear when it is told to stop. */
+  constructor(insist: (work: Promise<unknown>) => Promise<void>) {
+    super();
+    this.#insist = insist;
+  }
 
   get number(): number | null {
     return this.info?.ensemble ?? null;
@@ -167,7 +174,7 @@ export class Group extends EventTarget {
   /** Stop; what is written stays. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#running;
+    if (this.writing) await this.#insist(this.#running);
   }
 
   async #run(prompt: string, options: SamplingOptions): Promise<void> {

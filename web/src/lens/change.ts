@@ -16,7 +16,7 @@ import { measuredOf } from "./measured";
 import { worthBars } from "./pictures";
 import { Pane } from "./state";
 import type { LensText, LensView } from "./state";
-import { Work, askLive } from "./work";
+import { Work } from "./work";
 
 /** Tokens of “Write with and without”. */
 const WRITTEN = 60;
@@ -149,7 +149,7 @@ class ChangePane extends Pane {
     if (!text) return;
     const ids = JSON.stringify(text.tokens.slice(0, position + 1).map(({ id }) => id));
     const options = JSON.stringify({ ...live.draft().settings, max_tokens: WRITTEN });
-    const found = await this.#work.run<WrittenBoth>("Writing.", askLive(live), (engine, session) =>
+    const found = await this.#work.run<WrittenBoth>("Writing.", live, (engine, session) =>
       engine.lensChange.write(session, ids, options),
     );
     if (!found) return;
@@ -189,7 +189,7 @@ class ChangePane extends Pane {
   async #long<Result>(words: string, what: "effect" | "rank"): Promise<Result | null> {
     const text = await this.#stories().catch((error: unknown) => this.#work.fail(error));
     if (text === undefined) return null;
-    return this.#work.run<Result>(words, askLive(this.lens.live), (engine, session) =>
+    return this.#work.run<Result>(words, this.lens.live, (engine, session) =>
       what === "rank"
         ? engine.lensChange.rank(session, text, this.#most)
         : engine.lensChange.effect(session, text, this.#most),

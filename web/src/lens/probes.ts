@@ -11,7 +11,7 @@ import type { Measured } from "./measured";
 import { cellTable, hundredths } from "./pictures";
 import { Pane } from "./state";
 import type { LensView } from "./state";
-import { Work, askLive } from "./work";
+import { Work } from "./work";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const element = (id: string): HTMLElement => byId(id, HTMLElement);
@@ -46,7 +46,7 @@ class ProbesPane extends Pane {
   }
 
   async #probe(): Promise<void> {
-    const found = await this.#scores.run<ProbesFound>("Reading random tokens.", askLive(this.lens.live), (engine, session) =>
+    const found = await this.#scores.run<ProbesFound>("Reading random tokens.", this.lens.live, (engine, session) =>
       engine.lensChange.probe(session),
     );
     if (found) this.#measured.add({ probes: found });
@@ -60,7 +60,7 @@ class ProbesPane extends Pane {
       against: input("grid-against").value,
       site: byId("grid-site", HTMLSelectElement).value as GridSite,
     };
-    const found = await this.#grid.run<GridFound>("Patching.", askLive(this.lens.live), (engine, session) =>
+    const found = await this.#grid.run<GridFound>("Patching.", this.lens.live, (engine, session) =>
       engine.lensChange.patch(session, JSON.stringify(question)),
     );
     if (found) this.#measured.add({ grid: found });

@@ -78,7 +78,7 @@ class TourPane extends Pane {
     const { clean = "", corrupted = "", answer = "", against = "" } = this.#text.dataset;
     const question = JSON.stringify({ clean, corrupted, answer, against });
     element("tour-found").hidden = true;
-    const found = await this.#work.run<TourFound>("Measuring.", (asked) => this.#ask(asked), async (engine, session) => {
+    const found = await this.#work.run<TourFound>("Measuring.", this.#asker, async (engine, session) => {
       const text = name === "worth" ? await this.#stories() : "";
       return engine.lensChange.tour(session, name, question, text);
     });
@@ -89,6 +89,12 @@ class TourPane extends Pane {
   }
 
   /** Ask about the story model, whichever one the panels are on. */
+  /** Its model is in the live session's worker, so whoever ends one ends both. */
+  readonly #asker = {
+    ask: <Value>(question: (engine: RemoteEngine, session: number) => Promise<Value>) => this.#ask(question),
+    insist: (work: Promise<unknown>) => this.lens.live.insist(work),
+  };
+
   async #ask<Value>(
     question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value> {

@@ -11,9 +11,8 @@ const STEP_MS = 60;
 /** From when on it is told how long it will take. */
 const TOLD_MS = 1500;
 
-type Ask = <Value>(
-  question: (engine: RemoteEngine, session: number) => Promise<Value>,
-) => Promise<Value>;
+/** How questions are asked, and how work that was cancelled is brought to its end. */
+type Asker = Pick<LiveSession, "ask" | "insist">;
 
 /** The places of one kind of work: `ID-job`, `ID-progress`, `ID-cancel`, `ID-notice`, `ID-words`. */
 export class Work {
@@ -24,6 +23,7 @@ export class Work {
   readonly #notice: HTMLElement;
   readonly #noticeWords: HTMLElement;
   #abort: AbortController | null = null;
+  #insist: () => void = () => undefined;
 
   constructor(id: string, notice = id) {
     this.#job = byId(`${id}-job`, HTMLElement);
@@ -37,6 +37,7 @@ export class Work {
 
   cancel(): void {
     this.#abort?.abort();
+    this.#insist();
   }
 
   say(words: string): void {
@@ -52,7 +53,7 @@ export class Work {
   /** Do what `begin` asks for to its end; null where it was cancelled or has failed, which is said. */
   async run<Result>(
     words: string,
-    ask: Ask,
+    live: Asker,
     begin: (engine: RemoteEngine, session: number) => Promise<LensJob>,
   ): Promise<Result | null> {
     this.cancel();
@@ -64,20 +65,23 @@ export class Work {
     this.#progress.value = 0;
     this.#job.hidden = false;
     if (pressed instanceof HTMLButtonElement) this.#cancel.focus();
+    const working = live.ask(begin).then((begun) => this.#follow<Result>(words, live, begun, abort.signal));
+    this.#insist = () => void live.insist(working);
     try {
-      const result = await this.#follow<Result>(words, ask, await ask(begin), abort.signal);
+      const result = await working;
       if (this.#abort === abort) this.say(result ? "" : "Cancelled.");
       return result;
     } catch (error) {
       if (this.#abort !== abort) return null;
-      this.say("");
-      this.fail(error);
+      this.say(abort.signal.aborted ? "Cancelled." : "");
+      if (!abort.signal.aborted) this.fail(error);
       return null;
     } finally {
       if (this.#abort === abort) {
         const focused = document.activeElement === this.#cancel;
         this.#job.hidden = true;
         this.#abort = null;
+        this.#insist = () => undefined;
         if (focused && pressed instanceof HTMLElement) pressed.focus();
       }
     }
@@ -85,17 +89,17 @@ export class Work {
 
   async #follow<Result>(
     words: string,
-    ask: Ask,
+    live: Asker,
     begun: LensJob,
     signal: AbortSignal,
   ): Promise<Result | null> {
     const since = performance.now();
     for (;;) {
       if (signal.aborted) {
-        await ask((engine) => engine.lensChange.end(begun.job));
+        await live.ask((engine) => engine.lensChange.end(begun.job));
         return null;
       }
-      const step = (await ask((engine) =>
+      const step = (await live.ask((engine) =>
         engine.lensChange.work(begun.job, STEP_MS),
       )) as LensWork<Result>;
       if (step.result) return step.result;
@@ -106,9 +110,4 @@ export class Work {
       if (took > TOLD_MS && left > TOLD_MS) this.say(`${words} About ${milliseconds(left)} more.`);
     }
   }
-}
-
-/** Questions to the live session, as `Work` asks them. */
-export function askLive(live: LiveSession): Ask {
-  return (question) => live.ask(question);
 }

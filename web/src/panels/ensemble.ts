@@ -22,7 +22,8 @@ const NONE = "–";
 
 class Panel {
   readonly #root: HTMLElement;
-  readonly #group = new Group();
+  readonly #live: LiveSession;
+  readonly #group = new Group((work) => this.#live.insist(work));
   readonly #members: Members;
   readonly #distributions = new Distributions(this.#group);
   readonly #measuring: Measuring;
@@ -41,6 +42,13 @@ class Panel {
 
   constructor(root: HTMLElement, live: LiveSession) {
     this.#root = root;
+    this.#live = live;
+    live.addEventListener("restart", () => {
+      if (this.#group.number === null) return;
+      this.#group.forget();
+      this.#members.forget("The engine was restarted, and the members went with it: load them again.");
+      this.#show();
+    });
     this.#view = new TokenView(part("ensemble-view"), {
       label: "The text as tokens, each with its member",
     });

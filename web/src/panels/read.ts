@@ -46,6 +46,7 @@ class Read {
   /** The first token that is shown. */
   #from = 0;
   #abort: AbortController | null = null;
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(root: HTMLElement, live: LiveSession) {
     this.#live = live;
@@ -65,7 +66,8 @@ class Read {
       event.preventDefault();
       void this.#read();
     });
-    this.#cancel.addEventListener("click", () => this.#abort?.abort());
+    this.#cancel.addEventListener("click", () => this.#stop());
+    this.#live.addEventListener("restart", () => (this.#plan = null));
     this.#fromLive.addEventListener("click", () => {
       const { writing } = this.#live;
       if (writing) this.#text.value = writing.request.prompt + writing.text;
@@ -75,7 +77,7 @@ class Read {
     button("read-previous").addEventListener("click", () => void this.#turn(this.#from - PAGE));
     button("read-next").addEventListener("click", () => void this.#turn(this.#from + PAGE));
     root.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#abort) this.#abort.abort();
+      if (event.key === "Escape") this.#stop();
       else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void this.#read();
       else return;
       event.preventDefault();
@@ -125,8 +127,18 @@ class Read {
     element("read-legend").replaceChildren(legend(shading));
   }
 
+  #stop(): void {
+    if (!this.#abort) return;
+    this.#abort.abort();
+    void this.#live.insist(this.#reading);
+  }
+
   /** Read what is in the field, in place of what was read. */
   async #read(): Promise<void> {
+    await (this.#reading = this.#readText());
+  }
+
+  async #readText(): Promise<void> {
     this.#abort?.abort();
     const abort = new AbortController();
     this.#abort = abort;
@@ -143,7 +155,8 @@ class Read {
       const last = await this.#readOn(plan, abort.signal);
       await this.#finish(plan, last);
     } catch (error) {
-      this.#fail(error);
+      if (abort.signal.aborted) this.#outcome.textContent = "Cancelled.";
+      else this.#fail(error);
     } finally {
       if (this.#abort === abort) {
         this.#abort = null;

@@ -135,8 +135,8 @@ export class Stepper extends EventTarget {
       if (!this.#hasText) await this.#begin();
       this.#show(await this.#ask((a) => a.engine.step.step(a.session, a.known, a.options)));
     };
-    // A sampler of the visitor's own may never answer: then there must be a way to stop it.
-    if (this.#live.sampler === null) await this.#inTurn(work);
+    // A sampler of the visitor's own, or a mask, may never answer: there must be a way to stop it.
+    if (this.#live.sampler === null && !this.#settings.grammar) await this.#inTurn(work);
     else await this.#drive(work);
     this.took = performance.now() - started;
     this.#tell("view");

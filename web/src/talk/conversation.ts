@@ -41,6 +41,7 @@ export class Conversation extends EventTarget {
   /** The model that the session is on. */
   #model = "";
   #stopped = false;
+  #answering: Promise<void> = Promise.resolve();
   turns: Turn[] = [];
   system = "";
   busy = false;
@@ -51,6 +52,7 @@ export class Conversation extends EventTarget {
   constructor(live: LiveSession) {
     super();
     this.#live = live;
+    live.addEventListener("restart", () => (this.#session = null));
   }
 
   /** Say something, and have it answered. Rejects with the reason where it is not. */
@@ -94,7 +96,9 @@ export class Conversation extends EventTarget {
   stop(): void {
     this.#stopped = true;
     const session = this.#session;
-    if (this.busy) session?.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
+    if (!this.busy) return;
+    session?.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
+    void this.#live.insist(this.#answering);
   }
 
   /** Give the memory of its keys and values back; the turns stay. */
@@ -110,7 +114,11 @@ export class Conversation extends EventTarget {
     return next > 0;
   }
 
-  async #answer(settings: SamplingOptions, { mayForget = false } = {}): Promise<void> {
+  async #answer(settings: SamplingOptions, options = {}): Promise<void> {
+    await (this.#answering = this.#answerLast(settings, options));
+  }
+
+  async #answerLast(settings: SamplingOptions, { mayForget = false } = {}): Promise<void> {
     const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
     this.turns.push(turn);
     this.busy = true;
@@ -127,8 +135,9 @@ export class Conversation extends EventTarget {
         }
       }
     } catch (error) {
-      if (error instanceof Error && error.name === "CrashError") this.#session = null;
-      throw error;
+      if (!(error instanceof Error && error.name === "CrashError")) throw error;
+      this.#session = null;
+      if (!this.#stopped) throw error;
     } finally {
       this.busy = false;
       if (turn.tokens === 0) this.turns.splice(this.turns.indexOf(turn), 1);

@@ -17,11 +17,19 @@ import type { TrainingHost } from "./host";
 
 export type TrainState = "idle" | "starting" | "running" | "stopping" | "stopped" | "finished" | "failed";
 
+/** Steps that take longer than this are not waited for when the visitor says stop. */
+const PATIENCE_MS = 1500;
+
 const NOTHING: TrainHistory = { loss: [], heldout: [], samples: [], seconds: 0, tokens: 0 };
 
 export class Training extends EventTarget {
   readonly #host: TrainingHost;
   #stop: () => void = () => undefined;
+  /** Whether the worker that has the model lives. */
+  #inMemory = false;
+  /** Milliseconds of the last step, and when its numbers came. */
+  #stepMs = 0;
+  #newsAt = 0;
   /** It would go wrong again at the same step: its bits are settled. */
   #diverged = false;
   /** Where this run was when it began or went on: speed is of what came since. */
@@ -46,7 +54,7 @@ export class Training extends EventTarget {
 
   /** Whether there is a model that could be taken away. */
   get hasModel(): boolean {
-    return this.info !== null && !this.busy && this.failure?.name !== "CrashError";
+    return this.#inMemory && !this.busy && this.failure?.name !== "CrashError";
   }
 
   get canContinue(): boolean {
@@ -80,12 +88,25 @@ export class Training extends EventTarget {
     if (this.state !== "starting" && this.state !== "running") return;
     this.#stop();
     this.#become("stopping");
+    const isLong = this.#stepMs > PATIENCE_MS && this.unsaved === null;
+    if (this.info === null || isLong) setTimeout(() => this.#insist(), PATIENCE_MS);
+  }
+
+  /** What does not stop between two slices of work loses its worker; what was saved can go on. */
+  #insist(): void {
+    if (this.state !== "stopping") return;
+    this.#host.close();
+    this.failure = null;
+    this.#inMemory = false;
+    this.#become("stopped");
   }
 
   #hear(message: FromTraining): void {
     switch (message.type) {
       case "begun":
         this.info = message.info;
+        this.#inMemory = true;
+        this.#newsAt = performance.now();
         this.history = message.info.history;
         this.step = message.info.step;
         this.gradNorm = null;
@@ -106,6 +127,7 @@ export class Training extends EventTarget {
         this.#become(this.step >= (this.info?.steps ?? 0) ? "finished" : "stopped");
         break;
       case "failed":
+        if (this.state === "stopped") break; // its worker was ended
         this.failure = message.error;
         this.#become("failed");
     }
@@ -113,6 +135,9 @@ export class Training extends EventTarget {
 
   #take(news: TrainNews): void {
     const { loss, heldout, samples } = this.history;
+    const now = performance.now();
+    this.#stepMs = (now - this.#newsAt) / Math.max(1, news.step - this.step);
+    this.#newsAt = now;
     this.step = news.step;
     this.gradNorm = news.grad_norm ?? this.gradNorm;
     this.history = {
