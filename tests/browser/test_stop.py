@@ -65,11 +65,12 @@ def test_writing(page: Page) -> None:
     goes_on(page, text)
 
 
-def test_stepping(page: Page) -> None:
+def test_what_has_no_stop_of_its_own(page: Page) -> None:
+    """The Step panel asks where the text stands as soon as it is shown."""
     text = written(page)
     turn_to(page, "Step")
-    page.locator("#step-run").click()
-    page.locator("#step-run").click()
+    page.get_by_role("button", name="Stop and restart it").click()
+    expect(page.locator("#busy")).to_be_hidden()
     goes_on(page, text)
 
 

@@ -4,7 +4,8 @@
  * It knows the module that is public, with those members of it that are for this page alone, and no
  * element of the page. Panels listen to "state" (something other than text changed), "text" (new
  * text), "token" (a new token, whether it brought text or not), "select" (another token is looked
- * at), "models" (there are others to choose from) and "progress" (a load came further).
+ * at), "models" (there are others to choose from), "progress" (a load came further), "busy" (work that
+ * takes long, or no longer does) and "restart" (what was in the engine is gone).
  */
 
 import { abortable } from "./api/abort";
@@ -29,6 +30,9 @@ export type State = "loading" | "ready" | "writing" | "stopped" | "finished" | "
 
 /** A slice of the engine's work takes less; after this it may take for ever. */
 const PATIENCE_MS = 800;
+
+/** A question that takes longer than this is shown as work that can be stopped. */
+const LONG_MS = 2000;
 
 /** An interrupt is answered sooner; only code that no interrupt reaches is not. */
 const INTERRUPT_MS = 1500;
@@ -56,6 +60,8 @@ export class LiveSession extends EventTarget {
   /** What stands changed inside the model: see lens/changes.ts. */
   changes: readonly string[] = [];
   #selected: number | null = null;
+  /** Questions that take long, by their timers. */
+  readonly #late = new Set<number>();
   /** The text whose tokens a worker took with it when it was ended. */
   #lost: Writing | null = null;
   /** Models that are not part of the site, by the names that the panels use. */
@@ -115,7 +121,7 @@ export class LiveSession extends EventTarget {
   async ask<Value>(
     question: (engine: RemoteEngine, session: number) => Promise<Value>,
   ): Promise<Value> {
-    return this.#asked((session) => session.ask(question));
+    return this.#asked((session) => this.#timed(session.ask(question)));
   }
 
   /** The same where messages come before the answer, on a port; the last is null. */
@@ -136,6 +142,25 @@ export class LiveSession extends EventTarget {
       if (died && session === this.#session && this.state !== "writing") this.#fail(error);
       throw error;
     }
+  }
+
+  /** Note a question that takes long. What sends messages meanwhile has a Stop of its own. */
+  async #timed<Value>(answer: Promise<Value>): Promise<Value> {
+    const late: number = window.setTimeout(() => {
+      this.#late.add(late);
+      this.dispatchEvent(new Event("busy"));
+    }, LONG_MS);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(late);
+      if (this.#late.delete(late)) this.dispatchEvent(new Event("busy"));
+    }
+  }
+
+  /** Whether the engine has worked for a while on something that has no Stop of its own. */
+  get isBusy(): boolean {
+    return this.#late.size > 0 && this.state !== "writing";
   }
 
   /** The session that there is, or the one that comes; one that another replaces is waited for no more. */
