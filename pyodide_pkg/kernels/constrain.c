@@ -10,12 +10,18 @@
 
 /* Mirrored in thimble/constrain/machine.py. */
 enum { MOST_ANSWERS = 5 };
+
 typedef struct {
-    int64_t bytes;   /* uint8 [nodes], or the bytes to step over */
+    int32_t state, record, frame, top;
+} tk_place;
+
+typedef struct {
+    int64_t bytes;   /* uint8 [nodes] */
     int64_t depths;  /* int32 [nodes]: 0 for the first byte of a token */
     int64_t skips;   /* int32 [nodes]: the first node that is not under this one */
     int64_t firsts;  /* int32 [nodes + 1]: where a node's tokens begin */
     int64_t tokens;  /* int32 */
+    int64_t text;    /* uint8: the bytes to step over */
     int64_t classes; /* uint8 [256] */
     int64_t rows;    /* int32 [states][n_classes] */
     int64_t spans;   /* int32 [states][3]: names that a key may become (first, last + 1), or others */
@@ -25,11 +31,13 @@ typedef struct {
     int64_t frames;  /* tk_frame []: 0 is the bottom */
     int64_t stack;   /* tk_place [deepest + 2]: before each depth */
     int64_t mask;    /* uint32: a bit a token */
-    int32_t n_nodes, n_classes, at, found, deepest; /* found: bits that were set; deepest: bytes */
-    int32_t missing, missing_a, missing_b;          /* what, and of what */
-    int32_t most_frames, exact;                     /* exact: ask for what depends on the text */
-    int32_t answers[MOST_ANSWERS], n_answers;       /* to what was asked for, for this byte */
-    int32_t colon;                                  /* the state before a colon */
+    int32_t n_classes, most_frames, colon; /* colon: the state before one */
+    int32_t exact;                         /* ask for what depends on the text */
+    int32_t n_nodes, at, found, deepest;   /* found: bits that were set; deepest: bytes */
+    int32_t n_answers;                     /* to what was asked for, for this byte */
+    tk_place place;                        /* where to begin, or to go on */
+    int32_t missing, missing_a, missing_b; /* what, and of what */
+    int32_t answers[MOST_ANSWERS];
     int32_t padding;
 } tk_walk;
 
@@ -51,12 +59,21 @@ typedef struct {
     int32_t state, record, below;
 } tk_frame;
 
-typedef struct {
-    int32_t state, record, frame, top;
-} tk_place;
-
 /* A move that is not to a state, in its low four bits; the rest is its number. */
-enum { REJECT = 1, MISSING_ROW, POP, END, ENTER, KEY_END, CALL, CLOSE, KEY_START, MORE_ITEMS, MORE_MEMBERS };
+enum {
+    REJECT = 1,
+    MISSING_ROW,
+    POP,
+    END,
+    ENTER,
+    KEY_END,
+    CALL,
+    CLOSE,
+    KEY_START,
+    MORE_ITEMS,
+    MORE_MEMBERS,
+    IN_KEY /* to a state inside a key, if the record lets a name with this beginning come */
+};
 enum { NONE, ROW, RECORD, BEHIND_KEY, BEHIND_VALUE, BEHIND_NUMBER, FRAMES };
 enum { UNKNOWN = -2 };
 
@@ -81,7 +98,7 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
         int32_t move = row[classes[byte]];
         if (move >= 0) {
             p->state = move;
-            break;
+            return 1;
         }
         int32_t kind = -move & 15, number = -move >> 4, said = number;
         if (kind == REJECT) return 0;
@@ -94,6 +111,14 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
         const tk_record *record = records + p->record;
         if (kind != POP && kind != END && !record->filled) return ask(w, RECORD, p->record, 0);
         switch (kind) {
+        case IN_KEY: {
+            const int32_t *span = (const int32_t *)(intptr_t)w->spans + 3 * (size_t)number;
+            int there = span[2] && record->others;
+            if (!there && span[0] < span[1])
+                there = !record->next || numbers[record->next + span[0]] < span[1];
+            p->state = number;
+            return there;
+        }
         case KEY_END: {
             int32_t behind = UNKNOWN;
             if (w->exact) {
@@ -149,13 +174,6 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
         p->frame = frame->below;
         if (kind != POP) return 1;
     }
-    const int32_t *span = (const int32_t *)(intptr_t)w->spans + 3 * (size_t)p->state;
-    if (span[1] < 0) return 1;
-    const tk_record *record = records + p->record;
-    if (!record->filled) return ask(w, RECORD, p->record, 0);
-    if (span[2] && record->others) return 1;
-    if (span[0] >= span[1]) return 0;
-    return record->next ? numbers[record->next + span[0]] < span[1] : 1;
 }
 
 /* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns 1 where
@@ -163,49 +181,68 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
 TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     tk_walk *w = (tk_walk *)walk;
     const uint8_t *bytes = (const uint8_t *)(intptr_t)w->bytes;
+    const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
     const int32_t *depths = (const int32_t *)(intptr_t)w->depths;
     const int32_t *skips = (const int32_t *)(intptr_t)w->skips;
     const int32_t *firsts = (const int32_t *)(intptr_t)w->firsts;
     const int32_t *tokens = (const int32_t *)(intptr_t)w->tokens;
+    const int32_t *rows = (const int32_t *)(intptr_t)w->rows;
     tk_place *stack = (tk_place *)(intptr_t)w->stack;
     uint32_t *mask = (uint32_t *)(intptr_t)w->mask;
-    int32_t i = w->at;
+    size_t n_classes = (size_t)w->n_classes;
+    int32_t i = w->at, found = w->found, deepest = w->deepest;
+    if (i == 0) stack[0] = w->place;
     while (i < w->n_nodes) {
         int32_t depth = depths[i];
-        tk_place next = stack[depth];
-        int there = advance(w, bytes[i], &next);
-        if (there < 0) {
-            w->at = i;
-            return 1;
-        }
-        if (!there) {
+        const tk_place *here = stack + depth;
+        const int32_t *row = rows + (size_t)here->state * n_classes;
+        int32_t move = row[classes[bytes[i]]];
+        if (move == -REJECT && row[0] != -MISSING_ROW) {
             i = skips[i];
             continue;
         }
-        for (int32_t t = firsts[i]; t < firsts[i + 1]; t++)
-            mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
-        w->found += firsts[i + 1] - firsts[i];
-        if (firsts[i + 1] > firsts[i] && depth + 1 > w->deepest) w->deepest = depth + 1;
-        stack[depth + 1] = next;
+        tk_place *next = stack + depth + 1;
+        *next = *here;
+        if (move >= 0 && row[0] != -MISSING_ROW)
+            next->state = move;
+        else {
+            int there = advance(w, bytes[i], next);
+            if (there < 0) {
+                w->at = i;
+                w->found = found;
+                w->deepest = deepest;
+                return 1;
+            }
+            if (!there) {
+                i = skips[i];
+                continue;
+            }
+        }
+        int32_t first = firsts[i], last = firsts[i + 1];
+        if (last > first) {
+            for (int32_t t = first; t < last; t++) mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
+            found += last - first;
+            if (depth >= deepest) deepest = depth + 1;
+        }
         i++;
     }
     w->at = i;
+    w->found = found;
+    w->deepest = deepest;
     return 0;
 }
 
-/* Steps over `n_nodes` bytes, from byte `at` on and the first place of the stack, which holds the
- * place behind them when it is over. Returns 0 then, 1 where something is missing, 2 where byte `at`
- * cannot come. */
+/* Steps over the text's `n_nodes` bytes, from byte `at` on and from the place, which is behind them
+ * when it is over. Returns 0 then, 1 where something is missing, 2 where byte `at` cannot come. */
 TK_EXPORT tk_int tk_constrain_step(tk_int walk) {
     tk_walk *w = (tk_walk *)walk;
-    const uint8_t *bytes = (const uint8_t *)(intptr_t)w->bytes;
-    tk_place *stack = (tk_place *)(intptr_t)w->stack;
+    const uint8_t *text = (const uint8_t *)(intptr_t)w->text;
     for (; w->at < w->n_nodes; w->at++) {
-        tk_place next = stack[0];
-        int there = advance(w, bytes[w->at], &next);
+        tk_place next = w->place;
+        int there = advance(w, text[w->at], &next);
         if (there < 0) return 1;
         if (!there) return 2;
-        stack[0] = next;
+        w->place = next;
         w->n_answers = 0;
     }
     return 0;

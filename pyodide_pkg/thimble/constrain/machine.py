@@ -10,19 +10,29 @@ from array import array
 from typing import NamedTuple
 
 from ..errors import OptionError
-from ..kernel import Kernel, Scratch
+from ..kernel import Bytes, Kernel, Scratch
 from .program import MISSING, NOWHERE, Program
 
-_WALK = struct.Struct("<14q18i")
-_AT_ROWS = 6 * 8
-_AT_COUNTS = 14 * 8
-_FOUND = struct.Struct("<8i")
-"""n_nodes, n_classes, at, found, deepest, missing, missing_a, missing_b."""
-_AT_ANSWERS = _AT_COUNTS + 10 * 4
+_POINTERS = struct.Struct("<15q4i")
+"""bytes, depths, skips, firsts, tokens, text, classes, rows, spans, records, numbers, enters, frames,
+stack, mask; n_classes, most_frames, colon, exact."""
+_BEGIN = struct.Struct("<i4i i4i")
+"""exact; n_nodes, at, found, deepest; n_answers; place."""
+_AT_BEGIN = 15 * 8 + 3 * 4
+_ASKED = struct.Struct("<4i i4i 3i")
+"""n_nodes, at, found, deepest; n_answers; place; what is missing, and of what."""
+_AT_ASKED = _AT_BEGIN + 4
+_AT_ANSWERS = _AT_ASKED + _ASKED.size
+_AT_N_ANSWERS = _AT_ASKED + 16
+_SIZE = _AT_ANSWERS + 6 * 4
 _RECORD = struct.Struct("<12i")
 _FRAME = struct.Struct("<3i")
 _PLACE = struct.Struct("<4i")
 _ROW, _RECORD_KIND, _BEHIND_KEY, _BEHIND_VALUE, _BEHIND_NUMBER = range(1, 6)
+_SPAN = struct.Struct("<3i")
+_PAIR = struct.Struct("<2i")
+MOST_BYTES = 4096
+"""Bytes of one step."""
 MOST_FRAMES = 100_000
 SPARE_FRAMES = 4096
 """Frames that one token may open, at most."""
@@ -92,12 +102,18 @@ class Machine:
         self._frame_numbers: dict[tuple[int, int, int], int] = {}
         self.frames: list[tuple[int, int, int]] = [(0, 0, 0)]
         self._memory = Scratch(
-            kernel, _WALK.size + 256 + _PLACE.size * (deepest + 2) + 4096, "a grammar"
+            kernel, _SIZE + 256 + _PLACE.size * (deepest + 2) + MOST_BYTES, "a grammar"
         )
-        self._classes = self._memory.address + _WALK.size
+        self._classes = self._memory.address + _SIZE
         self._stack = self._classes + 256
-        self._step_bytes = self._stack + _PLACE.size * (deepest + 2)
+        self._text = self._stack + _PLACE.size * (deepest + 2)
         kernel.write(self._classes, bytes(program.classes))
+        self._tree: tuple[int, ...] = (0,) * 5
+        self._mask = 0
+        self._there: set[int] = set()
+        """States whose rows are in the kernel's memory."""
+        self._moved = True
+        """Whether the kernel must be told where everything stands."""
         self.deepest = 0
         self.asked = False
         """Whether the last step depended on the text before it."""
@@ -118,58 +134,51 @@ class Machine:
             if found >= MOST_FRAMES:
                 raise OptionError(f"the text is nested more than {MOST_FRAMES:,} deep")
             self.frames.append(key)
-            self._frames.reserve(found + SPARE_FRAMES)
+            self._moved |= self._frames.reserve(found + SPARE_FRAMES)
             self._frames.write(found, _FRAME.pack(*key))
         return found
 
     def step(self, place: Place, data: bytes, before: bytearray | None = None) -> Place | None:
         """The place behind these bytes, or None where they cannot come. `before` is the text so
         far; without it what depends on the text is not asked."""
-        if not data:
-            return place
-        exact = before is not None
         self.asked = False
-        at, top = 0, len(self.frames)
-        stood = _PLACE.pack(*place, top)
-        if len(data) > 4096:
-            for first in range(0, len(data), 4096):
-                found = self.step(place, data[first : first + 4096], before)
-                if found is None:
-                    return None
-                if before is not None:
-                    before += data[first : first + 4096]
-                place = found
-            return place
-        self.kernel.write(self._step_bytes, data)
-        self.kernel.write(self._stack, stood)
-        self._begin((self._step_bytes, 0, 0, 0, 0), len(data), 0, exact)
+        for first in range(0, len(data), MOST_BYTES):
+            text = b"" if before is None else bytes(before) + data[:first] if first else before
+            found = self._step(place, data[first : first + MOST_BYTES], before is not None, text)
+            if found is None:
+                return None
+            place = found
+        return place
+
+    def _step(self, place: Place, data: bytes, exact: bool, before: Bytes) -> Place | None:
+        top = len(self.frames)
+        self.kernel.write(self._text, data)
+        self._begin(place, len(data), exact)
         answers: list[int] = []
         answered_at = -1
         while True:
             result = self.kernel.call("constrain_step", self._memory.address)
             if result == 2:
                 return None
+            _, at, _, _, _, state, record, frame, last, kind, a, b = self._said()
             if result == 0:
                 break
-            _, _, at, _, _, kind, a, b = self._found()
             if at != answered_at:
                 answers, answered_at = [], at
-            if before is not None and (
-                kind == _BEHIND_KEY or (kind >= _BEHIND_VALUE and self.program.record(a).exact)
-            ):
-                text = bytes(before) + data[: at + (kind == _BEHIND_VALUE)]
-                program = self.program
-                asked = program.behind_key if kind == _BEHIND_KEY else program.behind_value
-                self.asked = True
-                answers.append(asked(a, b, text))
-                self.kernel.write(
-                    self._memory.address + _AT_ANSWERS,
-                    struct.pack("<6i", *answers, *[0] * (5 - len(answers)), len(answers)),
-                )
-                self._refresh()
-            else:
+            exactly = kind == _BEHIND_KEY or (
+                kind >= _BEHIND_VALUE and self.program.record(a).exact
+            )
+            if not (exact and exactly):
                 self._fetch(kind, a, b)
-        state, record, frame, last = _PLACE.unpack(self.kernel.read(self._stack, _PLACE.size))
+                continue
+            text = bytes(before) + data[: at + (kind == _BEHIND_VALUE)]
+            program = self.program
+            asked = program.behind_key if kind == _BEHIND_KEY else program.behind_value
+            self.asked = True
+            answers.append(asked(a, b, text))
+            self._memory.write(array("i", answers).tobytes(), _AT_ANSWERS)
+            self._memory.write(struct.pack("<i", len(answers)), _AT_N_ANSWERS)
+            self._make_room()
         if frame >= top:
             frame = self._keep(frame, top, last)
         return Place(state, record, frame)
@@ -191,29 +200,21 @@ class Machine:
 
     def walk(self, place: Place, tree: tuple[int, ...], n_nodes: int, mask: int) -> int:
         """Set the bits of the tokens of a tree that may come at a place; how many."""
-        self.kernel.write(self._stack, _PLACE.pack(*place, len(self.frames)))
-        self._begin(tree, n_nodes, mask, False)
+        self._tree, self._mask, self._moved = tree, mask, True
+        self._begin(place, n_nodes, False)
         while self.kernel.call("constrain_walk", self._memory.address):
-            _, _, _, _, _, kind, a, b = self._found()
-            self._fetch(kind, a, b)
-        found = self._found()
-        self.deepest = found[4]
-        return found[3]
+            self._fetch(*self._said()[9:])
+        _, _, found, self.deepest, *_ = self._said()
+        return found
 
-    def _begin(self, tree: tuple[int, ...], n_nodes: int, mask: int, exact: bool) -> None:
+    def _begin(self, place: Place, count: int, exact: bool) -> None:
         self._make_room()
         self._memory.write(
-            _WALK.pack(
-                *tree, self._classes, self._rows.address,
-                self._spans.address, self._records.address, self._numbers.address,
-                self._enters.address, self._frames.address, self._stack, mask, n_nodes,
-                self.program.n_classes, 0, 0, 0, 0, 0, 0, self._frames.room, exact,
-                0, 0, 0, 0, 0, 0, self.program.colon, 0,
-            )
-        )  # fmt: skip
+            _BEGIN.pack(exact, count, 0, 0, 0, 0, *place, len(self.frames)), _AT_BEGIN
+        )
 
-    def _found(self) -> tuple[int, ...]:
-        return _FOUND.unpack(self.kernel.read(self._memory.address + _AT_COUNTS, _FOUND.size))
+    def _said(self) -> tuple[int, ...]:
+        return _ASKED.unpack(self.kernel.read(self._memory.address + _AT_ASKED, _ASKED.size))
 
     # --- bringing what is missing
 
@@ -228,44 +229,49 @@ class Machine:
             self._bring_behind(a, b, values, asked(a, b, None))
         else:
             raise OptionError("a token opens more lists in lists than there is room for")
-        self._refresh()
-
-    def _refresh(self) -> None:
-        """Tell the kernel where the tables are, with room for all that was made."""
         self._make_room()
-        self._memory.write(
-            struct.pack(
-                "<6q", self._rows.address, self._spans.address, self._records.address,
-                self._numbers.address, self._enters.address, self._frames.address,
-            ),
-            _AT_ROWS,
-        )  # fmt: skip
 
     def _make_room(self) -> None:
-        """Every state and record that may be named has its place in the tables."""
+        """Every state and record that may be named has its place in the tables, and the kernel
+        knows where those are."""
         program = self.program
-        self._frames.reserve(len(self.frames) + SPARE_FRAMES)
-        self._rows.reserve(program.size)
-        self._spans.reserve(program.size)
-        self._records.reserve(program.n_records)
+        size = program.size
+        moved = self._frames.reserve(len(self.frames) + SPARE_FRAMES)
+        moved |= self._rows.reserve(size) | self._spans.reserve(size)
+        moved |= self._records.reserve(program.n_records)
         for state, span in program.fresh_spans():
-            self._spans.write(state, struct.pack("<3i", *span))
+            self._spans.write(state, _SPAN.pack(*span))
         entered = program.entered()
         if len(entered) > self._n_enters:
-            self._enters.reserve(len(entered))
+            moved |= self._enters.reserve(len(entered))
             for at in range(self._n_enters, len(entered)):
-                self._enters.write(at, struct.pack("<2i", *entered[at]))
+                self._enters.write(at, _PAIR.pack(*entered[at]))
             self._n_enters = len(entered)
+        if moved or self._moved:
+            self._moved = False
+            stands = (
+                *self._tree, self._text, self._classes, self._rows.address, self._spans.address,
+                self._records.address, self._numbers.address, self._enters.address,
+                self._frames.address, self._stack, self._mask,
+            )  # fmt: skip
+            counts = (program.n_classes, self._frames.room, program.colon, 0)
+            self._memory.write(_POINTERS.pack(*stands, *counts)[:_AT_BEGIN])
 
     def _bring_row(self, state: int) -> None:
-        row = array("i", self.program.row(state))
-        self._rows.reserve(self.program.size)
-        self._rows.write(state, row.tobytes())
+        rows = [state, *self.program.ahead(state)]
+        self._moved |= self._rows.reserve(self.program.size)
+        for one in rows:
+            if one not in self._there:
+                self._there.add(one)
+                row = self.program.row(one)
+                data = row if isinstance(row, array) else array("i", row)
+                self._moved |= self._rows.reserve(self.program.size)
+                self._rows.write(one, data.tobytes())
 
     def _allot(self, numbers: array[int]) -> int:
         at = self._n_numbers
         self._n_numbers += len(numbers)
-        self._numbers.reserve(self._n_numbers)
+        self._moved |= self._numbers.reserve(self._n_numbers)
         self._numbers.write(at, numbers.tobytes())
         return at
 
@@ -292,7 +298,7 @@ class Machine:
             record.child, record.child_record, values, record.n_said if values else 0,
             record.exact,
         )  # fmt: skip
-        self._records.reserve(number + 1)
+        self._moved |= self._records.reserve(number + 1)
         self._records.write(number, _RECORD.pack(*self._filled[number]))
 
     def _bring_behind(self, record: int, kind: int, values: bool, behind: int) -> None:

@@ -237,10 +237,9 @@ class Constraint:
         return self._masks.complete(self._place_after(tokens))
 
     def _place_after(self, tokens: Sequence[int]) -> Place:
-        fresh = tokens[self._start :]
+        fresh = list(tokens[self._start :])
         known = self._tokens
-        common = len(known)
-        if len(fresh) < common or list(fresh[:common]) != known:
+        if fresh[: len(known)] != known:
             common = 0
             while common < min(len(known), len(fresh)) and known[common] == fresh[common]:
                 common += 1

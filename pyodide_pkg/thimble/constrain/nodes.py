@@ -130,10 +130,9 @@ JSON_CHOICES = {
     "numbers": ("short", "any"), "formats": ("kept", "passed"),
 }  # fmt: skip
 AS_USUAL = JsonOptions()
-STANDARD = {
-    "property_order": "any", "whitespace": "free", "extra_members": "standard",
-    "numbers": "any",
-}  # fmt: skip
+AS_STANDARD = JsonOptions(
+    property_order="any", whitespace="free", extra_members="standard", numbers="any"
+)
 """The widest texts: what is valid is accepted, however it is written."""
 
 

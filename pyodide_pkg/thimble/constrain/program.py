@@ -67,6 +67,16 @@ def more_members(to: int) -> int:
     return _move(11, to)
 
 
+def in_key(to: int) -> int:
+    """To a state inside a key, if the record lets a name with this beginning come."""
+    return _move(12, to)
+
+
+def target(move: int) -> int:
+    """The state that a move leads to, of those that lead to one only; else NOWHERE."""
+    return move if move >= 0 else -move >> 4 if -move & 15 == 12 else NOWHERE
+
+
 @dataclass(slots=True)
 class Record:
     """What may come at a place in an object or a list."""
@@ -123,8 +133,11 @@ class Program(Protocol):
         """A state of another automaton of the same grammar as one of this; NOWHERE where that
         cannot be."""
 
-    def row(self, state: int) -> list[int]:
+    def row(self, state: int) -> Sequence[int]:
         """Where each class of bytes leads."""
+
+    def ahead(self, state: int) -> list[int]:
+        """States whose rows will be asked for behind this one's."""
 
     def fresh_spans(self) -> list[tuple[int, Span]]:
         """Of the states inside keys that were made since this was asked: the first listed name that

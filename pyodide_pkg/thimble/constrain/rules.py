@@ -43,6 +43,9 @@ class RuleProgram:
         self.effort.spend(1 + len(self.automaton.items[state]))
         return self.automaton.row(state)[: self.n_classes]
 
+    def ahead(self, state: int) -> list[int]:
+        return []
+
     def spaced(self, state: int) -> int:
         row = list(self.automaton.row(state))
         row[self.automaton.classes[0x20]] = state

@@ -92,8 +92,8 @@ class Vocabulary:
         self.all = Tree(kernel, ordered)
         self._ordered = ordered
         self._crossing: Tree | None = None
-        self._plain: list[tuple[int, int]] = []
-        """Characters and number of each plain token, in order."""
+        self._plain: list[int] = [0]
+        """The plain tokens of at most so many characters, as a number's bits."""
         self._slices: dict[int, Scratch] = {}
         self._named: dict[bytes, int] = {}
         self._chosen: dict[Token, frozenset[int]] = {}
@@ -130,29 +130,28 @@ class Vocabulary:
         """The tokens that are not plain."""
         if self._crossing is None:
             others = []
+            plain: dict[int, bytearray] = {}
             for word, token in self._ordered:
                 characters = _characters(word)
                 if characters < 0:
                     others.append((word, token))
-                else:
-                    self._plain.append((characters, token))
-            self._plain.sort()
+                    continue
+                bits = plain.setdefault(characters, bytearray(4 * self.n_words))
+                bits[token >> 3] |= 1 << (token & 7)
+            for characters in range(1, max(plain, default=0) + 1):
+                fresh = int.from_bytes(plain.get(characters, b""), "little")
+                self._plain.append(self._plain[-1] | fresh)
             self._crossing = Tree(self.kernel, others)
         return self._crossing
 
     def plain(self, most: int) -> Scratch:
         """The mask of the plain tokens of at most so many characters."""
         _ = self.crossing
-        most = min(most, self._plain[-1][0] if self._plain else 0)
+        most = min(most, len(self._plain) - 1)
         found = self._slices.get(most)
         if found is None:
-            bits = array("I", bytes(4 * self.n_words))
-            for characters, token in self._plain:
-                if characters > most:
-                    break
-                bits[token >> 5] |= 1 << (token & 31)
             found = Scratch(self.kernel, 4 * self.n_words, "a mask of tokens")
-            found.write(bits.tobytes())
+            found.write(self._plain[most].to_bytes(4 * self.n_words, "little"))
             self._slices[most] = found
         return found
 

@@ -6,8 +6,9 @@ knows what must turn out to be true of the value, and what else is watched.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..nodes import JsonOptions, Token
 from ..program import (
@@ -21,12 +22,14 @@ from ..program import (
     call,
     end,
     enter,
+    in_key,
     key_end,
     more_items,
     more_members,
     pop,
+    target,
 )  # fmt: skip
-from ..regular import Regular, runs_of
+from ..regular import WORDS, Regular, runs_of
 from .asked import Asked
 from .logic import (
     ARRAY,
@@ -48,8 +51,10 @@ _FIXED = (
     "done", "open object", "colon", "member", "member 2", "behind member", "next member",
     "next member 2", "open list", "behind item", "next item", "next item 2",
 )  # fmt: skip
+Row: TypeAlias = "array[int]"
+KeyWays: TypeAlias = "tuple[Row, list[tuple[int, tuple[Regular, ...], Regular | None]]]"
 LITERALS = {NULL: b"null", TRUE: b"true", FALSE: b"false"}
-_ALL_BYTES = [REJECT] * 256
+_ALL_BYTES = array("i", [REJECT]) * 256
 
 
 class JsonProgram:
@@ -65,6 +70,7 @@ class JsonProgram:
         self._keys: list[tuple[Any, ...]] = []
         """Of each state what it is."""
         self._numbers: dict[tuple[Any, ...], int] = {}
+        self._rows: dict[int, Row] = {}
         self._spans: list[tuple[int, Span]] = []
         self._places: list[Any] = [None]
         self._place_numbers: dict[tuple[object, ...], int] = {}
@@ -73,6 +79,7 @@ class JsonProgram:
         self._enter_numbers: dict[tuple[int, int], int] = {}
         self.truths: list[tuple[bool, ...]] = []
         self._said: dict[tuple[bool, ...], int] = {}
+        self._ways: dict[tuple[object, ...], KeyWays] = {}
         self._others: dict[Plan, Regular | None] = {}
         self._plans: dict[tuple[Expr, tuple[Expr, ...]], Plan] = {}
         self._folded: dict[tuple[int, int], tuple[int, int]] = {}
@@ -97,8 +104,8 @@ class JsonProgram:
     def united(self, a: int, b: int) -> int:
         raise NotImplementedError("no token stands in JSON as such")
 
-    def _row_of_spaced(self, state: int, inner: int) -> list[int]:
-        row = list(self.row(inner))
+    def _row_of_spaced(self, state: int, inner: int) -> Row:
+        row = self.row(inner)[:]
         row[0x20] = inner
         return row
 
@@ -126,10 +133,16 @@ class JsonProgram:
         found, self._spans = self._spans, []
         return found
 
-    def row(self, state: int) -> list[int]:
+    def row(self, state: int) -> Row:
+        found = self._rows.get(state)
+        if found is None:
+            found = self._rows[state] = self._made(state)
+        return found
+
+    def _made(self, state: int) -> Row:
         self.reader.effort.spend(1)
         tag, *parts = self._keys[state]
-        made: Callable[..., list[int]] = getattr(self, f"_row_of_{tag}")
+        made: Callable[..., Row] = getattr(self, f"_row_of_{tag}")
         return made(state, *parts)
 
     def record(self, number: int) -> Record:
@@ -239,8 +252,8 @@ class JsonProgram:
         """The state where a value begins of which `goal` must be true."""
         return self._state("value", goal, watch)
 
-    def _row_of_value(self, state: int, goal: Expr, watch: tuple[Expr, ...]) -> list[int]:
-        row = list(_ALL_BYTES)
+    def _row_of_value(self, state: int, goal: Expr, watch: tuple[Expr, ...]) -> Row:
+        row = _ALL_BYTES[:]
         logic, satisfier = self.reader.logic, self.reader.satisfier
         if self._free:
             for space in SPACES:
@@ -268,8 +281,8 @@ class JsonProgram:
                 row[word[0]] = self._state("literal", word[1:], said)
         return row
 
-    def _row_of_literal(self, state: int, rest: bytes, said: int) -> list[int]:
-        row = list(_ALL_BYTES)
+    def _row_of_literal(self, state: int, rest: bytes, said: int) -> Row:
+        row = _ALL_BYTES[:]
         row[rest[0]] = self._state("literal", rest[1:], said) if len(rest) > 1 else end(said)
         return row
 
@@ -284,8 +297,8 @@ class JsonProgram:
 
     def _row_of_string(
         self, state: int, watch: tuple[Regular, ...], at: Regular, low: int, high: int | None
-    ) -> list[int]:
-        row = list(_ALL_BYTES)
+    ) -> Row:
+        row = _ALL_BYTES[:]
         nothing = self.reader.strings.algebra.nothing
         bounded = low > 0 or high is not None
         counts = bounded and at is self.reader.strings.spelling.any_text
@@ -293,34 +306,30 @@ class JsonProgram:
             less, least = (None if high is None else high - counts), max(0, low - counts)
             for mask, targets in together((at, *watch), nothing):
                 if targets[0].live:
-                    target = self._state("string", targets[1:], targets[0], least, less)
-                    for first, last in runs_of(mask):
-                        row[first : last + 1] = [target] * (last + 1 - first)
+                    fill(row, mask, self._state("string", targets[1:], targets[0], least, less))
         if at.nullable and low == 0:
             row[QUOTE] = end(self.said_of(tuple(one.nullable for one in watch)))
         return row
 
-    def _row_of_number(self, state: int, languages: tuple[Regular, ...]) -> list[int]:
+    def _row_of_number(self, state: int, languages: tuple[Regular, ...]) -> Row:
         goal, *watch = languages
         over = REJECT
         if goal.nullable:
             over = pop(self.said_of(tuple(one.nullable for one in watch)))
-        row = [over] * 256
+        row = array("i", [over]) * 256
         for mask, targets in together(languages, self.reader.strings.algebra.nothing):
             if targets[0].live:
-                target = self._state("number", targets)
-                for first, last in runs_of(mask):
-                    row[first : last + 1] = [target] * (last + 1 - first)
+                fill(row, mask, self._state("number", targets))
         return row
 
     # --- what stands around values
 
-    def _row_of_fixed(self, state: int, name: str) -> list[int]:
-        row = list(_ALL_BYTES)
+    def _row_of_fixed(self, state: int, name: str) -> Row:
+        row = _ALL_BYTES[:]
         if name in ("member", "member 2"):
-            row = [call(self._fixed("behind member"))] * 256
+            row = array("i", [call(self._fixed("behind member"))]) * 256
         elif name in ("open list", "next item", "next item 2"):
-            row = [call(self._fixed("behind item"))] * 256
+            row = array("i", [call(self._fixed("behind item"))]) * 256
         if self._free and name not in ("done",):
             for space in SPACES:
                 row[space] = state
@@ -385,9 +394,9 @@ class JsonProgram:
     def _row_of_key(
         self, state: int, plan: Plan, depth: int, names: tuple[int, ...],
         told: tuple[Regular, ...], others: Regular | None, at: Regular,
-    ) -> list[int]:  # fmt: skip
-        row = list(_ALL_BYTES)
-        nothing = self.reader.strings.algebra.nothing
+    ) -> Row:  # fmt: skip
+        template, ways = self._key_ways(plan, told, others, at)
+        row = template[:]
         longer: dict[int, list[int]] = {}
         here = NOWHERE
         for name in names:
@@ -396,20 +405,14 @@ class JsonProgram:
                 longer.setdefault(word[depth], []).append(name)
             else:
                 here = name
-        open_ = others if others is not None else nothing
-        for mask, targets in together((at, open_, *told), nothing):
-            if not targets[0].live:
-                continue
-            left = targets[1] if targets[1].live else None
-            for byte in [byte for byte in longer if mask >> byte & 1]:
-                mask ^= 1 << byte
-                row[byte] = self._state(
-                    "key", plan, depth + 1, tuple(longer[byte]), targets[2:], left, targets[0]
-                )
-            if left is not None and mask:
-                target = self._state("key", plan, 0, (), targets[2:], left, targets[0])
-                for first, last in runs_of(mask):
-                    row[first : last + 1] = [target] * (last + 1 - first)
+        for byte, left in longer.items():
+            for mask, targets, open_ in ways:
+                if mask >> byte & 1:
+                    row[byte] = in_key(
+                        self._state(
+                            "key", plan, depth + 1, tuple(left), targets[2:], open_, targets[0]
+                        )
+                    )
         if at is self.reader.strings.spelling.any_text:
             if here != NOWHERE:
                 row[QUOTE] = key_end(here) if here < plan.mentioned else REJECT
@@ -419,6 +422,51 @@ class JsonProgram:
                     plan.kind(frozenset(one for one, now in pairs if now.nullable))
                 )
         return row
+
+
+    def _key_ways(
+        self, plan: Plan, told: tuple[Regular, ...], others: Regular | None, at: Regular
+    ) -> KeyWays:
+        """The row of a name that is not mentioned, and where its bytes lead: the same for every
+        beginning of a name."""
+        key = (plan, told, others, at)
+        found = self._ways.get(key)
+        if found is None:
+            nothing = self.reader.strings.algebra.nothing
+            row, ways = _ALL_BYTES[:], []
+            for mask, targets in together((at, others or nothing, *told), nothing):
+                if not targets[0].live:
+                    continue
+                left = targets[1] if targets[1].live else None
+                ways.append((mask, targets, left))
+                if left is not None:
+                    other = self._state("key", plan, 0, (), targets[2:], left, targets[0])
+                    fill(row, mask, in_key(other))
+            found = self._ways[key] = (row, ways)
+        return found
+
+    def ahead(self, state: int) -> list[int]:
+        """States that are asked for next, where that can be foretold: a name or a word of which
+        only one is left."""
+        found: list[int] = []
+        tag, *parts = self._keys[state]
+        while len(found) < 32:
+            if tag == "key" and len(parts[2]) == 1 and parts[2][0] < parts[0].mentioned:
+                plan, depth, (name,) = parts[:3]
+                word = plan.words[name]
+                if depth >= len(word):
+                    break
+                following = target(self.row(state)[word[depth]])
+            elif tag == "string" and parts[1].kind == WORDS and len(parts[1].a) == 1:
+                following = target(self.row(state)[parts[1].a[0][0]])
+            else:
+                break
+            if following == NOWHERE:
+                break
+            found.append(following)
+            state = following
+            tag, *parts = self._keys[state]
+        return found
 
 
 class Bottom:
@@ -431,6 +479,15 @@ class Bottom:
 
     def behind_value(self, said: int, text: bytes | None) -> Bottom:
         return self
+
+
+def fill(row: Row, mask: int, move: int) -> None:
+    """Let a set of bytes lead to one place."""
+    for first, last in runs_of(mask):
+        if first == last:
+            row[first] = move
+        else:
+            row[first : last + 1] = array("i", [move]) * (last + 1 - first)
 
 
 def together(
