@@ -7,6 +7,7 @@ pairs in the order of their ranks.
 from __future__ import annotations
 
 import base64
+import itertools
 import subprocess
 import sys
 import zipfile
@@ -72,7 +73,7 @@ class Llama3Words:
         parts = [data[i : i + 1] for i in range(len(data))]
         while len(parts) > 1:
             worst = len(self._ranks)
-            ranks = [self._ranks.get(a + b, worst) for a, b in zip(parts, parts[1:], strict=False)]
+            ranks = [self._ranks.get(a + b, worst) for a, b in itertools.pairwise(parts)]
             best = min(ranks)
             if best == worst:
                 break

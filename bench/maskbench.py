@@ -79,9 +79,7 @@ class Judge:
                     break
         return found
 
-    def _feed(
-        self, grammar: constrain.Grammar, data: Any, times: list[float]
-    ) -> tuple[bool, str]:
+    def _feed(self, grammar: constrain.Grammar, data: Any, times: list[float]) -> tuple[bool, str]:
         tokens = self._words.encode(json.dumps(data, ensure_ascii=False))
         constraint = Constraint(self._kernel, self._words, grammar, 0, False)  # type: ignore[arg-type]
         written: list[int] = []

@@ -19,7 +19,7 @@ PEERS = """\
 | right on every instance | {right} | 78.8 % | 71.8 % | 62.4 % | 57.5 % |
 | schemas with an invalid instance let through | {through} | 0 | 12.1 % | 7.3 % | 5.7 % |
 | compile, p50 / p99 | {compile} | 1.0 / 18 ms | 0.9 / > 900 s | 0.6 / 413 s | 0.3 / 29 ms |
-| mask, mean / p99 | {mask} | 64 / 533 µs | 728 / 5,687 µs | 1,858 / 7,184 µs | 16,565 / 60,371 µs |"""
+| mask, mean / p99, µs | {mask} | 64 / 533 | 728 / 5,687 | 1,858 / 7,184 | 16,565 / 60,371 |"""
 NAMED = (
     "$ref", "additionalItems", "additionalProperties", "allOf", "anyOf", "const", "contains",
     "dependencies", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items",
@@ -45,7 +45,7 @@ def report(found: list[Outcome]) -> str:
         right=f"{share:.1%}".replace("%", " %"),
         through=counts["invalid accepted"],
         compile=f"{part(compiled, 0.5):.1f} / {part(compiled, 0.99):.0f} ms",
-        mask=f"{sum(masks) / max(1, len(masks)):,.0f} / {part(masks, 0.99):,.0f} µs",
+        mask=f"{sum(masks) / max(1, len(masks)):,.0f} / {part(masks, 0.99):,.0f}",
     )
     listed = ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
     return "\n\n".join([
@@ -58,9 +58,7 @@ def report(found: list[Outcome]) -> str:
     ])  # fmt: skip
 
 
-def _table(
-    name: str, found: list[Outcome], groups: Callable[[Outcome], Iterable[str]]
-) -> str:
+def _table(name: str, found: list[Outcome], groups: Callable[[Outcome], Iterable[str]]) -> str:
     totals: Counter[str] = Counter()
     outcomes: Counter[tuple[str, str]] = Counter()
     for one in found:
@@ -81,7 +79,9 @@ def _table(
 
 def keep(found: list[Outcome], folder: Path) -> None:
     """The tables, and what is not right by name."""
-    wrong = [{"name": o.name, "outcome": o.outcome, "why": o.why} for o in found if o.outcome != "right"]
+    wrong = [
+        {"name": o.name, "outcome": o.outcome, "why": o.why} for o in found if o.outcome != "right"
+    ]
     (folder / "structured.json").write_text(
         json.dumps({"machine": describe(), "wrong": wrong}, indent=1, ensure_ascii=False) + "\n"
     )

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from ..errors import OptionError
 
-AT_ONCE = 60_000
-"""Steps of one mask, or of what is done before the first; about 0.1 s natively."""
-BETWEEN_PAUSES = 2_000
+AT_ONCE = 10_000
+"""Steps of one mask, or of what is done before the first; half a second natively."""
+BETWEEN_PAUSES = 500
 
 
 class Effort:

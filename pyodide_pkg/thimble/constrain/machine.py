@@ -14,8 +14,8 @@ from ..kernel import Bytes, Kernel, Scratch
 from .program import MISSING, NOWHERE, Program
 
 _POINTERS = struct.Struct("<15q4i")
-"""bytes, depths, skips, firsts, tokens, text, classes, rows, spans, records, numbers, enters, frames,
-stack, mask; n_classes, most_frames, colon, exact."""
+"""bytes, depths, skips, firsts, tokens, text, classes, rows, spans, records, numbers, enters,
+frames, stack, mask; n_classes, most_frames, colon, exact."""
 _BEGIN = struct.Struct("<i4i i4i")
 """exact; n_nodes, at, found, deepest; n_answers; place."""
 _AT_BEGIN = 15 * 8 + 3 * 4
@@ -262,11 +262,11 @@ class Machine:
         self._moved |= self._rows.reserve(self.program.size)
         for one in rows:
             if one not in self._there:
-                self._there.add(one)
                 row = self.program.row(one)
                 data = row if isinstance(row, array) else array("i", row)
                 self._moved |= self._rows.reserve(self.program.size)
                 self._rows.write(one, data.tobytes())
+                self._there.add(one)
 
     def _allot(self, numbers: array[int]) -> int:
         at = self._n_numbers

@@ -423,7 +423,6 @@ class JsonProgram:
                 )
         return row
 
-
     def _key_ways(
         self, plan: Plan, told: tuple[Regular, ...], others: Regular | None, at: Regular
     ) -> KeyWays:
@@ -502,9 +501,9 @@ def together(
         split: list[tuple[int, tuple[Regular, ...]]] = []
         for mask, targets in found:
             left = mask
-            for other, target in language.moves:
+            for other, there in language.moves:
                 if left & other:
-                    split.append((left & other, (*targets, target)))
+                    split.append((left & other, (*targets, there)))
                     left &= ~other
             if left:
                 split.append((left, (*targets, nothing)))

@@ -66,7 +66,7 @@ def _type(reader: Reader, schema: Schema, word: str, kind: int) -> Expr | None:
         if kind in TYPES[name]:
             if name != "integer":
                 return None
-            found.append(reader.logic.says(Whole()))
+            found.append(reader.logic.says(Whole(schema.draft <= 4)))
     return reader.logic.any(found)
 
 

@@ -26,9 +26,10 @@ def _bit(digit: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The number is a whole one."""
+    """The number is a whole one; as draft 4 has it, without a point."""
 
     kind: ClassVar[int] = NUMBER
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,8 @@ class Numbers:
         self.plain = algebra.seq(maybe, natural, fraction)
         """Without an exponent."""
         self.any = algebra.seq(maybe, natural, fraction, exponent)
+        self.integer = algebra.seq(maybe, natural)
+        """Without a point, too."""
         if short:
             begun = algebra.seq(first, algebra.repeat(digits, 0, few))
             self.whole = algebra.alt([zero, algebra.seq(maybe, begun)])
@@ -268,7 +271,7 @@ class Numbers:
 
     def _statement(self, said: object) -> Regular:
         if isinstance(said, Whole):
-            return self.whole
+            return self.integer if said.plain and not self._short else self.whole
         if isinstance(said, Bound):
             return self._bound(said)
         if isinstance(said, Multiple):

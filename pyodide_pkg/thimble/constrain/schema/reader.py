@@ -10,7 +10,7 @@ from .. import read_regex
 from ..effort import Effort
 from ..nodes import JsonOptions
 from ..regular import Regular
-from . import formats, keywords
+from . import checks, formats, keywords
 from .document import Document, Schema, wrong
 from .logic import AND, FALSE, KINDS, NULL, SCHEMA, TRUE, VALUES, Expr, Logic
 from .numerals import Numbers
@@ -29,6 +29,10 @@ def _spelling(any_way: bool) -> Spelling:
     return Spelling(any_way=any_way)
 
 
+class _UnfinishedError(Exception):
+    """A question leads to a schema that is being read."""
+
+
 class Reader:
     """One schema document and what it says."""
 
@@ -42,6 +46,8 @@ class Reader:
         self.satisfier = Satisfier(self)
         self._patterns: dict[str, Regular] = {}
         self._open: list[tuple[Schema, int]] = []
+        self._probing = 0
+        """Questions that are asked while schemas are read."""
         self.root = self.logic.schema(self.document.root)
 
     def sub(self, schema: Schema, *keys: str | int) -> Expr:
@@ -64,6 +70,8 @@ class Reader:
     def _expand(self, schema: Schema, kind: int) -> Expr:
         key = (schema, kind)
         if key in self._open:
+            if self._probing:
+                raise _UnfinishedError
             raise OptionError(f"{schema.path}: its $ref leads round to itself and says nothing")
         if len(self._open) > MOST_NESTED:
             raise OptionError(
@@ -110,11 +118,17 @@ class Reader:
 
     def _apart(self, branches: list[Expr], kind: int) -> bool:
         apart = self.satisfier.apart
-        return all(
-            apart(one, other, kind, thorough=len(branches) < 9)
-            for at, one in enumerate(branches)
-            for other in branches[:at]
-        )
+        self._probing += 1
+        try:
+            return all(
+                apart(one, other, kind, thorough=len(branches) < 9)
+                for at, one in enumerate(branches)
+                for other in branches[:at]
+            )
+        except _UnfinishedError:
+            return False  # a branch has a schema inside that is being read
+        finally:
+            self._probing -= 1
 
     def finite(self, expr: Expr) -> list[Expr] | None:
         """The values that may satisfy an expression, each by itself, where it names a few."""
@@ -141,6 +155,7 @@ class Reader:
         return keywords.values_of(self, [json.loads(text)])
 
     def check(self) -> None:
-        """Refuse a schema that nothing satisfies."""
+        """Refuse what is no schema, and a schema that nothing satisfies."""
+        checks.check(self)
         if not any(self.satisfier.can(self.root, kind) for kind in KINDS):
             raise OptionError(self.satisfier.why_not(self.document.root))
