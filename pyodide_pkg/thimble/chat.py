@@ -1,7 +1,7 @@
 """Conversation to prompt: a list of messages written down as the model's own template wants it.
 
 The template comes with the file (`tokenizer.chat_template`) and is a program by a stranger: it runs
-in `chat_sandbox.py`, which alone knows Jinja2. This file knows messages. It does not know tokens;
+in `template/`, which alone knows Jinja2. This file knows messages. It does not know tokens;
 encode what it gives with `add_special=False, parse_special=True`, for templates write BOS
 themselves where they want it.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .errors import OptionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from .chat_sandbox import SandboxedTemplate
+    from .template import Template
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -23,7 +23,7 @@ class ChatTemplate:
     """A model's chat template.
 
     `source` is Jinja2; `bos_token` and `eos_token` are what it sees under these names. It is
-    compiled when first rendered, so that a model with a broken template can still be used.
+    read when first rendered, so that a model with a broken template can still be used.
     """
 
     def __init__(self, source: str, *, bos_token: str = "", eos_token: str = "") -> None:
@@ -33,7 +33,7 @@ class ChatTemplate:
         self.source = source
         self.bos_token = bos_token
         self.eos_token = eos_token
-        self._compiled: SandboxedTemplate | None = None
+        self._compiled: Template | None = None
 
     def render(
         self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True
@@ -60,14 +60,14 @@ class ChatTemplate:
             }
         )
 
-    def _compile(self) -> SandboxedTemplate:
+    def _compile(self) -> Template:
         try:
-            from .chat_sandbox import SandboxedTemplate
+            from .template import Template
         except ImportError as error:
             raise UnsupportedError(
                 f"chat templates need the package Jinja2, which is not installed ({error})"
             ) from None
-        return SandboxedTemplate(self.source)
+        return Template(self.source)
 
 
 def check_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

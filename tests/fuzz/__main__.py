@@ -6,7 +6,7 @@
 
 Input i of a seed is always the same. A finding is an error that is no `ThimbleError`, a crash, more
 than a second of processor time, or memory beyond twice the input (of a grammar: beyond the multiple
-that `KINDS` names) and `ROOM`; its files are put into build/fuzz.
+that `KINDS` names) and what is right for nothing; its files are put into build/fuzz.
 """
 
 from __future__ import annotations

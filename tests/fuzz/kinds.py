@@ -34,6 +34,8 @@ class Kind:
     """Of so many inputs in a hundred."""
     each: int = 2
     """Bytes of memory that are right for a byte of input, and besides what is right for nothing."""
+    room: int = 1 << 20
+    """Bytes that are right for nothing: what Python may allocate beside `each`."""
 
 
 def outcome(error: ThimbleError) -> str:
