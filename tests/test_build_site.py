@@ -187,3 +187,22 @@ def test_fingerprints_follow_contents_and_names(tmp_path: Path) -> None:
     assert fingerprint.fingerprint([first]) == before
     first.write_text("y")
     assert fingerprint.fingerprint([first]) != before
+
+
+def test_the_licences_of_all_that_is_brought_are_told(site: Path) -> None:
+    """By the bundles' own source maps: every package that is in one is named, with its licence."""
+    said = (site / "THIRD-PARTY.txt").read_text(encoding="utf-8")
+    bundled = set()
+    for path in site.rglob("*.js.map"):
+        if "pyodide" in path.as_posix():
+            continue
+        for source in json.loads(path.read_text(encoding="utf-8"))["sources"]:
+            if found := re.search(r"node_modules/((?:@[^/]+/)?[^/]+)/", source):
+                bundled.add(found[1])
+    assert {"lit-html", "comlink", "@noble/hashes", "uplot"} <= bundled
+    for name in bundled:
+        assert re.search(rf"^{re.escape(name)} [\d.]+ \(", said, re.MULTILINE), name
+    for name in ("Pyodide", "CPython", "NumPy"):
+        assert re.search(rf"^{name} [\d.]+ \(", said, re.MULTILINE), name
+    assert "Mozilla Public License Version 2.0" in said
+    assert "THIRD-PARTY.txt" in (ROOT / "web" / "templates" / "page.html").read_text("utf-8")

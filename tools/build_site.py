@@ -25,7 +25,7 @@ import click
 import build_archive
 import build_bytecode
 import build_kernels
-from tools import compress, corpora, models, offline, pyodide_core, size_report
+from tools import compress, corpora, models, offline, pyodide_core, size_report, third_party
 from tools.build_wasm_wheel import wasm_wheel
 from tools.fingerprint import (
     BUILD,
@@ -94,7 +94,7 @@ def _inputs(wheel: Path, mirror: Path | None, keep: bool) -> str:
         wheel,
     ]
     sources += files_below(WEB / "src", WEB / "styles", WEB / "static", WEB / "models")
-    sources += files_below(*(WEB / name for name in PUBLISHED))
+    sources += files_below(*(WEB / name for name in PUBLISHED), third_party.TEXTS)
     sources += files_below(ROOT / "tools", ROOT / "pyodide_pkg" / "kernels", offline.TEMPLATES)
     sources += [*(ROOT / "pyodide_pkg").glob("*.py"), ROOT / "requirements" / "play.txt"]
     sources += files_below(pyodide_core.DOWNLOADS) if pyodide_core.DOWNLOADS.is_dir() else []
@@ -107,6 +107,7 @@ def _fill(site: Path, wheel: Path, mirror: Path | None) -> dict[str, Any]:
     assets = _bundles(site) | _static(site) | _kernels(site)
     assets |= offline.write_manifest(site, assets)
     _published(site)
+    third_party.write(site)
     pyodide = pyodide_core.place(site / "assets", wheel, mirror)
     listings = []
     for path, entry in models.listings():

@@ -19,6 +19,7 @@ from typing import Any
 
 import build_archive
 import build_bytecode
+from tools import third_party
 from tools.fingerprint import BUILD, ROOT
 from tools.lint_web import TSC
 
@@ -47,6 +48,9 @@ def pack(folder: Path = FOLDER) -> Path:
         path.write_text(_with_suffixes(path.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copyfile(WEB / "npm" / "README.md", package / "README.md")
     shutil.copyfile(ROOT / "LICENSE", package / "LICENSE")
+    # What it depends on comes by npm with its own; this says which licences those are.
+    parts = third_party.text(third_party.packages())
+    (package / third_party.NAME).write_text(parts, encoding="utf-8")
     text = json.dumps(description(used), indent=2)
     (package / "package.json").write_text(text + "\n", encoding="utf-8")
     return _archive(package, folder)
@@ -63,7 +67,7 @@ def description(used: list[str]) -> dict[str, Any]:
         "type": "module",
         "exports": ENTRIES,
         "types": "./types/thimble.d.ts",
-        "files": ["*.js", "types"],
+        "files": ["*.js", "types", third_party.NAME],
         # Importing the widget defines the element.
         "sideEffects": ["./widget.js"],
         "dependencies": {name: f"^{pinned[name]}" for name in used},

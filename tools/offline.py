@@ -16,7 +16,7 @@ from tools.fingerprint import ROOT
 TEMPLATES = ROOT / "web" / "templates"
 
 SCRIPTS_AND_LOOKS = (".js", ".mjs", ".css", ".wasm", ".svg", ".png")
-AT_ROOT = ("build.json", "thimble.js", "widget.js")
+AT_ROOT = ("build.json", "thimble.js", "widget.js", "THIRD-PARTY.txt")
 """Files with fixed names that the page or one of its panels asks for."""
 MANIFEST = "manifest.webmanifest"
 ICONS = (
