@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from typing import Any
 
 import thimble
 from thimble.kernel import Kernel
@@ -34,16 +35,27 @@ def logits_hash(model: thimble.Model) -> str:
     return digest.hexdigest()
 
 
-def sampled(model: thimble.Model, seed: int) -> list[int]:
-    """The ids of a text drawn with every sampler at work."""
-    params = thimble.SamplingParams(
-        max_tokens=80, temperature=0.9, top_k=200, top_p=0.95, min_p=0.001,
-        repetition_penalty=1.1, seed=seed, logit_bias={3: 1.5},
-    )  # fmt: skip
-    session = model.session()
-    ids = [piece.id for piece in session.generate([1], params)]
-    session.close()
-    return ids
+WAYS: tuple[dict[str, Any], ...] = (
+    {"temperature": 0.9, "top_k": 200, "top_p": 0.95, "min_p": 0.001, "repetition_penalty": 1.1,
+     "logit_bias": {3: 1.5}},
+    {"temperature": 1.3, "dynatemp_range": 0.5, "dynatemp_exponent": 1.5, "top_n_sigma": 2.5,
+     "typical_p": 0.95, "xtc_probability": 0.4, "xtc_threshold": 0.02, "presence_penalty": 0.3,
+     "frequency_penalty": 0.1, "dry_multiplier": 0.8, "dry_allowed_length": 1},
+    {"temperature": 1.1, "mirostat": 2, "mirostat_tau": 3.0, "repeat_last_n": -1,
+     "repetition_penalty": 1.2},
+)  # fmt: skip
+"""Between them every stage of a draw is at work."""
+
+
+def sampled(model: thimble.Model, seed: int) -> list[list[int]]:
+    """The ids of texts that are drawn in all these ways."""
+    texts = []
+    for way in WAYS:
+        session = model.session()
+        params = thimble.SamplingParams(max_tokens=80, seed=seed, **way)
+        texts.append([chunk.id for chunk in session.generate([1], params)])
+        session.close()
+    return texts
 
 
 def fingerprint(data: bytes, kernel: Kernel | None = None) -> str:

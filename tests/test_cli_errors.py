@@ -105,7 +105,7 @@ def test_missing_files_and_folders_are_named(bpe: str, tmp_path: Path, capsys: C
     [
         (["--temperature", "-1"], "temperature is -1.0"),
         (["--temperature", "nan"], "temperature is nan"),
-        (["--temperature", "warm"], "--temperature: invalid float value: 'warm'"),
+        (["--temperature", "warm"], "--temperature/--temp: invalid float value: 'warm'"),
         (["--top-p", "2"], "top_p is 2.0"),
         (["--min-p", "-0.5"], "min_p is -0.5"),
         (["--top-k", "-3"], "top_k is -3"),
@@ -121,7 +121,7 @@ def test_missing_files_and_folders_are_named(bpe: str, tmp_path: Path, capsys: C
         (["--top-logprobs", "2"], "needs --json"),
         (["--threads", "17"], "--threads is 17"),
         (["--temprature", "1"], "--temprature"),
-        (["--temp", "1"], "--temp"),
+        (["--tempe", "1"], "--tempe"),
     ],
 )
 def test_wrong_options_are_named(options: list[str], words: str, bpe: str, capsys: Capture) -> None:

@@ -106,7 +106,7 @@ class Even:
         return 151
 
 
-def shaped(temperature: float, seed: int = 0) -> Any:
+def constrained(temperature: float, seed: int = 0) -> Any:
     kernel = default_kernel()
     params = thimble.SamplingParams(
         top_logprobs=20, temperature=temperature, seed=seed, logit_bias={3: 50.0, 4: 2.0}
@@ -117,10 +117,10 @@ def shaped(temperature: float, seed: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_what_the_shape_forbids_is_told_and_never_drawn(temperature: float) -> None:
+def test_what_the_constraint_forbids_is_told_and_never_drawn(temperature: float) -> None:
     best = {int(token) for token in np.argsort(-LOGITS)[:20]}
     for seed in range(20):
-        traced = shaped(temperature, seed)
+        traced = constrained(temperature, seed)
         assert traced.id % 2 == 0
         forbidden = {row.id for row in traced.rows if row.fate == "constraint"}
         assert forbidden == {row.id for row in traced.rows if row.id % 2}
@@ -135,10 +135,13 @@ def test_what_the_shape_forbids_is_told_and_never_drawn(temperature: float) -> N
 
 
 def test_every_fate_is_told() -> None:
-    seen = {row.fate for row in shaped(1.0).rows}
+    seen = {row.fate for row in constrained(1.0).rows}
     for options in (
         {"top_k": 9, "top_p": 0.9, "min_p": 0.3},
         {"top_k": 30, "top_p": 0.5},
+        {"top_n_sigma": 1.0, "typical_p": 0.5},
+        {"xtc_probability": 1.0},
+        {"mirostat": 2, "mirostat_tau": 1.0},
         {"temperature": 0},
         {"edits": {4: -math.inf}},
     ):

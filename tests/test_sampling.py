@@ -18,7 +18,7 @@ from thimble.generation import StopStrings
 from thimble.gguf import read_header
 from thimble.gguf_writer import GGUFWriter
 from thimble.kernel import Scratch, default_kernel
-from thimble.sampling import RECENT, Choice, Sampler
+from thimble.sampling import Choice, Sampler
 from thimble.tokenizer.vocabulary import UNUSED
 
 Draw = Callable[..., Choice]
@@ -103,7 +103,7 @@ def test_the_draw_depends_on_seed_and_position_only() -> None:
 def test_repetition_penalty_and_bias() -> None:
     logits = np.array([2.0, 1.9, -1.0, -1.1], np.float32)
     assert draw(logits, [0], temperature=0, repetition_penalty=1.2).id == 1
-    assert draw(logits, [0] + [3] * RECENT, temperature=0, repetition_penalty=1.2).id == 0
+    assert draw(logits, [0] + [3] * 64, temperature=0, repetition_penalty=1.2).id == 0
     only: dict[str, Any] = {"logit_bias": {0: -np.inf, 1: -np.inf, 2: -np.inf}}
     assert draw(logits, temperature=1, seed=3, **only).id == 3
     assert draw(logits, temperature=0, logit_bias={2: 10.0}).id == 2

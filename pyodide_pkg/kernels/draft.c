@@ -13,23 +13,15 @@ TK_EXPORT tk_int tk_step(tk_int session, tk_int ids, tk_int n, tk_int logits, tk
                      choice);
 }
 
-enum { MOST_DRAFTED = 15, CLASSES = 8 };
+enum { CLASSES = sizeof(((tk_draft *)0)->chance) / sizeof(double) };
 
-/* A draft for another model to check; mirrored in thimble/speculate.py. */
-typedef struct {
-    double least;           /* the chance of being read that a token must have to be drafted */
-    double chance[CLASSES]; /* of a token by the probability that the draft gives it */
-    int32_t most, found;
-    int32_t ids[MOST_DRAFTED], classes[MOST_DRAFTED];
-} tk_draft;
-
-/* Where the draw stands after one more token. */
+/* Where the draw stands after one more token. Behind the ids before the draw there is space for a
+ * draft's. */
 static void move_on(tk_sampling *s, int32_t id) {
     s->position++;
-    if (s->repetition_penalty == 1.0) return;
-    int32_t *recent = (int32_t *)(intptr_t)s->recent, i = 0;
-    while (i < s->n_recent && recent[i] != id) i++;
-    if (i == s->n_recent && i < RECENT) recent[s->n_recent++] = id;
+    s->mu = s->next_mu;
+    s->dry_limit++;
+    if (s->last) ((int32_t *)(intptr_t)s->last)[s->n_last++] = id;
 }
 
 /* Computes n tokens and writes on, as long as the text is likely enough to be what the other model

@@ -4,15 +4,7 @@
  * the combined weights, not normalised. Members are added in their order, tokens in lanes, so that
  * nothing else decides a bit. */
 #include "distribution.h"
-
-/* Mirrored in thimble/ensemble.py. */
-enum {
-    MIXTURE,     /* the weighted average of probabilities */
-    PRODUCT,     /* the weighted average of log-probabilities (Hinton 2002) */
-    VOTE,        /* each member votes for its best token */
-    CONFIDENT,   /* the member whose best token is the most probable, times its weight */
-    CONTRASTIVE, /* signed weights of log-probabilities, among what the first finds plausible */
-};
+#include "mirrored.h"
 
 typedef struct {
     const float *logits;

@@ -1,63 +1,17 @@
 /* From logits to the next token.
  *
- * The order of the stages: logit bias, a grammar, repetition penalty, temperature, top-k, top-p,
- * min-p, the draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors,
- * and only the few candidates that survive are ordered. The random number of a draw depends on the
- * seed and the position alone, so that a text continued, or begun again half-way, draws the same. */
+ * The order of the stages, which is llama.cpp's but for temperature, which comes last there: logit
+ * bias, a grammar, penalties (repetition, frequency, presence, DRY), temperature, and then what
+ * drops tokens: top-n-sigma, top-k, typical-p, top-p, min-p, XTC; or instead of those mirostat; the
+ * draw. Nothing is sorted that does not have to be: whole-vocabulary passes are vectors, and only
+ * the few candidates that survive are ordered. The random number of a draw depends on the seed and
+ * the position alone, so that a text continued, or begun again half-way, draws the same. An option
+ * that is off costs nothing and changes no bit.
+ *
+ * To add a stage: its option in thimble/sampling_options.py, and its function here. */
+#include "candidates.h"
 #include "distribution.h"
 #include "sample.h"
-
-typedef struct {
-    float weight;
-    int32_t id;
-} tk_candidate;
-
-/* Whether candidate a comes before b: larger weight first, then smaller id. */
-TK_INLINE int before(tk_candidate a, tk_candidate b) {
-    return a.weight > b.weight || (a.weight == b.weight && a.id < b.id);
-}
-
-TK_INLINE void swap(tk_candidate *a, tk_candidate *b) {
-    tk_candidate swapped = *a;
-    *a = *b;
-    *b = swapped;
-}
-
-/* Heap whose root is the last of its candidates. */
-static void sift_down(tk_candidate *heap, int32_t n, int32_t i) {
-    tk_candidate moved = heap[i];
-    for (int32_t child = 2 * i + 1; child < n; child = 2 * i + 1) {
-        if (child + 1 < n && before(heap[child], heap[child + 1])) child++;
-        if (!before(moved, heap[child])) break;
-        heap[i] = heap[child];
-        i = child;
-    }
-    heap[i] = moved;
-}
-
-static void sort_candidates(tk_candidate *c, int32_t n) {
-    for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(c, n, i);
-    for (int32_t end = n - 1; end > 0; end--) {
-        swap(c, c + end);
-        sift_down(c, end, 0);
-    }
-}
-
-/* The k first of n values, unordered; returns how many. */
-static int32_t select_top(tk_candidate *out, const float *x, int32_t n, int32_t k) {
-    int32_t count = 0;
-    for (int32_t i = 0; i < n; i++) {
-        if (count < k) {
-            out[count++] = (tk_candidate){x[i], i};
-            if (count == k)
-                for (int32_t j = k / 2 - 1; j >= 0; j--) sift_down(out, k, j);
-        } else if (x[i] > out[0].weight) {
-            out[0] = (tk_candidate){x[i], i};
-            sift_down(out, k, 0);
-        }
-    }
-    return count;
-}
 
 /* The model's own distribution: log-probability of an id, entropy, best alternatives. weights:
  * scratch of n rounded up to 4. Returns -1 where the logits hold a NaN or nothing finite. */
@@ -110,22 +64,9 @@ static int32_t argmax(const float *x, int32_t n) {
 static void add_bias(float *logits, int32_t n, const tk_sampling *s) {
     const int32_t *ids = (const int32_t *)(intptr_t)s->bias_ids;
     const float *values = (const float *)(intptr_t)s->bias_values;
-    for (int32_t i = 0; i < s->n_bias; i++)
+    for (int64_t i = 0; i < s->n_bias; i++)
         if (ids[i] >= 0 && ids[i] < n) logits[ids[i]] += values[i];
 }
-
-/* Repetition penalty (Keskar et al. 2019), over each recent id once. */
-static void penalize(float *logits, int32_t n, const tk_sampling *s) {
-    const int32_t *recent = (const int32_t *)(intptr_t)s->recent;
-    float penalty = (float)s->repetition_penalty;
-    for (int32_t i = 0; i < s->n_recent; i++)
-        if (recent[i] >= 0 && recent[i] < n) {
-            float *l = logits + recent[i];
-            *l = *l > 0.0f ? *l / penalty : *l * penalty;
-        }
-}
-
-enum { WORD = 32 }; /* ids that share a word of a grammar's mask (see constrain.c) */
 
 /* Copies the logits that a grammar lets come; minus infinity stands in place of the rest. */
 static void copy_allowed(float *out, const float *logits, int32_t n, const uint32_t *mask) {
@@ -152,77 +93,194 @@ static void exponentials_allowed(float *w, const float *x, int32_t n, float top,
     }
 }
 
-/* What became of each token, where somebody looks on (mirrored in thimble/debug/pipeline.py). */
-enum { KEPT, OUT_TOP_K, OUT_TOP_P, OUT_MIN_P, OUT_GREEDY, OUT_NO_WEIGHT, OUT_SHAPE };
+/* What the logits are divided by: by the entropy of what they say, between temperature -
+ * dynatemp_range and temperature + dynatemp_range. weights: scratch [n]. */
+static double temperature_of(const float *logits, int32_t n, float top, const tk_sampling *s,
+                             float *weights) {
+    if (s->dynatemp_range <= 0.0) return s->temperature;
+    int32_t possible = 0;
+    for (int32_t i = 0; i < n; i++) possible += logits[i] > -__builtin_inff();
+    if (possible < 2) return s->temperature;
+    exponentials(weights, logits, n, top, 1.0f);
+    double total = total_of(weights, n);
+    double entropy = tk_log(total) - moment_of(weights, logits, n, top) / total;
+    double part = entropy / tk_log((double)possible);
+    double low = s->temperature - s->dynatemp_range, high = s->temperature + s->dynatemp_range;
+    low = low > 0.0 ? low : 0.0;
+    return low + (high - low) * (part > 0.0 ? tk_exp(s->dynatemp_exponent * tk_log(part)) : 0.0);
+}
 
+/* What is known of a draw between its stages: logits after the penalties, of which the best is
+ * `top`, weights relative to it, and the candidates that are left. */
 typedef struct {
-    double uniform, total, mass; /* the draw fell at uniform * total; mass: before truncation */
-    int32_t survivors, id;
-    float *biased, *penalized, *weights; /* [n]: logits, logits, relative to the best */
-    int32_t *fates;                      /* [n] */
-    double *starts; /* [n]: the sum of the weights drawn from before this one */
-} tk_trace;
+    const float *logits, *weights;
+    float top, scale;
+    int32_t n;
+    tk_candidate *c;
+    int32_t count;
+    const tk_sampling *s;
+    const tk_trace *trace; /* or NULL */
+} tk_drawing;
 
-/* These candidates have passed; of the next stage nothing is known but that it comes. */
-static void mark(const tk_trace *t, const tk_candidate *c, int32_t n, int32_t fate) {
-    if (!t) return;
-    for (int32_t i = 0; i < n; i++) t->fates[c[i].id] = fate;
+/* The candidates have passed; of the next stage nothing is known but that it comes. */
+static void mark(const tk_drawing *d, int32_t fate) {
+    if (!d->trace) return;
+    for (int32_t i = 0; i < d->count; i++) d->trace->fates[d->c[i].id] = fate;
 }
 
-/* A weight's bin: its leading bits, which are ordered as weights of 0 to 1 are. */
-enum { BINS = 2048 };
-TK_INLINE int32_t bin_of(float weight) {
-    union {
-        float f;
-        uint32_t u;
-    } v = {weight};
-    return (int32_t)(v.u >> 19);
+static double mass_of(const tk_drawing *d) {
+    double total = 0.0;
+    for (int32_t i = 0; i < d->count; i++) total += (double)d->c[i].weight;
+    return total;
 }
 
-/* Keeps of n candidates the best that together weigh at least `wanted`. Only those in the bin where
- * the sum is reached are put in order. Returns how many survive. */
-static int32_t keep_mass(tk_candidate *c, int32_t n, double wanted) {
-    double mass[BINS];
-    __builtin_memset(mass, 0, sizeof mass);
-    for (int32_t i = 0; i < n; i++) mass[bin_of(c[i].weight)] += (double)c[i].weight;
-    double above = 0.0;
-    int32_t edge = BINS - 1, sure = 0, maybe = 0;
-    while (edge > 0 && (above + mass[edge] < wanted || above + mass[edge] <= 0.0))
-        above += mass[edge--];
-    for (int32_t i = 0; i < n; i++)
-        if (bin_of(c[i].weight) > edge) swap(c + sure++, c + i);
-    for (int32_t i = sure; i < n; i++)
-        if (bin_of(c[i].weight) == edge) swap(c + sure + maybe++, c + i);
-    sort_candidates(c + sure, maybe);
-    int32_t survivors = sure;
-    while (survivors < sure + maybe && (survivors == 0 || above < wanted))
-        above += (double)c[survivors++].weight;
-    return survivors;
-}
-
-/* The candidates that top-k, top-p and min-p leave; weights are relative to the best, 1. */
-static int32_t truncate(tk_candidate *c, const float *w, int32_t n, const tk_sampling *s,
-                        const tk_trace *t) {
-    int32_t count = 0;
-    if (s->top_k > 0 && s->top_k < n) {
-        count = select_top(c, w, n, s->top_k);
-        sort_candidates(c, count);
-    } else {
-        for (int32_t i = 0; i < n; i++)
-            if (w[i] > 0.0f) c[count++] = (tk_candidate){w[i], i};
-    }
-    mark(t, c, count, OUT_TOP_P);
-    if (s->top_p < 1.0) {
-        double total = 0.0;
-        for (int32_t i = 0; i < count; i++) total += (double)c[i].weight;
-        count = keep_mass(c, count, s->top_p * total);
-    }
-    mark(t, c, count, OUT_MIN_P);
+/* Keeps the candidates that weigh at least so much. */
+static void keep_heavy(tk_drawing *d, double least) {
     int32_t survivors = 0;
-    for (int32_t i = 0; i < count; i++)
-        if ((double)c[i].weight >= s->min_p) c[survivors++] = c[i];
-    mark(t, c, survivors, KEPT);
-    return survivors;
+    for (int32_t i = 0; i < d->count; i++)
+        if ((double)d->c[i].weight >= least) d->c[survivors++] = d->c[i];
+    d->count = survivors;
+}
+
+/* Top-n-sigma (Tang et al. 2024): logits at most so many standard deviations below the best. The
+ * others lose their weight. */
+static void keep_n_sigma(tk_drawing *d, float *weights) {
+    double sum = 0.0, squares = 0.0;
+    int32_t possible = 0;
+    for (int32_t i = 0; i < d->n; i++)
+        if (d->logits[i] > -__builtin_inff()) {
+            sum += (double)d->logits[i];
+            possible++;
+        }
+    double mean = sum / possible;
+    for (int32_t i = 0; i < d->n; i++)
+        if (d->logits[i] > -__builtin_inff()) {
+            double off = (double)d->logits[i] - mean;
+            squares += off * off;
+        }
+    double least = (double)d->top - d->s->top_n_sigma * __builtin_sqrt(squares / possible);
+    for (int32_t i = 0; i < d->n; i++) {
+        if ((double)d->logits[i] < least)
+            weights[i] = 0.0f;
+        else if (d->trace && weights[i] > 0.0f)
+            d->trace->fates[i] = OUT_TOP_K;
+    }
+}
+
+/* The k best, or all. */
+static void keep_top_k(tk_drawing *d) {
+    const tk_sampling *s = d->s;
+    if (!s->mirostat && s->top_k > 0 && s->top_k < d->n) {
+        d->count = select_top(d->c, d->weights, d->n, s->top_k);
+        sort_candidates(d->c, d->count);
+        if (s->top_n_sigma > 0.0)
+            while (d->count > 1 && !(d->c[d->count - 1].weight > 0.0f)) d->count--;
+        return;
+    }
+    d->count = 0;
+    for (int32_t i = 0; i < d->n; i++)
+        if (d->weights[i] > 0.0f) d->c[d->count++] = (tk_candidate){d->weights[i], i};
+}
+
+/* Locally typical sampling (Meister et al. 2022): those whose surprise is nearest to the entropy,
+ * until they have more than this part of the probability. */
+static void keep_typical(tk_drawing *d) {
+    if (d->s->typical_p >= 1.0) return;
+    double total = mass_of(d), moment = 0.0, log_total = tk_log(total);
+    for (int32_t i = 0; i < d->count; i++) {
+        float below = (d->logits[d->c[i].id] - d->top) * d->scale; /* ln of the weight */
+        if (d->c[i].weight > 0.0f) moment += (double)d->c[i].weight * (double)below;
+    }
+    double entropy = log_total - moment / total;
+    for (int32_t i = 0; i < d->count; i++) {
+        float below = (d->logits[d->c[i].id] - d->top) * d->scale;
+        d->c[i].weight = (float)__builtin_fabs(log_total - (double)below - entropy);
+    }
+    d->count = keep_nearest(d->c, d->weights, d->count, d->s->typical_p * total);
+}
+
+/* Nucleus sampling (Holtzman et al. 2020). */
+static void keep_top_p(tk_drawing *d) {
+    if (d->s->top_p < 1.0) d->count = keep_mass(d->c, d->count, d->s->top_p * mass_of(d));
+}
+
+/* Min-p (Nguyen et al. 2024): relative to the best that is left, 1 unless typical-p dropped it. */
+static void keep_min_p(tk_drawing *d) {
+    float best = 1.0f;
+    if (d->s->typical_p < 1.0) {
+        best = 0.0f;
+        for (int32_t i = 0; i < d->count; i++)
+            best = d->c[i].weight > best ? d->c[i].weight : best;
+    }
+    keep_heavy(d, d->s->min_p * (double)best);
+}
+
+/* XTC (https://github.com/oobabooga/text-generation-webui/pull/6335): with some probability, of the
+ * candidates that have a good part of it only the last in order stays, and what is below. */
+static void exclude_top(tk_drawing *d) {
+    const tk_sampling *s = d->s;
+    if (s->xtc_probability <= 0.0 || d->count < 2) return;
+    if (uniform(s->seed ^ 0x585443ull, s->position) > s->xtc_probability) return;
+    double least = s->xtc_threshold * mass_of(d);
+    int32_t found = 0, last = 0;
+    for (int32_t i = 0; i < d->count; i++) {
+        if ((double)d->c[i].weight < least) continue;
+        if (!found++ || before(d->c[last], d->c[i])) last = i;
+    }
+    tk_candidate stays = d->c[last];
+    int32_t survivors = 0;
+    for (int32_t i = 0; found > 1 && i < d->count; i++)
+        if ((double)d->c[i].weight < least || d->c[i].id == stays.id) d->c[survivors++] = d->c[i];
+    if (found > 1) d->count = survivors;
+}
+
+static const double LN2 = 0.69314718055994530942;
+
+/* Mirostat 2 (Basu et al. 2021): those whose surprise is at most mu bits, or else the best alone. */
+static void keep_unsurprising(tk_drawing *d) {
+    double least = mass_of(d) * tk_exp(-d->s->mu * LN2);
+    if (least <= 1.0) {
+        keep_heavy(d, least);
+        return;
+    }
+    for (int32_t i = 1; i < d->count; i++)
+        if (before(d->c[i], d->c[0])) swap(d->c, d->c + i);
+    d->count = 1;
+}
+
+/* What mu is after a token of this weight among the survivors. */
+static double next_mu(const tk_drawing *d, float weight) {
+    double surprise = (tk_log(mass_of(d)) - tk_log((double)weight)) / LN2;
+    return d->s->mu - d->s->mirostat_eta * (surprise - d->s->mirostat_tau);
+}
+
+static int drops_tokens(const tk_sampling *s, int32_t n) {
+    return (s->top_k > 0 && s->top_k < n) || s->top_p < 1.0 || s->min_p > 0.0 ||
+           s->top_n_sigma > 0.0 || s->typical_p < 1.0 || s->xtc_probability > 0.0 || s->mirostat;
+}
+
+/* The candidates that all stages leave. */
+static void truncate(tk_drawing *d, float *weights) {
+    const tk_trace *t = d->trace;
+    int32_t first = d->s->mirostat ? OUT_MIROSTAT
+                    : d->s->top_n_sigma > 0.0 ? OUT_TOP_N_SIGMA : OUT_TOP_K;
+    for (int32_t i = 0; t && i < d->n; i++)
+        t->fates[i] = weights[i] > 0.0f ? first : OUT_NO_WEIGHT;
+    if (!d->s->mirostat && d->s->top_n_sigma > 0.0) keep_n_sigma(d, weights);
+    keep_top_k(d);
+    if (d->s->mirostat) {
+        keep_unsurprising(d);
+    } else {
+        mark(d, OUT_TYPICAL_P);
+        keep_typical(d);
+        mark(d, OUT_TOP_P);
+        keep_top_p(d);
+        mark(d, OUT_MIN_P);
+        keep_min_p(d);
+        mark(d, OUT_XTC_PROBABILITY);
+        exclude_top(d);
+    }
+    mark(d, KEPT);
 }
 
 static int32_t draw_all(const float *w, int32_t n, double u) {
@@ -245,14 +303,13 @@ static int32_t draw_all(const float *w, int32_t n, double u) {
     return last;
 }
 
-static int32_t draw_from(const tk_candidate *c, int32_t n, double u) {
-    double total = 0.0, sum = 0.0;
-    for (int32_t i = 0; i < n; i++) total += (double)c[i].weight;
-    for (int32_t i = 0; i < n; i++) {
-        sum += (double)c[i].weight;
-        if (sum > u * total) return c[i].id;
+static tk_candidate draw_from(const tk_drawing *d, double u) {
+    double total = mass_of(d), sum = 0.0;
+    for (int32_t i = 0; i < d->count; i++) {
+        sum += (double)d->c[i].weight;
+        if (sum > u * total) return d->c[i];
     }
-    return c[n - 1].id;
+    return d->c[d->count - 1];
 }
 
 /* Where draw_all and draw_from would stand, with the sums that they make. */
@@ -265,72 +322,86 @@ static void trace_all(tk_trace *t, const float *w, int32_t n) {
             t->starts[i] = inside;
             inside += (double)w[i];
             t->fates[i] = w[i] > 0.0f ? KEPT : OUT_NO_WEIGHT;
-            t->survivors += w[i] > 0.0f;
+            t->head.survivors += w[i] > 0.0f;
         }
         sum += (double)chunk_sum(w + at, size);
     }
-    t->total = sum;
+    t->head.total = sum;
 }
 
-static void trace_from(tk_trace *t, const tk_candidate *c, int32_t n) {
-    t->survivors = n;
-    for (int32_t i = 0; i < n; i++) {
-        t->starts[c[i].id] = t->total;
-        t->total += (double)c[i].weight;
+static void trace_from(tk_trace *t, const tk_drawing *d) {
+    t->head.survivors = d->count;
+    for (int32_t i = 0; i < d->count; i++) {
+        t->starts[d->c[i].id] = t->head.total;
+        t->head.total += (double)d->c[i].weight;
     }
 }
 
-/* The whole way from logits to a token: of `trace`, which may be NULL, everything is filled in. */
-static int32_t choose(const float *logits, int32_t n, const tk_sampling *s, float *weights,
-                      float *adjusted, tk_candidate *candidates, tk_trace *trace) {
-    const float *base = logits;
+static int32_t take_best(const float *logits, int32_t n, tk_trace *trace) {
+    int32_t best = argmax(logits, n);
+    if (trace) {
+        for (int32_t i = 0; i < n; i++) trace->fates[i] = OUT_GREEDY;
+        trace->fates[best] = KEPT;
+        trace->weights[best] = 1.0f;
+        trace->head.total = trace->head.mass = 1.0;
+        trace->head.survivors = 1;
+    }
+    return best;
+}
+
+/* The logits after bias, grammar and penalties: those that came, where there is none of that. */
+static const float *adjust(const float *logits, int32_t n, const tk_sampling *s, float *adjusted,
+                           tk_candidate *scratch, tk_trace *trace) {
     size_t bytes = (size_t)n * sizeof(float);
     const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
-    if (s->n_bias || mask || (s->n_recent && s->repetition_penalty != 1.0)) {
+    const float *base = logits;
+    if (s->n_bias || mask || s->n_last) {
         if (mask)
             copy_allowed(adjusted, logits, n, mask);
         else
             tk_move(adjusted, logits, bytes);
         add_bias(adjusted, n, s); /* what is minus infinity stays so */
         if (trace) tk_move(trace->biased, adjusted, bytes);
-        penalize(adjusted, n, s);
+        if (s->n_last) tk_penalize(adjusted, n, s, (int32_t *)scratch);
         base = adjusted;
     } else if (trace)
         tk_move(trace->biased, logits, bytes);
     if (trace) tk_move(trace->penalized, base, bytes);
+    return base;
+}
+
+/* The whole way from logits to a token: of `trace`, which may be NULL, everything is filled in. */
+static int32_t choose(const float *logits, int32_t n, tk_sampling *s, float *weights,
+                      float *adjusted, tk_candidate *candidates, tk_trace *trace) {
+    const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
+    const float *base = adjust(logits, n, s, adjusted, candidates, trace);
+    s->next_mu = s->mu;
     float top = max_of(base, n);
     if (!(top > -__builtin_inff()) || !(top < __builtin_inff())) return -1;
-    if (s->temperature <= 0.0) {
-        int32_t best = argmax(base, n);
-        if (trace) {
-            for (int32_t i = 0; i < n; i++) trace->fates[i] = OUT_GREEDY;
-            trace->fates[best] = KEPT;
-            trace->weights[best] = 1.0f;
-            trace->total = trace->mass = 1.0;
-            trace->survivors = 1;
-        }
-        return best;
-    }
+    if (s->temperature <= 0.0) return take_best(base, n, trace);
+    double temperature = temperature_of(base, n, top, s, weights);
+    if (temperature < 0.001) return take_best(base, n, trace);
     double u = uniform(s->seed, s->position);
-    float scale = (float)(1.0 / s->temperature);
+    float scale = (float)(1.0 / temperature);
     if (mask)
         exponentials_allowed(weights, base, n, top, scale, mask);
     else
         exponentials(weights, base, n, top, scale);
     if (trace) {
-        tk_move(trace->weights, weights, bytes);
-        trace->uniform = u;
-        trace->mass = total_of(weights, n);
+        tk_move(trace->weights, weights, (size_t)n * sizeof(float));
+        trace->head.uniform = u;
+        trace->head.mass = total_of(weights, n);
     }
-    if ((s->top_k <= 0 || s->top_k >= n) && s->top_p >= 1.0 && s->min_p <= 0.0) {
+    if (!drops_tokens(s, n)) {
         if (trace) trace_all(trace, weights, n);
         return draw_all(weights, n, u);
     }
-    for (int32_t i = 0; trace && i < n; i++)
-        trace->fates[i] = weights[i] > 0.0f ? OUT_TOP_K : OUT_NO_WEIGHT;
-    int32_t survivors = truncate(candidates, weights, n, s, trace);
-    if (trace) trace_from(trace, candidates, survivors);
-    return draw_from(candidates, survivors, u);
+    tk_drawing d = {base, weights, top, scale, n, candidates, 0, s, trace};
+    truncate(&d, weights);
+    if (trace) trace_from(trace, &d);
+    tk_candidate drawn = draw_from(&d, u);
+    if (s->mirostat) s->next_mu = next_mu(&d, drawn.weight);
+    return drawn.id;
 }
 
 /* Bytes of scratch that sampling over n logits takes. */
@@ -340,17 +411,18 @@ TK_EXPORT tk_int tk_sample_scratch(tk_int n) {
 
 TK_EXPORT tk_int tk_choice_bytes(void) { return sizeof(tk_choice); }
 
-static tk_int sample(const float *logits, int32_t n, const tk_sampling *s, float *weights,
-                     tk_choice *out, tk_trace *trace) {
+/* tk_sample, with everything that its stages do in `trace`, unless that is NULL. */
+tk_int tk_sample_traced(const float *logits, int32_t n, tk_sampling *s, float *weights,
+                        tk_choice *out, tk_trace *trace) {
     size_t padded = ((size_t)n + 3) & ~(size_t)3;
     float *adjusted = weights + padded;
     tk_candidate *candidates = (tk_candidate *)(adjusted + padded);
     int32_t id = choose(logits, n, s, weights, adjusted, candidates, trace);
     if (trace) {
         const uint32_t *mask = (const uint32_t *)(intptr_t)s->mask;
-        trace->id = id;
+        trace->head.id = id;
         for (int32_t i = 0; mask && i < n; i++)
-            if (!(mask[i / WORD] >> i % WORD & 1)) trace->fates[i] = OUT_SHAPE;
+            if (!has_bit(mask, i)) trace->fates[i] = OUT_CONSTRAINT;
     }
     return id < 0 ? -1 : describe(logits, n, id, s->n_top, weights, out);
 }
@@ -359,67 +431,8 @@ static tk_int sample(const float *logits, int32_t n, const tk_sampling *s, float
  * nothing to choose from. */
 TK_EXPORT tk_int tk_sample(tk_int logits, tk_int n, tk_int sampling, tk_int scratch,
                            tk_int choice) {
-    return sample((const float *)logits, (int32_t)n, (const tk_sampling *)sampling,
-                  (float *)scratch, (tk_choice *)choice, NULL);
-}
-
-/* A row of tk_sample_rows; mirrored in thimble/debug/pipeline.py. */
-typedef struct {
-    int32_t id, fate;
-    float logit, biased, penalized, weight;
-    double start;
-} tk_trace_row;
-
-static tk_int trace_bytes(tk_int n) {
-    return (n + 4) * (tk_int)(3 * sizeof(float) + sizeof(int32_t) + sizeof(double)) +
-           (tk_int)sizeof(tk_trace);
-}
-
-/* Bytes that the stages of sampling over n logits take. */
-TK_EXPORT tk_int tk_sample_trace_bytes(tk_int n) { return trace_bytes(n); }
-
-/* tk_sample, and what every stage made of every token, at `trace`; the same code, the same bits. */
-TK_EXPORT tk_int tk_sample_trace(tk_int logits, tk_int count, tk_int sampling, tk_int scratch,
-                                 tk_int choice, tk_int trace) {
-    size_t n = ((size_t)count + 3) & ~(size_t)3;
-    tk_trace *t = (tk_trace *)trace;
-    __builtin_memset(t, 0, (size_t)trace_bytes(count));
-    t->starts = (double *)(t + 1);
-    t->biased = (float *)(t->starts + n);
-    t->penalized = t->biased + n;
-    t->weights = t->penalized + n;
-    t->fates = (int32_t *)(t->weights + n);
-    return sample((const float *)logits, (int32_t)count, (const tk_sampling *)sampling,
-                  (float *)scratch, (tk_choice *)choice, t);
-}
-
-/* The k ids that stand best after bias and penalty, best first, to ids [k <= TK_MAX_TOP]; returns
- * how many there are. */
-TK_EXPORT tk_int tk_sample_best(tk_int trace, tk_int n, tk_int k, tk_int ids) {
-    tk_candidate best[TK_MAX_TOP];
-    const float *penalized = ((const tk_trace *)trace)->penalized;
-    int32_t wanted = (int32_t)(k < TK_MAX_TOP ? k : TK_MAX_TOP);
-    int32_t found = wanted > 0 ? select_top(best, penalized, (int32_t)n, wanted) : 0;
-    sort_candidates(best, found);
-    for (int32_t i = 0; i < found; i++) ((int32_t *)ids)[i] = best[i].id;
-    return found;
-}
-
-/* The stages of some tokens: ids [n] to rows [n]. `logits` are the ones that were traced. */
-TK_EXPORT tk_int tk_sample_rows(tk_int trace, tk_int logits, tk_int ids, tk_int n, tk_int rows) {
-    const tk_trace *t = (const tk_trace *)trace;
-    tk_trace_row *out = (tk_trace_row *)rows;
-    for (tk_int i = 0; i < n; i++) {
-        int32_t id = ((const int32_t *)ids)[i];
-        out[i] = (tk_trace_row){id,
-                                t->fates[id],
-                                ((const float *)logits)[id],
-                                t->biased[id],
-                                t->penalized[id],
-                                t->weights[id],
-                                t->starts[id]};
-    }
-    return 0;
+    return tk_sample_traced((const float *)logits, (int32_t)n, (tk_sampling *)sampling,
+                            (float *)scratch, (tk_choice *)choice, NULL);
 }
 
 /* Describes one id per row of logits [rows][n padded to 4]: how a given text is read. Returns 0, or

@@ -2,26 +2,29 @@
 #ifndef TK_SAMPLE_H
 #define TK_SAMPLE_H
 
+#include "mirrored.h"
 #include "thimble.h"
 
-/* Mirrored in thimble/sampling.py. */
-enum { RECENT = 64 }; /* tokens that the repetition penalty looks back */
-typedef struct {
-    uint64_t seed;
-    double temperature, top_p, min_p, repetition_penalty;
-    int64_t recent, bias_ids, bias_values; /* addresses: int32 ids, int32 ids, floats */
-    int64_t mask; /* address: uint32, a bit for each id that may come; or 0 */
-    int32_t position, top_k, n_top, n_recent, n_bias, reserved;
-} tk_sampling;
+enum { WORD = 32 }; /* ids that share a word of a mask (see constrain.c) */
 
+TK_INLINE int has_bit(const uint32_t *mask, int32_t id) {
+    return (int)(mask[id / WORD] >> id % WORD & 1);
+}
+
+/* What the stages made of every token, where somebody looks on. */
 typedef struct {
-    int32_t id, n_top;
-    float logprob, entropy; /* of the model's own distribution, nats */
-    int32_t top_ids[TK_MAX_TOP];
-    float top_logprobs[TK_MAX_TOP];
-} tk_choice;
+    tk_trace_head head;
+    float *biased, *penalized, *weights; /* [n]: logits, logits, relative to the best */
+    int32_t *fates;                      /* [n]: see mirrored.h */
+    double *starts; /* [n]: the sum of the weights drawn from before this one */
+} tk_trace;
+
+/* penalties.c */
+void tk_penalize(float *logits, int32_t n, const tk_sampling *s, int32_t *scratch);
 
 /* sample.c */
 TK_EXPORT tk_int tk_sample(tk_int logits, tk_int n, tk_int sampling, tk_int scratch, tk_int choice);
+tk_int tk_sample_traced(const float *logits, int32_t n, tk_sampling *s, float *scratch,
+                        tk_choice *out, tk_trace *trace);
 
 #endif

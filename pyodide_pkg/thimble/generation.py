@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ContextError, OptionError
@@ -83,7 +83,7 @@ def generate(
     *,
     custom: CustomSampler | None = None,
     constraint_start: int | None = None,
-) -> Iterator[TokenChunk]:
+) -> Generation:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
     Every chunk's token is in the session when the chunk comes, but for an end-of-text token. The
@@ -103,8 +103,31 @@ def generate(
             f"{session.n_ctx:,}, so at most {max(0, session.n_ctx - 1 - len(session)):,} fit"
         )
     session.append(ids)
-    sampler = Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer.padding)
-    return _chunks(session, sampler, _chooser(session, sampler, custom), constraint_start)
+    sampler = Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer)
+    chunks = _chunks(session, sampler, _chooser(session, sampler, custom), constraint_start)
+    return Generation(chunks, sampler)
+
+
+class Generation(Iterator[TokenChunk]):
+    """A text's tokens, as they are written."""
+
+    def __init__(self, chunks: Generator[TokenChunk], sampler: Sampler) -> None:
+        self._chunks = chunks
+        self._sampler = sampler
+        self.mu: tuple[float, float] | None = None
+        """Mirostat's state before and after the last token, where it is on."""
+
+    def __next__(self) -> TokenChunk:
+        if not self._sampler.params.mirostat:
+            return next(self._chunks)
+        before = self._sampler.next_mu
+        chunk = next(self._chunks)
+        self.mu = before, self._sampler.next_mu
+        return chunk
+
+    def close(self) -> None:
+        """Write no more, and give the sampler's memory back."""
+        self._chunks.close()
 
 
 def _chooser(
@@ -120,7 +143,7 @@ def _chooser(
 
 def _chunks(
     session: Session, sampler: Sampler, choose: Callable[[], Choice], constraint_start: int | None
-) -> Iterator[TokenChunk]:
+) -> Generator[TokenChunk]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
     if params.grammar is not None:

@@ -1,125 +1,64 @@
-"""How the next token is chosen: the parameters, and their way into the kernel.
+"""How the next token is chosen: the way of the parameters (`sampling_options.py`) into the kernel.
 
-The choice itself is made by `kernels/sample.c`. To add a sampler: a field here, checked in
-`__post_init__`, a field in the kernel's `tk_sampling`, and a stage there.
+The choice itself is made by `kernels/sample.c`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from .errors import NumericError, OptionError
 from .kernel import MAX_TOP, Kernel, Scratch
+from .layout import Layout
+from .sampling_options import OPTIONS, SamplingParams, params_from
+from .sequence_breakers import SequenceBreakers
 
 if TYPE_CHECKING:
-    from .constrain import Constraint, Grammar
+    from .constrain import Constraint
     from .tokenizer import Tokenizer
 
-RECENT = 64
-"""Tokens that the repetition penalty looks back."""
+__all__ = ["Choice", "Sampler", "SamplingParams", "Top", "params_from", "read_choice"]
+
 NOTHING_LEFT = "the logits hold a NaN, or nothing is left to choose from"
-_SAMPLING = struct.Struct("<Qddddqqqqiiiiii")
-_CHOICE = struct.Struct("<iiff")
+MOST_DRAFTED = 15
+"""Tokens that the kernels may draw in one call (`speculate.py`)."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingParams:
-    """What a generation is asked for. Names are OpenAI's and llama.cpp's.
-
-    Raises OptionError for a value out of its range.
-    """
-
-    max_tokens: int = 256
-    """Tokens to write at most."""
-    temperature: float = 1.0
-    """Divides the logits; 0 takes the best token every time."""
-    top_k: int = 0
-    """Only the k best tokens; 0 for all."""
-    top_p: float = 1.0
-    """Only the best tokens that together have this probability (Holtzman et al. 2020)."""
-    min_p: float = 0.0
-    """Only tokens at least this probable relative to the best (Nguyen et al. 2024)."""
-    repetition_penalty: float = 1.0
-    """Divides positive and multiplies negative logits of the last 64 ids (Keskar et al. 2019)."""
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-    """Added to the logits of these ids; minus infinity bans one."""
-    stop: Sequence[str] = ()
-    """Writing ends before any of these strings."""
-    seed: int = 0
-    """Of the draws: with the position it alone decides them."""
-    top_logprobs: int = 0
-    """Alternatives to report with each token."""
-    grammar: Grammar | None = None
-    """What the text must match, from `thimble.constrain`; None for any text."""
-
-    def __post_init__(self) -> None:
-        _whole("max_tokens", self.max_tokens, 0, 2**31 - 1)
-        _number("temperature", self.temperature, 0.0, 100.0)
-        if 0.0 < self.temperature < 0.001:
-            raise OptionError(f"temperature is {self.temperature}; it must be 0 or at least 0.001")
-        _whole("top_k", self.top_k, 0, 2**31 - 1)
-        _number("top_p", self.top_p, 0.0, 1.0)
-        _number("min_p", self.min_p, 0.0, 1.0)
-        _number("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
-        _whole("seed", self.seed, 0, 2**64 - 1)
-        _whole("top_logprobs", self.top_logprobs, 0, MAX_TOP)
-        self._check_bias()
-        self._check_stop()
-        if self.grammar is not None:
-            self._check_grammar()
-
-    def _check_bias(self) -> None:
-        if not isinstance(self.logit_bias, Mapping):
-            raise OptionError(
-                f"logit_bias is {self.logit_bias!r}; it must map token ids to numbers"
-            )
-        for token, bias in self.logit_bias.items():
-            _whole("a token id in logit_bias", token, 0, 2**31 - 1)
-            real = isinstance(bias, (int, float)) and not isinstance(bias, bool)
-            if not real or math.isnan(bias) or bias > 1e9:
-                raise OptionError(
-                    f"logit_bias of token {token} is {bias!r}; it must be a number below 1e9"
-                )
-
-    def _check_grammar(self) -> None:
-        from .constrain import Grammar  # who has no grammar does not wait for it
-
-        if not isinstance(self.grammar, Grammar):
-            raise OptionError(
-                f"grammar is {self.grammar!r:.60}; it must be made by thimble.constrain: "
-                "json_schema(...), regex(...) or gbnf(...)"
-            )
-
-    def _check_stop(self) -> None:
-        bad = isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop)
-        if bad:
-            raise OptionError(f"stop is {self.stop!r}; it must be a list of non-empty strings")
-
-
-def params_from(options: Mapping[str, object]) -> SamplingParams:
-    """`SamplingParams` from named options; OptionError for a name that does not exist."""
-    known = [f.name for f in dataclasses.fields(SamplingParams)]
-    for name in options:
-        if name not in known:
-            raise OptionError(f"there is no option {name!r}; there are {', '.join(known)}")
-    return SamplingParams(**options)  # type: ignore[arg-type]
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
-
-
-def _number(name: str, value: object, low: float, high: float) -> None:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not real or not low <= value <= high:  # type: ignore[operator]
-        raise OptionError(f"{name} is {value!r}; it must be a number from {low:g} to {high:g}")
+SAMPLING = Layout(
+    "tk_sampling",
+    "What a draw is told; what differs from draw to draw comes first.",
+    last=("q", "address: int32, the ids before this draw in their order; or 0"),
+    mask=("q", "address: uint32, a bit for each id that may come; or 0"),
+    mu=("d", "mirostat's bound of surprise, in bits"),
+    position=("i", "of the draw"),
+    n_last=("i", "how many ids there are at `last`"),
+    dry_limit=("i", "ids at the end that no sequence breaker divides"),
+    n_top=("i", "alternatives to tell"),
+    next_mu=("d", "told: what mu is after this draw"),
+    seed=("Q", ""),
+    repeats=("q", "address: int32, scratch of n_last"),
+    breakers=("q", "address: uint32, a bit for each id that breaks sequences alone; or 0"),
+    bias_ids=("q", "address: int32"),
+    bias_values=("q", "address: float"),
+    n_bias=("q", ""),
+    **{name: (option.kernel, "") for name, option in OPTIONS.items() if option.kernel == "d"},
+    **{name: (option.kernel, "") for name, option in OPTIONS.items() if option.kernel == "i"},
+)
+_HEAD = SAMPLING.head("n_top")
+_NEXT_MU = SAMPLING.offsets["next_mu"]
+CHOICE = Layout(
+    "tk_choice",
+    "What a draw tells, of the model's own distribution.",
+    id=("i", ""),
+    n_top=("i", ""),
+    logprob=("f", "nats"),
+    entropy=("f", "nats"),
+    top_ids=(f"{MAX_TOP}i", ""),
+    top_logprobs=(f"{MAX_TOP}f", ""),
+)
+_CHOICE = CHOICE.head("entropy")
 
 
 class Top(Sequence[tuple[int, float]]):
@@ -182,35 +121,75 @@ class Choice(NamedTuple):
 class Sampler:
     """The kernel's view of one generation's parameters, and memory for its choice.
 
-    `padding` are rows of the output that stand for no token; none is drawn unless `logit_bias`
-    names it.
+    Mirostat has a state, `mu`, which each token that was drawn and then taken moves. What else is
+    drawn depends on the tokens, the seed and the position alone.
     """
 
     def __init__(
-        self, kernel: Kernel, n_vocab: int, params: SamplingParams, padding: Iterable[int] = ()
+        self,
+        kernel: Kernel,
+        n_vocab: int,
+        params: SamplingParams,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
+        """`tokenizer`: whose tokens break DRY's sequences, and which rows of the output stand for
+        no token: none of those is drawn unless `logit_bias` names it."""
         for token in params.logit_bias:
             if token >= n_vocab:
                 raise OptionError(f"logit_bias names token {token}; the vocabulary has {n_vocab}")
         self.params = params
         self.constraint: Constraint | None = None
+        self._window = _window(params)
+        self._last: Scratch | None = None
+        self._breakers: SequenceBreakers | None = None
+        if params.dry_multiplier and tokenizer is not None:
+            self._breakers = SequenceBreakers.of(kernel, tokenizer, params.dry_sequence_breakers)
+        self._mu = 2.0 * params.mirostat_tau
+        self._drawn: tuple[int, int, float] | None = None
+        """Position and id of the last draw, and what mu is once it is taken."""
+        self._position = 0
+        padding = tokenizer.padding if tokenizer is not None else ()
         biases = {**dict.fromkeys(padding, -math.inf), **params.logit_bias}
-        bias = self._n_bias = len(biases)
-        choice = kernel.call("choice_bytes")
-        self._recent_at = _SAMPLING.size
-        self._bias_at = self._recent_at + 4 * RECENT
-        self._choice_at = self._bias_at + 8 * bias
-        self._scratch_at = (self._choice_at + choice + 15) & ~15
+        self._n_bias = len(biases)
+        self._bias_at = SAMPLING.size
+        self._choice_at = self._bias_at + 8 * self._n_bias
+        self._scratch_at = (self._choice_at + CHOICE.size + 15) & ~15
         total = self._scratch_at + kernel.call("sample_scratch", n_vocab)
         self.memory = Scratch(kernel, total, "sampling")
         ids, values = array("i", biases), array("f", biases.values())
         self.memory.write(ids.tobytes() + values.tobytes(), self._bias_at)
+        self._write_params()
+
+    def _write_params(self) -> None:
+        p, base, n_bias = self.params, self.memory.address, self._n_bias
+        mask = self._breakers.mask if self._breakers else 0
+        repeats = self._last.address + self._last.nbytes // 2 if self._last else 0
+        options = [getattr(p, name) for code in "di" for name, option in OPTIONS.items()
+                   if option.kernel == code]  # fmt: skip
+        self.memory.write(SAMPLING.pack(
+            0, 0, 0.0, 0, 0, 0, 0, 0.0, p.seed, repeats, mask, base + self._bias_at,
+            base + self._bias_at + 4 * n_bias, n_bias, *options,
+        ))  # fmt: skip
 
     @property
     def addresses(self) -> tuple[int, int, int]:
         """Of the parameters, the scratch and the choice, as `tk_sample` takes them."""
         base = self.memory.address
         return base, base + self._scratch_at, base + self._choice_at
+
+    @property
+    def mu(self) -> float:
+        """Mirostat's state before the next draw: the bound of surprise, in bits."""
+        return self._mu
+
+    @mu.setter
+    def mu(self, value: float) -> None:
+        self._mu, self._drawn = value, None
+
+    @property
+    def next_mu(self) -> float:
+        """What it is where the token that was drawn last is taken."""
+        return self._mu if self._drawn is None else self._drawn[2]
 
     def constrain(self, tokenizer: Tokenizer, before: Sequence[int]) -> None:
         """Keep the tokens behind these to the grammar, if there is one."""
@@ -223,19 +202,32 @@ class Sampler:
 
     def prepare(self, tokens: Sequence[int]) -> None:
         """Tell the kernel where the draw stands: after `tokens`."""
-        p, base = self.params, self.memory.address
         mask = self.constraint.mask(tokens) if self.constraint else 0
-        recent: list[int] = []
-        if p.repetition_penalty != 1.0:
-            recent = sorted(set(tokens[-RECENT:]))
-            self.memory.write(array("i", recent).tobytes(), self._recent_at)
-        n_bias = self._n_bias
-        packed = _SAMPLING.pack(
-            p.seed, p.temperature, p.top_p, p.min_p, p.repetition_penalty,
-            base + self._recent_at, base + self._bias_at, base + self._bias_at + 4 * n_bias, mask,
-            len(tokens), min(p.top_k, 2**31 - 1), p.top_logprobs, len(recent), n_bias, 0,
-        )  # fmt: skip
-        self.memory.write(packed)
+        last = n_last = limit = 0
+        if self._window:
+            last, n_last, limit = self._write_last(tokens)
+        if self._drawn is not None:
+            at, token, mu = self._drawn
+            if len(tokens) > at and tokens[at] == token:
+                self._mu = mu
+            self._drawn = None
+        self._position = len(tokens)
+        n_top = self.params.top_logprobs
+        self.memory.write(_HEAD.pack(last, mask, self._mu, len(tokens), n_last, limit, n_top))
+
+    def _write_last(self, tokens: Sequence[int]) -> tuple[int, int, int]:
+        """Put the last tokens in their order where penalties read them: address, how many, and
+        how many of them no sequence breaker divides."""
+        count = len(tokens) if self._window < 0 else min(self._window, len(tokens))
+        wanted = 4 * (count + MOST_DRAFTED + 1)
+        if self._last is None or self._last.nbytes < 2 * wanted:
+            if self._last is not None:
+                self._last.close()
+            self._last = Scratch(self.memory.kernel, 4 * wanted, "the last tokens")
+            self._write_params()  # which names the scratch behind them
+        self._last.write(array("i", tokens[len(tokens) - count :]).tobytes())
+        limit = self._breakers.limit(tokens, count) if self._breakers else count
+        return self._last.address, count, limit
 
     def choose(self, logits: int, n_vocab: int, tokens: Sequence[int]) -> Choice:
         """Choose after `tokens` from the logits at an address, [n_vocab padded to 4]."""
@@ -246,10 +238,27 @@ class Sampler:
 
     def choice(self) -> Choice:
         """What the kernel chose last."""
-        return read_choice(self.memory.kernel, self.memory.address + self._choice_at)
+        kernel, base = self.memory.kernel, self.memory.address
+        found = read_choice(kernel, base + self._choice_at)
+        if self.params.mirostat:
+            (mu,) = array("d", kernel.read(base + _NEXT_MU, 8))
+            self._drawn = self._position, found.id, mu
+        return found
 
     def close(self) -> None:
+        if self._last is not None:
+            self._last.close()
         self.memory.close()
+
+
+def _window(params: SamplingParams) -> int:
+    """How many of the last tokens a draw has to know: 0 for none, below 0 for all."""
+    sizes = []
+    if (params.repetition_penalty, params.frequency_penalty, params.presence_penalty) != (1, 0, 0):
+        sizes.append(params.repeat_last_n)
+    if params.dry_multiplier:
+        sizes.append(params.dry_penalty_last_n)
+    return -1 if min(sizes, default=0) < 0 else max(sizes, default=0)
 
 
 def read_choice(kernel: Kernel, address: int) -> Choice:
@@ -257,6 +266,6 @@ def read_choice(kernel: Kernel, address: int) -> Choice:
     token, n_top, logprob, entropy = _CHOICE.unpack(kernel.read(address, _CHOICE.size))
     if not n_top:
         return Choice(token, logprob, entropy, ())
-    ids = kernel.read(address + _CHOICE.size, 4 * n_top)
-    logprobs = kernel.read(address + _CHOICE.size + 4 * MAX_TOP, 4 * n_top)
+    ids = kernel.read(address + CHOICE.offsets["top_ids"], 4 * n_top)
+    logprobs = kernel.read(address + CHOICE.offsets["top_logprobs"], 4 * n_top)
     return Choice(token, logprob, entropy, Top(ids, logprobs))

@@ -8,7 +8,7 @@ adapter was put on it, or has another strength, or hooks stand on it that did no
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .deprecated import warn
@@ -19,7 +19,7 @@ from .state import FIRST_POSITIONS, State, failure
 
 if TYPE_CHECKING:
     from .custom_sampler import CustomSampler
-    from .generation import TokenChunk
+    from .generation import Generation
     from .language_model import LanguageModel
 
 
@@ -170,7 +170,7 @@ class Session:
         sampler: CustomSampler | None = None,
         constraint_start: int | None = None,
         shape_from: int | None = None,
-    ) -> Iterator[TokenChunk]:
+    ) -> Generation:
         """Append the prompt and write on: see `generation.generate`. `shape_from` is the old name
         of `constraint_start`."""
         from .generation import generate

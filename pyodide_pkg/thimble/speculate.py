@@ -17,7 +17,6 @@ which makes two similar distributions name the same token most of the time.
 from __future__ import annotations
 
 import dataclasses
-import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,23 +24,31 @@ from .combined import same_vocabulary
 from .errors import HookError, NumericError, OptionError
 from .kernel import BATCH, Kernel, Scratch
 from .language_model import LanguageModel
+from .layout import Layout
 from .model import HookedModel, Model
-from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams
+from .sampling import MOST_DRAFTED, NOTHING_LEFT, Choice, Sampler, SamplingParams
 from .session import Session
 from .weights import Weights
 
 if TYPE_CHECKING:
     from .lens.hooks import FwdHooks, Hooks
 
-MOST_DRAFTED = 15
-"""Tokens that a round can draft (`MOST_DRAFTED` in `kernels/draft.c`)."""
 CLASSES = 8
 """Of a drafted token, by the probability that the draft gives it."""
 MEMORY = 1 / 16
 """How far one answer of the target moves the chance of a class."""
 TRY_AGAIN = 12
 """Tokens without a draft after which one is drafted in any case, to see how it fares."""
-_DRAFT = struct.Struct(f"<{1 + CLASSES}d{2 + 2 * MOST_DRAFTED}i")
+DRAFT = Layout(
+    "tk_draft",
+    "A draft for another model to check.",
+    least=("d", "the chance of being read that a token must have to be drafted"),
+    chance=(f"{CLASSES}d", "of a token, by the probability that the draft gives it"),
+    most=("i", ""),
+    found=("i", "told: how many were drafted"),
+    ids=(f"{MOST_DRAFTED}i", "told"),
+    classes=(f"{MOST_DRAFTED}i", "told: those of the probabilities"),
+)
 
 
 class Speculation(NamedTuple):
@@ -166,7 +173,7 @@ class _Draft(Session):
         self._prepare_logits()
         self._grow(len(self._tokens) + most)
         sampler.prepare(self._tokens)
-        packed = _DRAFT.pack(least, *chances, most, *[0] * (1 + 2 * MOST_DRAFTED))
+        packed = DRAFT.pack(least, *chances, most, *[0] * (1 + 2 * MOST_DRAFTED))
         plan = Scratch(self._kernel, len(packed), "drafting")
         plan.write(packed)
         pending = self._tokens[self._computed :]
@@ -177,7 +184,7 @@ class _Draft(Session):
         if status < 0:
             raise NumericError(NOTHING_LEFT)
         self._finite(status)
-        found, *rest = _DRAFT.unpack(self._kernel.read(plan.address, _DRAFT.size))[2 + CLASSES :]
+        found, *rest = DRAFT.unpack(self._kernel.read(plan.address, DRAFT.size))[2 + CLASSES :]
         plan.close()
         ids, classes = rest[:found], rest[MOST_DRAFTED : MOST_DRAFTED + found]
         self._tokens += ids
@@ -259,7 +266,7 @@ class SpeculativeSession(Session):
         """Compute the pending tokens, and with them what the draft thinks that follows."""
         super()._prepare_logits()
         n, start = len(self._tokens), self._computed
-        drafted, classes = self._drafted(sampler.params, n, BATCH - (n - start))
+        drafted, classes = self._drafted(sampler.params, sampler.next_mu, n, BATCH - (n - start))
         if not drafted:
             self._compute(n)
             return
@@ -275,7 +282,9 @@ class SpeculativeSession(Session):
         s = self.speculation
         self.speculation = s._replace(rounds=s.rounds + 1, drafted=s.drafted + len(drafted))
 
-    def _drafted(self, params: SamplingParams, n: int, left: int) -> tuple[list[int], list[int]]:
+    def _drafted(
+        self, params: SamplingParams, mu: float, n: int, left: int
+    ) -> tuple[list[int], list[int]]:
         """What the draft writes after the n tokens there are, and the classes of that."""
         draft, model = self._draft, self.model
         most = min(model.most, left, self.n_ctx - n - 1, draft.n_ctx - n)
@@ -290,8 +299,9 @@ class SpeculativeSession(Session):
         params = dataclasses.replace(params, top_logprobs=0, grammar=None)
         if self._drafting is None or self._drafting.params != params:
             self._drafting = Sampler(
-                draft.model.kernel, model.config.n_vocab, params, model.tokenizer.padding
+                draft.model.kernel, model.config.n_vocab, params, draft.model.tokenizer
             )
+        self._drafting.mu = mu
         draft.rollback(self._agreed)
         draft._check(self._tokens[self._agreed :])
         draft._tokens += self._tokens[self._agreed :]

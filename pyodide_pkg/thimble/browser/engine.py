@@ -19,14 +19,14 @@ import json
 import struct
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import Model, ModelLoader, Session, TokenChunk
 from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
-from ..generation import prompt_ids
+from ..generation import Generation, prompt_ids
 from ..kernel import choose_variant
 from ..sampling import SamplingParams, Top
 from .interrupts import interruptible
@@ -61,7 +61,7 @@ class Run:
     """When it was asked for, by `time.perf_counter`."""
     constraint_start: int | None = None
     """The place where the grammar's text begins, if that is not where this one does."""
-    chunks: Iterator[TokenChunk] | None = None
+    chunks: Generation | None = None
     failure: ThimbleError | None = None
     """What ended it, to be told once the chunks before it have been."""
     times: list[int] = field(default_factory=list)
@@ -79,6 +79,8 @@ class TokenRecord(NamedTuple):
     """Whether a sampler of the visitor's own chose it."""
     constraint_start: int | None
     """Where the grammar's text begins, if it has one."""
+    mu: tuple[float, float] | None
+    """Mirostat's state before and after it, where it is on."""
 
 
 @dataclass(slots=True)
@@ -347,7 +349,9 @@ class Engine:
                 now = time.perf_counter()
                 run.times.append(int(1e6 * (now - run.began)))
                 custom = opened.sampler is not None
-                opened.records.append(TokenRecord(chunk, run.params, custom, run.constraint_start))
+                opened.records.append(
+                    TokenRecord(chunk, run.params, custom, run.constraint_start, run.chunks.mu)
+                )
                 if chunk.finish_reason is not None or now >= until:
                     return chunks, chunk.finish_reason
         except ThimbleError as error:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
-from ..sampling import SamplingParams
+from ..sampling_options import OPTIONS, SamplingParams
 
 if TYPE_CHECKING:
     from ..constrain import Grammar
 
-SAMPLING_OPTIONS = tuple(field.name for field in dataclasses.fields(SamplingParams))
-OPTIONS = (*SAMPLING_OPTIONS, "logprobs", "continue")
+SAMPLING_OPTIONS = tuple(OPTIONS)
+KNOWN = (*SAMPLING_OPTIONS, "logprobs", "continue")
 
 
 def sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
     """OpenAI's option names as our parameters, and whether every token's details are wanted."""
     for name in options:
-        if name not in OPTIONS:
-            raise OptionError(f"there is no option {name!r}; there are {', '.join(OPTIONS)}")
+        if name not in KNOWN:
+            raise OptionError(f"there is no option {name!r}; there are {', '.join(KNOWN)}")
     chosen = {name: options[name] for name in SAMPLING_OPTIONS if name in options}
     if "stop" in chosen:
         chosen["stop"] = _stops(chosen["stop"])
+    if isinstance(chosen.get("dry_sequence_breakers"), list):
+        chosen["dry_sequence_breakers"] = tuple(chosen["dry_sequence_breakers"])
     if "logit_bias" in chosen:
         chosen["logit_bias"] = _biases(chosen["logit_bias"])
     if chosen.get("grammar") is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..debug import Breakpoint, Debugger, Node, Pipeline, Recording, Replay, Step
 from ..errors import OptionError
+from ..sampling_options import DECIDING, OPTIONS
 from ..tokenizer import StreamDecoder
 from .options import sampling
 
@@ -361,7 +362,10 @@ def _at(debug: DebugSession, index: int) -> Node:
     return path[index]
 
 
-def _step(chunk: Any, params: Any, custom: bool, constraint_start: int | None) -> Step:
+def _step(
+    chunk: Any, params: Any, custom: bool, constraint_start: int | None,
+    mu: tuple[float, float] | None,
+) -> Step:  # fmt: skip
     how = "sampler" if custom else "drawn"
     return Step(
         chunk.id,
@@ -371,6 +375,7 @@ def _step(chunk: Any, params: Any, custom: bool, constraint_start: int | None) -
         params,
         how,
         constraint_start=constraint_start,
+        mu=mu,
     )
 
 
@@ -466,9 +471,7 @@ def _text(debugger: Debugger, token: int) -> str:
 def _settings(debugger: Debugger) -> dict[str, Any]:
     """The settings by which the replayed text is written, for the form that shows them."""
     params = debugger.params
-    names: Sequence[str] = (
-        "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
-    )  # fmt: skip
+    names = [name for name in DECIDING if OPTIONS[name].form]
     return {name: getattr(params, name) for name in names}
 
 

@@ -13,7 +13,7 @@ from ..generation import TokenChunk, prompt_ids
 from ..language_model import LanguageModel
 from ..sampling import SamplingParams
 from ..session import Session
-from . import inputs, several
+from . import inputs, sampling_flags, several
 from .command import Command
 from .progress import ProgressBar
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    default = SamplingParams()
     inputs.add_models(parser)
     add = parser.add_argument
     add("--prompt", default="", metavar="TEXT",
@@ -30,32 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "(write --prompt=TEXT where it begins with a dash)")  # fmt: skip
     add("--chat", action="store_true",
         help="take the prompt for a message and put it into the model's chat template")  # fmt: skip
-    add("--max-tokens", type=int, default=default.max_tokens, metavar="N",
-        help="tokens to write at most (%(default)s)")  # fmt: skip
-    add("--temperature", type=float, default=default.temperature, metavar="T",
-        help="divides the logits; 0 takes the best token every time (%(default)s)")  # fmt: skip
-    add("--top-k", type=int, default=default.top_k, metavar="K",
-        help="only the K best tokens; 0 for all (%(default)s)")  # fmt: skip
-    add("--top-p", type=float, default=default.top_p, metavar="P",
-        help="only the best tokens that together have this probability (%(default)s)")  # fmt: skip
-    add("--min-p", type=float, default=default.min_p, metavar="P",
-        help="only tokens at least this probable relative to the best (%(default)s)")  # fmt: skip
-    add("--repetition-penalty", type=float, default=default.repetition_penalty, metavar="R",
-        help="weakens the logits of the last 64 tokens (%(default)s)")  # fmt: skip
-    add("--seed", type=int, default=default.seed, metavar="S",
-        help="of the draws: the same seed gives the same text (%(default)s)")  # fmt: skip
-    add("--stop", action="append", default=[], metavar="STR",
-        help="end before this string; can be given several times")  # fmt: skip
-    add("--logit-bias", action="append", default=[], metavar="ID=VALUE",
-        help="add VALUE to the logit of token ID, -inf bans it; several times")  # fmt: skip
-    add("--top-logprobs", type=int, default=default.top_logprobs, metavar="N",
-        help="with --json: the N best alternatives at each token")  # fmt: skip
     add("--draft", metavar="DRAFT.gguf",
         help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
     add("--json-schema", metavar="FILE",
         help="write JSON that is valid against the JSON Schema in this file")  # fmt: skip
     add("--regex", metavar="R", help="write what this regular expression matches as a whole")
     add("--grammar", metavar="FILE", help="write what the GBNF grammar in this file allows")
+    sampling_flags.add_arguments(parser)
     several.add_arguments(parser)
     inputs.add_threads(parser)
     inputs.add_json(parser)
@@ -97,19 +77,7 @@ def _model(options: Namespace) -> LanguageModel:
 def _params(options: Namespace) -> SamplingParams:
     if options.top_logprobs and not options.json:
         raise OptionError("--top-logprobs needs --json: there is no other place to print them")
-    return SamplingParams(
-        max_tokens=options.max_tokens,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        repetition_penalty=options.repetition_penalty,
-        logit_bias=_logit_bias(options.logit_bias),
-        stop=tuple(options.stop),
-        seed=options.seed,
-        top_logprobs=options.top_logprobs,
-        grammar=_grammar(options),
-    )
+    return SamplingParams(**sampling_flags.values(options), grammar=_grammar(options))
 
 
 def _grammar(options: Namespace) -> Grammar | None:
@@ -134,19 +102,6 @@ def _grammar(options: Namespace) -> Grammar | None:
     except UnicodeDecodeError as error:
         raise OptionError(f"{value}: it is no UTF-8 text: {error}") from None
     return Grammar("gbnf" if name == "grammar" else name, source)
-
-
-def _logit_bias(given: list[str]) -> dict[int, float]:
-    bias: dict[int, float] = {}
-    for item in given:
-        token, _, value = item.partition("=")
-        try:
-            bias[int(token)] = float(value)
-        except ValueError:
-            raise OptionError(
-                f"--logit-bias {item!r}: give a token id, =, and a number, as in 42=-1.5"
-            ) from None
-    return bias
 
 
 def _chat_ids(model: LanguageModel, prompt: str) -> list[int]:

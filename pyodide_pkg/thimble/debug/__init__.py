@@ -10,9 +10,10 @@
 It knows sessions and samplers, and nothing of pages.
 """
 
+from ..sampling_options import FATES
 from .breakpoints import Breakpoint, Breakpoints
 from .debugger import Debugger
-from .pipeline import FATES, Pipeline, Row, Tracer
+from .pipeline import Pipeline, Row, Tracer
 from .recording import Recording, Replay
 from .tree import Branch, Node, Step
 

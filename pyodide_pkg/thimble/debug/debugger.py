@@ -18,7 +18,7 @@ from ..generation import prompt_ids
 from ..sampling import Choice, Sampler, SamplingParams
 from .breakpoints import Breakpoint, Breakpoints
 from .pipeline import Pipeline, Tracer, edited
-from .recording import RecordedStep, Recording, Replay, deciding
+from .recording import RecordedStep, Recording, Replay, as_recorded
 from .tree import Node, Step, Tree
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Debugger:
         self._passed: Node | None = None
         self._afresh: int | None = None
         """Where the next token's constraint begins, if that is known from elsewhere."""
+        self._recorded_mu: float | None = None
         self._constraint_cache: tuple[tuple[Grammar, int, bool], Constraint] | None = None
         self.tree = Tree(session.model.tokenizer, session.tokens)
         self.node = self.tree.root
@@ -257,6 +258,7 @@ class Debugger:
     def peek(self, *, best: int = 12) -> Pipeline:
         """How the next token comes about, by the kernel's own stages; nothing is taken."""
         self._set_constraint()
+        self._sampler.mu = self._mu(self.node)
         return self._pipeline(self.session, self._sampler, self.edits, best)
 
     def look(self, node: Node, *, best: int = 12) -> Pipeline:
@@ -265,6 +267,8 @@ class Debugger:
             raise OptionError("the prompt was not drawn")
         before = len(self.tree.prompt) + node.depth - 1
         sampler = self._made(node.step.params)
+        if node.step.mu is not None:
+            sampler.mu = node.step.mu[0]
         twin = self.session.fork(before)
         try:
             sampler.constrain(twin.model.tokenizer, twin.tokens[: node.step.constraint_start])
@@ -283,17 +287,7 @@ class Debugger:
             model=self.session.model.name,
             sha256=sha256,
             prompt=self.tree.prompt,
-            steps=tuple(
-                RecordedStep(
-                    step.id,
-                    step.logprob,
-                    deciding(step.params),
-                    step.how,
-                    step.edits,
-                    step.constraint_start,
-                )
-                for step in steps
-            ),
+            steps=tuple(map(as_recorded, steps)),
             prompt_text=tokenizer.decode(self.tree.prompt, skip_special=True),
             text=self.text,
         )
@@ -320,11 +314,11 @@ class Debugger:
         """Take the next recorded token; None where it comes out otherwise, and nothing is taken."""
         recorded = replay.recording.steps[replay.done]
         self.params = recorded.params
-        self._afresh = recorded.constraint_start
+        self._afresh, self._recorded_mu = recorded.constraint_start, recorded.mu
         try:
             return self._replay_step(replay, recorded)
         finally:
-            self._afresh = None
+            self._afresh = self._recorded_mu = None
 
     def _replay_step(self, replay: Replay, recorded: RecordedStep) -> Node | None:
         self.clear()
@@ -345,7 +339,7 @@ class Debugger:
 
     def _made(self, params: SamplingParams) -> Sampler:
         model = self.session.model
-        return Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer.padding)
+        return Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer)
 
     @property
     def _eog(self) -> frozenset[int]:
@@ -384,6 +378,7 @@ class Debugger:
             raise ContextError(f"the context is full: it holds {self.session.n_ctx:,} tokens")
         edits = dict(self.edits)
         self._set_constraint()
+        mu = self._sampler.mu = self._mu(self.node)
         if self.forced is not None:
             choice, how = self.session.token_logprob(self.forced, top=ALTERNATIVES), "forced"
         elif self.sampler is not None and not kernel:
@@ -398,7 +393,15 @@ class Debugger:
         else:
             choice, how = self.session.sample(self._sampler), "drawn"
         place = self._place(self.node)
-        return Step(*choice, params=self._params, how=how, edits=edits, constraint_start=place)
+        states = (mu, self._sampler.next_mu if how == "drawn" else mu)
+        return Step(
+            *choice,
+            params=self._params,
+            how=how,
+            edits=edits,
+            constraint_start=place,
+            mu=states if self._params.mirostat else None,
+        )
 
     def _take(self, step: Step) -> Node:
         if step.how != "drawn":
@@ -419,6 +422,16 @@ class Debugger:
             model = self.session.model
             self._tracer = Tracer(model.kernel, model.config.n_vocab)
         return self._tracer
+
+    def _mu(self, node: Node) -> float:
+        """Mirostat's state for what comes after a node: what the node's token has left, if that
+        was drawn for the same target, or a fresh one."""
+        if self._recorded_mu is not None:
+            return self._recorded_mu
+        step, target = node.step, self._params.mirostat_tau
+        if step is not None and step.mu is not None and step.params.mirostat_tau == target:
+            return step.mu[1]
+        return 2.0 * target
 
     # The constraint
 

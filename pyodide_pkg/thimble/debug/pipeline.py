@@ -6,22 +6,36 @@ is shown here is the draw itself and not a second opinion.
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import NumericError
 from ..kernel import MAX_TOP, Kernel, Scratch
+from ..layout import Layout
 from ..sampling import NOTHING_LEFT, Sampler
+from ..sampling_options import FATES
 
-FATES = ("kept", "top_k", "top_p", "min_p", "greedy", "no_weight", "constraint")
-"""What became of a token: kept, or the stage that dropped it. "greedy" is temperature 0, where only
-the best stays; "no_weight" is a probability of zero, as a banned token has; "constraint" is a
-token that the text's constraint does not allow here."""
-
-_HEAD = struct.Struct("<dddii")
-_ROW = struct.Struct("<iiffffd")
+TRACE_HEAD = Layout(
+    "tk_trace_head",
+    "How a draw went.",
+    uniform=("d", "the random number"),
+    total=("d", "of the survivors' weights: the draw fell at uniform * total"),
+    mass=("d", "of all weights"),
+    survivors=("i", ""),
+    id=("i", "of the token that was drawn"),
+)
+TRACE_ROW = Layout(
+    "tk_trace_row",
+    "What the stages of a draw made of one token.",
+    id=("i", ""),
+    fate=("i", ""),
+    logit=("f", "the model's own"),
+    biased=("f", "after bias and grammar"),
+    penalized=("f", "after the penalties"),
+    weight=("f", "after temperature, relative to the best"),
+    start=("d", "the weights drawn from before this one"),
+)
 
 
 class Row(NamedTuple):
@@ -35,7 +49,7 @@ class Row(NamedTuple):
     biased: float
     """After edits and logit bias."""
     penalized: float
-    """After the repetition penalty."""
+    """After the penalties."""
     weight: float
     """After temperature: a probability relative to the best token's, which is 1."""
     start: float
@@ -90,8 +104,8 @@ class Tracer:
         args = (self._edited.address, self._n_vocab, *sampler.addresses, self._trace.address)
         if self._kernel.call("sample_trace", *args):
             raise NumericError(NOTHING_LEFT)
-        head = self._kernel.read(self._trace.address, _HEAD.size)
-        uniform, total, mass, kept, drawn = _HEAD.unpack(head)
+        head = self._kernel.read(self._trace.address, TRACE_HEAD.size)
+        uniform, total, mass, kept, drawn = TRACE_HEAD.unpack(head)
         ids = self._best(min(best, MAX_TOP, self._n_vocab))
         # Who was good and is no more belongs there too, and who has been touched; not who is only
         # listed because the shape leaves fewer tokens than there is room for.
@@ -138,15 +152,15 @@ class Tracer:
         return ids
 
     def _rows(self, ids: Sequence[int]) -> tuple[Row, ...]:
-        memory = Scratch(self._kernel, (8 + _ROW.size) * len(ids), "rows of the stages")
+        memory = Scratch(self._kernel, (8 + TRACE_ROW.size) * len(ids), "rows of the stages")
         memory.write(array("i", ids).tobytes())
         rows = memory.address + 8 * len(ids)
         args = (self._trace.address, self._logits.address, memory.address, len(ids), rows)
         self._kernel.call("sample_rows", *args)
-        data = self._kernel.read(rows, _ROW.size * len(ids))
+        data = self._kernel.read(rows, TRACE_ROW.size * len(ids))
         memory.close()
         return tuple(
-            Row(token, FATES[fate], *rest) for token, fate, *rest in _ROW.iter_unpack(data)
+            Row(token, FATES[fate], *rest) for token, fate, *rest in TRACE_ROW.iter_unpack(data)
         )
 
 

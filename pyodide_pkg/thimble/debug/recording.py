@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import FormatError, OptionError
-from ..sampling import SamplingParams, params_from
-from .tree import HOW
+from ..sampling_options import DECIDING, SamplingParams, params_from
+from .tree import HOW, Step
 
 if TYPE_CHECKING:
     from ..constrain import Grammar
@@ -31,15 +31,10 @@ _LONGEST = 1 << 20
 MOST_GRAMMARS = 64
 """Times that the grammar may change in a run: each has to be understood anew."""
 
-_PARAMS = (
-    "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "logit_bias", "grammar",
-)  # fmt: skip
-"""What decides about a token. The rest only says when to stop or what to report."""
-
 
 def deciding(params: SamplingParams) -> SamplingParams:
     """Only what decides about a token; the rest as it is without being asked."""
-    return SamplingParams(**{name: getattr(params, name) for name in _PARAMS})
+    return SamplingParams(**{name: getattr(params, name) for name in DECIDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +48,16 @@ class RecordedStep:
     edits: Mapping[int, float] = field(default_factory=dict)
     constraint_start: int | None = None
     """The token, counted from the prompt's first, at which the text of its grammar begins."""
+    mu: float | None = None
+    """What mirostat's state was before the draw, where it had a say."""
+
+
+def as_recorded(step: Step) -> RecordedStep:
+    """What a recording holds of a step."""
+    mu = None if step.mu is None else step.mu[0]
+    params = deciding(step.params)
+    place = step.constraint_start
+    return RecordedStep(step.id, step.logprob, params, step.how, step.edits, place, mu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +148,15 @@ def _step_words(step: RecordedStep, before: RecordedStep) -> dict[str, Any]:
         words["bans"] = bans
     changed = {
         name: _plain(name, getattr(step.params, name))
-        for name in _PARAMS
+        for name in DECIDING
         if getattr(step.params, name) != getattr(before.params, name)
     }
     if changed:
         words["params"] = changed
     if step.constraint_start != before.constraint_start:
         words["constraint_start"] = step.constraint_start
+    if step.mu is not None:
+        words["mu"] = step.mu
     return words
 
 
@@ -157,6 +164,8 @@ def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON has it: a banned id's bias is null, since there is no infinity."""
     if name == "grammar" and value is not None:
         return {"kind": value.kind, "source": value.source}
+    if name == "dry_sequence_breakers":
+        return list(value)
     if name != "logit_bias":
         return value
     return {str(token): bias if math.isfinite(bias) else None for token, bias in value.items()}
@@ -223,14 +232,17 @@ class _Reader:
                 f"{where}: constraint_start is {begins:,}; only {place:,} tokens stand before it"
             )
         taken = self._id(step.get("id"), f"{where}: id")
-        return RecordedStep(taken, logprob, params, how, edits, begins)
+        mu = step.get("mu")
+        if mu is not None:
+            mu = self._number(mu, f"{where}: mu")
+        return RecordedStep(taken, logprob, params, how, edits, begins, mu)
 
     def _params(self, value: object, where: str, before: SamplingParams) -> SamplingParams:
         changed = self._object(value, f"{where}: params")
         if not changed:
             return before
         for name in changed:
-            if name not in _PARAMS:
+            if name not in DECIDING:
                 raise FormatError(f"{where}: there is no parameter {_show(name)}")
         if "logit_bias" in changed:
             bias = self._object(changed["logit_bias"], f"{where}: logit_bias")
@@ -240,6 +252,12 @@ class _Reader:
                 else self._number(amount, f"{where}: logit_bias")
                 for token, amount in bias.items()
             }
+        if "dry_sequence_breakers" in changed:
+            where_ = f"{where}: dry_sequence_breakers"
+            changed["dry_sequence_breakers"] = tuple(
+                self._text(one, where_)
+                for one in self._list(changed["dry_sequence_breakers"], where_)
+            )
         whole = {f.name: getattr(before, f.name) for f in dataclasses.fields(SamplingParams)}
         try:
             if changed.get("grammar") is not None:

@@ -34,6 +34,8 @@ class Step:
     """Logits that were set by hand; minus infinity bans."""
     constraint_start: int | None = None
     """The token of the whole text at which the text of its constraint (`params.grammar`) begins."""
+    mu: tuple[float, float] | None = None
+    """Mirostat's state before this token and after it, where it is on."""
 
     @property
     def shape_from(self) -> int | None:
