@@ -39,6 +39,7 @@ from thimble.hosting.headers import (
 )
 from thimble.hosting.hosts import AllowedHosts, Hosts
 from thimble.hosting.models import OwnModel
+from thimble.sampling_options import OPTIONS
 
 ROOT = Path(__file__).resolve().parent
 SITE = ROOT / "build" / "site"
@@ -57,10 +58,12 @@ PAGES = {
 
 def environment(templates: Path) -> Environment:
     """How the page's words are read: an unknown name is an error, and everything is escaped."""
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    found.globals["sampling_options"] = OPTIONS
+    return found
 
 
 class SiteHolder:

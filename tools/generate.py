@@ -108,8 +108,7 @@ def _type(name: str) -> str:
 
 
 def _sentence(name: str) -> str:
-    words = OPTIONS[name].help
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{OPTIONS[name].help}."
 
 
 def docs_table() -> str:

@@ -87,113 +87,114 @@ class SamplingParams:
     Raises OptionError for a value out of its range.
     """
 
-    max_tokens: int = _whole(
-        256, "Length", "at most so many tokens", 0, _MOST,
-        decides=False, flag="--n-predict", form=Form(200, 1, 100_000, 1, 500),
-    )  # fmt: skip
     temperature: float = _number(
-        1.0, "Temperature", "divides the logits; 0 takes the likeliest token every time", 0, 100,
+        1.0, "Temperature", "0 takes the most likely token; higher is wilder", 0, 100,
         Form(0.8, 0, 10, 0.05, 2), flag="--temp",
     )  # fmt: skip
     top_k: int = _whole(
-        0, "Top-k", "only the k likeliest tokens; 0 for all", 0, _MOST,
+        0, "Top-k", "Sample from the k most likely tokens; 0 for all", 0, _MOST,
         kernel="i", drops=True, form=Form(0, 0, 100_000, 1, 100),
     )  # fmt: skip
     top_p: float = _number(
-        1.0, "Top-p", "only the likeliest tokens that together have this probability", 0, 1,
+        1.0, "Top-p", "Sample from the most likely tokens that add up to this", 0, 1,
         Form(0.95, 0, 1, 0.01), drops=True,
     )  # fmt: skip
     min_p: float = _number(
-        0.0, "Min-p", "only tokens at least this probable relative to the likeliest", 0, 1,
+        0.0, "Min-p", "Exclude tokens below this share of the best", 0, 1,
         Form(0, 0, 1, 0.01), drops=True,
     )  # fmt: skip
     repetition_penalty: float = _number(
-        1.0, "Repetition penalty", "above 1 weakens tokens that are there already", 0.01, 100,
+        1.0, "Repetition penalty", "Above 1 discourages tokens that are there already", 0.01, 100,
         Form(1, 0.1, 10, 0.01, 2), flag="--repeat-penalty",
     )  # fmt: skip
     frequency_penalty: float = _number(
-        0.0, "Frequency penalty", "taken off a token's logit for each time it is there", -2, 2,
+        0.0, "Frequency penalty", "Subtracted from a token's logit for each time it occurs", -2, 2,
         Form(0, -2, 2, 0.05), rare=True,
     )  # fmt: skip
     presence_penalty: float = _number(
-        0.0, "Presence penalty", "taken off the logit of a token that is there", -2, 2,
+        0.0, "Presence penalty", "Subtracted from the logit of a token that occurs", -2, 2,
         Form(0, -2, 2, 0.05), rare=True,
     )  # fmt: skip
     repeat_last_n: int = _whole(
-        64, "Penalty window", "tokens that those three penalties look back; -1 for all", -1, _MOST,
+        64, "Penalty window", "Tokens that the penalties look back; -1 for all", -1, _MOST,
         kernel="i", form=Form(64, -1, 100_000, 1, 512), rare=True,
     )  # fmt: skip
     dry_multiplier: float = _number(
-        0.0, "DRY multiplier", "weakens what would repeat a sequence; 0 for off", 0, 100,
+        0.0, "DRY multiplier", "Discourages repeated sequences; 0 for off", 0, 100,
         Form(0, 0, 10, 0.05, 2), rare=True,
     )  # fmt: skip
     dry_base: float = _number(
-        1.75, "DRY base", "how fast that grows with the sequence's length", 1, 100,
+        1.75, "DRY base", "How fast that grows with the sequence's length", 1, 100,
         Form(1.75, 1, 10, 0.05, 4), rare=True,
     )  # fmt: skip
     dry_allowed_length: int = _whole(
-        2, "DRY allowed length", "tokens that may be repeated at no cost", 1, _MOST,
+        2, "DRY allowed length", "Longest sequence that may be repeated freely", 1, _MOST,
         kernel="i", form=Form(2, 1, 1000, 1, 20), rare=True,
     )  # fmt: skip
     dry_penalty_last_n: int = _whole(
-        -1, "DRY window", "tokens in which sequences are sought; -1 for all", -1, _MOST,
+        -1, "DRY window", "Tokens in which repeated sequences are sought; -1 for all", -1, _MOST,
         kernel="i", form=Form(-1, -1, 100_000, 1, 2048), rare=True,
     )  # fmt: skip
     dry_sequence_breakers: Sequence[str] = _option(
-        ("\n", ":", '"', "*"), "DRY sequence breakers", "strings over which no sequence goes",
+        ("\n", ":", '"', "*"), "DRY sequence breakers", "Strings at which a sequence ends",
         flag="--dry-sequence-breaker", rare=True,
     )  # fmt: skip
     dynatemp_range: float = _number(
-        0.0, "Dynamic temperature", "by the entropy, up to so much below and above the temperature",
+        0.0, "Dynamic temperature", "Varies the temperature by so much, by the entropy; 0 for off",
         0, 100, Form(0, 0, 10, 0.05, 2), rare=True,
     )  # fmt: skip
     dynatemp_exponent: float = _number(
-        1.0, "Dynamic exponent", "how the entropy maps to that range", 0.01, 100,
+        1.0, "Dynamic exponent", "How the entropy maps to that range", 0.01, 100,
         Form(1, 0.01, 10, 0.01, 4), flag="--dynatemp-exp", rare=True,
     )  # fmt: skip
     top_n_sigma: float = _number(
-        0.0, "Top-n-sigma", "only logits so many standard deviations below the best; 0 for all",
+        0.0, "Top-n-sigma", "Exclude logits so many standard deviations below the best; 0 for none",
         0, 100, Form(0, 0, 10, 0.05, 5), drops=True, flag="--top-nsigma", rare=True,
     )  # fmt: skip
     typical_p: float = _number(
-        1.0, "Typical-p", "only tokens about as surprising as expected, of this probability", 0, 1,
+        1.0, "Typical-p", "Sample from the most typical tokens that add up to this", 0, 1,
         Form(1, 0, 1, 0.01), drops=True, flag="--typical", rare=True,
     )  # fmt: skip
     xtc_probability: float = _number(
-        0.0, "XTC probability", "how often all but the last of the likely tokens are left out",
+        0.0, "XTC probability", "How often all likely tokens but the last are excluded",
         0, 1, Form(0, 0, 1, 0.01), drops=True, rare=True,
     )  # fmt: skip
     xtc_threshold: float = _number(
-        0.1, "XTC threshold", "the probability from which a token is likely", 0, 0.5,
+        0.1, "XTC threshold", "The probability from which a token counts as likely", 0, 0.5,
         Form(0.1, 0, 0.5, 0.01), rare=True,
     )  # fmt: skip
     mirostat: int = _whole(
-        0, "Mirostat", "2 keeps the surprise of the text near a target, in place of top-k and its "
-        "like; 0 for off", 0, 2, kernel="i", drops=True, form=Form(0, 0, 2, 2), rare=True,
+        0, "Mirostat", "2 holds the text's surprise near a target, in place of top-k, top-p and "
+        "the like; 0 for off", 0, 2, kernel="i", drops=True, form=Form(0, 0, 2, 2), rare=True,
     )  # fmt: skip
     mirostat_tau: float = _number(
-        5.0, "Mirostat target", "that target, in bits", 0, 100,
+        5.0, "Mirostat target", "That surprise, in bits per token", 0, 100,
         Form(5, 0, 100, 0.1, 10), flag="--mirostat-ent", rare=True,
     )  # fmt: skip
     mirostat_eta: float = _number(
-        0.1, "Mirostat rate", "how fast it is approached", 0, 1,
+        0.1, "Mirostat rate", "How fast it is approached", 0, 1,
         Form(0.1, 0, 1, 0.01), flag="--mirostat-lr", rare=True,
     )  # fmt: skip
+    max_tokens: int = _whole(
+        256, "Length", "Maximum number of tokens to write", 0, _MOST,
+        decides=False, flag="--n-predict", form=Form(200, 1, 100_000, 1, 500),
+    )  # fmt: skip
     logit_bias: Mapping[int, float] = _option(
-        {}, "Logit bias", "added to the logits of these ids; minus infinity bans one",
+        {}, "Logit bias", "Added to the logits of these ids; minus infinity bans one",
     )  # fmt: skip
     stop: Sequence[str] = _option(
-        (), "Stop", "writing ends before any of these strings", decides=False,
+        (), "Stop", "Writing ends before any of these strings", decides=False,
     )  # fmt: skip
     seed: int = _whole(
-        0, "Seed", "of the draws: with the position it alone decides them", 0, 2**64 - 1,
+        0, "Seed", "Same seed, same settings, same text", 0, 2**64 - 1,
         form=Form(1, 0, 2**32 - 1, 1),
     )  # fmt: skip
     top_logprobs: int = _whole(
-        0, "Alternatives", "how many to report with each token", 0, MAX_TOP, decides=False,
+        0, "Alternatives", "How many alternatives to report with each token", 0, MAX_TOP,
+        decides=False,
     )  # fmt: skip
     grammar: Grammar | None = _option(  # noqa: RUF009
-        None, "Constraint", "what the text must match, from thimble.constrain",
+        None, "Constraint", "What the text must match, from thimble.constrain",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -1,6 +1,8 @@
 /** The options of a generation, under OpenAI's names. */
 
 import { ThimbleError } from "./errors";
+import { ENGINE_OPTIONS } from "./sampling-options";
+import type { EngineOptions } from "./sampling-options";
 
 /** What a text must match: the notation, and the schema, expression or grammar in it. */
 export interface Constraint {
@@ -9,33 +11,13 @@ export interface Constraint {
 }
 
 /** How the next token is chosen. Ranges are checked by the engine, which names what is wrong. */
-export interface SamplingOptions {
-  /** At most so many new tokens. */
-  max_tokens?: number;
-  /** 0 takes the most probable token always; 1 is the model's own distribution. */
-  temperature?: number;
-  /** Draw among the k most probable tokens; 0 for all. */
-  top_k?: number;
-  /** Draw among the most probable tokens that together have this probability; 1 for all. */
-  top_p?: number;
-  /** Leave out tokens less probable than this share of the most probable one's. */
-  min_p?: number;
-  /** Divide the logits of tokens that are there already; 1 leaves them. */
-  repetition_penalty?: number;
-  /** Add to the logits of these token ids. */
-  logit_bias?: Record<number, number>;
-  /** End before any of these texts. */
-  stop?: string | string[];
-  /** The same seed, prompt and model write the same text, anywhere. */
-  seed?: number;
+export interface SamplingOptions extends EngineOptions {
   /** Write JSON that is valid against this JSON Schema, or a text that this RegExp matches. */
   responseConstraint?: object | boolean | RegExp;
   /** The same as a grammar in GBNF, or in a notation that is named. */
   grammar?: string | Constraint;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
-  /** With `logprobs`: how many of the most probable tokens to list at each position. */
-  top_logprobs?: number;
 }
 
 export interface PromptOptions extends SamplingOptions {
@@ -45,10 +27,7 @@ export interface PromptOptions extends SamplingOptions {
   signal?: AbortSignal;
 }
 
-const SAMPLING = [
-  "max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias",
-  "stop", "seed", "logprobs", "top_logprobs", "responseConstraint", "grammar",
-];
+const SAMPLING: readonly string[] = [...ENGINE_OPTIONS, "logprobs", "responseConstraint", "grammar"];
 
 /** Flags that change nothing about which texts a whole match has. */
 const HARMLESS = /^[dguvy]*$/;

@@ -5,64 +5,63 @@
 
 /** How the next token is chosen. The engine checks ranges, and names what is wrong. */
 export interface EngineOptions {
-  /** At most so many tokens. */
-  max_tokens?: number;
-  /** Divides the logits; 0 takes the likeliest token every time. */
+  /** 0 takes the most likely token; higher is wilder. */
   temperature?: number;
-  /** Only the k likeliest tokens; 0 for all. */
+  /** Sample from the k most likely tokens; 0 for all. */
   top_k?: number;
-  /** Only the likeliest tokens that together have this probability. */
+  /** Sample from the most likely tokens that add up to this. */
   top_p?: number;
-  /** Only tokens at least this probable relative to the likeliest. */
+  /** Exclude tokens below this share of the best. */
   min_p?: number;
-  /** Above 1 weakens tokens that are there already. */
+  /** Above 1 discourages tokens that are there already. */
   repetition_penalty?: number;
-  /** Taken off a token's logit for each time it is there. */
+  /** Subtracted from a token's logit for each time it occurs. */
   frequency_penalty?: number;
-  /** Taken off the logit of a token that is there. */
+  /** Subtracted from the logit of a token that occurs. */
   presence_penalty?: number;
-  /** Tokens that those three penalties look back; -1 for all. */
+  /** Tokens that the penalties look back; -1 for all. */
   repeat_last_n?: number;
-  /** Weakens what would repeat a sequence; 0 for off. */
+  /** Discourages repeated sequences; 0 for off. */
   dry_multiplier?: number;
   /** How fast that grows with the sequence's length. */
   dry_base?: number;
-  /** Tokens that may be repeated at no cost. */
+  /** Longest sequence that may be repeated freely. */
   dry_allowed_length?: number;
-  /** Tokens in which sequences are sought; -1 for all. */
+  /** Tokens in which repeated sequences are sought; -1 for all. */
   dry_penalty_last_n?: number;
-  /** Strings over which no sequence goes. */
+  /** Strings at which a sequence ends. */
   dry_sequence_breakers?: string[];
-  /** By the entropy, up to so much below and above the temperature. */
+  /** Varies the temperature by so much, by the entropy; 0 for off. */
   dynatemp_range?: number;
   /** How the entropy maps to that range. */
   dynatemp_exponent?: number;
-  /** Only logits so many standard deviations below the best; 0 for all. */
+  /** Exclude logits so many standard deviations below the best; 0 for none. */
   top_n_sigma?: number;
-  /** Only tokens about as surprising as expected, of this probability. */
+  /** Sample from the most typical tokens that add up to this. */
   typical_p?: number;
-  /** How often all but the last of the likely tokens are left out. */
+  /** How often all likely tokens but the last are excluded. */
   xtc_probability?: number;
-  /** The probability from which a token is likely. */
+  /** The probability from which a token counts as likely. */
   xtc_threshold?: number;
-  /** 2 keeps the surprise of the text near a target, in place of top-k and its like; 0 for off. */
+  /** 2 holds the text's surprise near a target, in place of top-k, top-p and the like; 0 for off. */
   mirostat?: number;
-  /** That target, in bits. */
+  /** That surprise, in bits per token. */
   mirostat_tau?: number;
   /** How fast it is approached. */
   mirostat_eta?: number;
+  /** Maximum number of tokens to write. */
+  max_tokens?: number;
   /** Added to the logits of these ids; minus infinity bans one. */
   logit_bias?: Record<number, number>;
   /** Writing ends before any of these strings. */
   stop?: string | string[];
-  /** Of the draws: with the position it alone decides them. */
+  /** Same seed, same settings, same text. */
   seed?: number;
-  /** How many to report with each token. */
+  /** How many alternatives to report with each token. */
   top_logprobs?: number;
 }
 
 export const ENGINE_OPTIONS: readonly (keyof EngineOptions)[] = [
-  "max_tokens",
   "temperature",
   "top_k",
   "top_p",
@@ -85,6 +84,7 @@ export const ENGINE_OPTIONS: readonly (keyof EngineOptions)[] = [
   "mirostat",
   "mirostat_tau",
   "mirostat_eta",
+  "max_tokens",
   "logit_bias",
   "stop",
   "seed",
@@ -102,7 +102,6 @@ export interface OptionForm {
 }
 
 export const OPTION_FORMS = {
-  max_tokens: { label: "Length", neutral: 256, decides: false, rare: false },
   temperature: { label: "Temperature", neutral: 1, decides: true, rare: false },
   top_k: { label: "Top-k", neutral: 0, decides: true, rare: false },
   top_p: { label: "Top-p", neutral: 1, decides: true, rare: false },
@@ -124,6 +123,7 @@ export const OPTION_FORMS = {
   mirostat: { label: "Mirostat", neutral: 0, decides: true, rare: true },
   mirostat_tau: { label: "Mirostat target", neutral: 5, decides: true, rare: true },
   mirostat_eta: { label: "Mirostat rate", neutral: 0.1, decides: true, rare: true },
+  max_tokens: { label: "Length", neutral: 256, decides: false, rare: false },
   seed: { label: "Seed", neutral: 0, decides: true, rare: false },
 } as const satisfies Partial<Record<keyof EngineOptions, OptionForm>>;
 

@@ -1,6 +1,7 @@
 /** What the worker answers to the Step panel. */
 
 import type { Constraint } from "../api/options";
+import type { Fate } from "../api/sampling-options";
 import type { FinishReason } from "./core";
 
 /** A token: like TokenRow, and a word about how it came, "" for a plain draw. */
@@ -22,9 +23,6 @@ export type PromptTokenRow = readonly [
   top: StepTokenRow[4],
   note: string,
 ];
-
-/** What became of a candidate: kept, or the stage that dropped it. */
-export type Fate = "kept" | "top_k" | "top_p" | "min_p" | "greedy" | "no_weight" | "constraint";
 
 /** A candidate, stage by stage; null is minus infinity. */
 export type DrawRow = readonly [

@@ -1,22 +1,12 @@
 /** How one token comes about: the draw as a strip, its stages as a table, and what can be changed. */
 
-import type { Draw, DrawRow, Fate } from "../protocol/step";
+import { DROPPED_BY } from "../api/sampling-options";
+import type { Draw, DrawRow } from "../protocol/step";
 import { byId } from "../ui/dom";
 import { count, plural } from "../ui/format";
 import { percent } from "../ui/scale";
 import { quoted } from "../ui/tokens";
 import { make } from "./elements";
-
-/** What drops a token, in the fewest words. */
-const DROPPED: Record<Fate, string> = {
-  kept: "",
-  top_k: "top-k",
-  top_p: "top-p",
-  min_p: "min-p",
-  greedy: "not the best",
-  no_weight: "zero probability",
-  constraint: "the constraint",
-};
 
 /** What the visitor may do to a candidate. */
 export interface DrawActions {
@@ -107,7 +97,7 @@ export class DrawTable {
     // Where there is no room for these columns, what came of the logit stands beside it.
     if (afterPenalty !== logit && fate !== "constraint") first.append(make("span", "became", ` → ${number(afterPenalty)}`));
     if (draw.greedy) {
-      made.append(make("td", "", fate === "kept" ? "the best" : DROPPED[fate]));
+      made.append(make("td", "", fate === "kept" ? "the best" : DROPPED_BY[fate]));
       return made;
     }
     made.append(make("td", "", percent(weight / draw.mass)));
@@ -117,8 +107,8 @@ export class DrawTable {
       bar.style.setProperty("--share", `${((100 * weight) / draw.total).toFixed(2)}%`);
       last.append(make("div", "", bar, make("span", "", percent(weight / draw.total))));
     } else {
-      if (fate.includes("_p") || fate === "top_k" || fate === "constraint") last.append(make("span", "out", "out: "));
-      last.append(edited && afterBias === null ? "banned" : DROPPED[fate]);
+      if (fate !== "greedy" && fate !== "no_weight") last.append(make("span", "out", "out: "));
+      last.append(edited && afterBias === null ? "banned" : DROPPED_BY[fate]);
     }
     made.append(last);
     return made;

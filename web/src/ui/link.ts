@@ -1,6 +1,7 @@
 /** What a link carries, in the fragment, which no browser sends to a server. */
 
 import type { Constraint } from "../api/options";
+import { OPTION_FORMS } from "../api/sampling-options";
 
 /** Longer prompts would make links that programs cut off. */
 const LONGEST = 8000;
@@ -23,9 +24,7 @@ export function isAddress(model: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(model);
 }
 
-const NAMES = [
-  "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "seed",
-];
+const NAMES = Object.keys(OPTION_FORMS);
 
 const NOTATIONS = ["json_schema", "regex", "gbnf"] as const;
 

@@ -1,53 +1,46 @@
 /** The sampling controls. The template holds their names, ranges and defaults. */
 
+import { OPTION_FORMS } from "../api/sampling-options";
+import type { OptionForm, OptionName } from "../api/sampling-options";
 import type { SamplingOptions } from "../thimble";
 
-export type SettingName =
-  | "temperature" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "max_tokens" | "seed";
-export type Settings = Readonly<Partial<Record<SettingName, number>>>;
+export type Settings = Readonly<Partial<Record<OptionName, number>>>;
 
-const SHORT: Partial<Record<SettingName, string>> = {
-  seed: "seed",
-  temperature: "temperature",
-  top_k: "top-k",
-  top_p: "top-p",
-  min_p: "min-p",
-  repetition_penalty: "penalty",
-};
-/** What leaves the distribution alone need not be told. */
-const NEUTRAL: Settings = { top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1 };
+/** What is told also where it is as usual. */
+const ALWAYS: readonly OptionName[] = ["seed", "temperature"];
 const LARGEST_SEED = 0xffff_ffff;
 
 export class SettingControls {
-  readonly #inputs = new Map<SettingName, HTMLInputElement>();
-  readonly #sliders = new Map<SettingName, HTMLInputElement>();
+  readonly #inputs = new Map<OptionName, HTMLInputElement>();
+  readonly #sliders = new Map<OptionName, HTMLInputElement>();
   readonly #digest: HTMLElement;
 
   constructor(root: HTMLElement, digest: HTMLElement) {
     this.#digest = digest;
     for (const input of root.querySelectorAll<HTMLInputElement>("input[data-option]")) {
-      this.#inputs.set(input.name as SettingName, input);
-      input.addEventListener("input", () => this.#typed(input.name as SettingName));
+      this.#inputs.set(input.name as OptionName, input);
+      input.addEventListener("input", () => this.#typed(input.name as OptionName));
     }
     for (const slider of root.querySelectorAll<HTMLInputElement>("input[data-for]")) {
-      const name = slider.dataset["for"] as SettingName;
+      const name = slider.dataset["for"] as OptionName;
       this.#sliders.set(name, slider);
       slider.addEventListener("input", () => this.set(name, slider.valueAsNumber));
     }
     this.#tell();
   }
 
-  /** What the controls say; an emptied one is left to the engine's default. */
+  /** What the controls say. An emptied one, and a further one at its default, is left to the engine. */
   read(): Settings {
-    const settings: Partial<Record<SettingName, number>> = {};
+    const settings: Partial<Record<OptionName, number>> = {};
     for (const [name, input] of this.#inputs) {
       const value = input.valueAsNumber;
-      if (!Number.isNaN(value)) settings[name] = value;
+      const form: OptionForm = OPTION_FORMS[name];
+      if (!Number.isNaN(value) && !(form.rare && value === form.neutral)) settings[name] = value;
     }
     return settings satisfies SamplingOptions;
   }
 
-  set(name: SettingName, value: number): void {
+  set(name: OptionName, value: number): void {
     const input = this.#inputs.get(name);
     if (!input) return;
     input.value = String(value);
@@ -76,7 +69,7 @@ export class SettingControls {
     this.set("seed", seed % LARGEST_SEED);
   }
 
-  #typed(name: SettingName): void {
+  #typed(name: OptionName): void {
     const slider = this.#sliders.get(name);
     const input = this.#inputs.get(name);
     if (slider && input) slider.value = input.value;
@@ -85,9 +78,13 @@ export class SettingControls {
 
   #tell(): void {
     const settings = this.read();
-    const words = (Object.keys(SHORT) as SettingName[])
-      .filter((name) => settings[name] !== undefined && settings[name] !== NEUTRAL[name])
-      .map((name) => `${SHORT[name] ?? name} ${settings[name]}`);
+    const words = (Object.keys(OPTION_FORMS) as OptionName[])
+      .filter((name) => {
+        const { decides, neutral }: OptionForm = OPTION_FORMS[name];
+        const value = settings[name];
+        return decides && value !== undefined && (value !== neutral || ALWAYS.includes(name));
+      })
+      .map((name) => `${OPTION_FORMS[name].label.toLowerCase()} ${settings[name]}`);
     this.#digest.textContent = words.join(" · ");
   }
 }
