@@ -27,7 +27,7 @@ typedef struct {
     int64_t spans;   /* int32 [states][3]: names that a key may become (first, last + 1), or others */
     int64_t records; /* tk_record [] */
     int64_t numbers; /* int32: the tables that records point into */
-    int64_t enters;  /* int32 [][2]: states and records of the moves ENTER */
+    int64_t enters;  /* int32 [][2]: states and records of the moves ENTER and, two each, INTO */
     int64_t frames;  /* tk_frame []: 0 is the bottom */
     int64_t stack;   /* tk_place [deepest + 2]: before each depth */
     int64_t mask;    /* uint32: a bit a token */
@@ -72,7 +72,9 @@ enum {
     KEY_START,
     MORE_ITEMS,
     MORE_MEMBERS,
-    IN_KEY /* to a state inside a key, if the record lets a name with this beginning come */
+    IN_KEY, /* to a state inside a key, if the record lets a name with this beginning come */
+    INTO,   /* a value of another automaton begins */
+    JUMP
 };
 enum { NONE, ROW, RECORD, BEHIND_KEY, BEHIND_VALUE, BEHIND_NUMBER, FRAMES };
 enum { UNKNOWN = -2 };
@@ -108,6 +110,15 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
             p->record = entered[1];
             return 1;
         }
+        if (kind == INTO) {
+            const int32_t *entered = (const int32_t *)(intptr_t)w->enters + 2 * (size_t)number;
+            if (p->top >= w->most_frames) return ask(w, FRAMES, 0, 0);
+            frames[p->top] = (tk_frame){entered[2], entered[3], p->frame};
+            p->frame = p->top++;
+            p->state = entered[0];
+            p->record = entered[1];
+            continue;
+        }
         const tk_record *record = records + p->record;
         if (kind != POP && kind != END && !record->filled) return ask(w, RECORD, p->record, 0);
         switch (kind) {
@@ -136,6 +147,10 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
             if (p->top >= w->most_frames) return ask(w, FRAMES, 0, 0);
             frames[p->top] = (tk_frame){number, p->record, p->frame};
             p->frame = p->top++;
+            p->state = record->child;
+            p->record = record->child_record;
+            continue;
+        case JUMP:
             p->state = record->child;
             p->record = record->child_record;
             continue;

@@ -14,20 +14,23 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .effort import Effort
 from .masks import Constraint
 from .network import Network
-from .nodes import AS_USUAL, JsonOptions, Node
+from .nodes import AS_USUAL, Json, JsonOptions, Node
 from .program import Program
 
-__all__ = ["Constraint", "Grammar", "JsonOptions", "gbnf", "json_schema", "regex"]
+if TYPE_CHECKING:
+    from .hosting import Schemas
 
-KINDS = ("json_schema", "regex", "gbnf")
+__all__ = ["Constraint", "Grammar", "JsonOptions", "gbnf", "json_schema", "regex", "structural_tag"]
+
+KINDS = ("json_schema", "regex", "gbnf", "structural_tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Grammar:
         if self.kind == "json_schema":
             _reader(self.source, self.options)
         else:
-            _network(self.kind, self.source)
+            _rules(self.kind, self.source)
 
     def program(self, reach: int) -> Program:
         """The automaton of its texts; no token has more than `reach` bytes."""
@@ -57,7 +60,13 @@ class Grammar:
             return JsonProgram(_reader(self.source, self.options), reach)
         from .rules import RuleProgram
 
-        return RuleProgram(_network(self.kind, self.source), reach)
+        network, schemas = _rules(self.kind, self.source)
+        host = RuleProgram(network, reach)
+        if schemas is None:
+            return host
+        from .hosting import Hosting
+
+        return Hosting(host, schemas, reach)
 
 
 def json_schema(
@@ -72,6 +81,31 @@ def json_schema(
 def regex(pattern: str) -> Grammar:
     """Texts that a regular expression matches as a whole."""
     return Grammar("regex", pattern)
+
+
+def structural_tag(
+    structures: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str,
+    triggers: Sequence[str] | None = None,
+    *,
+    at_least_one: bool = False,
+    stop_after_first: bool = False,
+) -> Grammar:
+    """Free text in which each of `triggers` begins one of `structures`, objects with `begin` (which
+    starts with a trigger), `schema` and `end`. Or all in one: an object with `structures` and
+    `triggers`, or its JSON text. With `at_least_one` a structure must come, with
+    `stop_after_first` nothing comes behind one."""
+    if isinstance(structures, str):
+        return Grammar("structural_tag", structures)
+    given: dict[str, Any] = {}
+    if isinstance(structures, Mapping):
+        given = dict(structures)
+    else:
+        given = {"structures": list(structures), "triggers": list(triggers or ())}
+    if at_least_one:
+        given["at_least_one"] = True
+    if stop_after_first:
+        given["stop_after_first"] = True
+    return Grammar("structural_tag", json.dumps(given))
 
 
 def gbnf(source: str) -> Grammar:
@@ -89,14 +123,25 @@ def _reader(source: str, options: JsonOptions) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _network(kind: str, source: str) -> Network:
+def _rules(kind: str, source: str) -> tuple[Network, Schemas | None]:
+    """A grammar's rules, and the schemas of the JSON in them, if there is any."""
     rules: Mapping[str, Node]
     if kind == "gbnf":
         from .read_gbnf import parse as parse_gbnf
 
         rules = parse_gbnf(source)
+    elif kind == "structural_tag":
+        from .read_tags import parse as parse_tags
+
+        rules = parse_tags(source)
     else:
         from .read_regex import parse as parse_regex
 
         rules = {"root": parse_regex(source)}
-    return Network(rules, "root", left_recursion=kind != "gbnf")
+    network = Network(rules, "root", left_recursion=kind != "gbnf")
+    jsons = [one for one in network.symbols if isinstance(one, Json)]
+    if not jsons:
+        return network, None
+    from .hosting import Schemas
+
+    return network, Schemas(jsons)

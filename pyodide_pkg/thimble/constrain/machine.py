@@ -181,7 +181,7 @@ class Machine:
             self._make_room()
         if frame >= top:
             frame = self._keep(frame, top, last)
-        return Place(state, record, frame)
+        return Place(*self.program.settled(state, record), frame)
 
     def _keep(self, frame: int, top: int, last: int) -> int:
         """Number the frames that a step has opened."""
@@ -320,14 +320,18 @@ class Machine:
 
     def accepts(self, place: Place) -> bool:
         """Whether the text may end at a place."""
-        while True:
-            if place.frame == 0:
-                return self.program.accepting(place.state)
+        place = self.over(place)
+        return place.frame == 0 and self.program.accepting(place.state)
+
+    def over(self, place: Place) -> Place:
+        """The place behind the values that may be over at a place."""
+        while place.frame:
             said = self.program.said(place.state)
             if said == NOWHERE:
-                return False
+                break
             state, record, below = self.frames[place.frame]
             behind = self.program.behind_value(record, said, None)
             if behind == NOWHERE:
-                return False
-            place = Place(state, behind, below)
+                break
+            place = Place(*self.program.settled(state, behind), below)
+        return place

@@ -140,16 +140,22 @@ class Masks:
     def _as_token(self, place: Place, token: int, found: Place | None) -> Place | None:
         """The place behind a token that the grammar names, if it does, or else that behind what
         the token says."""
-        for number, state in self._ways(place):
+        for number, behind in self._ways(place):
             if token in self._chosen[number]:
-                if found is not None and found[1:] != place[1:]:
+                if found is not None and found[1:] != behind[1:]:
                     raise OptionError("a token is named where its text could come, too")
-                state = state if found is None else self.program.united(found.state, state)
-                found = place._replace(state=state)
+                if found is not None:
+                    both = self.program.united(found.state, behind.state)
+                    behind = behind._replace(state=both)
+                found = behind
         return found
 
-    def _ways(self, place: Place) -> list[tuple[int, int]]:
-        return self.program.token_ways(place.state) if self._chosen else []
+    def _ways(self, place: Place) -> list[tuple[int, Place]]:
+        """The numbers of the named tokens that may come at a place, and the place behind each."""
+        if not self._chosen:
+            return []
+        at = self.machine.over(place)
+        return [(i, at._replace(state=state)) for i, state in self.program.token_ways(at.state)]
 
     def accepts(self, place: Place) -> bool:
         """Whether a text may end at a place."""

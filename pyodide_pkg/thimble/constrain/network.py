@@ -1,8 +1,8 @@
 """A grammar's rules as nondeterministic automata over bytes (Thompson 1968).
 
 The edges are ranges of bytes, nothing, or a call of a rule. Numbers from 256 on stand beside the
-bytes for what is no text: tokens of the vocabulary, or what a lexer has found. Ways that can never
-end are dropped.
+bytes for what is not spelled here: tokens of the vocabulary, JSON, or what a lexer has found. Ways
+that can never end are dropped.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Network:
         self.free: list[list[int]] = []
         self.edges: list[list[tuple[int, int, int]]] = []
         self.calls: list[list[tuple[int, int]]] = []
-        self.tokens: list[Token] = []
-        """What stands behind the bytes: of number 256 + i the i-th."""
+        self.symbols: list[Token | Json] = []
+        """What stands beside the bytes: of number 256 + i the i-th."""
         self.n_symbols = 256
         self.names = list(rules)
         self._copies: list[Copies] = []
@@ -106,9 +106,7 @@ class Network:
             return start
         if isinstance(node, (Both, Not)):
             return self._add_regular(node, start)
-        if isinstance(node, Json):
-            raise OptionError("JSON inside of a grammar is not supported")
-        if isinstance(node, (Token, Terminal)):
+        if isinstance(node, (Token, Terminal, Json)):
             return self._add_symbol(node, start)
         end = self._place()
         if isinstance(node, Alt):
@@ -122,13 +120,13 @@ class Network:
             self._add_repeat(node, start, end)
         return end
 
-    def _add_symbol(self, node: Token | Terminal, start: int) -> int:
+    def _add_symbol(self, node: Token | Terminal | Json, start: int) -> int:
         if isinstance(node, Terminal):
             symbol = 256 + node.number
         else:
-            if node not in self.tokens:
-                self.tokens.append(node)
-            symbol = 256 + self.tokens.index(node)
+            if node not in self.symbols:
+                self.symbols.append(node)
+            symbol = 256 + self.symbols.index(node)
         self.n_symbols = max(self.n_symbols, symbol + 1)
         end = self._place()
         self.edges[start].append((symbol, symbol, end))

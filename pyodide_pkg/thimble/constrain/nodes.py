@@ -148,7 +148,7 @@ class Json:
 class Graph:
     """A nondeterministic automaton that begins in state 0: of each state what may be read there
     and the state behind it, and the states where it may end. A state from which nothing need be
-    read to an end is one of these, too. It must be regular: without a rule in it."""
+    read to an end is one of these, too. Inside `Both` and `Not` it must be without a rule."""
 
     ways: tuple[tuple[tuple[Node, int], ...], ...]
     ends: frozenset[int]

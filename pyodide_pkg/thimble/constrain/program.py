@@ -77,6 +77,16 @@ def target(move: int) -> int:
     return move if move >= 0 else -move >> 4 if -move & 15 == 12 else NOWHERE
 
 
+def into(number: int) -> int:
+    """A value begins with this byte: at the state and the record that `Program.entered` has under
+    this number; behind it comes what stands under the next."""
+    return _move(13, number)
+
+
+JUMP = _move(14)
+"""With this byte, to the state and the record that the record names as its child."""
+
+
 @dataclass(slots=True)
 class Record:
     """What may come at a place in an object or a list."""
@@ -145,6 +155,10 @@ class Program(Protocol):
 
     tokens: Sequence[Token]
     """Tokens that may stand in a text as such, whatever they say."""
+
+    def settled(self, state: int, record: int) -> tuple[int, int]:
+        """Where a text stands that has come to a state and a record: elsewhere, where that state
+        only jumps."""
 
     def token_ways(self, state: int) -> list[tuple[int, int]]:
         """The numbers in `tokens` of those that may come in a state, and the state behind each."""

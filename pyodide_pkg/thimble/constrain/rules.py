@@ -3,43 +3,32 @@ themselves, and need no records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .automaton import Automaton
 from .effort import Effort
 from .folding import Folding, Signature
+from .host import Host
 from .network import Network
-from .nodes import Token
-from .program import NOWHERE, REJECT, Record, Span
+from .nodes import Json, Token
+from .program import NOWHERE
 
 
-class RuleProgram:
+class RuleProgram(Host):
     """Rules as the automaton that writes their texts."""
-
-    colon = 0
 
     def __init__(self, network: Network, reach: int, effort: Effort | None = None) -> None:
         self.effort = effort or Effort()
         self.automaton = Automaton(network, self.effort)
         self.classes = bytes(self.automaton.classes[:256])
         self.n_classes = self.automaton.n_byte_classes
-        self.tokens: Sequence[Token] = network.tokens
+        numbered = list(enumerate(network.symbols, 256))
+        self.tokens = [one for _, one in numbered if isinstance(one, Token)]
+        self.jsons = [one for _, one in numbered if isinstance(one, Json)]
+        self._token_symbols = [at for at, one in numbered if isinstance(one, Token)]
+        self._json_symbols = [at for at, one in numbered if isinstance(one, Json)]
         self._folding = Folding(self.automaton, reach)
         self._alike: dict[Signature, int] = {}
 
-    def begin(self) -> None:
-        self.effort.begin()
-
-    def start(self) -> tuple[int, int]:
-        return 0, 0
-
-    def bottom(self) -> tuple[int, int] | None:
-        return None
-
-    def entered(self) -> list[tuple[int, int]]:
-        return []
-
-    def row(self, state: int) -> list[int]:
+    def own_row(self, state: int) -> list[int]:
         self.effort.spend(1 + len(self.automaton.items[state]))
         return self.automaton.row(state)[: self.n_classes]
 
@@ -51,27 +40,18 @@ class RuleProgram:
         row[self.automaton.classes[0x20]] = state
         return self.automaton.add(row)
 
+    def json_ways(self, state: int) -> list[tuple[int, int]]:
+        return self._ways(state, self._json_symbols)
+
     def token_ways(self, state: int) -> list[tuple[int, int]]:
-        ways = ((i, self.automaton.step(state, 256 + i)) for i in range(len(self.tokens)))
+        return self._ways(state, self._token_symbols)
+
+    def _ways(self, state: int, symbols: list[int]) -> list[tuple[int, int]]:
+        ways = ((i, self.automaton.step(state, symbol)) for i, symbol in enumerate(symbols))
         return [(i, target) for i, target in ways if target != NOWHERE]
 
     def united(self, a: int, b: int) -> int:
         return self.automaton.united(a, b)
-
-    def fresh_spans(self) -> list[tuple[int, Span]]:
-        return []
-
-    def record(self, number: int) -> Record:
-        return Record()
-
-    def behind_key(self, record: int, kind: int, text: bytes | None) -> int:
-        return NOWHERE
-
-    def behind_value(self, record: int, said: int, text: bytes | None) -> int:
-        return NOWHERE
-
-    def said(self, state: int) -> int:
-        return NOWHERE
 
     def accepting(self, state: int) -> bool:
         return self.automaton.accepting[state]
@@ -79,21 +59,13 @@ class RuleProgram:
     def dead(self, state: int) -> bool:
         return not self.automaton.items[state]
 
-    def slice(self, state: int, record: int) -> int:
-        return REJECT
-
     def folded(self, state: int, record: int) -> tuple[int, int]:
         return self._alike.setdefault(self._folding.of(state), state), record
 
     def adopt(self, other: object, state: int) -> int:
-        """A state of another automaton of the same grammar as one of this."""
         assert isinstance(other, RuleProgram)
         return self.automaton.adopt(other.automaton, state)
 
     @property
     def size(self) -> int:
         return len(self.automaton.items)
-
-    @property
-    def n_records(self) -> int:
-        return 1

@@ -98,6 +98,9 @@ class JsonProgram:
     def spaced(self, state: int) -> int:
         return self._state("spaced", state)
 
+    def settled(self, state: int, record: int) -> tuple[int, int]:
+        return state, record
+
     def token_ways(self, state: int) -> list[tuple[int, int]]:
         return []
 
