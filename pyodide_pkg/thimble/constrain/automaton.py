@@ -25,6 +25,7 @@ from .network import Network
 
 MOST_AT_ONCE = 5_000
 """Places in one state: more means that the text can be read in too many ways."""
+ITEMS_A_STEP = 20
 NOWHERE = -1
 """Stands in a row where a byte cannot come."""
 
@@ -67,6 +68,7 @@ class Automaton:
     def __init__(self, network: Network, effort: Effort | None = None) -> None:
         self.network = network
         self.effort = effort or Effort(10**9)
+        self._owed = 0
         self.classes = _classes(network)
         self.n_classes = max(self.classes) + 1
         self.n_byte_classes = self.classes[255] + 1
@@ -124,7 +126,7 @@ class Automaton:
                         break
                 if left:
                     parts.append((left, [item]))
-            self.effort.spend(len(parts) >> 2)
+            self._work(len(parts))
         return parts
 
     def step(self, state: int, symbol: int) -> int:
@@ -159,6 +161,13 @@ class Automaton:
         if a == NOWHERE:
             return b
         return self._named(self.items[a] | self.items[b], self.accepting[a] or self.accepting[b])
+
+    def _work(self, items: int) -> None:
+        """Count what was gone through: so many take as long as a step of effort."""
+        self._owed += items
+        if self._owed >= ITEMS_A_STEP:
+            self.effort.spend(self._owed // ITEMS_A_STEP)
+            self._owed %= ITEMS_A_STEP
 
     # Contexts
 
@@ -239,7 +248,7 @@ class Automaton:
             rule = changed.pop()
             for callee in passed[rule]:
                 if not going_on[rule] <= going_on[callee]:
-                    self.effort.spend(1 + (len(going_on[rule]) >> 3))
+                    self._work(1 + (len(going_on[rule]) >> 3))
                     going_on[callee] |= going_on[rule]
                     changed.append(callee)
         for rule, number in known.items():
@@ -289,7 +298,7 @@ class Automaton:
             fresh = [one for one in following if one not in seen and one != OVER]
             seen.update(fresh)
             work += fresh
-            self.effort.spend(1 + (len(following) >> 3))
+            self._work(1 + (len(following) >> 3))
             if len(reading) > MOST_AT_ONCE:
                 raise self._ambiguous()
         return self._called(calls, reading), accepting
@@ -332,7 +341,7 @@ class Automaton:
                         by_order[order[callee]] = set()
                         heappush(waiting, order[callee])
                     by_order[order[callee]].add(callee)
-                self.effort.spend(1 + (len(readers) + len(called) >> 3))
+                self._work(1 + (len(readers) + len(called) >> 3))
             if len(found) > MOST_AT_ONCE:
                 raise self._ambiguous()
         return frozenset(found)
@@ -385,7 +394,7 @@ class Automaton:
                 one = [place] if network.edges[place] else []
                 following = self._next(place)
                 return Around(one, network.calls[place], place in self._ends, following, False)
-        self.effort.spend(len(seen) >> 3)
+        self._work(len(seen) >> 3)
         return Around(readers, calls, ends, [], ends and not readers and not calls)
 
     def _next(self, place: int) -> list[int]:

@@ -29,7 +29,7 @@ class RuleProgram(Host):
         self._alike: dict[Signature, int] = {}
 
     def own_row(self, state: int) -> list[int]:
-        self.effort.spend(1 + len(self.automaton.items[state]))
+        self.effort.spend(1)
         return self.automaton.row(state)[: self.n_classes]
 
     def ahead(self, state: int) -> list[int]:
