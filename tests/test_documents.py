@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from thimble.sampling_options import OPTIONS
 from tools import claims_report, screens
 from tools.fingerprint import ROOT
 
@@ -125,3 +126,8 @@ def test_the_published_claims_are_what_the_page_shows() -> None:
     report = json.loads(claims_report.REPORT.read_text(encoding="utf-8"))
     assert claims_report.about(report) in claims_report.PAGE.read_text(encoding="utf-8")
     assert claims_report.table(report) == claims_report.TABLE.read_text(encoding="utf-8")
+
+
+def test_every_sampling_option_is_in_the_api_s_table() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in OPTIONS if f"| `{name}` |" not in page] == []
