@@ -35,7 +35,7 @@ check: lint  ## lint, unit tests and kernels, in minutes and without a browser (
 # Two processes share the tests: while one waits for a browser the other computes.
 WORKERS ?= 2
 test: setup-test lint  ## set everything up and run every test (WORKERS= processes, ARGS= for pytest)
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels
 	@$(PYTHON) -m tools.setup_env play

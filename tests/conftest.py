@@ -54,17 +54,9 @@ BUILT = frozenset({"site", "wheel", "installed", "server"})
 """Fixtures for which the site is built."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Know the mark of pytest-xdist also where nobody shares the tests."""
-    config.addinivalue_line("markers", "xdist_group: all tests of a group run in one process")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what drives a browser, and run it last: the quick tests tell first. Mark as slow what
     needs the built site.
-
-    Where several processes share the tests (`make test`), one has all tests of a module, which take
-    turns at one page, and one has all that need the installed package, which is large.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -72,8 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
         if BUILT & fixtures:
             item.add_marker("slow")
-        group = "wheel" if "wheel" in fixtures else item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
