@@ -18,6 +18,8 @@ _MINUS, _POINT, _EXPONENT = 1 << 45, 1 << 46, (1 << 101) | (1 << 69)
 MOST_DIGITS = 15
 """Of a number with bounds that is no whole one: so many are told apart by every program."""
 MOST_WHOLE = 16
+HUGE = Fraction(10) ** 308
+"""Of bounds which no number reaches that is written with a small exponent."""
 
 
 def _bit(digit: int) -> int:
@@ -208,12 +210,23 @@ class Numbers:
         many = algebra.repeat(digits, 1, MOST_WHOLE if short else None)
         fraction = algebra.repeat(algebra.seq(algebra.byte_set(_POINT), many), 0, 1)
         sign = algebra.repeat(algebra.byte_set(_MINUS | 1 << 43), 0, 1)
-        power = algebra.repeat(digits, 1, 2 if short else 3)
+        power = algebra.repeat(digits, 1, 2)
+        if not short:  # as far as a float goes
+            tens = algebra.seq(algebra.byte_set(_bit(1) | _bit(2)), algebra.repeat(digits, 2, 2))
+            last = algebra.seq(algebra.words([b"30"]), algebra.byte_set(0xFF << 48))
+            power = algebra.alt([power, tens, last])
         mark = algebra.byte_set(_EXPONENT)
         exponent = algebra.repeat(algebra.seq(mark, sign, power), 0, 1)
         self.plain = algebra.seq(maybe, natural, fraction)
         """Without an exponent."""
         self.any = algebra.seq(maybe, natural, fraction, exponent)
+        tens = algebra.seq(algebra.byte_set(_bit(1) | _bit(2)), algebra.repeat(digits, 2, 2))
+        small = algebra.alt([algebra.repeat(digits, 1, 2), tens])
+        self._tame = algebra.seq(
+            algebra.alt([zero, algebra.seq(first, algebra.repeat(digits, 0, 7))]),
+            fraction, mark, sign, small,
+        )  # fmt: skip
+        """With an exponent, below 1e308 and not below 0."""
         self.integer = algebra.seq(maybe, natural)
         """Without a point, too."""
         if short:
@@ -312,13 +325,16 @@ class Numbers:
         every = algebra.both(
             [self.plain, algebra.but(algebra.seq(algebra.byte_set(_MINUS), algebra.everything))]
         )
+        within = algebra.leaf(smaller)
+        if abs(bound.value) >= HUGE:
+            within, every = algebra.alt([within, self._tame]), algebra.alt([every, self._tame])
         if bound.value > 0:
             if bound.upper:
-                return self._signed(algebra.leaf(smaller), every)
+                return self._signed(within, every)
             return self._signed(algebra.leaf(larger), algebra.nothing)
         if bound.upper:
             return self._signed(algebra.nothing, algebra.leaf(larger))
-        return self._signed(every, algebra.leaf(smaller))
+        return self._signed(every, within)
 
     def _multiple(self, value: Fraction) -> Regular:
         scale = 0
