@@ -21,7 +21,7 @@ test("a constraint is a schema, an expression or a grammar", () => {
 
 test("what is wrong is named with what would be right", () => {
   const refused = (options: object, message: RegExp): void => assert.throws(() => encode(options), { name: "OptionError", message });
-  refused({ temprature: 1 }, /no option "temprature"; there are max_tokens, temperature/);
+  refused({ temprature: 1 }, /no option "temprature"; there are temperature, top_k/);
   refused({ responseConstraint: /a/i }, /the flags i, m and s are not supported/);
   refused({ responseConstraint: "yes" }, /it must be a JSON Schema or a RegExp/);
   refused({ responseConstraint: true, grammar: "x" }, /not both/);
