@@ -58,9 +58,10 @@ def sampled(model: thimble.Model, seed: int) -> list[list[int]]:
     return texts
 
 
-def fingerprint(data: bytes, kernel: Kernel | None = None) -> str:
-    """Everything above over one model file."""
+def fingerprint(data: bytes, kernel: Kernel | None = None, kv_type: str = "f32") -> str:
+    """Everything above over one model file, keys and values kept as `kv_type`."""
     model = load(data, kernel)
+    model.kv_type = kv_type
     words = [logits_hash(model), *(str(sampled(model, seed)) for seed in (0, 1, 2**63))]
     model.close()
     return hashlib.sha256("\n".join(words).encode()).hexdigest()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fingerprint import fingerprint
 from tests.tiny_folders import converted
-from tests.vectors.record_bits import RECORD, files, inside
+from tests.vectors.record_bits import KEPT_SMALLER, RECORD, files, inside
 from thimble.kernel import default_kernel
 
 RECORDED: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -21,6 +21,14 @@ def test_bits_are_as_recorded(name: str, make_file: Callable[[], bytes]) -> None
     data = make_file()
     assert fingerprint(data) == RECORDED[name]["logits"]
     assert inside(data) == RECORDED[name]["inside"]
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+@pytest.mark.parametrize("name", KEPT_SMALLER)
+def test_so_are_those_of_keys_and_values_that_take_less(name: str, kv_type: str) -> None:
+    make_file = dict(FILES)[name]
+    assert fingerprint(make_file(), kv_type=kv_type) == RECORDED[name][kv_type]
+    assert RECORDED[name][kv_type] != RECORDED[name]["logits"]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

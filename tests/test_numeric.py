@@ -74,6 +74,38 @@ def test_gelu_is_close_and_total(probe: ctypes.CDLL) -> None:
     assert np.max(np.abs(y - 3 * np.tanh(exact / 3))) < 1e-6
 
 
+def test_half_precision_is_numpys(probe: ctypes.CDLL) -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    finite = every[np.isfinite(every)]
+    between = np.sort(finite)
+    halves = (between[1:].astype(np.float64) + between[:-1]) / 2  # ties
+    random = np.random.default_rng(0).integers(0, 1 << 32, 400_000, dtype=np.uint32)
+    floats = random.view(np.float32)
+    x = np.concatenate([finite, halves, floats[~np.isnan(floats)]]).astype(np.float32)
+    y = np.empty(x.size, np.uint16)
+    probe.probe_half(ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(y.ctypes.data), x.size)
+    with np.errstate(over="ignore"):
+        assert np.array_equal(y, x.astype(np.float16).view(np.uint16))
+    nan = np.array([np.nan], np.float32)
+    probe.probe_half(ctypes.c_void_p(nan.ctypes.data), ctypes.c_void_p(y.ctypes.data), 1)
+    assert not np.isfinite(y[:1].view(np.float16))[0]
+
+
+def test_eight_bits_are_near_and_never_overflow(probe: ctypes.CDLL) -> None:
+    x = np.random.default_rng(1).normal(size=(4000, 32)).astype(np.float32)
+    x *= np.float32(10.0) ** np.random.default_rng(2).integers(-12, 6, (4000, 1)).astype("<f4")
+    x[0], x[1], x[2, 3] = 0.0, 3e38, np.nan
+    q, y = np.empty(x.shape, np.int8), np.empty(4000, np.uint16)
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (x, q, y)]
+    probe.probe_round(*pointers, 4000)
+    scale = y.view(np.float16).astype(np.float32)[:, None]
+    assert not q[:3].any() and scale[0] == 0 and not np.isfinite(scale[1:3]).any()
+    largest = np.abs(x[3:]).max(axis=1, keepdims=True)
+    # Half a step, of a scale that has eleven digits itself, or fewer where it is very small.
+    error = np.abs(q[3:] * scale[3:] - x[3:])
+    assert (error <= largest * (0.5 / 127 + 2.0**-11) + 127 * 2.0**-25).all()
+
+
 def test_double_functions_are_close(probe: ctypes.CDLL) -> None:
     x = np.linspace(-60, 60, 50_001)
     assert np.max(np.abs(run(probe, 0, x) / np.exp(x) - 1)) < 1e-15

@@ -66,6 +66,25 @@ def test_a_recorded_run_replays_exactly(model: thimble.Model, recording: Recordi
     assert {step.how for step in recording.steps} == {"drawn", "forced", "sampler"}
 
 
+def test_a_run_with_keys_and_values_that_take_less_says_so(model: thimble.Model) -> None:
+    debugger = Debugger(model.session(kv_type="f16"), PARAMS)
+    debugger.begin(PROMPT)
+    steps(debugger, 3)
+    recording = debugger.record()
+    read = Recording.from_json(recording.to_json())
+    assert read == recording and read.kv_type == "f16"
+    with pytest.raises(thimble.OptionError, match="kept keys and values as 'f16', this session"):
+        Debugger(model.session()).replay(read)
+    again = Debugger(model.session(kv_type="f16"))
+    replay = again.replay(read)
+    while not replay.over:
+        assert again.replay_step(replay)
+    assert again.record() == recording
+    broken = recording.to_json().replace('"f16"', '"f8"')
+    with pytest.raises(thimble.FormatError, match=r"model\.kv_type is 'f8'; f32, f16, q8_0 are"):
+        Recording.from_json(broken)
+
+
 def test_a_run_under_a_constraint_replays_exactly(model: thimble.Model) -> None:
     """Grammars that begin, change, begin anew where they were whole, and end."""
     debugger = Debugger(model.session(), PARAMS)

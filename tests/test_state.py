@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -165,6 +166,65 @@ def test_a_fork_without_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         session.fork()
     monkeypatch.undo()
     assert session.fork().logits() == before
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+@pytest.mark.parametrize("name", ["f32", "head8", "head48", "head64"])
+def test_keys_and_values_that_take_less_change_little(name: str, kv_type: str) -> None:
+    model = load(make(SPECS[name]))
+    ids = [i * 11 % model.config.n_vocab for i in range(90)]
+    exact, session = model.session(), model.session(kv_type=kv_type)
+    exact.append(ids)
+    session.append(ids)
+    logits = np.array(session.logits())
+    away = np.sqrt(np.mean((logits - np.array(exact.logits())) ** 2)) / np.std(logits)
+    # Where products round activations, one that falls to the other side of a half is worth more.
+    quantized = SPECS[name].tensor_type != "F32"
+    assert 0 < away < (0.1 if quantized else {"f16": 1e-3, "q8_0": 0.03}[kv_type])
+    # However it came about, and whatever became of it.
+    parts, fork = model.session(kv_type=kv_type), session.fork(40)
+    for token in ids:
+        parts.append([token])
+    assert fork.kv_type == kv_type
+    fork.append(ids[40:])
+    session.rollback(20)
+    session.append(ids[20:])
+    assert parts.logits() == fork.logits() == session.logits()
+    model.kv_type = kv_type
+    assert model.session().kv_type == model.hooked().kv_type == kv_type
+    # What the lens sees is what the text is written with.
+    assert model.run_with_hooks(ids, last_only=True)[0].tobytes() == session.logits().tobytes()
+
+
+def test_a_whole_context_takes_what_it_should() -> None:
+    """Of SmolLM2-135M: 30 layers of 3 key heads of 64, 8,192 positions."""
+    model = load(make(SPECS["f32"]))
+    smol = replace(model.config, n_layers=30, n_heads=9, n_kv_heads=3, head_dim=64)
+    sizes = {kv: state_bytes(model.kernel, smol, 8192, kv) for kv in ("f32", "f16", "q8_0")}
+    assert sizes == {"f32": 377_487_360, "f16": 188_743_680, "q8_0": 100_270_080}
+
+
+def test_a_key_that_half_precision_does_not_hold_is_said() -> None:
+    data = converted("qwen2", "f32")
+    tensor = next(t for t in read_header(data).tensors if t.name == "blk.1.attn_k.bias")
+    large = bytearray(data)
+    struct.pack_into("<f", large, tensor.offset, 1e5)
+    model = load(bytes(large))
+    session = model.session(kv_type="f16")
+    with pytest.raises(thimble.NumericError, match=r"layer 1 .* half precision .*'f32' keeps"):
+        session.append([1, 2, 3])
+    assert session.tokens == ()
+    model.session(kv_type="q8_0").append([1, 2, 3])
+    model.session().append([1, 2, 3])
+
+
+@pytest.mark.parametrize("kv_type", ["q4_0", 3, None, ["f16"]])
+def test_other_types_of_keys_and_values_are_refused(kv_type: Any) -> None:
+    model = load(make(SPECS["f32"]))
+    with pytest.raises(thimble.OptionError, match="'f32', 'f16', 'q8_0' are right"):
+        model.kv_type = kv_type
+    with pytest.raises(thimble.OptionError):
+        thimble.ModelLoader(kv_type=kv_type)
 
 
 def test_bytes_are_asked_of_the_kernel_and_counted_for_any_size() -> None:

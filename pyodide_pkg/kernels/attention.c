@@ -1,12 +1,6 @@
-/* Attention of queries over the keys and values that a session keeps.
- *
- * Keys lie by groups of 32 positions, so that a vector lane is a position, each score is summed
- * over the head's dimensions in order, and a group is read from front to back; values lie position
- * by position, so that a lane is a dimension and each output is summed over positions in order. */
+/* Attention of queries over the keys and values that a session keeps (kv.h), in three stages. */
 #include "gelu.h"
-#include "plan.h"
-
-enum { LANES = TK_KEY_GROUP / 4 }; /* vectors of scores in a group */
+#include "kv.h"
 
 /* One operation; `from` and `to` are stages: scores, pattern, what is mixed by it. */
 typedef struct {
@@ -21,60 +15,63 @@ typedef struct {
     int32_t gone; /* whether a score is of a position that is not kept */
 } tk_attention_job;
 
-/* k and v are [heads][width]. */
-static void store(const tk_state *kept, int32_t pos, const float *k, const float *v) {
-    int32_t width = kept->form->width;
-    for (int32_t h = 0; h < kept->form->heads; h++, k += width, v += width) {
-        float *keys = tk_keys_at(kept, h, pos) + pos % TK_KEY_GROUP;
-        float *values = tk_values_at(kept, h, pos);
-        for (int32_t d = 0; d < width; d++) {
-            keys[TK_KEY_GROUP * d] = k[d];
-            values[d] = v[d];
-        }
-    }
-}
-
-/* Scores of one group of positions. */
-static void score_group(float *out, const float *keys, const float *q, int32_t width, v4f scale) {
-    v4f acc[LANES];
-    for (int i = 0; i < LANES; i++) acc[i] = splat4(0.0f);
-    for (int32_t d = 0; d < width; d++, keys += TK_KEY_GROUP) {
-        v4f qd = splat4(q[d]);
-        for (int i = 0; i < LANES; i++) acc[i] += qd * load4(keys + 4 * i);
-    }
-    for (int i = 0; i < LANES; i++) store4(out + 4 * i, acc[i] * scale);
-}
-
-/* out[0 .. 4 lanes) += sum over n positions of weight times value. */
-TK_INLINE void mix_values(float *out, const float *values, const float *weights, int32_t n,
-                          int32_t width, const int lanes) {
-    v4f acc[12];
-    for (int j = 0; j < lanes; j++) acc[j] = load4(out + 4 * j);
-    for (int32_t t = 0; t < n; t++, values += width) {
-        v4f w = splat4(weights[t]);
-        for (int j = 0; j < lanes; j++) acc[j] += w * load4(values + 4 * j);
-    }
-    for (int j = 0; j < lanes; j++) store4(out + 4 * j, acc[j]);
+/* k and v are [heads][width]. Returns 0 where a number is too large for what keeps them. */
+static int32_t store(const tk_state *kept, int32_t pos, const float *k, const float *v) {
+    int32_t width = kept->form->width, ok = 1;
+    for (int32_t h = 0; h < kept->form->heads; h++, k += width, v += width)
+        ok &= tk_kv_store(kept->type, tk_keys_at(kept, h, pos), pos % TK_KEY_GROUP,
+                          tk_values_at(kept, h, pos), k, v, width);
+    return ok;
 }
 
 /* out [width] = norm times the sum over n positions from `pos` on, the first of a group, of weight
  * times value: a group at a time, whose values stay near while all of them are mixed. */
-static void mix_head(float *out, const tk_state *kept, int32_t head, int32_t pos,
-                     const float *weights, int32_t n, float norm) {
+TK_INLINE void mix(const int type, float *out, const tk_state *kept, int32_t head, int32_t pos,
+                   const float *weights, int32_t n, float norm) {
     int32_t width = kept->form->width;
-    const float *v = NULL;
+    size_t step = TK_KEY_GROUP * tk_kv_row(type, width);
+    const uint8_t *v = NULL;
     for (int32_t d = 0; d < width; d += 4) store4(out + d, splat4(0.0f));
-    for (int32_t t = 0; t < n; t += TK_KEY_GROUP, v += TK_KEY_GROUP * (size_t)width) {
+    for (int32_t t = 0; t < n; t += TK_KEY_GROUP, v += step) {
         if (!v || tk_segment_begins(kept, pos + t)) v = tk_values_at(kept, head, pos + t);
-        int32_t size = n - t < TK_KEY_GROUP ? n - t : TK_KEY_GROUP, d = 0;
-        /* An addition waits for the one before it: the more sums go on side by side, the better. */
-        if (width == 48) mix_values(out, v, weights + t, size, width, 12), d = 48;
-        for (; d + 32 <= width; d += 32) mix_values(out + d, v + d, weights + t, size, width, 8);
-        for (; d + 16 <= width; d += 16) mix_values(out + d, v + d, weights + t, size, width, 4);
-        for (; d + 8 <= width; d += 8) mix_values(out + d, v + d, weights + t, size, width, 2);
-        for (; d < width; d += 4) mix_values(out + d, v + d, weights + t, size, width, 1);
+        tk_kv_mix(type, out, v, weights + t, n - t < TK_KEY_GROUP ? n - t : TK_KEY_GROUP, width);
     }
     for (int32_t d = 0; d < width; d += 4) store4(out + d, load4(out + d) * splat4(norm));
+}
+
+/* Kept out of line, so that each type is compiled once. */
+static void mix_f32(float *out, const tk_state *kept, int32_t head, int32_t pos, const float *weights,
+                    int32_t n, float norm) {
+    mix(TK_F32, out, kept, head, pos, weights, n, norm);
+}
+static void mix_f16(float *out, const tk_state *kept, int32_t head, int32_t pos, const float *weights,
+                    int32_t n, float norm) {
+    mix(TK_F16, out, kept, head, pos, weights, n, norm);
+}
+static void mix_q8(float *out, const tk_state *kept, int32_t head, int32_t pos, const float *weights,
+                   int32_t n, float norm) {
+    mix(TK_Q8_0, out, kept, head, pos, weights, n, norm);
+}
+
+static void mix_head(float *out, const tk_state *kept, int32_t head, int32_t pos,
+                     const float *weights, int32_t n, float norm) {
+    switch (kept->type) {
+    case TK_F16: mix_f16(out, kept, head, pos, weights, n, norm); break;
+    case TK_Q8_0: mix_q8(out, kept, head, pos, weights, n, norm); break;
+    default: mix_f32(out, kept, head, pos, weights, n, norm);
+    }
+}
+
+/* Scores of one query with the positions from `from` on, the first of a group, up to n. */
+TK_INLINE void score_groups(const int type, const tk_state *kept, int32_t head, const float *q,
+                            float *row, int32_t from, int32_t n, v4f scale) {
+    int32_t width = kept->form->width;
+    size_t step = tk_kv_group(type, width);
+    const uint8_t *keys = NULL;
+    for (int32_t t = from; t < n; t += TK_KEY_GROUP, keys += step) {
+        if (!keys || tk_segment_begins(kept, t)) keys = tk_keys_at(kept, head, t);
+        tk_kv_score(type, row + (t - from), keys, q, width, scale);
+    }
 }
 
 /* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns what to
@@ -109,15 +106,15 @@ static int32_t as_scored(const float *pattern, const float *row, float factor, i
     return 1;
 }
 
-/* The scores of one query with the positions from `from` on, the first of a group, up to n; with
- * those before `low`, which it does not see, they are minus infinity. */
+/* The same of one head's query; with what comes before `low`, which it does not see, they are minus
+ * infinity. */
 static void score(const tk_attention_job *a, int32_t head, const float *q, float *row, int32_t from,
                   int32_t low, int32_t n) {
     v4f scale = splat4(a->scale);
-    const float *keys = NULL;
-    for (int32_t t = from; t < n; t += TK_KEY_GROUP, keys += TK_KEY_GROUP * (size_t)a->width) {
-        if (!keys || tk_segment_begins(a->kept, t)) keys = tk_keys_at(a->kept, head, t);
-        score_group(row + (t - from), keys, q, a->width, scale);
+    switch (a->kept->type) {
+    case TK_F16: score_groups(TK_F16, a->kept, head, q, row, from, n, scale); break;
+    case TK_Q8_0: score_groups(TK_Q8_0, a->kept, head, q, row, from, n, scale); break;
+    default: score_groups(TK_F32, a->kept, head, q, row, from, n, scale);
     }
     if (a->cap != 0.0f)
         for (int32_t t = 0; t < n - from; t += 4)
@@ -192,7 +189,8 @@ int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to)
     if (from == 0)
         for (int32_t t = 0; t < r->tokens; t++) {
             size_t row = (size_t)t * (size_t)kv * (size_t)width;
-            store(kept, a.past + t, tk_rows(r, op->in[1]) + row, tk_rows(r, op->in[2]) + row);
+            if (!store(kept, a.past + t, tk_rows(r, op->in[1]) + row, tk_rows(r, op->in[2]) + row))
+                return TK_TOO_LARGE;
         }
     int64_t work = 2 * (int64_t)a.heads * width * r->tokens * a.keys;
     if (work < SMALL)

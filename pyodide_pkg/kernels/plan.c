@@ -106,14 +106,15 @@ TK_EXPORT tk_int tk_session_reserve(tk_int session, tk_int positions) {
 }
 
 /* A session of a text that has about `hint` positions at first; `ring`: whether layers with a window
- * let go of what is behind it. Returns an address, or 0 without the memory. */
-TK_EXPORT tk_int tk_session_new(tk_int model, tk_int hint, tk_int ring) {
+ * let go of what is behind it; `type`: of keys and values, as they are kept. Returns an address, or 0
+ * without the memory. */
+TK_EXPORT tk_int tk_session_new(tk_int model, tk_int hint, tk_int ring, tk_int type) {
     const tk_model *m = (const tk_model *)model;
     tk_session *s = tk_new(sizeof *s);
     if (!s) return 0;
     s->model = m;
     size_t widest = (size_t)m->widest, blocks = widest / TK_QK + 1;
-    int ok = tk_states_new(s, (int32_t)hint, (int32_t)ring) &&
+    int ok = tk_states_new(s, (int32_t)hint, (int32_t)ring, (int32_t)type) &&
              (s->scratch = place_buffers(m, TK_BATCH, s->at)) &&
              (s->act_q = tk_new(tk_size(TK_BATCH, widest, sizeof(int16_t)))) &&
              (s->act_narrow = tk_new(tk_size(TK_BATCH, widest, 1))) &&

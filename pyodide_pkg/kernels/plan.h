@@ -80,9 +80,11 @@ typedef struct {
     int32_t shift;    /* a segment has 1 << shift positions, of which a key group is a part */
     int32_t count;    /* segments that are there */
     int32_t room;     /* for their addresses */
+    int32_t type;     /* TK_F32, TK_F16 or TK_Q8_0 */
     int32_t ring;     /* after so many segments the first is used again; 0 for never */
     int32_t first;    /* positions before this one are gone */
-    size_t head_bytes, values_at; /* of a head in a segment; where its values begin */
+    size_t group_bytes, row_bytes; /* of a head's keys of a group, of its values of a position */
+    size_t head_bytes, values_at;  /* of a head in a segment; where its values begin */
     tk_segment **segments;
 } tk_state;
 
@@ -124,8 +126,9 @@ TK_INLINE const float *tk_op_vector(const tk_op *op, int i) {
 }
 
 /* What an operation says: all is well, a value is not finite, there is no memory, something asks for
- * a position that a ring has let go of, there is no such operation. */
-enum { TK_DONE, TK_NOT_FINITE, TK_NO_MEMORY, TK_GONE, TK_UNKNOWN };
+ * a position that a ring has let go of, a number is too large for what keeps it; there is no such
+ * operation. */
+enum { TK_DONE, TK_NOT_FINITE, TK_NO_MEMORY, TK_GONE, TK_TOO_LARGE, TK_UNKNOWN };
 
 /* Operations of more than one stage are told from which on and up to which. */
 
@@ -148,7 +151,7 @@ int32_t tk_op_heads_out(const tk_run *r, const tk_op *op, int32_t from, int32_t 
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
 
 /* state.c */
-int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring);
+int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring, int32_t type);
 void tk_states_free(tk_session *s);
 int32_t tk_states_reserve(tk_session *s, int32_t positions);
 int32_t tk_states_capacity(const tk_session *s);
@@ -166,17 +169,15 @@ TK_INLINE int32_t tk_segment_begins(const tk_state *k, int32_t pos) {
 }
 
 /* The keys of one head's group of positions that `pos` is in. */
-TK_INLINE float *tk_keys_at(const tk_state *k, int32_t head, int32_t pos) {
-    int32_t in = (pos & ((1 << k->shift) - 1)) & ~(TK_KEY_GROUP - 1);
-    uint8_t *p = tk_segment_of(k, pos) + (size_t)head * k->head_bytes;
-    return (float *)p + (size_t)in * (size_t)k->form->width;
+TK_INLINE uint8_t *tk_keys_at(const tk_state *k, int32_t head, int32_t pos) {
+    size_t group = (size_t)(pos & ((1 << k->shift) - 1)) / TK_KEY_GROUP;
+    return tk_segment_of(k, pos) + (size_t)head * k->head_bytes + group * k->group_bytes;
 }
 
 /* The values of one head at a position. */
-TK_INLINE float *tk_values_at(const tk_state *k, int32_t head, int32_t pos) {
-    int32_t in = pos & ((1 << k->shift) - 1);
-    uint8_t *p = tk_segment_of(k, pos) + (size_t)head * k->head_bytes + k->values_at;
-    return (float *)p + (size_t)in * (size_t)k->form->width;
+TK_INLINE uint8_t *tk_values_at(const tk_state *k, int32_t head, int32_t pos) {
+    size_t in = (size_t)(pos & ((1 << k->shift) - 1));
+    return tk_segment_of(k, pos) + (size_t)head * k->head_bytes + k->values_at + in * k->row_bytes;
 }
 
 #endif

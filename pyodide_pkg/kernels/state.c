@@ -3,15 +3,17 @@
  *
  * A layer that looks back so far and no further uses its segments in turn. This file answers what
  * of it all takes memory, how it is copied, and up to where it can be kept when a text is cut. */
-#include "plan.h"
+#include "kv.h"
 
 enum { LONGEST = 8 };  /* a segment has 1 << 8 positions, or fewer where the text is short */
 enum { SLACK = 256 };  /* positions that a ring keeps beyond its window, so that texts can be cut */
 
-/* Bytes of one segment's rows. */
-static size_t segment_bytes(const tk_state_form *f, int32_t shift) {
-    size_t row = tk_size((size_t)f->heads, (size_t)f->width, 2 * sizeof(float));
-    return tk_size(row, (size_t)1 << shift, 1);
+/* Bytes of one segment's rows: of each head its keys, and behind them its values. */
+static size_t segment_bytes(const tk_state_form *f, int32_t type, int32_t shift) {
+    size_t groups = ((size_t)1 << shift) / TK_KEY_GROUP;
+    size_t keys = tk_size(tk_kv_group(type, f->width), groups, 1);
+    size_t values = tk_size(tk_kv_row(type, f->width), (size_t)1 << shift, 1);
+    return tk_size(tk_sum(keys, values), (size_t)f->heads, 1);
 }
 
 static int32_t segments_for(int32_t positions, int32_t shift) {
@@ -39,7 +41,7 @@ void tk_states_free(tk_session *s) {
 
 /* Empty states, of segments for a text of about `hint` positions; `ring`: whether layers with a
  * window let go of what is behind it. Returns 0 where there is no memory. */
-int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring) {
+int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring, int32_t type) {
     int32_t shift = 5;
     while (shift < LONGEST && (1 << shift) < hint) shift++;
     s->states = tk_new(tk_size((size_t)s->model->n_states, sizeof(tk_state), 1));
@@ -49,8 +51,11 @@ int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring) {
         k->form = s->model->states + i;
         k->shift = shift;
         k->ring = ring ? ring_of(k->form, shift) : 0;
-        k->head_bytes = segment_bytes(k->form, shift) / (size_t)k->form->heads;
-        k->values_at = k->head_bytes / 2;
+        k->type = type;
+        k->group_bytes = tk_kv_group(type, k->form->width);
+        k->row_bytes = tk_kv_row(type, k->form->width);
+        k->head_bytes = segment_bytes(k->form, type, shift) / (size_t)k->form->heads;
+        k->values_at = (((size_t)1 << shift) / TK_KEY_GROUP) * k->group_bytes;
         s->rings |= k->ring;
     }
     return 1;
@@ -73,7 +78,7 @@ static int32_t extend(tk_state *k, int32_t positions) {
     int32_t wanted = segments_for(positions, k->shift);
     if (k->ring && wanted > k->ring) wanted = k->ring;
     while (k->count < wanted) {
-        size_t bytes = tk_sum(segment_bytes(k->form, k->shift), TK_SEGMENT_HEAD);
+        size_t bytes = tk_sum(segment_bytes(k->form, k->type, k->shift), TK_SEGMENT_HEAD);
         tk_segment *made = widen(k) ? tk_new(bytes) : NULL;
         if (!made) return 0;
         made->users = 1;
@@ -95,21 +100,24 @@ TK_EXPORT tk_int tk_session_bytes(tk_int session) {
     const tk_session *s = (const tk_session *)session;
     size_t total = 0;
     for (int32_t i = 0; i < s->model->n_states; i++)
-        total += (size_t)s->states[i].count * segment_bytes(s->states[i].form, s->states[i].shift);
+        total += (size_t)s->states[i].count * segment_bytes(s->states[i].form, s->states[i].type, s->states[i].shift);
     return (tk_int)total;
 }
 
-/* Bytes of the states of a text of so many positions, by their forms alone, to the uint64 at `bytes`:
- * what a model will take, also where no memory here holds it. */
-TK_EXPORT tk_int tk_state_bytes(tk_int forms, tk_int count, tk_int positions, tk_int bytes) {
+/* Bytes of the states of a text of so many positions, by their forms alone and the type of keys and
+ * values, to the uint64 at `bytes`: what a model will take, also where no memory here holds it. */
+TK_EXPORT tk_int tk_state_bytes(tk_int forms, tk_int count, tk_int positions, tk_int type,
+                                tk_int bytes) {
     const tk_state_form *f = (const tk_state_form *)forms;
     int32_t shift = 5;
     while (shift < LONGEST && (1 << shift) < positions) shift++;
     *(uint64_t *)bytes = 0;
     for (tk_int i = 0; i < count; i++, f++) {
         int32_t n = segments_for((int32_t)positions, shift), ring = ring_of(f, shift);
-        uint64_t row = (uint64_t)f->heads * (uint64_t)f->width * 2 * sizeof(float);
-        *(uint64_t *)bytes += row * (uint64_t)(ring && n > ring ? ring : n) << shift;
+        uint64_t groups = (uint64_t)(ring && n > ring ? ring : n) << (shift - 5);
+        uint64_t group = tk_kv_group((int32_t)type, f->width);
+        group += TK_KEY_GROUP * (uint64_t)tk_kv_row((int32_t)type, f->width);
+        *(uint64_t *)bytes += groups * group * (uint64_t)f->heads;
     }
     return 0;
 }
@@ -126,7 +134,7 @@ static int32_t unshare(tk_state *k, int32_t n) {
     for (int32_t i = k->ring ? k->count : n >> k->shift; i < k->count; i++) {
         tk_segment *old = k->segments[i];
         if (old->users == 1) continue;
-        size_t bytes = TK_SEGMENT_HEAD + segment_bytes(k->form, k->shift);
+        size_t bytes = TK_SEGMENT_HEAD + segment_bytes(k->form, k->type, k->shift);
         tk_segment *own = (i << k->shift) < n ? tk_new(bytes) : NULL;
         if (own) {
             tk_move(own, old, bytes);
@@ -189,6 +197,9 @@ TK_EXPORT tk_int tk_session_copy(tk_int to, tk_int from, tk_int n) {
         k->shift = other->shift;
         k->ring = other->ring;
         k->first = n ? other->first : 0;
+        k->type = other->type;
+        k->group_bytes = other->group_bytes;
+        k->row_bytes = other->row_bytes;
         k->head_bytes = other->head_bytes;
         k->values_at = other->values_at;
         for (; k->count < whole; k->count++) {
@@ -200,7 +211,7 @@ TK_EXPORT tk_int tk_session_copy(tk_int to, tk_int from, tk_int n) {
         for (int32_t j = whole; j < k->count; j++)
             tk_move((uint8_t *)k->segments[j] + TK_SEGMENT_HEAD,
                     (uint8_t *)other->segments[j] + TK_SEGMENT_HEAD,
-                    segment_bytes(k->form, k->shift));
+                    segment_bytes(k->form, k->type, k->shift));
     }
     dst->n_past = (int32_t)n;
     dst->rings = src->rings;

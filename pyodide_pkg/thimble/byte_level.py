@@ -91,8 +91,8 @@ class ByteMixture(CombinedModel):
             counts.append(sum(map(len, map(lexicon.bytes_of, read))) - len(lexicon.space))
         return len(ids) - len(text.encode()) + min(counts)
 
-    def _session(self, n_ctx: int) -> Session:
-        return ByteSession(self, n_ctx)
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
+        return ByteSession(self, n_ctx, kv_type)
 
 
 def _check(members: Sequence[LanguageModel], method: str) -> None:
@@ -218,10 +218,10 @@ class Lexicon:
 class _View:
     """One member's opinion of the next byte."""
 
-    def __init__(self, member: LanguageModel, lexicon: Lexicon) -> None:
+    def __init__(self, member: LanguageModel, lexicon: Lexicon, kv_type: str | None) -> None:
         self.member, self.lexicon = member, lexicon
         self.kernel: Kernel = member.kernel
-        self.session = member.session()
+        self.session = member.session(kv_type=kv_type)
         # The log-probability of the session's first tokens, for each number of them.
         self._worth: list[float] = []
         # By place: the probabilities of the token that begins there, and the log-probability of
@@ -321,9 +321,9 @@ class ByteSession(Session):
 
     model: ByteMixture
 
-    def __init__(self, model: ByteMixture, n_ctx: int) -> None:
+    def __init__(self, model: ByteMixture, n_ctx: int, kv_type: str | None = None) -> None:
         self.views = [
-            _View(member, lexicon)
+            _View(member, lexicon, kv_type)
             for member, lexicon in zip(model.members, model.lexicons, strict=True)
         ]
         count = len(self.views)
@@ -331,7 +331,7 @@ class ByteSession(Session):
         self._read: list[int] = []  # what the views know of
         self._limit = n_ctx
         self._rule: tuple[float, ...] = ()
-        super().__init__(model, n_ctx)
+        super().__init__(model, n_ctx, kv_type)
 
     def member_logits(self, index: int) -> array[float]:
         """What one member says of the next byte: log-probabilities of 256 bytes and the end."""

@@ -65,8 +65,8 @@ class Ensemble(CombinedModel):
             weights=weights,
         )
 
-    def _session(self, n_ctx: int) -> Session:
-        return EnsembleSession(self, n_ctx)
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
+        return EnsembleSession(self, n_ctx, kv_type)
 
 
 def combine(
@@ -98,8 +98,8 @@ class EnsembleSession(Session):
 
     model: Ensemble
 
-    def __init__(self, model: Ensemble, n_ctx: int) -> None:
-        self.parts = [member._session(n_ctx) for member in model.members]
+    def __init__(self, model: Ensemble, n_ctx: int, kv_type: str | None = None) -> None:
+        self.parts = [member._session(n_ctx, kv_type) for member in model.members]
         """The members' sessions: their caches. What is in them is decided here."""
         self._plain = self._all_plain()
         count = len(self.parts)
@@ -112,7 +112,7 @@ class EnsembleSession(Session):
         self._fresh, self._last = -1, 0
         # How the logits that are there were combined.
         self._rule: tuple[str, tuple[float, ...]] | None = None
-        super().__init__(model, n_ctx)
+        super().__init__(model, n_ctx, kv_type)
 
     @property
     def runs_in_kernel(self) -> bool:

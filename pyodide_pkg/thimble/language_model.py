@@ -17,6 +17,7 @@ from .errors import OptionError, ThimbleError, UnsupportedError
 from .gguf import TensorInfo
 from .kernel import Kernel
 from .model_config import ModelConfig
+from .state import checked_kv_type
 from .tokenizer import Tokenizer
 from .weights import Weights
 
@@ -48,6 +49,7 @@ class LanguageModel(ABC):
         """Of the file that it came from; empty where it is made of several."""
         self.tensors = tensors
         self._closed = False
+        self._kv_type = "f32"
 
     @property
     @abstractmethod
@@ -72,8 +74,9 @@ class LanguageModel(ABC):
         """Counts what changed the model: keys and values from before a change are no good."""
 
     @abstractmethod
-    def _session(self, n_ctx: int) -> Session:
-        """An empty session of at most `n_ctx` tokens, which is checked."""
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
+        """An empty session of at most `n_ctx` tokens, which is checked; it keeps keys and values as
+        `kv_type` says, or as the model does."""
 
     @abstractmethod
     def close(self) -> None:
@@ -82,6 +85,16 @@ class LanguageModel(ABC):
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def kv_type(self) -> str:
+        """As what sessions keep keys and values unless told otherwise: "f32", "f16" or "q8_0"
+        (`state.KV_TYPES`). What is made of several models leaves it to them."""
+        return self._kv_type
+
+    @kv_type.setter
+    def kv_type(self, kv_type: str) -> None:
+        self._kv_type = checked_kv_type(kv_type)
 
     @property
     def fwd_hooks(self) -> FwdHooks:
@@ -97,8 +110,9 @@ class LanguageModel(ABC):
         """The standing hooks as a pass wants them; None where there are none."""
         return None
 
-    def session(self, n_ctx: int | None = None) -> Session:
-        """An empty session of at most `n_ctx` tokens (default: what the model was trained for)."""
+    def session(self, n_ctx: int | None = None, *, kv_type: str | None = None) -> Session:
+        """An empty session of at most `n_ctx` tokens (default: what the model was trained for),
+        which keeps keys and values as `kv_type` (default: what the model's says)."""
         if self.closed:
             raise ThimbleError(f"model {self.name!r} is closed")
         limit = self.config.n_ctx
@@ -106,7 +120,7 @@ class LanguageModel(ABC):
             n_ctx = limit
         if not isinstance(n_ctx, int) or isinstance(n_ctx, bool) or not 1 <= n_ctx <= limit:
             raise OptionError(f"n_ctx is {n_ctx!r}; it must be a whole number from 1 to {limit}")
-        return self._session(n_ctx)
+        return self._session(n_ctx, None if kv_type is None else checked_kv_type(kv_type))
 
     def fits(self, ids: Sequence[int], most: int) -> int:
         """How many ids of a text are read where at most `most` tokens are: for evaluation."""

@@ -14,6 +14,7 @@ from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
 from .model import Model
 from .model_config import ModelConfig, config_from_header
+from .state import checked_kv_type
 from .tokenizer import tokenizer_from_metadata
 from .weights import Weights
 
@@ -32,7 +33,15 @@ class ModelLoader:
     An error leaves the loader useless and its memory given back.
     """
 
-    def __init__(self, total_bytes: int | None = None, *, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self,
+        total_bytes: int | None = None,
+        *,
+        kernel: Kernel | None = None,
+        kv_type: str = "f32",
+    ) -> None:
+        """`kv_type`: as what the model's sessions keep keys and values (`LanguageModel`)."""
+        self._kv_type = checked_kv_type(kv_type)
         self._kernel = kernel or default_kernel()
         self._total = total_bytes
         self._head: list[bytes] = []
@@ -174,7 +183,9 @@ class ModelLoader:
             )
         self._staging.close()
         self._weights.finish()
-        return Model(self._config, self.header, tokenizer, self._weights)
+        model = Model(self._config, self.header, tokenizer, self._weights)
+        model.kv_type = self._kv_type
+        return model
 
 
 def _config(header: GGUFHeader) -> ModelConfig:
@@ -197,24 +208,27 @@ def load(
     *,
     progress: Progress | None = None,
     kernel: Kernel | None = None,
+    kv_type: str = "f32",
 ) -> Model:
     """The model in the GGUF file at `path`, or in the files of which that is the first part.
 
-    Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; OSError where the file
-    cannot be read.
+    `kv_type` is what its sessions keep keys and values as: "f32", "f16" or "q8_0".
+
+    Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; OptionError for another
+    `kv_type`; OSError where the file cannot be read.
     """
     from .split import joined, parts_of  # not for a page, which streams
 
     parts = parts_of(path)
     total = sum(os.path.getsize(part) for part in parts)
     if len(parts) > 1:
-        loader = ModelLoader(kernel=kernel)
+        loader = ModelLoader(kernel=kernel, kv_type=kv_type)
         for piece in joined(parts).chunks():
             loader.feed(piece)
             if progress:
                 progress(min(loader.bytes_done, total), total)
         return loader.finish()
-    loader = ModelLoader(total, kernel=kernel)
+    loader = ModelLoader(total, kernel=kernel, kv_type=kv_type)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             loader.feed(chunk)

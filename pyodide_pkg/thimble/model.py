@@ -118,10 +118,10 @@ class Model(LanguageModel):
         """Count a change; sessions then compute their tokens again."""
         self._changes += 1
 
-    def _session(self, n_ctx: int) -> Session:
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
         from .session import Session
 
-        return Session(self, n_ctx)
+        return Session(self, n_ctx, kv_type)
 
     def run_with_cache(
         self, tokens: str | Sequence[int], names: Names = None, **options: Any
@@ -168,6 +168,7 @@ class HookedModel(Model):
         """`alone`: without the hooks of the model that it is made from."""
         super().__init__(base.config, base.header, base.tokenizer, base.weights)
         self.base = base
+        self.kv_type = base.kv_type
         self._alone = alone
         self.fwd_hooks = fwd_hooks
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 class Session:
     """One sequence over a model. `Model.session` makes one."""
 
-    def __init__(self, model: LanguageModel, n_ctx: int) -> None:
+    def __init__(self, model: LanguageModel, n_ctx: int, kv_type: str | None = None) -> None:
         self.model = model
         self.n_ctx = n_ctx
+        self.kv_type = kv_type or model.kv_type
+        """As what keys and values are kept."""
         self._kernel = model.kernel
         self._tokens: list[int] = []
         self._computed = 0
@@ -94,7 +96,7 @@ class Session:
         kept = len(self._tokens) if n is None else n
         if not 0 <= kept <= len(self._tokens):
             raise OptionError(f"cannot copy {n!r} tokens: there are {len(self._tokens)}")
-        copy = type(self)(self.model, self.n_ctx)
+        copy = type(self)(self.model, self.n_ctx, self.kv_type)
         copy._tokens = self._tokens[:kept]
         copy._computed = copy._copy_cache(self, min(self._computed, kept))
         copy._grow(kept)
@@ -230,7 +232,7 @@ class Session:
         if wanted <= self._capacity:
             return
         if self._state is None:
-            self._state = State(self.model, wanted)
+            self._state = State(self.model, wanted, kv_type=self.kv_type)
             self._address = self._state.address
         self._state.reserve(wanted)
         self._capacity = self._state.capacity
@@ -307,6 +309,7 @@ class Session:
         """Take over the first n positions of what another session keeps; return how many."""
         assert self._state and other._state
         kept = self._state.copy_from(other._state, n)
+        self.kv_type = self._state.kv_type
         self._capacity = self._state.capacity
         return kept
 

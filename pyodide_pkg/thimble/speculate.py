@@ -143,8 +143,8 @@ class Speculative(LanguageModel):
     def closed(self) -> bool:
         return self._closed or self.target.closed or self.draft.closed
 
-    def _session(self, n_ctx: int) -> Session:
-        return SpeculativeSession(self, n_ctx)
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
+        return SpeculativeSession(self, n_ctx, kv_type or self.target.kv_type)
 
     def close(self) -> None:
         """End it; the two models live on."""
@@ -198,7 +198,7 @@ class SpeculativeSession(Session):
 
     model: Speculative
 
-    def __init__(self, model: Speculative, n_ctx: int) -> None:
+    def __init__(self, model: Speculative, n_ctx: int, kv_type: str | None = None) -> None:
         # The target's cache holds `_computed` tokens and then those ahead. Row i of its logits is
         # of what comes after `_rows_at + i` tokens; they are good up to `_rows_end` tokens.
         self._ahead: list[int] = []
@@ -207,7 +207,7 @@ class SpeculativeSession(Session):
         self._rows = Scratch(
             model.kernel, BATCH * 4 * ((model.config.n_vocab + 3) & ~3), "the drafted rows"
         )
-        self._draft = _Draft(model.draft, min(n_ctx, model.draft.config.n_ctx))
+        self._draft = _Draft(model.draft, min(n_ctx, model.draft.config.n_ctx), kv_type)
         self._agreed = 0  # tokens at the draft's beginning that are this session's
         self._drafting: Sampler | None = None
         # Trusted at first: who is not asked cannot show that they know.
@@ -215,7 +215,7 @@ class SpeculativeSession(Session):
         self._quiet = 0  # tokens written since the draft was last believed
         self.speculation = Speculation()
         """What drafting brought since the session was made."""
-        super().__init__(model, n_ctx)
+        super().__init__(model, n_ctx, kv_type)
 
     @property
     def runs_in_kernel(self) -> bool:

@@ -11,10 +11,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from .errors import MemoryLimitError, NumericError, ThimbleError, UnsupportedError
+from .errors import (
+    MemoryLimitError,
+    NumericError,
+    OptionError,
+    ThimbleError,
+    UnsupportedError,
+)
 from .kernel import Kernel, Scratch
 from .plan import compile_plan
 from .program import pack_forms, state_forms
+from .tensor_types import F16, F32, Q8_0
 
 if TYPE_CHECKING:
     from .language_model import LanguageModel
@@ -22,25 +29,31 @@ if TYPE_CHECKING:
 
 FIRST_POSITIONS = 256
 """That a state has a place for at first, if its text may be as long."""
+KV_TYPES = {"f32": F32, "f16": F16, "q8_0": Q8_0}
+"""As what keys and values can be kept: exactly, in half precision, or in 8 bits with a scale for
+each 32 values of a head."""
 
 
 class State:
     """One text's state over a model. Close it to give its memory back."""
 
-    def __init__(self, model: LanguageModel, hint: int, *, whole: bool = False) -> None:
+    def __init__(
+        self, model: LanguageModel, hint: int, *, kv_type: str = "f32", whole: bool = False
+    ) -> None:
         """An empty one, for a text of about `hint` positions; with `whole`, layers that look at the
         nearest positions only keep all others too. Raises MemoryLimitError."""
         self._model = model
         self._kernel = model.kernel
-        self._whole = whole
-        self.address = self._kernel.call("session_new", model.weights.address, hint, not whole)
+        self.kv_type = checked_kv_type(kv_type)
+        options = (not whole, KV_TYPES[kv_type].ggml_id)
+        self.address = self._kernel.call("session_new", model.weights.address, hint, *options)
         if not self.address:
             raise self._too_large(hint)
         self.capacity = self._kernel.call("session_capacity", self.address)
         """Positions that there is a place for."""
 
     def _too_large(self, positions: int) -> MemoryLimitError:
-        size = state_bytes(self._kernel, self._model.config, positions)
+        size = state_bytes(self._kernel, self._model.config, positions, self.kv_type)
         return MemoryLimitError(f"no memory for a cache of {positions:,} tokens: {size:,} bytes")
 
     @property
@@ -70,10 +83,11 @@ class State:
         return kept
 
     def copy_from(self, other: State, n: int) -> int:
-        """Take over the first n positions of another state of the same model, or as many as can be
-        copied, in the place of one's own; return how many. Raises MemoryLimitError."""
+        """Take over the first n positions of another state of the same model, and its type, in the
+        place of its own, or as many as can be copied; return how many. Raises MemoryLimitError."""
         copied = self._kernel.call("session_copy", self.address, other.address, n)
         self.capacity = self._kernel.call("session_capacity", self.address)
+        self.kv_type = other.kv_type
         if copied < 0:
             raise self._too_large(n)
         return copied
@@ -89,7 +103,7 @@ class State:
             self.close()
 
 
-NOT_FINITE, _, GONE = range(3)
+NOT_FINITE, _, GONE, TOO_LARGE = range(4)
 """What went wrong in a pass, in the upper bits of its status (the enum in `kernels/plan.h`)."""
 
 
@@ -101,18 +115,31 @@ def failure(name: str, n_layers: int, status: int) -> ThimbleError:
             f"layer {layer} of model {name!r} has let go of what comes before its window: a hook "
             "cannot let it look there"
         )
+    if reason == TOO_LARGE:
+        return NumericError(
+            f"a key or a value of layer {layer} of model {name!r} is no number that half precision "
+            "holds; kv_type='f32' keeps larger ones"
+        )
     assert reason == NOT_FINITE, status
     where = f"after layer {layer}" if layer < n_layers else "in the logits"
     return NumericError(f"a value is not finite {where} of model {name!r}")
 
 
-def state_bytes(kernel: Kernel, config: ModelConfig, positions: int) -> int:
+def checked_kv_type(kv_type: object) -> str:
+    """Return the name of a type of keys and values; OptionError for one that there is not."""
+    if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
+        raise OptionError(f"kv_type is {kv_type!r:.40}; {', '.join(map(repr, KV_TYPES))} are right")
+    return kv_type
+
+
+def state_bytes(kernel: Kernel, config: ModelConfig, positions: int, kv_type: str = "f32") -> int:
     """Return the bytes of a text's state with any model of these numbers, loaded or not."""
     forms = state_forms(compile_plan(config))
     packed = pack_forms(forms)
     scratch = Scratch(kernel, 8 + len(packed), "a question")
     scratch.write(packed, 8)
-    kernel.call("state_bytes", scratch.address + 8, len(forms), positions, scratch.address)
+    kind = KV_TYPES[checked_kv_type(kv_type)].ggml_id
+    kernel.call("state_bytes", scratch.address + 8, len(forms), positions, kind, scratch.address)
     (size,) = struct.unpack("<Q", kernel.read(scratch.address, 8))
     scratch.close()
     return int(size)

@@ -31,11 +31,11 @@ START = """async () => {
   const wheel = await (await fetch(`/${build.engine}`)).arrayBuffer();
   python.unpackArchive(wheel, "wheel");
 }"""
-RUN = """async ([source, data, variant]) => {
+RUN = """async ([source, data, variant, kvType]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   python.globals.set("data", bytes);
   python.runPython(`import thimble.kernel\\nthimble.kernel.choose_variant("${variant}")`);
-  return python.runPython(source + "\\nfingerprint(data.to_bytes())");
+  return python.runPython(source + `\\nfingerprint(data.to_bytes(), kv_type="${kvType}")`);
 }"""
 
 
@@ -55,9 +55,10 @@ def python(chromium: Browser, server: str) -> Iterator[Page]:
     page.close()
 
 
-def in_page(page: Page, data: bytes, variant: str = "base") -> str:
+def in_page(page: Page, data: bytes, variant: str = "base", kv_type: str = "f32") -> str:
     source = inspect.getsource(fingerprint)
-    found: str = page.evaluate(RUN, [source, base64.b64encode(data).decode(), variant])
+    arguments = [source, base64.b64encode(data).decode(), variant, kv_type]
+    found: str = page.evaluate(RUN, arguments)
     return found
 
 
@@ -71,6 +72,13 @@ def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
 def test_other_architectures_give_the_same_bits(python: Page, name: str) -> None:
     data = converted(name, "q8_0")
     assert in_page(python, data) == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_keys_and_values_that_take_less_give_the_same_bits(python: Page, kv_type: str) -> None:
+    data = make(SPECS["head48"])
+    found = in_page(python, data, kv_type=kv_type)
+    assert found == fingerprint.fingerprint(data, kv_type=kv_type)
 
 
 @pytest.mark.parametrize("name", ["q8_0", "q4_0", "head48"])

@@ -1,5 +1,15 @@
-/* The functions of numeric.h and gelu.h, reachable from a test. */
+/* The functions of numeric.h, gelu.h and kv.h, reachable from a test. */
 #include "../../pyodide_pkg/kernels/gelu.h"
+#include "../../pyodide_pkg/kernels/kv.h"
+
+TK_EXPORT void probe_half(const float *x, uint16_t *y, long n) {
+    for (long i = 0; i < n; i++) y[i] = tk_to_half(x[i]);
+}
+
+/* The scales of blocks of 32, in y; their values, rounded, in q. */
+TK_EXPORT void probe_round(const float *x, int8_t *q, uint16_t *y, long blocks) {
+    for (long b = 0; b < blocks; b++) y[b] = tk_kv_round(q + 32 * b, 1, x + 32 * b, 32);
+}
 
 TK_EXPORT void probe_exp4(const float *x, float *y, long n) {
     for (long i = 0; i < n; i += 4) store4(y + i, exp4(load4(x + i)));

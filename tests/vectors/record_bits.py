@@ -24,6 +24,8 @@ RECORD = Path(__file__).with_name("bits.json")
 SHIPPED = sorted((Path(__file__).parents[2] / "web" / "models").glob("*.gguf"))
 KINDS = ("f32", "f16", "q8_0")
 LOOKED_AT = 40
+KEPT_SMALLER = ("tiny/f32", "tiny/head8", "tiny/head48", "tiny/head64", "gemma3/q8_0", "gpt2/f32")
+"""Whose keys and values are also kept in half precision and in 8 bits."""
 
 
 def files() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -62,7 +64,11 @@ def main() -> None:
     record: dict[str, dict[str, str]] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for name, make_file in files():
         known = record.setdefault(name, {})
-        for kind, hashed in (("logits", fingerprint), ("inside", inside)):
+        hashes: list[tuple[str, Callable[[bytes], str]]]
+        hashes = [("logits", fingerprint), ("inside", inside)]
+        if name in KEPT_SMALLER:
+            hashes += [(kv, partial(fingerprint, kv_type=kv)) for kv in ("f16", "q8_0")]
+        for kind, hashed in hashes:
             if kind not in known:
                 known[kind] = hashed(make_file())
                 print(name, kind)

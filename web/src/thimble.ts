@@ -23,7 +23,7 @@ import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
 import type { SavedModel } from "./storage/models";
-import type { RemoteEngine, ModelInfo, Stage } from "./protocol";
+import type { KvType, RemoteEngine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
@@ -36,9 +36,15 @@ export type Availability = "unavailable" | "downloadable" | "downloading" | "ava
 /** A name out of `Thimble.models()`, a GGUF file, or a model that the playground keeps or brings. */
 export type ModelChoice = string | Blob | SavedModel | ComingModel;
 
+/** Brought models are larger, and lose less than 0.1 % by it; the site's own keep every bit. */
+const BROUGHT_KV: KvType = "f16";
+
 export interface CreateOptions extends SamplingOptions {
   /** The site's default model without it. */
   model?: ModelChoice;
+  /** As what this session keeps keys and values; without it "f32" for the site's models, and "f16"
+   * for brought ones. */
+  kv_type?: KvType;
   /** Abort to wait no longer. */
   signal?: AbortSignal;
   /** Called with a target that hears "downloadprogress" until the session is there. */
@@ -85,15 +91,15 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
       const given = model instanceof File ? model.name : "model.gguf";
       fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
     }
-    return { name, from: model, keep: false, bytes: model.size, sha256: null };
+    return { name, from: model, keep: false, bytes: model.size, sha256: null, kvType: BROUGHT_KV };
   }
   if (typeof model === "object" && "port" in model) {
     const { name, port, bytes, sha256 } = model;
-    return { name, from: port, keep: false, bytes, sha256 };
+    return { name, from: port, keep: false, bytes, sha256, kvType: BROUGHT_KV };
   }
   if (typeof model === "object") {
     const { name, from, bytes, sha256 } = model;
-    return { name, from, keep: true, bytes, sha256 };
+    return { name, from, keep: true, bytes, sha256, kvType: BROUGHT_KV };
   }
   const listed = build.model(model);
   if (!listed && model === undefined) {
@@ -104,7 +110,7 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
     throw new ThimbleError("OptionError", `there is no model "${String(model)}"; this site has ${names}`);
   }
   const { name, url, bytes, sha256 } = listed;
-  return { name, from: url, keep: keepsModels, bytes, sha256 };
+  return { name, from: url, keep: keepsModels, bytes, sha256, kvType: "f32" };
 }
 
 /** A session with a model: a text that grows. */
@@ -155,7 +161,7 @@ export class Thimble {
   static async create(options: CreateOptions = {}): Promise<Thimble> {
     const { model, signal, monitor } = options;
     signal?.throwIfAborted();
-    const defaults = encodeOptions(options, { own: ["model", "signal", "monitor"] });
+    const defaults = encodeOptions(options, { own: ["model", "signal", "monitor"], also: ["kv_type"] });
     if (!hasSimd()) {
       throw new ThimbleError("UnsupportedError", "this browser lacks WebAssembly SIMD: update it");
     }

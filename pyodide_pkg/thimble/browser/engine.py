@@ -180,11 +180,15 @@ class Engine:
         """Let large models from now on live in a memory that threads share."""
         self.pool = PoolKernel(pool)
 
-    def begin_load(self, name: str, total_bytes: int | None, sha256: str | None) -> int:
-        """Get ready for the bytes of a model."""
+    def begin_load(
+        self, name: str, total_bytes: int | None, sha256: str | None, kv_type: str = "f32"
+    ) -> int:
+        """Get ready for the bytes of a model, whose sessions keep keys and values as `kv_type`
+        unless told otherwise."""
         load = next(self._ids)
         kernel = self.pool if (total_bytes or 0) >= POOL_FROM else None
-        self._loads[load] = Load(name, ModelLoader(total_bytes, kernel=kernel), sha256)
+        loader = ModelLoader(total_bytes, kernel=kernel, kv_type=kv_type)
+        self._loads[load] = Load(name, loader, sha256)
         return load
 
     def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
@@ -228,13 +232,15 @@ class Engine:
     # Sessions
 
     def open(self, model: str, defaults: str) -> int:
-        """A new session on a model in memory."""
+        """A new session on a model in memory; beside sampling options `kv_type` may say as what it
+        keeps keys and values."""
         options = json.loads(defaults)
+        kv_type = options.pop("kv_type", None)
         sampling(options)
         if model not in self.loaded:
             raise OptionError(f"no model {model!r} in memory; there are {sorted(self.loaded)}")
         loaded = self.loaded[model]
-        return self._keep(SessionEntry(loaded, loaded.session(), options))
+        return self._keep(SessionEntry(loaded, loaded.session(kv_type=kv_type), options))
 
     def clone(self, session: int) -> int:
         """An independent copy of a session, its tokens and its defaults."""

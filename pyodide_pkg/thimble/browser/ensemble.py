@@ -39,15 +39,15 @@ FEWEST = 2
 class Panel(Ensemble):
     """An ensemble whose sessions keep what each member thought of the last draw."""
 
-    def _session(self, n_ctx: int) -> Session:
-        return Watched(self, n_ctx)
+    def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
+        return Watched(self, n_ctx, kv_type)
 
 
 class Watched(EnsembleSession):
     """A session of one."""
 
-    def __init__(self, model: Ensemble, n_ctx: int) -> None:
-        super().__init__(model, n_ctx)
+    def __init__(self, model: Ensemble, n_ctx: int, kv_type: str | None = None) -> None:
+        super().__init__(model, n_ctx, kv_type)
         self.heard: list[Choice] = []
         """Of each member, about the token that was drawn last."""
 

@@ -71,7 +71,7 @@ def _model(options: Namespace) -> LanguageModel:
     from ..speculate import Speculative
 
     target = inputs.load_models(options)
-    return Speculative(target, inputs.load_model(options.draft, threads=options.threads))
+    return Speculative(target, inputs.one_model(options.draft, options))
 
 
 def _params(options: Namespace) -> SamplingParams:

@@ -13,6 +13,7 @@ from ..kernel import default_kernel
 from ..language_model import LanguageModel
 from ..loader import load
 from ..model import Model
+from ..state import KV_TYPES
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def add_models(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="W,W,...", help="one number a model, in their order (equal ones)"
     )
+    parser.add_argument(
+        "--kv-type", choices=tuple(KV_TYPES), default="f32",
+        help="as what keys and values are kept: in half precision or 8 bits they take a half or a "
+        "quarter of the memory (%(default)s)",
+    )  # fmt: skip
     parser.add_argument("--adapter", metavar="FILE", help="a GGUF file that changes the model")
     parser.add_argument(
         "--adapter-strength", type=float, metavar="S",
@@ -102,12 +108,12 @@ def check_threads(threads: int) -> None:
         raise OptionError(f"--threads is {threads}; it must be from 1 to {MAX_THREADS}")
 
 
-def load_model(path: str, *, threads: int = 1) -> Model:
+def load_model(path: str, *, threads: int = 1, kv_type: str = "f32") -> Model:
     """The model at `path`, with a progress bar. Raises OptionError for too many threads."""
     check_threads(threads)
     default_kernel().call("threads", threads)
     with ProgressBar("loading") as bar:
-        return load(path, progress=bar)
+        return load(path, progress=bar, kv_type=kv_type)
 
 
 def load_models(options: Namespace) -> LanguageModel:
@@ -121,7 +127,7 @@ def load_models(options: Namespace) -> LanguageModel:
     if len(paths) == 1:
         if options.ensemble or weights:
             raise OptionError("--ensemble and --weights want two models or more")
-        return _adapted(load_model(paths[0], threads=options.threads), options)
+        return _adapted(one_model(paths[0], options), options)
     if options.adapter:
         raise OptionError("--adapter goes with one model: whose it would be of several is unsaid")
     from ..ensemble import combine
@@ -129,8 +135,13 @@ def load_models(options: Namespace) -> LanguageModel:
     for index, path in enumerate(paths):
         if any(Path(path).samefile(other) for other in paths[:index]):
             raise OptionError(f"{path} is there twice: it would only weigh more")
-    members = [load_model(path, threads=options.threads) for path in paths]
+    members = [one_model(path, options) for path in paths]
     return combine(members, method=options.ensemble or "mixture", weights=weights)
+
+
+def one_model(path: str, options: Namespace) -> Model:
+    """The model at `path`, with what else `add_models` takes."""
+    return load_model(path, threads=options.threads, kv_type=options.kv_type)
 
 
 def _adapted(model: Model, options: Namespace) -> Model:

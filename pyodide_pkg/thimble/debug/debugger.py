@@ -290,6 +290,7 @@ class Debugger:
             steps=tuple(map(as_recorded, steps)),
             prompt_text=tokenizer.decode(self.tree.prompt, skip_special=True),
             text=self.text,
+            kv_type=self.session.kv_type,
         )
 
     def replay(self, recording: Recording, *, sha256: str | None = None) -> Replay:
@@ -301,6 +302,11 @@ class Debugger:
             raise OptionError(
                 f"the run was made with {recording.model!r}, whose file has the SHA-256 "
                 f"{recording.sha256[:12]}…; this one has {sha256[:12]}…"
+            )
+        if recording.kv_type != self.session.kv_type:
+            raise OptionError(
+                f"the run kept keys and values as {recording.kv_type!r}, this session keeps them "
+                f"as {self.session.kv_type!r}: its bits are others"
             )
         wanted = len(recording.prompt) + len(recording.steps)
         if wanted > self.session.n_ctx + 1:

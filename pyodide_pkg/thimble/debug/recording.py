@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import FormatError, OptionError
 from ..sampling_options import DECIDING, SamplingParams, params_from
+from ..state import KV_TYPES
 from .tree import HOW, Step
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Recording:
     prompt_text: str = ""
     text: str = ""
     """For people; nothing is computed from it."""
+    kv_type: str = "f32"
+    """As what keys and values were kept, which decides about bits."""
 
     def to_json(self) -> str:
         """As a file."""
@@ -83,12 +86,16 @@ class Recording:
         whole = {
             "format": FORMAT,
             "version": VERSION,
-            "model": {"name": self.model, "sha256": self.sha256},
+            "model": {"name": self.model, "sha256": self.sha256, **self._kept_as()},
             "prompt": {"text": self.prompt_text, "ids": list(self.prompt)},
             "text": self.text,
             "steps": steps,
         }
         return json.dumps(whole, ensure_ascii=False, allow_nan=False)
+
+    def _kept_as(self) -> dict[str, str]:
+        """What is not as it was in all files before there were other ways."""
+        return {} if self.kv_type == "f32" else {"kv_type": self.kv_type}
 
     @classmethod
     def from_json(cls, data: str | bytes) -> Recording:
@@ -205,7 +212,13 @@ class _Reader:
             steps=tuple(steps),
             prompt_text=self._text(prompt.get("text"), "prompt.text"),
             text=self._text(top.get("text"), "text"),
+            kv_type=self._kv_type(model.get("kv_type", "f32")),
         )
+
+    def _kv_type(self, value: object) -> str:
+        if not isinstance(value, str) or value not in KV_TYPES:
+            raise FormatError(f"model.kv_type is {_show(value)}; {', '.join(KV_TYPES)} are right")
+        return value
 
     def _step(self, value: object, where: str, before: RecordedStep, place: int) -> RecordedStep:
         """A step; `place` tokens stand before it."""

@@ -75,7 +75,8 @@ class Scorer:
     def _nats(self, wanted: Pass) -> float:
         model, ids = self.model, wanted.ids
         row = (model.config.n_vocab + 3) & ~3
-        kernel, state = model.kernel, State(model, len(ids), whole=True)
+        kernel = model.kernel
+        state = State(model, len(ids), kv_type=model.kv_type, whole=True)
         logits = Scratch(kernel, 4 * row * len(ids), "logits")
         try:
             Forward(kernel, model.config, state.address, model.name).run(wanted, logits.address)

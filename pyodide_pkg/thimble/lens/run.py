@@ -123,7 +123,7 @@ def run_pass(model: Model, wanted: Pass) -> dict[str, bytes]:
     """Run a pass over a cache of its own, and return what it kept."""
     if model.closed:
         raise OptionError(f"model {model.name!r} is closed")
-    state = State(model, len(wanted.ids), whole=True)
+    state = State(model, len(wanted.ids), kv_type=model.kv_type, whole=True)
     try:
         Forward(model.kernel, model.config, state.address, model.name).run(wanted)
     finally:

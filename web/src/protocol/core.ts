@@ -46,6 +46,9 @@ export interface Threads {
 }
 
 /** Where a model comes from: an address, a file that the visitor chose, or a port that brings it. */
+/** As what keys and values are kept: exactly, in half precision, or in 8 bits. */
+export type KvType = "f32" | "f16" | "q8_0";
+
 export interface ModelSource {
   readonly name: string;
   readonly from: string | Blob | MessagePort;
@@ -54,6 +57,8 @@ export interface ModelSource {
   /** Of the whole file; null if nobody knows. */
   readonly bytes: number | null;
   readonly sha256: string | null;
+  /** As what its sessions keep keys and values unless told otherwise. */
+  readonly kvType: KvType;
   /** Past the browser's cache: what came last time was no good. */
   readonly fresh: boolean;
   /** Models in memory that no session uses and that make room for this one. */
