@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fingerprint import fingerprint
 from tests.tiny_folders import converted
-from tests.vectors.record_bits import KEPT_SMALLER, RECORD, files, inside
+from tests.vectors.record_bits import KEPT_SMALLER, RECORD, files, inside, logits
 from thimble.kernel import default_kernel
 
 RECORDED: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -19,7 +18,7 @@ FILES = list(files())
 @pytest.mark.parametrize(("name", "make_file"), FILES, ids=[name for name, _ in FILES])
 def test_bits_are_as_recorded(name: str, make_file: Callable[[], bytes]) -> None:
     data = make_file()
-    assert fingerprint(data) == RECORDED[name]["logits"]
+    assert logits(data) == RECORDED[name]["logits"]
     assert inside(data) == RECORDED[name]["inside"]
 
 
@@ -27,7 +26,7 @@ def test_bits_are_as_recorded(name: str, make_file: Callable[[], bytes]) -> None
 @pytest.mark.parametrize("name", KEPT_SMALLER)
 def test_so_are_those_of_keys_and_values_that_take_less(name: str, kv_type: str) -> None:
     make_file = dict(FILES)[name]
-    assert fingerprint(make_file(), kv_type=kv_type) == RECORDED[name][kv_type]
+    assert logits(make_file(), kv_type=kv_type) == RECORDED[name][kv_type]
     assert RECORDED[name][kv_type] != RECORDED[name]["logits"]
 
 
@@ -37,7 +36,7 @@ def test_threads_leave_them_alone(name: str, threads: int) -> None:
     data, kernel = converted(name, "q8_0"), default_kernel()
     kernel.call("threads", threads)
     try:
-        assert fingerprint(data) == RECORDED[f"{name}/q8_0"]["logits"]
+        assert logits(data) == RECORDED[f"{name}/q8_0"]["logits"]
         assert inside(data) == RECORDED[f"{name}/q8_0"]["inside"]
     finally:
         kernel.call("threads", 1)

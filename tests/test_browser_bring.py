@@ -36,7 +36,7 @@ def test_the_first_bytes_say_what_a_model_takes(name: str) -> None:
     assert found["types"] == [SPECS[name].tensor_type]
     assert found["fits"]
     c = model.config
-    cache = 4 * c.n_layers * c.n_kv_heads * c.head_dim
+    cache = 8 * c.n_layers * c.n_kv_heads * c.head_dim
     assert found["needed"] == model.nbytes + cache * min(256, c.n_ctx)
     assert found["neededFull"] == model.nbytes + cache * c.n_ctx
     call, address = model.kernel.call, model.weights.address

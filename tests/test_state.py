@@ -17,7 +17,7 @@ from tests.tiny_models import SPECS, TinySpec, make
 from thimble.gguf import read_header
 from thimble.gguf_writer import GGUFWriter
 from thimble.lens import HookPoint
-from thimble.state import State, state_bytes
+from thimble.state import State, state_bytes, usual_kv_type
 
 LONG = 1500
 
@@ -202,6 +202,13 @@ def test_a_whole_context_takes_what_it_should() -> None:
     smol = replace(model.config, n_layers=30, n_heads=9, n_kv_heads=3, head_dim=64)
     sizes = {kv: state_bytes(model.kernel, smol, 8192, kv) for kv in ("f32", "f16", "q8_0")}
     assert sizes == {"f32": 377_487_360, "f16": 188_743_680, "q8_0": 100_270_080}
+
+
+def test_brought_models_keep_much_in_half_precision() -> None:
+    model = load(make(SPECS["f32"]))
+    assert usual_kv_type(model.kernel, model.config) == "f32"
+    smol = replace(model.config, n_layers=30, n_heads=9, n_kv_heads=3, head_dim=64, n_ctx=8192)
+    assert usual_kv_type(model.kernel, smol) == "f16"
 
 
 def test_a_key_that_half_precision_does_not_hold_is_said() -> None:

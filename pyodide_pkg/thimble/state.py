@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FIRST_POSITIONS = 256
 """That a state has a place for at first, if its text may be as long."""
+LITTLE = 64 << 20
+"""Bytes that keys and values of a brought model may take exactly."""
 KV_TYPES = {"f32": F32, "f16": F16, "q8_0": Q8_0}
 """As what keys and values can be kept: exactly, in half precision, or in 8 bits with a scale for
 each 32 values of a head."""
@@ -130,6 +132,12 @@ def checked_kv_type(kv_type: object) -> str:
     if not isinstance(kv_type, str) or kv_type not in KV_TYPES:
         raise OptionError(f"kv_type is {kv_type!r:.40}; {', '.join(map(repr, KV_TYPES))} are right")
     return kv_type
+
+
+def usual_kv_type(kernel: Kernel, config: ModelConfig) -> str:
+    """Return what a brought model's keys and values are kept as unless somebody says: exactly where
+    those of its longest text take little, and else in half precision."""
+    return "f32" if state_bytes(kernel, config, config.n_ctx) <= LITTLE else "f16"
 
 
 def state_bytes(kernel: Kernel, config: ModelConfig, positions: int, kv_type: str = "f32") -> int:

@@ -36,14 +36,11 @@ export type Availability = "unavailable" | "downloadable" | "downloading" | "ava
 /** A name out of `Thimble.models()`, a GGUF file, or a model that the playground keeps or brings. */
 export type ModelChoice = string | Blob | SavedModel | ComingModel;
 
-/** Brought models are larger, and lose less than 0.1 % by it; the site's own keep every bit. */
-const BROUGHT_KV: KvType = "f16";
-
 export interface CreateOptions extends SamplingOptions {
   /** The site's default model without it. */
   model?: ModelChoice;
   /** As what this session keeps keys and values; without it "f32" for the site's models, and "f16"
-   * for brought ones. */
+   * for brought ones whose longest texts would take more than 64 MB. */
   kv_type?: KvType;
   /** Abort to wait no longer. */
   signal?: AbortSignal;
@@ -91,15 +88,15 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
       const given = model instanceof File ? model.name : "model.gguf";
       fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
     }
-    return { name, from: model, keep: false, bytes: model.size, sha256: null, kvType: BROUGHT_KV };
+    return { name, from: model, keep: false, bytes: model.size, sha256: null, kvType: null };
   }
   if (typeof model === "object" && "port" in model) {
     const { name, port, bytes, sha256 } = model;
-    return { name, from: port, keep: false, bytes, sha256, kvType: BROUGHT_KV };
+    return { name, from: port, keep: false, bytes, sha256, kvType: null };
   }
   if (typeof model === "object") {
     const { name, from, bytes, sha256 } = model;
-    return { name, from, keep: true, bytes, sha256, kvType: BROUGHT_KV };
+    return { name, from, keep: true, bytes, sha256, kvType: null };
   }
   const listed = build.model(model);
   if (!listed && model === undefined) {

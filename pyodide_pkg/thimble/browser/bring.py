@@ -17,7 +17,7 @@ from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..kernel import Scratch, default_kernel
 from ..model_config import config_from_header
 from ..split import joined_header
-from ..state import FIRST_POSITIONS, state_bytes
+from ..state import FIRST_POSITIONS, state_bytes, usual_kv_type
 from .limits import multiplies, rate
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ LARGEST = 1 << 31
 """Addresses of kernel memory are positive 32-bit numbers in a page."""
 BESIDE = 160 << 20
 """Bytes that Python, the engine and a model that is loaded already take of that, about."""
-KV_TYPE = "f16"
-"""As what brought models' sessions keep keys and values (`BROUGHT_KV` in `web/src/thimble.ts`)."""
 STREAM = 64 << 20
 """Bytes that a measurement reads at most: more than the caches of most machines."""
 
@@ -121,7 +119,8 @@ def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
     names = {t.name for t in matrices}
     # The embedding is looked up, a row a token, where the output is another matrix.
     used = [t for t in matrices if t.name != "token_embd.weight" or "output.weight" not in names]
-    needed = weights + state_bytes(kernel, config, min(FIRST_POSITIONS, config.n_ctx), KV_TYPE)
+    kept, first = usual_kv_type(kernel, config), min(FIRST_POSITIONS, config.n_ctx)
+    needed = weights + state_bytes(kernel, config, first, kept)
     types: Counter[str] = Counter()
     for tensor in matrices:
         types[tensor.type.name] += tensor.n_elements
@@ -135,7 +134,7 @@ def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
         "window": config.n_ctx,
         # Weights, and the keys and values of a short text; then of the longest there may be.
         "needed": needed,
-        "neededFull": weights + state_bytes(kernel, config, config.n_ctx, KV_TYPE),
+        "neededFull": weights + state_bytes(kernel, config, config.n_ctx, kept),
         "fits": needed + BESIDE <= LARGEST,
         "limit": LARGEST - BESIDE,
         "reads": sum(t.nbytes for t in used),

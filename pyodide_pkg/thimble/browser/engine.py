@@ -29,6 +29,7 @@ from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, T
 from ..generation import Generation, prompt_ids
 from ..kernel import choose_variant
 from ..sampling import SamplingParams, Top
+from ..state import usual_kv_type
 from .interrupts import interruptible
 from .options import sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
@@ -47,6 +48,8 @@ class Load:
     name: str
     loader: ModelLoader
     sha256: str | None
+    brought: bool
+    """Whether as what keys and values are kept depends on their size."""
     digest: Any = field(default_factory=hashlib.sha256)
 
 
@@ -181,14 +184,18 @@ class Engine:
         self.pool = PoolKernel(pool)
 
     def begin_load(
-        self, name: str, total_bytes: int | None, sha256: str | None, kv_type: str = "f32"
+        self,
+        name: str,
+        total_bytes: int | None,
+        sha256: str | None,
+        kv_type: str | None = "f32",
     ) -> int:
         """Get ready for the bytes of a model, whose sessions keep keys and values as `kv_type`
-        unless told otherwise."""
+        unless told otherwise; without one as `usual_kv_type` says."""
         load = next(self._ids)
         kernel = self.pool if (total_bytes or 0) >= POOL_FROM else None
-        loader = ModelLoader(total_bytes, kernel=kernel, kv_type=kv_type)
-        self._loads[load] = Load(name, loader, sha256)
+        loader = ModelLoader(total_bytes, kernel=kernel, kv_type=kv_type or "f32")
+        self._loads[load] = Load(name, loader, sha256, kv_type is None)
         return load
 
     def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
@@ -209,6 +216,8 @@ class Engine:
                 f"the file of model {entry.name!r} was damaged on its way: "
                 f"its SHA-256 is {came}, not {entry.sha256}"
             )
+        if entry.brought:
+            model.kv_type = usual_kv_type(model.kernel, model.config)
         self.loaded[entry.name] = model
         self.digests[entry.name] = came
         return _describe(entry.name, model)

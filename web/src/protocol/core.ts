@@ -57,8 +57,8 @@ export interface ModelSource {
   /** Of the whole file; null if nobody knows. */
   readonly bytes: number | null;
   readonly sha256: string | null;
-  /** As what its sessions keep keys and values unless told otherwise. */
-  readonly kvType: KvType;
+  /** As what its sessions keep keys and values unless told otherwise; null: by how much they take. */
+  readonly kvType: KvType | null;
   /** Past the browser's cache: what came last time was no good. */
   readonly fresh: boolean;
   /** Models in memory that no session uses and that make room for this one. */
