@@ -35,8 +35,11 @@ const { loadPyodide } = await import(`file://${pyodide}/pyodide.mjs`);
 const python = await loadPyodide({ indexURL: `${pyodide}/` });
 for (const [at, folder] of mounts.entries()) python.mountNodeFS(`/mounted${at}`, folder);
 python.runPython(`import sys; sys.path[:0] = [f"/mounted{i}" for i in range(${mounts.length})]`);
-const answer = python.runPython(readFileSync(code, "utf8"));
-console.log("\\nanswer:" + answer);
+try {
+  console.log("\\nanswer:" + python.runPython(readFileSync(code, "utf8")));
+} catch (error) {
+  console.log(`it failed: ${error}`);  // Node would show the line of Pyodide's, which is all of it
+}
 process.exit(0);
 """
 

@@ -16,7 +16,6 @@ there are NAME.lora_a [rank, columns] and NAME.lora_b [rows, rank].
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import struct
 from collections.abc import Mapping
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 MAX_RANK = 256
 """`TK_MAX_RANK` of the kernels."""
 MAX_STRENGTH = 100.0
+MAX_ALPHA = 1_000_000
 A, B = ".lora_a", ".lora_b"
 MATRICES = (
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
@@ -123,8 +123,10 @@ def read_adapter(source: Source) -> AdapterFile:
 def _alpha(metadata: Mapping[str, Any]) -> float:
     alpha = metadata.get("adapter.lora.alpha", 0.0)
     number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-    if not number or not math.isfinite(alpha) or alpha < 0:
-        raise FormatError(f"adapter.lora.alpha is {alpha!r:.40}; it must be a number, 0 or above")
+    if not number or not 0 <= alpha <= MAX_ALPHA:
+        raise FormatError(
+            f"adapter.lora.alpha is {alpha!r:.40}; it must be a number from 0 to {MAX_ALPHA:,}"
+        )
     return float(alpha)
 
 

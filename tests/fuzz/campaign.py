@@ -39,6 +39,7 @@ from tests.fuzz import (
     fuzz_peft,
     fuzz_recording,
     fuzz_template,
+    fuzz_training,
 )
 from tests.fuzz.kinds import Case, Kind
 
@@ -78,6 +79,10 @@ KINDS = {
         lambda case, _: fuzz_recording.check(case[""]),
         2,
     ),
+    "recipe": Kind(fuzz_training.make_recipe, fuzz_training.check_recipe, 3),
+    "receipt": Kind(fuzz_training.make_receipt, fuzz_training.check_receipt, 3),
+    "adapter": Kind(fuzz_training.make_adapter_file, fuzz_training.check_adapter, 5),
+    "options": Kind(fuzz_training.make_options, fuzz_training.check_options, 4),
 }
 """What is fuzzed, and how much of it."""
 

@@ -7,7 +7,6 @@ sensible, so that caches do not flatter it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from ..model_config import config_from_header
 from ..split import joined_header
 from ..state import FIRST_POSITIONS, state_bytes, usual_kv_type
 from .limits import multiplies, rate
+from .options import asked
 
 if TYPE_CHECKING:
     from ..model_config import ModelConfig
@@ -71,7 +71,7 @@ class Service:
         """
         data = memoryview(heads if isinstance(heads, bytes) else heads.to_bytes())
         names, headers, sizes, at = [], [], [], 0
-        for number, (name, here, size) in enumerate(json.loads(parts)):
+        for number, (name, here, size) in enumerate(asked(parts)):
             try:
                 headers.append(read_header(data[at : at + here], file_size=size))
             except NeedMoreData as more:

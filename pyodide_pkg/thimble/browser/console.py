@@ -8,7 +8,6 @@ are the live ones. `thimble.page` is the console's own: the sampler that the pag
 from __future__ import annotations
 
 import ast
-import json
 import keyword
 import linecache
 import rlcompleter
@@ -25,6 +24,7 @@ from ..errors import OptionError
 from .console_output import Hear, Output, picture_of
 from .console_text import put_back, read_again, rows
 from .interrupts import PREFIX, Asked, interruptible
+from .options import asked
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -108,7 +108,7 @@ class Service:
 
         None where it is no code.
         """
-        self._offered = frozenset(json.loads(offered))
+        self._offered = frozenset(asked(offered))
         try:
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -175,14 +175,14 @@ class Service:
     def reread(self, session: int, prompt: str, known: str) -> dict[str, Any]:
         """The session's tokens for a page that knows a prompt and (as JSON) some ids after it."""
         tokens = self._bind(session).session
-        prompt, unchanged, chunks = read_again(tokens, prompt, json.loads(known))
+        prompt, unchanged, chunks = read_again(tokens, prompt, asked(known))
         made = rows(tokens, chunks)
         return {"prompt": prompt, "unchanged": unchanged, "tokens": made, "context": len(tokens)}
 
     def put_back(self, session: int, prompt: str, known: str) -> int:
         """Let a new session hold the page's text; how many tokens that are."""
         tokens = self._bind(session).session
-        put_back(tokens, prompt, json.loads(known))
+        put_back(tokens, prompt, asked(known))
         return len(tokens)
 
     def _bind(self, session: int) -> SessionEntry:

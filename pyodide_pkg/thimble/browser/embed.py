@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import binascii
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..embedding import embed
 from ..errors import OptionError
+from .options import asked
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -21,7 +21,7 @@ class Service:
 
     def texts(self, session: int, texts: str) -> dict[str, Any]:
         """The vectors of a JSON list of texts: float32 numbers one behind the other, in base64."""
-        given = json.loads(texts)
+        given = asked(texts)
         if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
             raise OptionError(f"embed wants a text or a list of texts, not {texts:.60}")
         model = self._engine.opened(session).model

@@ -31,7 +31,7 @@ from ..kernel import choose_variant
 from ..sampling import SamplingParams, Top
 from ..state import usual_kv_type
 from .interrupts import interruptible
-from .options import sampling
+from .options import asked, sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class Engine:
     def open(self, model: str, defaults: str) -> int:
         """A new session on a model in memory; beside sampling options `kv_type` may say as what it
         keeps keys and values."""
-        options = json.loads(defaults)
+        options = asked(defaults)
         kv_type = options.pop("kv_type", None)
         sampling(options)
         if model not in self.loaded:
@@ -286,7 +286,7 @@ class Engine:
         """Begin to generate; `run` does the work."""
         began = time.perf_counter()
         opened = self.opened(session)
-        merged = {**opened.defaults, **json.loads(options)}
+        merged = {**opened.defaults, **asked(options)}
         params, detailed = sampling(merged)
         keep = bool(merged.get("continue", False))
         n_cached = len(opened.session) if keep else 0
@@ -386,7 +386,7 @@ class Engine:
         try:
             twin.rollback(0)
             digest = hashlib.sha256()
-            for token in json.loads(tokens):
+            for token in asked(tokens):
                 twin.append([token])
                 digest.update(twin.logits().tobytes())
             return digest.hexdigest()

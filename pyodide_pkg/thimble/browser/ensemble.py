@@ -7,7 +7,6 @@ done a little at a time, so that the worker can hear "stop" in between.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from ..errors import ContextError, MemoryLimitError, OptionError
 from ..generation import prompt_ids
 from .ensemble_measure import fit, measure
 from .jobs import Jobs
-from .options import sampling
+from .options import asked, sampling
 
 if TYPE_CHECKING:
     from ..generation import TokenChunk
@@ -91,7 +90,7 @@ class Service:
         "refused" has [place in the list, reason] of the others; "ensemble" is None where fewer than
         two are left.
         """
-        models = [self._engine.opened(number).model for number in json.loads(sessions)]
+        models = [self._engine.opened(number).model for number in asked(sessions)]
         if not 1 <= len(models) <= MOST_MEMBERS:
             raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(models)}")
         kept, refused = self._fitting(models)
@@ -176,7 +175,7 @@ class Service:
     def combine(self, ensemble: int, method: str, weights: str) -> dict[str, Any]:
         """Another method, or other weights (JSON; null for the method's own), at once."""
         group = self._group(ensemble)
-        group.ensemble.combine_by(method, json.loads(weights))
+        group.ensemble.combine_by(method, asked(weights))
         return self.view(ensemble)
 
     def view(self, ensemble: int) -> dict[str, Any]:
@@ -212,7 +211,7 @@ class Service:
     def begin(self, ensemble: int, prompt: str, options: str) -> dict[str, Any]:
         """Begin a text, or go on with the one that is there; `run` does the work."""
         group = self._group(ensemble)
-        chosen = json.loads(options)
+        chosen = asked(options)
         goes_on = bool(chosen.pop("continue", False))
         params, _ = sampling({**chosen, "top_logprobs": TOP})
         session = group.session
@@ -291,7 +290,7 @@ class Service:
         from .ensemble_text import draft
 
         group = self._group(ensemble)
-        params, _ = sampling(json.loads(options))
+        params, _ = sampling(asked(options))
         members = group.ensemble.members
         if target == helper:
             raise OptionError(
@@ -307,7 +306,7 @@ class Service:
         from .ensemble_text import choose
 
         group = self._group(ensemble)
-        params, _ = sampling(json.loads(options))
+        params, _ = sampling(asked(options))
         judging = group.ensemble if judge is None else group.ensemble.members[judge]
         return self._jobs.begin(choose(group.ensemble, judging, prompt, params, texts))
 

@@ -9,7 +9,6 @@ session has, with the changes that stand.
 from __future__ import annotations
 
 import itertools
-import json
 import struct
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ..errors import OptionError
 from ..generation import prompt_ids
 from ..lens.run import token_ids
 from ..tokenizer import StreamDecoder
+from .options import asked
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -66,7 +66,7 @@ class Service:
         hold, UnsupportedError for an ensemble.
         """
         model = self._engine.opened(session).model
-        tokens = prompt_ids(model, prompt, first=True) + json.loads(ids)
+        tokens = prompt_ids(model, prompt, first=True) + asked(ids)
         if not prompt and len(tokens) < 2:
             raise OptionError("the text is empty: there is nothing to look into")
         tokens = token_ids(model, tokens)
@@ -76,7 +76,7 @@ class Service:
         return {
             "look": number,
             "tokens": _texts(model, tokens),
-            "given": len(tokens) - len(json.loads(ids)),
+            "given": len(tokens) - len(asked(ids)),
             "layers": config.n_layers,
             "heads": config.n_heads,
             "dim": config.dim,

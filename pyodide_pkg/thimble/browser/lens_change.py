@@ -7,7 +7,6 @@ a little at a time, so that the worker can hear "cancel" in between.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from .ensemble_measure import passages_of
 from .jobs import Jobs
 from .lens_hooks import MEAN_STORIES, MOST_CHANGES, Change, Workshop, parse
 from .lens_jobs import Grid, effect, patching, probes, ranking, writing
-from .options import sampling
+from .options import asked, sampling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +46,7 @@ class Service:
         Raises OptionError for a change that this model cannot have; what stood then still stands.
         """
         model = self._engine.opened(session).model
-        said = json.loads(changes)
+        said = asked(changes)
         if not isinstance(said, list):
             raise OptionError(f"the changes are {said!r:.60}; a list is right")
         if len(said) > MOST_CHANGES:
@@ -93,7 +92,7 @@ class Service:
     def write(self, session: int, tokens: str, options: str) -> dict[str, Any]:
         """Get ready to go on with tokens (a JSON list) without the changes and with them."""
         model = self._engine.opened(session).model
-        params, _ = sampling(json.loads(options))
+        params, _ = sampling(asked(options))
         return self._jobs.begin(writing(model, _given(model, tokens), params))
 
     def effect(self, session: int, text: str, most: int) -> dict[str, Any]:
@@ -114,7 +113,7 @@ class Service:
         """Get ready for the map of a pair of prompts: JSON with "clean", "corrupted", "site" and,
         as texts or empty, "answer" and "against"."""
         model = self._engine.opened(session).model
-        return self._jobs.begin(patching(model, Grid.read(json.loads(question))))
+        return self._jobs.begin(patching(model, Grid.read(asked(question))))
 
     def tour(self, session: int, step: str, question: str, text: str) -> dict[str, Any]:
         """Get ready for a step of the guided tour; JSON with "clean", "corrupted", "answer" and
@@ -123,7 +122,7 @@ class Service:
 
         model = self._engine.opened(session).model
         stories = passages_of(text, [model]) if text else []
-        return self._jobs.begin(tour(model, step, json.loads(question), stories))
+        return self._jobs.begin(tour(model, step, asked(question), stories))
 
     def work(self, job: int, milliseconds: float) -> dict[str, Any]:
         """Go on for about so long; "result" is None until it is done."""
@@ -141,7 +140,7 @@ class Service:
 
 def _given(model: Model, tokens: str) -> list[int]:
     """Tokens after which there is room for another."""
-    ids = token_ids(model, json.loads(tokens))
+    ids = token_ids(model, asked(tokens))
     if len(ids) >= model.config.n_ctx:
         raise ContextError(
             f"the text has {len(ids):,} tokens, and this model's context holds "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..json_text import parse_json
 from ..sampling_options import OPTIONS, SamplingParams
 
 if TYPE_CHECKING:
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
 
 SAMPLING_OPTIONS = tuple(OPTIONS)
 KNOWN = (*SAMPLING_OPTIONS, "logprobs", "continue")
+
+
+def asked(text: str) -> Any:
+    """What the page asks, in JSON; much of it came by a link, or from code of the visitor's.
+
+    Raises OptionError for what is no JSON, or is too deep.
+    """
+    return parse_json(text, "what the page asks", OptionError)
 
 
 def sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
@@ -59,5 +68,5 @@ def _biases(value: Any) -> dict[int, float]:
         raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}")
     try:
         return {int(token): float(bias) for token, bias in value.items()}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise OptionError(f"logit_bias must map token ids to numbers, not {value!r}") from None

@@ -7,7 +7,6 @@ whenever it is asked something.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -19,7 +18,7 @@ from ..debug import Breakpoint, Debugger, Node, Pipeline, Recording, Replay, Ste
 from ..errors import OptionError
 from ..sampling_options import DECIDING, OPTIONS
 from ..tokenizer import StreamDecoder
-from .options import sampling
+from .options import asked, sampling
 
 if TYPE_CHECKING:
     from ..sampling import Choice
@@ -54,7 +53,7 @@ class Service:
 
     def view(self, session: int, known: str, options: str | None = None) -> dict[str, Any]:
         """Where the session is now, for a page that has these ids (JSON) after the prompt."""
-        ids = json.loads(known)
+        ids = asked(known)
         return self._view(self._debug(session, options, known=ids), len(ids))
 
     def given(self, session: int) -> list[list[Any]]:
@@ -191,7 +190,7 @@ class Service:
     def stop_at(self, session: int, known: int, kind: str, value: str) -> dict[str, Any]:
         """Set a breakpoint; its value is JSON. A token may be named by its text."""
         debug = self._debug(session)
-        wanted = json.loads(value)
+        wanted = asked(value)
         if kind == "token" and isinstance(wanted, str):
             wanted = self._token(debug, wanted)
         debug.debugger.breakpoints.add(kind, wanted)
@@ -271,7 +270,7 @@ class Service:
             debug.shown, debug.replay = debugger.node, None
         debugger.sampler = opened.sampler
         if options is not None:
-            debugger.params, _ = sampling({**opened.defaults, **json.loads(options)})
+            debugger.params, _ = sampling({**opened.defaults, **asked(options)})
         return debug
 
     def _note_constraint(self, debug: DebugSession) -> None:

@@ -10,7 +10,6 @@ A model without a template can be talked to by a plain transcript, see `plain`; 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..chat import check_messages
 from ..errors import ContextError
 from .engine import Run
-from .options import sampling
+from .options import asked, sampling
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -53,11 +52,11 @@ class Service:
         """
         began = time.perf_counter()
         opened = self._engine.opened(session)
-        given = {**opened.defaults, **json.loads(options)}
+        given = {**opened.defaults, **asked(options)}
         if opened.model.chat_template is None:
             given.setdefault("stop", [STOP])
         params, detailed = sampling(given)
-        ids = prompt_of(opened.model, json.loads(messages))
+        ids = prompt_of(opened.model, asked(messages))
         n_ctx = opened.session.n_ctx
         if len(ids) >= n_ctx:
             raise ContextError(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import FormatError, NumericError, OptionError
+from ..json_text import parse_json
 from ..kernel import Kernel, default_kernel
 from ..loader import ModelLoader
 from ..model import Model
@@ -25,6 +26,7 @@ from ..train.sizes import SIZES
 from ..train.trainer import StepReport, Trainer
 from ..train.verifying import Check, verify
 from .engine import Engine
+from .options import asked
 from .pool import JsBuffer
 
 POINTS = 200
@@ -41,6 +43,8 @@ MEASURED_TEXT = 20_000
 TUNING_SECONDS = 50
 """What fine-tuning takes, about, where its recipe does not say how many steps."""
 FEWEST_STEPS, MOST_STEPS = 10, 200
+MOST_RECEIPT = 1 << 24
+"""Characters of a receipt that is read here."""
 """Steps of such a run."""
 
 HEAD = struct.Struct("<4sI")
@@ -136,9 +140,9 @@ class Service:
     def begin(self, recipe: str, text: str, sampling: str, about: str) -> dict[str, Any]:
         """Get ready to train from nothing; an earlier run is let go of, if this one can be."""
         trainer = self._trainer(read_recipe(recipe), text)
-        chosen = Sampling(**json.loads(sampling))
+        chosen = Sampling(**asked(sampling))
         self._end()
-        self._run = Run(trainer, json.loads(about), chosen)
+        self._run = Run(trainer, asked(about), chosen)
         return self.describe()
 
     def tune(
@@ -152,9 +156,9 @@ class Service:
             choices["steps"] = self._steps(begun, choices, text)
         made = begun.recipe(choices)
         trainer = trainer_for(made, text, base=begun, kernel=self._kernel(made.n_parameters))
-        chosen = Sampling(**json.loads(sampling))
+        chosen = Sampling(**asked(sampling))
         self._end()
-        self._run = Run(trainer, json.loads(about), chosen)
+        self._run = Run(trainer, asked(about), chosen)
         return self.describe()
 
     def _steps(self, base: Base, choices: dict[str, Any], text: str) -> int:
@@ -326,7 +330,7 @@ class Service:
         seconds = run.history.seconds
         threads = run.trainer.kernel.call("threads_alive")
         return run.trainer.receipt(
-            **json.loads(facts),
+            **asked(facts),
             seconds=round(seconds, 1),
             core_seconds=round(seconds * threads, 1),
         )
@@ -338,10 +342,11 @@ class Service:
     ) -> dict[str, Any]:
         """Get ready to train again what a receipt says; `verify_on` does it."""
         self.verify_end()
-        try:
-            said = json.loads(receipt)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"this is no receipt: it is no JSON ({error})") from None
+        if len(receipt) > MOST_RECEIPT:
+            raise FormatError(
+                f"a receipt has at most {MOST_RECEIPT:,} characters, not {len(receipt):,}"
+            )
+        said = parse_json(receipt, "the receipt")
         claim = Claim.read(said)
         begun = None if base is None or not claim.recipe.tunes else Base(_bytes(base))
         kernel = self._kernel(claim.recipe.n_parameters)
@@ -415,10 +420,7 @@ def read_recipe(text: str) -> Recipe:
 
 def _choices(text: str) -> dict[str, Any]:
     """The object that a recipe's JSON is; OptionError where it is none."""
-    try:
-        choices = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise OptionError(f"the recipe is no JSON: {error}") from None
+    choices = parse_json(text, "the recipe", OptionError)
     if not isinstance(choices, dict):
         raise OptionError(f"a recipe is a JSON object, not {text[:40]!r}")
     return choices
@@ -441,8 +443,7 @@ def _unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
         raise FormatError(f"these {len(data):,} bytes are no kept training")
     _, length = HEAD.unpack_from(data)
     end = HEAD.size + length
-    try:
-        said: dict[str, Any] = json.loads(data[HEAD.size : end])
-    except ValueError:
-        raise FormatError(f"the kept training of {len(data):,} bytes is damaged") from None
+    said = parse_json(data[HEAD.size : end], f"the kept training of {len(data):,} bytes")
+    if not isinstance(said, dict):
+        raise FormatError(f"the kept training of {len(data):,} bytes is damaged")
     return said, data[end:]

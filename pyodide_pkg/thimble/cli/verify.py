@@ -6,12 +6,12 @@ Exit code 0: it agrees as far as it was run; 3: it does not, and the last line s
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from ..json_text import parse_json
 from ..kernel import default_kernel
 from ..train.receipt import Claim
 from ..train.verifying import Check, verify
@@ -74,10 +74,7 @@ def read_receipt(path: Path) -> Any:
     size = path.stat().st_size
     if size > MOST:
         raise FormatError(f"{path} has {size:,} bytes; a receipt has at most {MOST:,}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no JSON: {error}") from None
+    return parse_json(path.read_bytes(), str(path))
 
 
 COMMAND = Command("verify", "train again by a receipt and compare every bit", add_arguments, run)

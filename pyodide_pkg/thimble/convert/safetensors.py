@@ -6,7 +6,6 @@ https://github.com/huggingface/safetensors#format. This file knows no model.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, UnsupportedError
+from ..json_text import parse_json
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -65,10 +65,7 @@ def read_file(path: Path) -> Iterator[Stored]:
                 f"{path.name!r} is no safetensors file, or is cut short: its header should have "
                 f"{n} bytes, and the file has {size}"
             )
-        try:
-            header = json.loads(file.read(n).decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"the header of {path.name!r} is no JSON: {error}") from None
+        header = parse_json(file.read(n), f"the header of {path.name!r}")
     if not isinstance(header, dict):
         raise FormatError(f"the header of {path.name!r} is no JSON object")
     found = {
@@ -141,11 +138,9 @@ def read_folder(folder: str | os.PathLike[str]) -> dict[str, Stored]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object in a file. Raises FormatError where it is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_bytes(), path.name, constants=True)
     except FileNotFoundError:
         raise FormatError(f"{str(path.parent)!r} has no {path.name}") from None
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name} is no JSON: {error}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{path.name} is no JSON object")
     return value

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import FormatError, OptionError
+from ..json_text import parse_json
 from ..sampling_options import DECIDING, SamplingParams, params_from
 from ..state import KV_TYPES
 from .tree import HOW, Step
@@ -102,11 +103,7 @@ class Recording:
         """Read a file. Raises FormatError naming what is wrong in it."""
         if len(data) > MOST_BYTES:
             raise FormatError(f"a recorded run has at most {MOST_BYTES:,} bytes, not {len(data):,}")
-        try:
-            whole = json.loads(data, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"this is no recorded run: {error}") from None
-        return _Reader().recording(whole)
+        return _Reader().recording(parse_json(data, "a recorded run"))
 
 
 class Mismatch(NamedTuple):
@@ -176,10 +173,6 @@ def _plain(name: str, value: Any) -> Any:
     if name != "logit_bias":
         return value
     return {str(token): bias if math.isfinite(bias) else None for token, bias in value.items()}
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 class _Reader:

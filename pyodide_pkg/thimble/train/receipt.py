@@ -27,6 +27,8 @@ FORMAT = 1
 ENCODINGS = ("f32", "q8_0", "q4_0")
 """Of the files that trained weights become."""
 MOST_ENTRIES = 1_000_000
+MOST_NUMBER = 1e38
+"""Of a curve; what trains is single precision."""
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -179,9 +181,12 @@ def _curve(curve: list[Any], steps: int) -> list[dict[str, Any]]:
         if not isinstance(step, int) or isinstance(step, bool) or not last < step <= steps:
             raise FormatError(f"the receipt's curve has a step {step!r:.40} after step {last}")
         for name in ("loss", "grad_norm", "lr"):
-            if not isinstance(entry.get(name), int | float) or isinstance(entry[name], bool):
-                raise FormatError(f"the receipt's step {step} has the {name} {entry.get(name)!r}")
-        if "weights" in entry and not isinstance(entry["weights"], str):
+            value = entry.get(name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not -MOST_NUMBER <= value <= MOST_NUMBER:
+                raise FormatError(f"the receipt's step {step} has the {name} {value!r:.40}")
+        weights = entry.get("weights", "")
+        if not isinstance(weights, str) or len(weights) > 64:
             raise FormatError(f"the receipt's step {step} has weights {entry['weights']!r:.40}")
         last = step
     return curve

@@ -8,26 +8,38 @@ part of it. Both trainers read the same file: our kernels' (`trainer.py`) and Py
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from ..adapter import MATRICES, MAX_RANK
 from ..errors import OptionError
+from ..json_text import parse_json
 from .sizes import Shape, shape_of
 
 BLOCK = 32
 """Widths are multiples of this, so that rows fit into Q8_0 and Q4_0 blocks."""
+MOST_BYTES = 1 << 20
+"""Of a recipe's file; one with all choices has some 1,500."""
 BYTES = 256
 """The vocabulary that needs no training: a token for each byte of UTF-8, and the end."""
 DIAL = 0.37
-LIMITS = {
-    "vocab_size": 65_536, "dim": 4096, "n_layers": 64, "n_heads": 64, "hidden": 16_384,
-    "context": 8192, "micro_tokens": 1 << 18, "steps": 100_000_000,
+LIMITS: dict[str, float] = {
+    "vocab_size": 65_536, "dim": 4096, "n_layers": 64, "n_heads": 64, "n_kv_heads": 64,
+    "hidden": 16_384, "context": 8192, "micro_tokens": 1 << 18, "micro_batches": 4096,
+    "steps": 100_000_000, "warmup_steps": 100_000_000, "decay_steps": 100_000_000,
+    "quantize_start": 100_000_000, "log_every": 100_000_000, "hash_every": 100_000_000,
+    "eval_every": 100_000_000, "eval_stories": 100_000_000, "checkpoint_seconds": 1_000_000,
+    "seed": 1 << 53, "rope_theta": 1e12, "norm_eps": 1.0, "embedding_std": 1e3, "grad_clip": 1e38,
+    "muon_lr": 1e38, "muon_weight_decay": 1e38, "adam_lr": 1e38, "adam_weight_decay": 1e38,
+    "lora_rank": MAX_RANK, "lora_alpha": 1e6, "eval_fraction": 1.0, "dropout": 1.0, "size": 1e3,
+    "muon_momentum": 1.0, "adam_beta1": 1.0, "adam_beta2": 1.0,
 }  # fmt: skip
 """The largest values: larger ones are slips, or more than a model of ours is."""
+MOST_STEP_TOKENS = 1 << 24
+"""Tokens of one step, over all its micro-batches."""
+MOST_TEXT = 1000
+"""Characters of a choice in words."""
 CHOICES = {
     "backend": ("thimble", "torch"),
     "schedule": ("linear", "cosine"),
@@ -199,11 +211,8 @@ class Recipe:
 
 def read_choices(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object in a recipe's file; raises `OptionError` where there is none."""
-    with open(path, encoding="utf-8") as file:
-        try:
-            choices = json.load(file)
-        except (ValueError, RecursionError) as error:
-            raise OptionError(f"{os.fspath(path)} is no JSON: {error}") from None
+    with open(path, "rb") as file:
+        choices = parse_json(file.read(MOST_BYTES), os.fspath(path), OptionError)
     if not isinstance(choices, dict):
         raise OptionError(f"{os.fspath(path)} holds a {type(choices).__name__}, not an object")
     return choices
@@ -227,12 +236,11 @@ def _check_value(name: str, value: Any, wanted: str) -> None:
         "float": isinstance(value, int | float) and not isinstance(value, bool),
     }[wanted]
     if not right:
-        raise OptionError(f"{name} is {value!r}; it must be of type {wanted}")
-    if wanted in ("int", "float") and not (math.isfinite(value) and value >= 0):
-        raise OptionError(f"{name} is {value!r}; it must be a number, zero or above")
-    limit = LIMITS.get(name, 1 << 53 if wanted == "int" else None)
-    if limit is not None and value > limit:
-        raise OptionError(f"{name} is {value!r}; it must be at most {limit:,}")
+        raise OptionError(f"{name} is {value!r:.40}; it must be of type {wanted}")
+    if wanted in ("int", "float") and not 0 <= value <= LIMITS[name]:
+        raise OptionError(f"{name} is {value!r:.40}; it must be from 0 to {LIMITS[name]:,}")
+    if wanted == "str" and len(value) > MOST_TEXT:
+        raise OptionError(f"{name} has {len(value):,} characters; it must have at most {MOST_TEXT}")
 
 
 def _check_dial(r: Recipe) -> None:
@@ -271,6 +279,11 @@ def _check_run(r: Recipe) -> None:
         raise OptionError(
             f"micro_tokens is {r.micro_tokens}; it must be a multiple of context {r.context}"
         )
+    if r.micro_tokens * r.micro_batches > MOST_STEP_TOKENS:
+        raise OptionError(
+            f"micro_batches is {r.micro_batches:,}, with micro_tokens {r.micro_tokens:,}; a step "
+            f"has at most {MOST_STEP_TOKENS:,} tokens"
+        )
     at_least_one = (
         "micro_batches", "log_every", "hash_every", "eval_every", "eval_stories", "grad_clip",
     )  # fmt: skip
@@ -292,8 +305,6 @@ def _check_tuning(r: Recipe) -> None:
         )
     if not r.lora_rank:
         return
-    if r.lora_rank > MAX_RANK:
-        raise OptionError(f"lora_rank is {r.lora_rank}; it must be at most {MAX_RANK}")
     for name, only in (("optimizer", "adamw"), ("quantize", "none")):
         if getattr(r, name) != only:
             raise OptionError(f"{name} is {getattr(r, name)!r}; with lora_rank it must be {only!r}")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import FormatError
+from ..json_text import parse_json
 
 MAGIC = b"thimble checkpoint 1\n"
 _HASH = 32
@@ -43,10 +44,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], memoryview]:
     (length,) = struct.unpack_from("<I", data, len(MAGIC))
     if start + length > len(data) - _HASH:
         raise FormatError(f"the checkpoint's header of {length} bytes goes beyond its end")
-    try:
-        header = json.loads(bytes(view[start : start + length]))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"the checkpoint's header is no JSON: {error}") from None
+    header = parse_json(bytes(view[start : start + length]), "the checkpoint's header")
     if not isinstance(header, dict):
         raise FormatError("the checkpoint's header is no object")
     return header, view[start + length : -_HASH]

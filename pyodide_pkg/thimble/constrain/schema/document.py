@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from ...errors import OptionError
+from ...json_text import check_depth
 from ..nodes import MOST_SOURCE
 
 MOST_NESTED = 200
@@ -49,6 +50,7 @@ class Document:
             raise OptionError(
                 f"the schema has {len(source):,} characters; {MOST_SOURCE:,} is the most"
             )
+        check_depth(source, "the schema", OptionError)
         try:
             raw = json.loads(source)
         except (ValueError, RecursionError) as error:

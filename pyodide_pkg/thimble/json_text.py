@@ -1,0 +1,80 @@
+"""JSON by strangers: how deep it is, is known before it is parsed.
+
+Python's parser calls itself for each list in a list, and in a page the stack for that is short: a
+megabyte of brackets ends the interpreter, which no `except` can catch. So depth is counted first,
+by replacing, which calls nothing. Everything that reads JSON from outside reads it here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from .errors import FormatError, ThimbleError
+
+MAX_DEPTH = 100
+"""Lists and objects within each other. Of MaskBench's 4,390 schemas the deepest has 63."""
+
+# A text ends at its quote or with the file, so that it is looked at once.
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_OTHER = re.compile(r"[^\[\]{}]+")
+
+
+def parse_json(
+    data: str | bytes,
+    what: str = "this",
+    error: type[ThimbleError] = FormatError,
+    *,
+    depth: int = MAX_DEPTH,
+    constants: bool = False,
+) -> Any:
+    """What JSON says: `what` names it in errors, all of which are `error`.
+
+    Raises it for what is no JSON (NaN and Infinity are none, unless `constants` are wanted), and
+    for more than `depth` lists and objects within each other.
+    """
+    try:
+        if isinstance(data, bytes):
+            data = data.decode(json.detect_encoding(data), "surrogatepass")
+        check_depth(data, what, error, depth=depth)
+        return json.loads(data, parse_constant=None if constants else _no_constant)
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{what} is no JSON: {reason!s:.300}") from None
+
+
+def check_depth(
+    text: str, what: str, error: type[ThimbleError] = FormatError, *, depth: int = MAX_DEPTH
+) -> None:
+    """Raise `error` for a text whose brackets stand deeper within each other than `depth`.
+
+    Each pass takes the innermost pairs away, so what is left after `depth` passes was deeper, or
+    has no partner.
+    """
+    if text.count("[") + text.count("{") <= depth:
+        return
+    brackets = _OTHER.sub("", _TEXT.sub("", text)).replace("[", "{").replace("]", "}")
+    for _ in range(depth):
+        fewer = brackets.replace("{}", "")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
+    if brackets.count("{") > depth or "{}" in brackets:
+        raise error(f"{what} has more than {depth} lists and objects within each other")
+
+
+def depth_of(value: object) -> int:
+    """Lists, tuples and dicts within each other in a value, however deep; it calls nothing."""
+    deepest, level = 0, [value]
+    while level := [
+        inner
+        for one in level
+        if isinstance(one, (list, tuple, dict))
+        for inner in (*(one.values() if isinstance(one, dict) else one), None)
+    ]:
+        deepest += 1
+    return deepest
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
