@@ -40,6 +40,7 @@ def test_the_first_bytes_say_what_a_model_takes(name: str) -> None:
     assert found["needed"] == model.nbytes + cache * min(256, c.n_ctx)
     assert found["neededFull"] == model.nbytes + cache * c.n_ctx
     call, address = model.kernel.call, model.weights.address
+    assert found["reads"] == call("machine_bytes", address)
     products = [call("machine_products", address, floats) for floats in (0, 1)]
     assert [found["quantized"], found["floats"]] == products
     model.close()

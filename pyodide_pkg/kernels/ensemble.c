@@ -95,10 +95,12 @@ TK_EXPORT tk_int tk_combine(tk_int method, tk_int rows, tk_int weights, tk_int m
     case MIXTURE: logarithms(out, n); break;
     case VOTE: vote(out, m, k, n); break;
     case CONFIDENT: tk_move(out, m[most_confident(m, k)].logits, (size_t)n * sizeof(float)); break;
-    default:
+    case PRODUCT:
+    case CONTRASTIVE:
         for (int32_t i = 0; i < k; i++) add_logs(out, m + i, n);
         if (weight[k] > 0.0) keep_plausible(out, m, weight[k], n);
         break;
+    default: __builtin_trap(); /* a method of thimble/combined.py without its sum here */
     }
     return 0;
 }

@@ -99,7 +99,8 @@ TK_INLINE v4f weights4(int32_t type, const uint8_t *w, size_t c) {
     switch (type) {
     case TK_F32: return load4((const float *)w + 16 * c);
     case TK_F16: return half4((const uint16_t *)w + 16 * c);
-    default: return bfloat4((const uint16_t *)w + 16 * c);
+    case TK_BF16: return bfloat4((const uint16_t *)w + 16 * c);
+    default: __builtin_trap(); /* no such tensor is made: see tk_tensor_new */
     }
 }
 

@@ -110,8 +110,12 @@ TK_INLINE void tile_of(float *y, size_t s, const tk_tensor *w, const tk_form *f,
     case TK_Q6_K: tile(y, s, w, f, quad, a, token, 6, 16, 0, 8, NQ, NT); break;
     case TK_Q4_1: tile(y, s, w, f, quad, a, token, 4, 32, 1, 1, NQ, NT); break;
     case TK_IQ4_NL: tile(y, s, w, f, quad, a, token, 8, 32, 0, 1, NQ, NT); break;
-    default: /* the three of 5 bits */
+    case TK_Q5_0:
+    case TK_Q5_1:
+    case TK_Q5_K: /* in one, which is smaller and as fast */
         tile(y, s, w, f, quad, a, token, 5, 32, f->has_low, f->values / TK_QK, NQ, NT);
+        break;
+    default: __builtin_trap(); /* a form in blocks.c without its tile here */
     }
 }
 

@@ -157,7 +157,9 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
         case TK_BF16: bad = pack_16(quad, r, src, t->cols, 0x7f80); break;
         case TK_Q8_0: bad = pack_q8(quad, r, src, t->cols); break;
         case TK_Q4_0: bad = pack_q4(quad, r, src, t->cols); break;
-        default: bad = tk_pack_blocks(form, quad, r, src, t->cols);
+        default:
+            if (!form) __builtin_trap(); /* no such tensor is made: see tk_tensor_new */
+            bad = tk_pack_blocks(form, quad, r, src, t->cols);
         }
         if (bad >= 0) return 1 + i * t->cols + bad;
     }

@@ -4,17 +4,18 @@ it, so that nothing is counted twice. What a text takes, `state.py` says."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
-from .gguf import GGUFHeader, TensorInfo
+from .gguf import TensorInfo
 from .kernel import Kernel, Scratch
 from .model_config import ModelConfig, parts_of
 
 
-def weights_bytes(kernel: Kernel, header: GGUFHeader, config: ModelConfig) -> int:
-    """Return the bytes of all tensors as kernels keep them, also where no memory here holds them;
+def weights_bytes(kernel: Kernel, tensors: Iterable[TensorInfo], config: ModelConfig) -> int:
+    """Return the bytes of tensors as kernels keep them, also where no memory here holds them;
     `config` says which are several in one."""
     scratch = Scratch(kernel, 8, "a question")
-    total = sum(_tensor_bytes(kernel, scratch, tensor, config) for tensor in header.tensors)
+    total = sum(_tensor_bytes(kernel, scratch, tensor, config) for tensor in tensors)
     scratch.close()
     return total
 

@@ -114,7 +114,7 @@ class Service:
 def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
     """What the page shows of a model before it is loaded, and what `speed` is asked with."""
     kernel = default_kernel()
-    weights = weights_bytes(kernel, header, config)
+    weights = weights_bytes(kernel, header.tensors, config)
     matrices = [t for t in header.tensors if len(t.shape) > 1]
     names = {t.name for t in matrices}
     # The embedding is looked up, a row a token, where the output is another matrix.
@@ -137,7 +137,7 @@ def describe(header: GGUFHeader, config: ModelConfig) -> dict[str, Any]:
         "neededFull": weights + state_bytes(kernel, config, config.n_ctx, kept),
         "fits": needed + BESIDE <= LARGEST,
         "limit": LARGEST - BESIDE,
-        "reads": sum(t.nbytes for t in used),
+        "reads": weights_bytes(kernel, used, config),
         "quantized": sum(t.n_elements for t in used if t.type.block > 1),
         "floats": sum(t.n_elements for t in used if t.type.block == 1),
     }

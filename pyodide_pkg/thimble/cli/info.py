@@ -67,7 +67,7 @@ def memory(header: GGUFHeader, config: ModelConfig) -> dict[str, int]:
     """Bytes of kernel memory: the weights, and the keys and values of a whole context."""
     kernel = default_kernel()
     return {
-        "weights": weights_bytes(kernel, header, config),
+        "weights": weights_bytes(kernel, header.tensors, config),
         "cache": state_bytes(kernel, config, config.n_ctx),
     }
 
