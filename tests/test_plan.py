@@ -58,14 +58,7 @@ def test_every_operation_is_one_that_the_kernels_and_the_reference_know(name: st
             assert {*op.inputs, *op.outputs} <= {*VALUES}
 
 
-def test_the_kernels_enum_is_the_table() -> None:
-    names = re.findall(r"\bTK_OP_(\w+),", HEADER)
-    assert [name.lower() for name in names] == list(KINDS)
-
-
-def test_layouts_are_the_kernels_own() -> None:
-    sizes = [default_kernel().call("plan_bytes", which) for which in range(3)]
-    assert sizes == [struct.calcsize(form) for form in ("<2i4i4i8i2f6q", "<2i", "<5i")]
+def test_the_kernels_hold_all_values() -> None:
     most = re.search(r"TK_MAX_BUFFERS = (\d+)", HEADER)
     assert most and len(VALUES) <= int(most[1])
 

@@ -12,7 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thimble.combined import METHODS
+from thimble.constrain.machine import ASKS, FRAME, PLACE, RECORD, WALK
+from thimble.constrain.program import MOVES
 from thimble.debug.pipeline import TRACE_HEAD, TRACE_ROW
+from thimble.plan import KINDS
+from thimble.program import BUFFER, OP, STATE_FORM
 from thimble.sampling import CHOICE, SAMPLING
 from thimble.sampling_options import DEFAULTS, FATES, OPTIONS
 from thimble.speculate import DRAFT
@@ -20,6 +24,10 @@ from tools.fingerprint import ROOT
 
 HEADER = ROOT / "pyodide_pkg" / "kernels" / "mirrored.h"
 TYPESCRIPT = ROOT / "web" / "src" / "api" / "sampling-options.ts"
+LAYOUTS = (
+    SAMPLING, CHOICE, TRACE_HEAD, TRACE_ROW, DRAFT, OP, BUFFER, STATE_FORM, PLACE, FRAME, RECORD,
+    WALK,
+)  # fmt: skip
 MADE = "Made by `python -m tools.generate`; do not edit."
 
 
@@ -32,14 +40,23 @@ def c_header() -> str:
         "#include <stddef.h>\n#include <stdint.h>\n",
         _enum("What became of a token in a draw.", fates),
         _enum("How several models are one.", (name.upper() for name in METHODS)),
-        *(one.c_source() for one in (SAMPLING, CHOICE, TRACE_HEAD, TRACE_ROW, DRAFT)),
+        _enum("Operations of a plan.", (f"TK_OP_{name.upper()}" for name in KINDS)),
+        _enum(
+            "Moves that are not to a state, in their low four bits.",
+            (name.upper() for name in MOVES),
+            first=1,
+        ),
+        _enum("What a walk may miss.", (name.upper() for name in ASKS)),
+        *(one.c_source() for one in LAYOUTS),
         "#endif\n",
     ]
     return "\n".join(parts)
 
 
-def _enum(words: str, names: Iterable[str]) -> str:
+def _enum(words: str, names: Iterable[str], first: int = 0) -> str:
     listed = "".join(f"    {name},\n" for name in names)
+    if first:
+        listed = listed.replace(",", f" = {first},", 1)
     return f"/* {words} */\nenum {{\n{listed}}};\n"
 
 

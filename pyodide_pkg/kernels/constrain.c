@@ -6,77 +6,9 @@
  * a record for each place in an object or a list that values are written into, and frames: where to
  * go on when a value is over. Rows and records are made when they are needed: what is missing is
  * said, and the walk goes on when it is there. */
+#include "mirrored.h"
 #include "thimble.h"
 
-/* Mirrored in thimble/constrain/machine.py. */
-enum { MOST_ANSWERS = 5 };
-
-typedef struct {
-    int32_t state, record, frame, top;
-} tk_place;
-
-typedef struct {
-    int64_t bytes;   /* uint8 [nodes] */
-    int64_t depths;  /* int32 [nodes]: 0 for the first byte of a token */
-    int64_t skips;   /* int32 [nodes]: the first node that is not under this one */
-    int64_t firsts;  /* int32 [nodes + 1]: where a node's tokens begin */
-    int64_t tokens;  /* int32 */
-    int64_t text;    /* uint8: the bytes to step over */
-    int64_t classes; /* uint8 [256] */
-    int64_t rows;    /* int32 [states][n_classes] */
-    int64_t spans;   /* int32 [states][3]: names that a key may become (first, last + 1), or others */
-    int64_t records; /* tk_record [] */
-    int64_t numbers; /* int32: the tables that records point into */
-    int64_t enters;  /* int32 [][2]: states and records of the moves ENTER and, two each, INTO */
-    int64_t frames;  /* tk_frame []: 0 is the bottom */
-    int64_t stack;   /* tk_place [deepest + 2]: before each depth */
-    int64_t mask;    /* uint32: a bit a token */
-    int32_t n_classes, most_frames, colon; /* colon: the state before one */
-    int32_t exact;                         /* ask for what depends on the text */
-    int32_t n_nodes, at, found, deepest;   /* found: bits that were set; deepest: bytes */
-    int32_t n_answers;                     /* to what was asked for, for this byte */
-    tk_place place;                        /* where to begin, or to go on */
-    int32_t missing, missing_a, missing_b; /* what, and of what */
-    int32_t answers[MOST_ANSWERS];
-    int32_t padding;
-} tk_walk;
-
-typedef struct {
-    int32_t filled;     /* 0: ask for it */
-    int32_t close;      /* what is said of the value when it ends here, or -1: it may not */
-    int32_t key;        /* the state behind a key's first quote, or -1: no member may come */
-    int32_t others;     /* whether other names than the listed ones may come */
-    int32_t next;       /* numbers: of each name the first allowed from there on; 0 for all allowed */
-    int32_t names;      /* numbers: of each kind of name the record behind it */
-    int32_t n_names;
-    int32_t child, child_record; /* the state where the next value begins, or -1 */
-    int32_t behind;     /* numbers: of what is said of that value, the record behind it */
-    int32_t n_behind;
-    int32_t exact;      /* whether the record behind depends on the text of the value */
-} tk_record;
-
-typedef struct {
-    int32_t state, record, below;
-} tk_frame;
-
-/* A move that is not to a state, in its low four bits; the rest is its number. */
-enum {
-    REJECT = 1,
-    MISSING_ROW,
-    POP,
-    END,
-    ENTER,
-    KEY_END,
-    CALL,
-    CLOSE,
-    KEY_START,
-    MORE_ITEMS,
-    MORE_MEMBERS,
-    IN_KEY, /* to a state inside a key, if the record lets a name with this beginning come */
-    INTO,   /* a value of another automaton begins */
-    JUMP
-};
-enum { NONE, ROW, RECORD, BEHIND_KEY, BEHIND_VALUE, BEHIND_NUMBER, FRAMES };
 enum { UNKNOWN = -2 };
 
 static int ask(tk_walk *w, int32_t what, int32_t a, int32_t b) {

@@ -30,6 +30,53 @@ enum {
     CONTRASTIVE,
 };
 
+/* Operations of a plan. */
+enum {
+    TK_OP_EMBED,
+    TK_OP_POSITIONS,
+    TK_OP_ROTATIONS,
+    TK_OP_NORM,
+    TK_OP_PRODUCTS,
+    TK_OP_HEAD_NORM,
+    TK_OP_ROPE,
+    TK_OP_ATTEND,
+    TK_OP_HEADS_OUT,
+    TK_OP_ACTIVATE,
+    TK_OP_ADD,
+    TK_OP_LAST,
+    TK_OP_SOFT_CAP,
+    TK_OP_CHECK,
+};
+
+/* Moves that are not to a state, in their low four bits. */
+enum {
+    REJECT = 1,
+    MISSING_ROW,
+    POP,
+    END,
+    ENTER,
+    KEY_END,
+    CALL,
+    CLOSE,
+    KEY_START,
+    MORE_ITEMS,
+    MORE_MEMBERS,
+    IN_KEY,
+    INTO,
+    JUMP,
+};
+
+/* What a walk may miss. */
+enum {
+    NONE,
+    ROW,
+    RECORD,
+    BEHIND_KEY,
+    BEHIND_VALUE,
+    BEHIND_NUMBER,
+    FRAMES,
+};
+
 /* What a draw is told; what differs from draw to draw comes first. */
 typedef struct {
     int64_t last; /* address: int32, the ids before this draw in their order; or 0 */
@@ -172,5 +219,164 @@ _Static_assert(offsetof(tk_draft, found) == 76, "found");
 _Static_assert(offsetof(tk_draft, ids) == 80, "ids");
 _Static_assert(offsetof(tk_draft, classes) == 140, "classes");
 _Static_assert(sizeof(tk_draft) == 200, "tk_draft");
+
+/* An operation; thimble/plan.py says what its numbers are. */
+typedef struct {
+    int32_t kind; /* see KINDS */
+    int32_t layer;
+    int32_t in[4]; /* buffers, -1 for none */
+    int32_t out[4]; /* buffers, -1 for none */
+    int32_t n[8];
+    float f[2];
+    int64_t tensor[6]; /* addresses, 0 for none */
+} tk_op;
+_Static_assert(offsetof(tk_op, kind) == 0, "kind");
+_Static_assert(offsetof(tk_op, layer) == 4, "layer");
+_Static_assert(offsetof(tk_op, in) == 8, "in");
+_Static_assert(offsetof(tk_op, out) == 24, "out");
+_Static_assert(offsetof(tk_op, n) == 40, "n");
+_Static_assert(offsetof(tk_op, f) == 72, "f");
+_Static_assert(offsetof(tk_op, tensor) == 80, "tensor");
+_Static_assert(sizeof(tk_op) == 128, "tk_op");
+
+/* Where a value lies while text is written. */
+typedef struct {
+    int32_t slot; /* -1: only where somebody gives it memory */
+    int32_t width; /* floats of a row */
+} tk_buffer;
+_Static_assert(offsetof(tk_buffer, slot) == 0, "slot");
+_Static_assert(offsetof(tk_buffer, width) == 4, "width");
+_Static_assert(sizeof(tk_buffer) == 8, "tk_buffer");
+
+/* What a layer keeps of the text. */
+typedef struct {
+    int32_t kind;
+    int32_t layer;
+    int32_t heads; /* of `width` keys and as many values, for each position */
+    int32_t width;
+    int32_t window; /* positions that are looked back at, the last included; 0 for all */
+} tk_state_form;
+_Static_assert(offsetof(tk_state_form, kind) == 0, "kind");
+_Static_assert(offsetof(tk_state_form, layer) == 4, "layer");
+_Static_assert(offsetof(tk_state_form, heads) == 8, "heads");
+_Static_assert(offsetof(tk_state_form, width) == 12, "width");
+_Static_assert(offsetof(tk_state_form, window) == 16, "window");
+_Static_assert(sizeof(tk_state_form) == 20, "tk_state_form");
+
+/* Where a text stands in its grammar. */
+typedef struct {
+    int32_t state;
+    int32_t record;
+    int32_t frame;
+    int32_t top; /* frames that are taken */
+} tk_place;
+_Static_assert(offsetof(tk_place, state) == 0, "state");
+_Static_assert(offsetof(tk_place, record) == 4, "record");
+_Static_assert(offsetof(tk_place, frame) == 8, "frame");
+_Static_assert(offsetof(tk_place, top) == 12, "top");
+_Static_assert(sizeof(tk_place) == 16, "tk_place");
+
+/* Where to go on when a value is over. */
+typedef struct {
+    int32_t state;
+    int32_t record;
+    int32_t below; /* a frame */
+} tk_frame;
+_Static_assert(offsetof(tk_frame, state) == 0, "state");
+_Static_assert(offsetof(tk_frame, record) == 4, "record");
+_Static_assert(offsetof(tk_frame, below) == 8, "below");
+_Static_assert(sizeof(tk_frame) == 12, "tk_frame");
+
+/* What may come at a place in an object or a list. */
+typedef struct {
+    int32_t filled; /* 0: ask for it */
+    int32_t close; /* what is said of the value when it ends here, or -1: it may not */
+    int32_t key; /* the state behind a key's first quote, or -1: no member may come */
+    int32_t others; /* whether other names than the listed ones may come */
+    int32_t next; /* numbers: of each name the first allowed from there on; 0 for all allowed */
+    int32_t names; /* numbers: of each kind of name the record behind it */
+    int32_t n_names;
+    int32_t child; /* the state where the next value begins, or -1 */
+    int32_t child_record;
+    int32_t behind; /* numbers: of what is said of that value, the record behind it */
+    int32_t n_behind;
+    int32_t exact; /* whether the record behind depends on the text of the value */
+} tk_record;
+_Static_assert(offsetof(tk_record, filled) == 0, "filled");
+_Static_assert(offsetof(tk_record, close) == 4, "close");
+_Static_assert(offsetof(tk_record, key) == 8, "key");
+_Static_assert(offsetof(tk_record, others) == 12, "others");
+_Static_assert(offsetof(tk_record, next) == 16, "next");
+_Static_assert(offsetof(tk_record, names) == 20, "names");
+_Static_assert(offsetof(tk_record, n_names) == 24, "n_names");
+_Static_assert(offsetof(tk_record, child) == 28, "child");
+_Static_assert(offsetof(tk_record, child_record) == 32, "child_record");
+_Static_assert(offsetof(tk_record, behind) == 36, "behind");
+_Static_assert(offsetof(tk_record, n_behind) == 40, "n_behind");
+_Static_assert(offsetof(tk_record, exact) == 44, "exact");
+_Static_assert(sizeof(tk_record) == 48, "tk_record");
+
+/* A walk over a vocabulary's bytes, or over those of one token. */
+typedef struct {
+    int64_t bytes; /* address: uint8 [nodes] */
+    int64_t depths; /* address: int32 [nodes]: 0 for the first byte of a token */
+    int64_t skips; /* address: int32 [nodes]: the first node that is not under this one */
+    int64_t firsts; /* address: int32 [nodes + 1]: where a node's tokens begin */
+    int64_t tokens; /* address: int32 */
+    int64_t text; /* address: uint8: the bytes to step over */
+    int64_t classes; /* address: uint8 [256] */
+    int64_t rows; /* address: int32 [states][n_classes] */
+    int64_t spans; /* address: int32 [states][3]: names that a key may become (first, last + 1), or others */
+    int64_t records; /* address: tk_record */
+    int64_t numbers; /* address: int32: the tables that records point into */
+    int64_t enters; /* address: int32 [][2]: states and records of the moves ENTER and, two each, INTO */
+    int64_t frames; /* address: tk_frame; 0 is the bottom */
+    int64_t stack; /* address: tk_place [deepest + 2]: before each depth */
+    int64_t mask; /* address: uint32: a bit a token */
+    int32_t n_classes;
+    int32_t most_frames;
+    int32_t colon; /* the state before one */
+    int32_t exact; /* ask for what depends on the text */
+    int32_t n_nodes; /* or bytes */
+    int32_t at; /* the node where it goes on */
+    int32_t found; /* told: bits that were set */
+    int32_t deepest; /* told: bytes */
+    int32_t n_answers; /* to what was asked for, for this byte */
+    tk_place place; /* where to begin, or to go on */
+    int32_t missing; /* told: what (ASKS) */
+    int32_t missing_a; /* told: and of what */
+    int32_t missing_b;
+    int32_t answers[5];
+} tk_walk;
+_Static_assert(offsetof(tk_walk, bytes) == 0, "bytes");
+_Static_assert(offsetof(tk_walk, depths) == 8, "depths");
+_Static_assert(offsetof(tk_walk, skips) == 16, "skips");
+_Static_assert(offsetof(tk_walk, firsts) == 24, "firsts");
+_Static_assert(offsetof(tk_walk, tokens) == 32, "tokens");
+_Static_assert(offsetof(tk_walk, text) == 40, "text");
+_Static_assert(offsetof(tk_walk, classes) == 48, "classes");
+_Static_assert(offsetof(tk_walk, rows) == 56, "rows");
+_Static_assert(offsetof(tk_walk, spans) == 64, "spans");
+_Static_assert(offsetof(tk_walk, records) == 72, "records");
+_Static_assert(offsetof(tk_walk, numbers) == 80, "numbers");
+_Static_assert(offsetof(tk_walk, enters) == 88, "enters");
+_Static_assert(offsetof(tk_walk, frames) == 96, "frames");
+_Static_assert(offsetof(tk_walk, stack) == 104, "stack");
+_Static_assert(offsetof(tk_walk, mask) == 112, "mask");
+_Static_assert(offsetof(tk_walk, n_classes) == 120, "n_classes");
+_Static_assert(offsetof(tk_walk, most_frames) == 124, "most_frames");
+_Static_assert(offsetof(tk_walk, colon) == 128, "colon");
+_Static_assert(offsetof(tk_walk, exact) == 132, "exact");
+_Static_assert(offsetof(tk_walk, n_nodes) == 136, "n_nodes");
+_Static_assert(offsetof(tk_walk, at) == 140, "at");
+_Static_assert(offsetof(tk_walk, found) == 144, "found");
+_Static_assert(offsetof(tk_walk, deepest) == 148, "deepest");
+_Static_assert(offsetof(tk_walk, n_answers) == 152, "n_answers");
+_Static_assert(offsetof(tk_walk, place) == 156, "place");
+_Static_assert(offsetof(tk_walk, missing) == 172, "missing");
+_Static_assert(offsetof(tk_walk, missing_a) == 176, "missing_a");
+_Static_assert(offsetof(tk_walk, missing_b) == 180, "missing_b");
+_Static_assert(offsetof(tk_walk, answers) == 184, "answers");
+_Static_assert(sizeof(tk_walk) == 208, "tk_walk");
 
 #endif

@@ -55,12 +55,6 @@ TK_EXPORT tk_int tk_model_new(tk_int ints, tk_int ops, tk_int buffers, tk_int st
     return 0;
 }
 
-/* Bytes of an operation, a buffer and a state's form: for who mirrors them. */
-TK_EXPORT tk_int tk_plan_bytes(tk_int which) {
-    static const size_t sizes[] = {sizeof(tk_op), sizeof(tk_buffer), sizeof(tk_state_form)};
-    return (tk_int)sizes[which];
-}
-
 TK_EXPORT tk_int tk_session_free(tk_int session) {
     tk_session *s = (tk_session *)session;
     if (!s) return 0;

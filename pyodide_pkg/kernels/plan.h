@@ -7,54 +7,14 @@
 #ifndef TK_PLAN_H
 #define TK_PLAN_H
 
+#include "mirrored.h"
 #include "thimble.h"
 
 enum { TK_MAX_BUFFERS = 64 };
 enum { TK_STAGES = 4 };  /* a position in a program is TK_STAGES times an operation, and a stage */
 enum { TK_IDS = 0 };     /* the buffer of token ids, int32 */
 
-/* Mirrored in thimble/plan.py, with the meaning of each one's numbers. */
-enum {
-    TK_OP_EMBED,
-    TK_OP_POSITIONS,
-    TK_OP_ROTATIONS,
-    TK_OP_NORM,
-    TK_OP_PRODUCTS,
-    TK_OP_HEAD_NORM,
-    TK_OP_ROPE,
-    TK_OP_ATTEND,
-    TK_OP_HEADS_OUT,
-    TK_OP_ACTIVATE,
-    TK_OP_ADD,
-    TK_OP_LAST,
-    TK_OP_SOFT_CAP,
-    TK_OP_CHECK,
-    TK_OPS
-};
-
-/* in, out: buffers, -1 for none. Mirrored in thimble/plan.py. */
-typedef struct {
-    int32_t kind, layer;
-    int32_t in[4], out[4];
-    int32_t n[8];
-    float f[2];
-    int64_t tensor[6]; /* addresses, 0 for none */
-} tk_op;
-
-/* Where a buffer lies while text is written, and how many floats a row of it has. A slot of -1: only
- * where somebody gives it memory. */
-typedef struct {
-    int32_t slot, width;
-} tk_buffer;
-
-/* What a layer keeps of the text. Mirrored in thimble/state.py. */
-enum { TK_KEYS_VALUES };
-
-typedef struct {
-    int32_t kind, layer;
-    int32_t heads, width; /* heads of `width` keys and as many values, for each position */
-    int32_t window;       /* positions that are looked back at, the last included; 0 for all */
-} tk_state_form;
+enum { TK_KEYS_VALUES }; /* what a layer keeps; see thimble/program.py */
 
 struct tk_model {
     /* set by the caller, in this order, as int32 */

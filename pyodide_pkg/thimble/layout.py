@@ -15,8 +15,11 @@ TYPES = {"d": "double", "f": "float", "i": "int32_t", "q": "int64_t", "Q": "uint
 
 
 class Layout:
-    """A struct: its fields in order, each with a code of `struct` (`i`, or `15i` for an array) and
-    what it is. Fields begin at multiples of their size, as C has them."""
+    """A struct: its fields in order, each with a code of `struct` and what it is.
+
+    A code is `i`, or `15i` for an array, or `4i:tk_place` for what C has as a struct of its own.
+    Fields begin at multiples of their size, as C has them.
+    """
 
     def __init__(self, name: str, words: str, **fields: tuple[str, str]) -> None:
         self.name = name
@@ -24,7 +27,8 @@ class Layout:
         self.fields = fields
         self.offsets: dict[str, int] = {}
         parts, at, widest = ["<"], 0, 1
-        for field, (code, _) in fields.items():
+        for field, (whole, _) in fields.items():
+            code = whole.partition(":")[0]
             width = struct.calcsize(code[-1])
             gap, widest = -at % width, max(widest, width)
             parts.append(f"{gap}x" * bool(gap) + code)
@@ -46,23 +50,25 @@ class Layout:
         """The same of each struct of an array."""
         return self._struct.iter_unpack(data)
 
-    def head(self, last: str) -> struct.Struct:
-        """The fields up to one, to be packed and unpacked alone."""
-        codes, at = ["<"], 0
-        for field, (code, _) in self.fields.items():
-            codes.append("x" * (self.offsets[field] - at) + code)
-            at = self.offsets[field] + struct.calcsize("<" + code)
-            if field == last:
-                return struct.Struct("".join(codes))
-        raise KeyError(last)
+    def part(self, first: str, last: str) -> struct.Struct:
+        """The fields from one to another, to be packed and unpacked alone at `offsets[first]`."""
+        names = list(self.fields)
+        codes, at = ["<"], self.offsets[first]
+        for name in names[names.index(first) : names.index(last) + 1]:
+            code = self.fields[name][0].partition(":")[0]
+            codes.append("x" * (self.offsets[name] - at) + code)
+            at = self.offsets[name] + struct.calcsize("<" + code)
+        return struct.Struct("".join(codes))
 
     def c_source(self) -> str:
         """The struct in C, with what the compiler checks of it."""
         lines = [f"/* {self.words} */", "typedef struct {"]
         for field, (code, words) in self.fields.items():
             count = f"[{code[:-1]}]" if len(code) > 1 else ""
-            comment = f" /* {words} */" if words else ""
-            lines.append(f"    {TYPES[code[-1]]} {field}{count};{comment}")
+            declared = f"{TYPES.get(code[-1])} {field}{count}"
+            if ":" in code:
+                declared = f"{code.partition(':')[2]} {field}"
+            lines.append(f"    {declared};" + (f" /* {words} */" if words else ""))
         lines.append(f"}} {self.name};")
         lines += [
             f'_Static_assert(offsetof({self.name}, {field}) == {offset}, "{field}");'

@@ -7,12 +7,12 @@ of one kind, so it is found once for each. Layouts are those of `kernels/plan.h`
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Callable, Iterable
 from math import prod
 from typing import NamedTuple, TypeVar
 
+from .layout import Layout
 from .model_config import ModelConfig
 from .plan import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Layer, Op, Plan, widths
 
@@ -27,8 +27,32 @@ T = TypeVar("T")
 Span = tuple[int, int]
 """From when to when a value lives, both included."""
 
-_OP = struct.Struct("<2i4i4i8i2f6q")
-_FORM = struct.Struct("<5i")
+OP = Layout(
+    "tk_op",
+    "An operation; thimble/plan.py says what its numbers are.",
+    kind=("i", "see KINDS"),
+    layer=("i", ""),
+    **{"in": ("4i", "buffers, -1 for none")},
+    out=("4i", "buffers, -1 for none"),
+    n=("8i", ""),
+    f=("2f", ""),
+    tensor=("6q", "addresses, 0 for none"),
+)
+BUFFER = Layout(
+    "tk_buffer",
+    "Where a value lies while text is written.",
+    slot=("i", "-1: only where somebody gives it memory"),
+    width=("i", "floats of a row"),
+)
+STATE_FORM = Layout(
+    "tk_state_form",
+    "What a layer keeps of the text.",
+    kind=("i", ""),
+    layer=("i", ""),
+    heads=("i", "of `width` keys and as many values, for each position"),
+    width=("i", ""),
+    window=("i", "positions that are looked back at, the last included; 0 for all"),
+)
 
 
 class StateForm(NamedTuple):
@@ -64,7 +88,7 @@ def state_forms(plan: Plan) -> list[StateForm]:
 
 
 def pack_forms(forms: Iterable[StateForm]) -> bytes:
-    return b"".join(_FORM.pack(*form) for form in forms)
+    return b"".join(STATE_FORM.pack(*form) for form in forms)
 
 
 def value_width(config: ModelConfig, name: str) -> int:
@@ -108,7 +132,7 @@ def _packed(op: Op, layer: int, prefix: str, tensor: Callable[[str], int], state
     ints = [int(numbers[name]) for name in kind.ints]
     floats = [float(numbers[name]) for name in kind.floats]
     addresses = [tensor(prefix + name) if name else 0 for name in op.tensors]
-    return _OP.pack(
+    return OP.pack(
         list(KINDS).index(op.kind), layer,
         *_padded([NUMBER_OF.get(name, -1) for name in op.inputs], 4, -1),
         *_padded([NUMBER_OF.get(name, -1) for name in op.outputs], 4, -1),

@@ -46,7 +46,7 @@ SAMPLING = Layout(
     **{name: (option.kernel, "") for name, option in OPTIONS.items() if option.kernel == "d"},
     **{name: (option.kernel, "") for name, option in OPTIONS.items() if option.kernel == "i"},
 )
-_HEAD = SAMPLING.head("n_top")
+_HEAD = SAMPLING.part("last", "n_top")
 _NEXT_MU = SAMPLING.offsets["next_mu"]
 CHOICE = Layout(
     "tk_choice",
@@ -58,7 +58,7 @@ CHOICE = Layout(
     top_ids=(f"{MAX_TOP}i", ""),
     top_logprobs=(f"{MAX_TOP}f", ""),
 )
-_CHOICE = CHOICE.head("entropy")
+_CHOICE = CHOICE.part("id", "entropy")
 
 
 class Top(Sequence[tuple[int, float]]):

@@ -11,24 +11,82 @@ from typing import NamedTuple
 
 from ..errors import OptionError
 from ..kernel import Bytes, Kernel, Scratch
+from ..layout import Layout
 from .program import MISSING, NOWHERE, Program
 
-_POINTERS = struct.Struct("<15q4i")
-"""bytes, depths, skips, firsts, tokens, text, classes, rows, spans, records, numbers, enters,
-frames, stack, mask; n_classes, most_frames, colon, exact."""
-_BEGIN = struct.Struct("<i4i i4i")
-"""exact; n_nodes, at, found, deepest; n_answers; place."""
-_AT_BEGIN = 15 * 8 + 3 * 4
-_ASKED = struct.Struct("<4i i4i 3i")
-"""n_nodes, at, found, deepest; n_answers; place; what is missing, and of what."""
-_AT_ASKED = _AT_BEGIN + 4
-_AT_ANSWERS = _AT_ASKED + _ASKED.size
-_AT_N_ANSWERS = _AT_ASKED + 16
-_SIZE = _AT_ANSWERS + 6 * 4
-_RECORD = struct.Struct("<12i")
-_FRAME = struct.Struct("<3i")
-_PLACE = struct.Struct("<4i")
-_ROW, _RECORD_KIND, _BEHIND_KEY, _BEHIND_VALUE, _BEHIND_NUMBER = range(1, 6)
+PLACE = Layout(
+    "tk_place",
+    "Where a text stands in its grammar.",
+    state=("i", ""),
+    record=("i", ""),
+    frame=("i", ""),
+    top=("i", "frames that are taken"),
+)
+FRAME = Layout(
+    "tk_frame",
+    "Where to go on when a value is over.",
+    state=("i", ""),
+    record=("i", ""),
+    below=("i", "a frame"),
+)
+RECORD = Layout(
+    "tk_record",
+    "What may come at a place in an object or a list.",
+    filled=("i", "0: ask for it"),
+    close=("i", "what is said of the value when it ends here, or -1: it may not"),
+    key=("i", "the state behind a key's first quote, or -1: no member may come"),
+    others=("i", "whether other names than the listed ones may come"),
+    next=("i", "numbers: of each name the first allowed from there on; 0 for all allowed"),
+    names=("i", "numbers: of each kind of name the record behind it"),
+    n_names=("i", ""),
+    child=("i", "the state where the next value begins, or -1"),
+    child_record=("i", ""),
+    behind=("i", "numbers: of what is said of that value, the record behind it"),
+    n_behind=("i", ""),
+    exact=("i", "whether the record behind depends on the text of the value"),
+)
+WALK = Layout(
+    "tk_walk",
+    "A walk over a vocabulary's bytes, or over those of one token.",
+    bytes=("q", "address: uint8 [nodes]"),
+    depths=("q", "address: int32 [nodes]: 0 for the first byte of a token"),
+    skips=("q", "address: int32 [nodes]: the first node that is not under this one"),
+    firsts=("q", "address: int32 [nodes + 1]: where a node's tokens begin"),
+    tokens=("q", "address: int32"),
+    text=("q", "address: uint8: the bytes to step over"),
+    classes=("q", "address: uint8 [256]"),
+    rows=("q", "address: int32 [states][n_classes]"),
+    spans=(
+        "q",
+        "address: int32 [states][3]: names that a key may become (first, last + 1), or others",
+    ),
+    records=("q", "address: tk_record"),
+    numbers=("q", "address: int32: the tables that records point into"),
+    enters=("q", "address: int32 [][2]: states and records of the moves ENTER and, two each, INTO"),
+    frames=("q", "address: tk_frame; 0 is the bottom"),
+    stack=("q", "address: tk_place [deepest + 2]: before each depth"),
+    mask=("q", "address: uint32: a bit a token"),
+    n_classes=("i", ""),
+    most_frames=("i", ""),
+    colon=("i", "the state before one"),
+    exact=("i", "ask for what depends on the text"),
+    n_nodes=("i", "or bytes"),
+    at=("i", "the node where it goes on"),
+    found=("i", "told: bits that were set"),
+    deepest=("i", "told: bytes"),
+    n_answers=("i", "to what was asked for, for this byte"),
+    place=("4i:tk_place", "where to begin, or to go on"),
+    missing=("i", "told: what (ASKS)"),
+    missing_a=("i", "told: and of what"),
+    missing_b=("i", ""),
+    answers=("5i", ""),
+)
+ASKS = ("none", "row", "record", "behind_key", "behind_value", "behind_number", "frames")
+"""What a walk may miss, by the kernel's numbers."""
+_, _ROW, _RECORD_KIND, _BEHIND_KEY, _BEHIND_VALUE, _BEHIND_NUMBER, _ = range(len(ASKS))
+_POINTERS = WALK.part("bytes", "colon")
+_BEGIN = WALK.part("exact", "place")
+_ASKED = WALK.part("n_nodes", "missing_b")
 _SPAN = struct.Struct("<3i")
 _PAIR = struct.Struct("<2i")
 MOST_BYTES = 4096
@@ -89,9 +147,9 @@ class Machine:
             kernel, row, "a grammar's states", struct.pack("<i", MISSING) + b"\0" * (row - 4)
         )
         self._spans = Table(kernel, 12, "a grammar's states", struct.pack("<3i", 0, -1, 1))
-        self._records = Table(kernel, _RECORD.size, "a grammar's records", b"\0" * _RECORD.size)
+        self._records = Table(kernel, RECORD.size, "a grammar's records", b"\0" * RECORD.size)
         self._numbers = Table(kernel, 4, "a grammar's records", b"\0" * 4)
-        self._frames = Table(kernel, _FRAME.size, "a grammar's frames", b"\0" * _FRAME.size)
+        self._frames = Table(kernel, FRAME.size, "a grammar's frames", b"\0" * FRAME.size)
         self._frames.reserve(2 * SPARE_FRAMES)
         self._enters = Table(kernel, 8, "a grammar's states", b"\0" * 8)
         self._n_enters = 0
@@ -102,11 +160,11 @@ class Machine:
         self._frame_numbers: dict[tuple[int, int, int], int] = {}
         self.frames: list[tuple[int, int, int]] = [(0, 0, 0)]
         self._memory = Scratch(
-            kernel, _SIZE + 256 + _PLACE.size * (deepest + 2) + MOST_BYTES, "a grammar"
+            kernel, WALK.size + 256 + PLACE.size * (deepest + 2) + MOST_BYTES, "a grammar"
         )
-        self._classes = self._memory.address + _SIZE
+        self._classes = self._memory.address + WALK.size
         self._stack = self._classes + 256
-        self._text = self._stack + _PLACE.size * (deepest + 2)
+        self._text = self._stack + PLACE.size * (deepest + 2)
         kernel.write(self._classes, bytes(program.classes))
         self._tree: tuple[int, ...] = (0,) * 5
         self._mask = 0
@@ -135,7 +193,7 @@ class Machine:
                 raise OptionError(f"the text is nested more than {MOST_FRAMES:,} deep")
             self.frames.append(key)
             self._moved |= self._frames.reserve(found + SPARE_FRAMES)
-            self._frames.write(found, _FRAME.pack(*key))
+            self._frames.write(found, FRAME.pack(*key))
         return found
 
     def step(self, place: Place, data: bytes, before: bytearray | None = None) -> Place | None:
@@ -176,8 +234,8 @@ class Machine:
             asked = program.behind_key if kind == _BEHIND_KEY else program.behind_value
             self.asked = True
             answers.append(asked(a, b, text))
-            self._memory.write(array("i", answers).tobytes(), _AT_ANSWERS)
-            self._memory.write(struct.pack("<i", len(answers)), _AT_N_ANSWERS)
+            self._memory.write(array("i", answers).tobytes(), WALK.offsets["answers"])
+            self._memory.write(struct.pack("<i", len(answers)), WALK.offsets["n_answers"])
             self._make_room()
         if frame >= top:
             frame = self._keep(frame, top, last)
@@ -185,10 +243,8 @@ class Machine:
 
     def _keep(self, frame: int, top: int, last: int) -> int:
         """Number the frames that a step has opened."""
-        data = self.kernel.read(
-            self._frames.address + top * _FRAME.size, (last - top) * _FRAME.size
-        )
-        opened = [_FRAME.unpack_from(data, i * _FRAME.size) for i in range(last - top)]
+        data = self.kernel.read(self._frames.address + top * FRAME.size, (last - top) * FRAME.size)
+        opened = list(FRAME.iter_unpack(data))
         path: list[int] = []
         while frame >= top:
             path.append(frame)
@@ -210,11 +266,14 @@ class Machine:
     def _begin(self, place: Place, count: int, exact: bool) -> None:
         self._make_room()
         self._memory.write(
-            _BEGIN.pack(exact, count, 0, 0, 0, 0, *place, len(self.frames)), _AT_BEGIN
+            _BEGIN.pack(exact, count, 0, 0, 0, 0, *place, len(self.frames)),
+            WALK.offsets["exact"],
         )
 
     def _said(self) -> tuple[int, ...]:
-        return _ASKED.unpack(self.kernel.read(self._memory.address + _AT_ASKED, _ASKED.size))
+        return _ASKED.unpack(
+            self.kernel.read(self._memory.address + WALK.offsets["n_nodes"], _ASKED.size)
+        )
 
     # --- bringing what is missing
 
@@ -254,8 +313,8 @@ class Machine:
                 self._records.address, self._numbers.address, self._enters.address,
                 self._frames.address, self._stack, self._mask,
             )  # fmt: skip
-            counts = (program.n_classes, self._frames.room, program.colon, 0)
-            self._memory.write(_POINTERS.pack(*stands, *counts)[:_AT_BEGIN])
+            counts = (program.n_classes, self._frames.room, program.colon)
+            self._memory.write(_POINTERS.pack(*stands, *counts))
 
     def _bring_row(self, state: int) -> None:
         rows = [state, *self.program.ahead(state)]
@@ -299,7 +358,7 @@ class Machine:
             record.exact,
         )  # fmt: skip
         self._moved |= self._records.reserve(number + 1)
-        self._records.write(number, _RECORD.pack(*self._filled[number]))
+        self._records.write(number, RECORD.pack(*self._filled[number]))
 
     def _bring_behind(self, record: int, kind: int, values: bool, behind: int) -> None:
         at, length = self._behind.get((record, int(values)), (0, 0))
@@ -313,7 +372,7 @@ class Machine:
             row = list(self._filled[record])
             row[9 if values else 5], row[10 if values else 6] = at, len(grown)
             self._filled[record] = tuple(row)
-            self._records.write(record, _RECORD.pack(*row))
+            self._records.write(record, RECORD.pack(*row))
         self._numbers.write(at + kind, struct.pack("<i", behind))
 
     # --- ends

@@ -22,68 +22,76 @@ ENDLESS = 1 << 30
 """Of a slice: as many characters as a token has."""
 
 
-def _move(kind: int, number: int = 0) -> int:
-    return -(number << 4 | kind)
+MOVES = (
+    "reject", "missing_row", "pop", "end", "enter", "key_end", "call", "close", "key_start",
+    "more_items", "more_members", "in_key", "into", "jump",
+)  # fmt: skip
+"""That are not to a state, by the kernel's numbers, from 1 on. The functions below make them."""
+_NUMBERS = {name: number for number, name in enumerate(MOVES, 1)}
+
+
+def _move(kind: str, number: int = 0) -> int:
+    return -(number << 4 | _NUMBERS[kind])
 
 
 def pop(said: int) -> int:
     """The value was over before this byte; `said` is told to whoever called it."""
-    return _move(3, said)
+    return _move("pop", said)
 
 
 def end(said: int) -> int:
     """The value is over with this byte."""
-    return _move(4, said)
+    return _move("end", said)
 
 
 def enter(number: int) -> int:
     """To the state and the record that `Program.entered` has under this number."""
-    return _move(5, number)
+    return _move("enter", number)
 
 
 def key_end(kind: int) -> int:
     """A member's name is over, and of this kind."""
-    return _move(6, kind)
+    return _move("key_end", kind)
 
 
 def call(back: int) -> int:
     """The record's next value begins with this byte; behind it comes state `back`."""
-    return _move(7, back)
+    return _move("call", back)
 
 
-CLOSE = _move(8)
+CLOSE = _move("close")
 """The object or list is over, if the record lets it be."""
-KEY_START = _move(9)
+KEY_START = _move("key_start")
 """A member's name begins, if the record has any."""
 
 
 def more_items(to: int) -> int:
     """To a state, if the record lets another item come."""
-    return _move(10, to)
+    return _move("more_items", to)
 
 
 def more_members(to: int) -> int:
     """To a state, if the record lets another member come."""
-    return _move(11, to)
+    return _move("more_members", to)
 
 
 def in_key(to: int) -> int:
     """To a state inside a key, if the record lets a name with this beginning come."""
-    return _move(12, to)
+    return _move("in_key", to)
 
 
 def target(move: int) -> int:
     """The state that a move leads to, of those that lead to one only; else NOWHERE."""
-    return move if move >= 0 else -move >> 4 if -move & 15 == 12 else NOWHERE
+    return move if move >= 0 else -move >> 4 if -move & 15 == _NUMBERS["in_key"] else NOWHERE
 
 
 def into(number: int) -> int:
     """A value begins with this byte: at the state and the record that `Program.entered` has under
     this number; behind it comes what stands under the next."""
-    return _move(13, number)
+    return _move("into", number)
 
 
-JUMP = _move(14)
+JUMP = _move("jump")
 """With this byte, to the state and the record that the record names as its child."""
 
 
