@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from ..errors import OptionError
 
-AT_ONCE = 10_000
+AT_ONCE = 100_000
 """Steps of one mask, or of what is done before the first; half a second natively."""
-BETWEEN_PAUSES = 500
+BETWEEN_PAUSES = 5_000
 
 
 class Effort:

@@ -51,7 +51,7 @@ class Regular:
     @property
     def moves(self) -> Moves:
         if self._moves is None:
-            self.home.effort.spend(1)
+            self.home.effort.spend(6)
             self._moves = self.home.moves_of(self)
         return self._moves
 
@@ -312,7 +312,7 @@ class Algebra:
                 for mask, target in part.moves
                 if m & mask
             ]
-            self.effort.spend(len(found) >> 3)
+            self.effort.spend(len(found))
         joined = [(m, self.both(targets)) for m, targets in found]
         return self._united([(m, t) for m, t in joined if t.kind != NOTHING])
 
@@ -343,7 +343,7 @@ class Algebra:
                     break
             if left:
                 parts.append((left, [target]))
-        self.effort.spend(len(parts) >> 3)
+        self.effort.spend(len(parts))
         return _by_target([(m, ts[0] if len(ts) == 1 else self.alt(ts)) for m, ts in parts])
 
     def find_life(self, start: Regular) -> None:

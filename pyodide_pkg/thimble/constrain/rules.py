@@ -4,7 +4,7 @@ themselves, and need no records."""
 from __future__ import annotations
 
 from .automaton import Automaton
-from .effort import AT_ONCE, Effort
+from .effort import Effort
 from .folding import Folding, Signature
 from .host import Host
 from .network import Network
@@ -16,7 +16,7 @@ class RuleProgram(Host):
     """Rules as the automaton that writes their texts."""
 
     def __init__(self, network: Network, reach: int, effort: Effort | None = None) -> None:
-        self.effort = effort or Effort(6 * AT_ONCE)  # a step is but a position here
+        self.effort = effort or Effort()
         self.automaton = Automaton(network, self.effort)
         self.classes = bytes(self.automaton.classes[:256])
         self.n_classes = self.automaton.n_byte_classes

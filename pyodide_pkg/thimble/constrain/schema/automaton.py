@@ -143,7 +143,7 @@ class JsonProgram:
         return found
 
     def _made(self, state: int) -> Row:
-        self.reader.effort.spend(1)
+        self.reader.effort.spend(6)
         tag, *parts = self._keys[state]
         made: Callable[..., Row] = getattr(self, f"_row_of_{tag}")
         return made(state, *parts)
@@ -151,7 +151,7 @@ class JsonProgram:
     def record(self, number: int) -> Record:
         found = self._records.get(number)
         if found is None:
-            self.reader.effort.spend(1)
+            self.reader.effort.spend(10)
             found = self._records[number] = self._places[number].record()
         return found
 

@@ -247,6 +247,10 @@ class Numbers:
             parts.append(self._algebra.leaf(Digits(MOST_DIGITS)))
         return self._algebra.both(parts)
 
+    def satisfiable(self, expr: Expr) -> bool:
+        """Whether there is a number of which an expression is true."""
+        return _wide(expr) or self.of(expr).live
+
     def _of(self, expr: Expr) -> Regular:
         algebra = self._algebra
         if expr.kind == CONSTANT:
@@ -354,6 +358,20 @@ def decimal_text(value: Fraction) -> str:
         scale += 1
     digits = str(int(value * 10**scale)).rjust(scale + 1, "0")
     return f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
+
+
+def _wide(expr: Expr) -> bool:
+    """Whether it is seen at once that numbers of few digits lie between all bounds."""
+    low, high = Fraction(-(10**9)), Fraction(10**9)
+    for part in expr.of if expr.kind == AND else (expr,):
+        if part.kind != STATEMENT or not isinstance(part.of, (Bound, Whole)):
+            return False
+        if isinstance(part.of, Bound):
+            if part.of.upper:
+                high = min(high, part.of.value)
+            else:
+                low = max(low, part.of.value)
+    return high - low > 2
 
 
 def _has_bounds(expr: Expr) -> bool:

@@ -108,11 +108,11 @@ class Satisfier:
         logic = self._logic
         if expr is logic.true or expr is logic.false:
             return expr is logic.true
-        self._reader.effort.spend(1)
+        self._reader.effort.spend(4)
         if kind == STRING:
             return self._reader.strings.satisfiable(expr)
         if kind == NUMBER:
-            return self._reader.numbers.of(expr).live
+            return self._reader.numbers.satisfiable(expr)
         return self.whole(expr, kind, NEW)
 
     def apart(self, one: Expr, other: Expr, kind: int, *, thorough: bool) -> bool:
@@ -177,9 +177,9 @@ class Satisfier:
             return self._holds(literals, kind, around)
         branches.sort(key=lambda one: -len(one.of))
         choice = branches.pop()
-        for part in choice.of:
+        for part in sorted(choice.of, key=_weight):
             self._cases -= 1
-            self._reader.effort.spend(1)
+            self._reader.effort.spend(10)
             if self._cases < 0:
                 return True  # not shown to be impossible
             if self._search([*branches, part], literals, kind, around):
@@ -462,6 +462,12 @@ class Satisfier:
     def _alone(self, schema: Schema, raw: dict[str, object]) -> bool:
         part = Schema(raw, schema.path, schema.base, schema.draft, schema.scope)
         return self.any_kind(self._logic.schema(part))
+
+
+def _weight(part: Expr) -> int:
+    """What is looked at first: whether there is a name costs nothing."""
+    said = (part.of if part.kind == NOT else part).of
+    return 0 if isinstance(said, Has) else 1 if isinstance(said, Count) else 2
 
 
 def _languages(said: Iterable[object]) -> set:  # type: ignore[type-arg]
