@@ -18,6 +18,7 @@ import thimble
 from thimble import constrain
 from thimble.constrain.machine import Machine
 from thimble.constrain.nodes import AS_STANDARD, JsonOptions
+from thimble.constrain.schema.automaton import JsonProgram
 from thimble.kernel import default_kernel
 from thimble.sampling import SamplingParams
 
@@ -236,3 +237,95 @@ def test_an_option_out_of_range_is_named(name: str) -> None:
         constrain.json_schema({}, None, **{name: "odd"})
     with pytest.raises(thimble.OptionError, match="'odd' is none of"):
         constrain.json_schema({}, odd="any")
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    return schema
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "a choice of many that overlap": {
+        "oneOf": [{"type": "object", "required": [f"p{i}"]} for i in range(200)]
+    },
+    "expressions that exclude each other": {"oneOf": [{"pattern": f"{i}$"} for i in range(200)]},
+    "choices after choices": {
+        "type": "object",
+        "allOf": [{"anyOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(60)],
+    },
+    "an expression that explodes": {
+        "type": "string", "allOf": [{"pattern": f"^(.*a.{{{i}}})*$"} for i in range(2, 14)]
+    },
+    "a length that never fits": {
+        "type": "string", "pattern": "^(ab)*$", "minLength": 100_001, "maxLength": 100_001
+    },
+    "a multiple far away": {"type": "number", "multipleOf": 9_999_999_967, "exclusiveMinimum": 1,
+                            "maximum": 9_999_999_966},
+    "values that must stand in values": _nested(300),
+    "conditions in a chain": {
+        "type": "object",
+        "allOf": [{"if": {"required": [f"a{i}"]}, "then": {"required": [f"a{i + 1}"]},
+                   "else": {"required": [f"b{i}"]}} for i in range(60)],
+    },
+    "names by many expressions": {
+        "type": "object", "additionalProperties": False,
+        "patternProperties": {f"^[a-z]*{i}$": {"type": "integer"} for i in range(40)},
+    },
+    "references to references": {
+        "$ref": "#/$defs/d0",
+        "$defs": {f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"maxLength": i}]}
+                  for i in range(200)} | {"d200": {}},
+    },
+    "many members": {
+        "type": "object", "properties": {f"name{i}": {"minimum": i} for i in range(3000)}
+    },
+    "a long list of different values": {
+        "type": "array", "uniqueItems": True, "minItems": 10**9, "items": {"type": "integer"}
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_schema_is_followed_or_refused_with_bounded_work(name: str) -> None:
+    from thimble.constrain.effort import AT_ONCE
+
+    try:
+        grammar = constrain.json_schema(HOSTILE[name])
+        program = grammar.program(64)
+        assert isinstance(program, JsonProgram)
+        machine = Machine(default_kernel(), program, 64)
+        place, text = machine.start(), bytearray()
+        for _ in range(40):
+            program.begin()
+            ways = [b for b in range(32, 127) if machine.step(place, bytes([b])) is not None]
+            assert ways or machine.accepts(place)
+            assert program.reader.effort.left >= 0
+            if not ways:
+                break
+            byte = ways[-1]
+            found = machine.step(place, bytes([byte]), text)
+            if found is None:
+                break
+            place = found
+            text.append(byte)
+            assert program.size < AT_ONCE
+    except thimble.OptionError as error:
+        assert "#" in str(error), "the place in the schema"
+        assert len(str(error)) < 300
+
+
+def test_work_can_be_stopped() -> None:
+    class StoppedError(Exception):
+        pass
+
+    def stop() -> None:
+        raise StoppedError
+
+    program = constrain.json_schema(HOSTILE["an expression that explodes"]).program(64)
+    assert isinstance(program, JsonProgram)
+    program.reader.effort.pause = stop
+    machine = Machine(default_kernel(), program, 64)
+    with pytest.raises(StoppedError):
+        machine.step(machine.start(), b'"' + b"ba" * 400, bytearray())

@@ -15,6 +15,11 @@ AT_ONCE = 100_000
 BETWEEN_PAUSES = 5_000
 
 
+def shortened(pointer: str) -> str:
+    """A place in a schema as a message has room for it."""
+    return pointer if len(pointer) <= 100 else f"{pointer[:48]}…{pointer[-48:]}"
+
+
 class Effort:
     """A count of steps. `where` says what is being worked at, for whoever is refused."""
 
@@ -25,6 +30,11 @@ class Effort:
         self._left = most
         self._until_pause = BETWEEN_PAUSES
 
+    @property
+    def left(self) -> int:
+        """Steps that are left."""
+        return self._left
+
     def begin(self) -> None:
         """Another piece of work, which has all the steps again."""
         self._left = self.most
@@ -34,7 +44,7 @@ class Effort:
         self._left -= steps
         if self._left < 0:
             self._left = self.most
-            place = f"{self.where}: " if self.where else ""
+            place = f"{shortened(self.where)}: " if self.where else ""
             raise OptionError(
                 f"{place}this needs more than {self.most:,} steps at once; make it simpler"
             )

@@ -49,15 +49,32 @@ class Asked:
         if expr.kind == AND:
             return logic.both([self._project(part, alive) for part in expr.of])
         if expr.kind == OR:
-            ways = [part for part in expr.of if alive(part)]
-            return logic.any([self._project(part, alive) for part in ways])
-        if expr.kind in (NOT, ONE):
-            if expr.kind == NOT and expr.of.kind == CHILD:
+            found: list[Expr] = []
+            for part in sorted(expr.of, key=_speaks):
+                if alive(part):
+                    if not _speaks(part):
+                        return logic.true
+                    found.append(self._project(part, alive))
+            return logic.any(found)
+        if expr.kind == ONE:
+            return self._project_one(expr, alive)
+        if expr.kind == NOT:
+            if expr.of.kind == CHILD:
                 return logic.negate(expr.of.of)
             plain = logic.normal(expr)
             if plain is not expr:
                 return self._project(plain, alive)
         return logic.constant(expr is not logic.false)
+
+    def _project_one(self, expr: Expr, alive: Callable[[Expr], bool]) -> Expr:
+        """The same of exactly one: two that the value alone decides must not both be true. What
+        others decide later is found out when the value is over."""
+        logic = self._reader.logic
+        decided = [part.of for part in expr.of if part.kind == CHILD]
+        open_ = [part for part in expr.of if part.kind != CHILD and alive(part)]
+        later = logic.any([self._project(part, alive) for part in open_])
+        none = [logic.negate(one) for one in decided]
+        return logic.any([logic.one(decided), logic.both([later, *none])])
 
     def _around(self, place: ObjectPlace, kind: int | None) -> tuple[Around, list[Expr]]:
         """What is known of an object behind a member of a kind, or as it stands."""
@@ -110,3 +127,8 @@ class Asked:
                 [must, self._project(left, lambda part: self.list_can(part, must))]
             )
         return self._program.value(must, literals), literals
+
+
+def _speaks(expr: Expr) -> bool:
+    """Whether an expression says anything of the next value."""
+    return any(True for _ in inners(expr))

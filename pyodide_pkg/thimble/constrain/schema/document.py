@@ -14,6 +14,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 from ...errors import OptionError
 from ...json_text import check_depth
+from ..effort import shortened
 from ..nodes import MOST_SOURCE
 
 MOST_NESTED = 200
@@ -93,7 +94,7 @@ class Document:
 
     def resolve(self, schema: Schema, reference: Any, *, dynamic: bool = False) -> Schema:
         """What a `$ref` in a schema leads to. Raises OptionError where there is nothing."""
-        where = f"{schema.path}/$ref"
+        where = shortened(f"{schema.path}/$ref")
         if not isinstance(reference, str):
             raise wrong(where, reference, "a text, as in #/$defs/name")
         scope = schema.scope
@@ -219,7 +220,9 @@ def escaped(key: str | int) -> str:
 
 
 def wrong(where: str, value: object, right: str) -> OptionError:
-    return OptionError(f"{where:.100} is {json.dumps(value, default=str):.60}; it must be {right}")
+    return OptionError(
+        f"{shortened(where)} is {json.dumps(value, default=str):.60}; it must be {right}"
+    )
 
 
 def _draft(raw: Any, otherwise: int) -> int:

@@ -7,7 +7,7 @@ import json
 
 from ...errors import OptionError
 from .. import read_regex
-from ..effort import Effort
+from ..effort import Effort, shortened
 from ..nodes import JsonOptions
 from ..regular import Regular
 from . import checks, formats, keywords
@@ -72,10 +72,12 @@ class Reader:
         if key in self._open:
             if self._probing:
                 raise _UnfinishedError
-            raise OptionError(f"{schema.path}: its $ref leads round to itself and says nothing")
+            raise OptionError(
+                f"{shortened(schema.path)}: its $ref leads round to itself and says nothing"
+            )
         if len(self._open) > MOST_NESTED:
             raise OptionError(
-                f"{schema.path:.80}: schemas stand more than {MOST_NESTED} deep in schemas"
+                f"{shortened(schema.path)}: schemas stand more than {MOST_NESTED} deep in schemas"
             )
         self._open.append(key)
         self.effort.where = schema.path
@@ -97,7 +99,7 @@ class Reader:
             try:
                 node = read_regex.parse(pattern, search=True)
             except OptionError as error:
-                raise OptionError(f"{where:.100}: {error}") from None
+                raise OptionError(f"{shortened(where)}: {error}") from None
             self.effort.where = where
             found = self._patterns[pattern] = self.strings.language(node)
         return found

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import OptionError
+from ..effort import shortened
 from .document import Schema
 from .logic import (
+    AND,
     ARRAY,
     CHILD,
     FALSE,
@@ -93,7 +95,8 @@ class Satisfier:
             return False
         depth = self._open[key] = len(self._open)
         if depth > MOST_NESTED:
-            raise OptionError(f"{self._reader.effort.where}: values must stand too deep in values")
+            where = shortened(self._reader.effort.where)
+            raise OptionError(f"{where}: values must stand too deep in values")
         before, self._leans = self._leans, 1 << 30
         try:
             found = self._can(self._logic.on(expr, kind), kind)
@@ -144,47 +147,75 @@ class Satisfier:
 
     # --- cases of objects and lists
 
-    def whole(self, expr: Expr, kind: int, around: Around, literals: Iterable[Expr] = ()) -> bool:
+    def whole(self, expr: Expr, kind: int, around: Around) -> bool:
         """Whether what is being written can become an object or a list of which this is true."""
         self._cases = MOST_CASES if not self._open else max(self._cases, 200)
-        return self._search([expr], list(literals), kind, around)
+        return self._search([expr], {}, kind, around)
 
-    def _search(self, work: list[Expr], literals: list[Expr], kind: int, around: Around) -> bool:
+    def _search(
+        self, work: list[Expr], literals: dict[Expr, None], kind: int, around: Around
+    ) -> bool:
+        """Whether all of these can be true together: what leaves a choice is tried, first what
+        leaves the fewest, and last a branch out of several of which one only may be true."""
         logic = self._logic
-        work, literals = list(work), list(literals)
-        branches: list[Expr] = []
+        literals = dict(literals)
+        choices: list[Expr] = []
+        work = list(work)
         while work:
             part = work.pop()
             if part is logic.false:
                 return False
-            if part is logic.true:
+            if part is logic.true or part in literals:
                 continue
-            if part.kind in (NOT, ONE):
-                plain = logic.normal(part)
-                if plain is not part:
-                    work.append(plain)
-                    continue
-            if part.kind == OR:
-                branches.append(part)
-            elif part.kind in (NOT, CHILD) or part.kind > CHILD:
-                if logic.negate(part) in literals:
-                    return False
-                literals.append(part)
-            else:
+            if part.kind == NOT and (plain := logic.normal(part)) is not part:
+                work.append(plain)
+            elif part.kind in (OR, ONE):
+                choices.append(part)
+            elif part.kind == AND:
                 work += part.of
-        branches = [one for one in branches if not any(part in literals for part in one.of)]
-        if not branches:
-            return self._holds(literals, kind, around)
-        branches.sort(key=lambda one: -len(one.of))
-        choice = branches.pop()
+            elif logic.negate(part) in literals:
+                return False
+            else:
+                literals[part] = None
+            if not work and choices:
+                choices, work = self._narrowed(choices, literals)
+        if not choices:
+            return self._holds(list(literals), kind, around)
+        choices.sort(key=lambda one: (one.kind == ONE, len(one.of)))
+        choice, *others = choices
         for part in sorted(choice.of, key=_weight):
             self._cases -= 1
             self._reader.effort.spend(10)
             if self._cases < 0:
                 return True  # not shown to be impossible
-            if self._search([*branches, part], literals, kind, around):
+            apart: list[Expr] = []
+            if choice.kind == ONE:
+                if not self._search([part], literals, kind, around):
+                    continue  # not even by itself
+                apart = [logic.negate(other) for other in choice.of if other is not part]
+            if self._search([*others, part, *apart], literals, kind, around):
                 return True
         return False
+
+    def _narrowed(
+        self, choices: list[Expr], literals: dict[Expr, None]
+    ) -> tuple[list[Expr], list[Expr]]:
+        """Choices without what cannot be any more, and what is left alone of some."""
+        logic = self._logic
+        left: list[Expr] = []
+        alone: list[Expr] = []
+        for choice in choices:
+            if choice.kind == ONE:
+                left.append(choice)
+                continue
+            if any(part in literals for part in choice.of):
+                continue
+            parts = [part for part in choice.of if logic.negate(part) not in literals]
+            if len(parts) < 2:
+                alone.append(parts[0] if parts else logic.false)
+            else:
+                left.append(choice if len(parts) == len(choice.of) else logic.any(parts))
+        return left, alone
 
     def _holds(self, literals: list[Expr], kind: int, around: Around) -> bool:
         """Whether statements and their opposites hold together."""
@@ -419,7 +450,7 @@ class Satisfier:
 
     def why_not(self, schema: Schema) -> str:
         """Which part of a schema that nothing satisfies excludes which."""
-        raw, path = schema.raw, schema.path
+        raw, path = schema.raw, shortened(schema.path)
         if raw is False:
             return f"{path} is false, which no value satisfies"
         for _ in range(64):
@@ -427,7 +458,7 @@ class Satisfier:
             if deeper is None:
                 break
             schema = deeper
-        raw, path = schema.raw, schema.path
+        raw, path = schema.raw, shortened(schema.path)
         if raw is False:
             return f"{path} is false, and it is required"
         if isinstance(raw, dict):
@@ -439,10 +470,10 @@ class Satisfier:
             words = [repr(word) for word in core]
             if len(words) > 1:
                 listed = f"{', '.join(words[:-1])} and {words[-1]}"
-                return f"no value satisfies {path:.100}: its {listed:.120} exclude each other"
+                return f"no value satisfies {path}: its {listed:.120} exclude each other"
             if words:
-                return f"no value satisfies {path:.100}, because of its {words[0]:.60}"
-        return f"no value satisfies {path:.100}"
+                return f"no value satisfies {path}, because of its {words[0]:.60}"
+        return f"no value satisfies {path}"
 
     def _impossible_member(self, schema: Schema) -> Schema | None:
         raw = schema.raw

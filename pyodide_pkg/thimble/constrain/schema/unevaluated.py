@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import OptionError
+from ..effort import shortened
 from .document import Schema, escaped
 from .logic import ARRAY, OBJECT, Expr
 from .objects import Has, Items, Members
@@ -84,7 +85,7 @@ def _ways(
     if not isinstance(raw, Mapping):
         return [(logic.true, NOTHING)]
     if depth > 40:
-        raise OptionError(f"{schema.path}: what is not evaluated cannot be found out")
+        raise OptionError(f"{shortened(schema.path)}: what is not evaluated cannot be found out")
     ways: list[Way] = [(logic.true, _own(reader, schema, kind, skip))]
 
     def join(others: list[Way]) -> None:
@@ -98,7 +99,7 @@ def _ways(
         ]
         if len(ways) > MOST_WAYS:
             raise OptionError(
-                f"{schema.path}: there are more than {MOST_WAYS} ways to hold; fewer branches "
+                f"{shortened(schema.path)}: there are more than {MOST_WAYS} ways to hold; fewer branches "
                 "beside unevaluated… would be right"
             )
 
