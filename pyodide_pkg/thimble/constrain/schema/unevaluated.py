@@ -99,8 +99,8 @@ def _ways(
         ]
         if len(ways) > MOST_WAYS:
             raise OptionError(
-                f"{shortened(schema.path)}: there are more than {MOST_WAYS} ways to hold; fewer branches "
-                "beside unevaluated… would be right"
+                f"{shortened(schema.path)}: there are more than {MOST_WAYS} ways to hold; fewer "
+                "branches beside unevaluated… would be right"
             )
 
     def inner(found: Schema) -> list[Way]:
