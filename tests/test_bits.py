@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.tiny_blocks import make_blocks
 from tests.tiny_folders import converted
 from tests.vectors.record_bits import KEPT_SMALLER, RECORD, files, inside, logits
 from thimble.kernel import default_kernel
+from thimble.tensor_types import LOOKED_UP
 
 RECORDED: dict[str, dict[str, str]] = json.loads(RECORD.read_text(encoding="utf-8"))
 FILES = list(files())
@@ -28,6 +30,17 @@ def test_so_are_those_of_keys_and_values_that_take_less(name: str, kv_type: str)
     make_file = dict(FILES)[name]
     assert logits(make_file(), kv_type=kv_type) == RECORDED[name][kv_type]
     assert RECORDED[name][kv_type] != RECORDED[name]["logits"]
+
+
+@pytest.mark.parametrize("threads", [2, 7])
+def test_threads_leave_every_encoding_alone(threads: int) -> None:
+    kernel = default_kernel()
+    kernel.call("threads", threads)
+    try:
+        for name in ("UD", *(kind.name for kind in LOOKED_UP)):
+            assert logits(make_blocks(name)) == RECORDED[f"blocks/{name}"]["logits"], name
+    finally:
+        kernel.call("threads", 1)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gguf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.random_blocks import UNKNOWN_TO_GGUF, random_bytes
+from thimble import grids
 from thimble.dequantize import dequantize
 from thimble.errors import FormatError, UnsupportedError
+from thimble.kernel import Scratch, default_kernel
 from thimble.tensor_types import BF16, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
 
-TYPES = tuple(TENSOR_TYPES.values())
+VECTORS = Path(__file__).parent / "vectors" / "blocks.npz"
+TYPES = tuple(kind for kind in TENSOR_TYPES.values() if kind not in UNKNOWN_TO_GGUF)
 
 
 def peers(raw: NDArray[np.uint8], kind: TensorType) -> NDArray[np.float32]:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         found: NDArray[np.float32] = gguf.quants.dequantize(
             raw, gguf.GGMLQuantizationType[kind.name]
         )
@@ -31,6 +37,38 @@ def test_random_bytes_become_the_peers_bits(kind: TensorType) -> None:
     ours = dequantize(raw.tobytes(), kind, shape)
     assert ours.dtype == np.float32
     assert np.array_equal(ours.view(np.uint32), theirs.reshape(shape).view(np.uint32))
+
+
+@pytest.mark.parametrize("kind", UNKNOWN_TO_GGUF, ids=lambda kind: kind.name)
+def test_blocks_that_the_peer_does_not_know_become_ggmls_bits(kind: TensorType) -> None:
+    with np.load(VECTORS) as arrays:
+        wanted = arrays[f"values/{kind.name}"]
+    found = dequantize(random_bytes(kind), kind, wanted.shape)
+    assert np.array_equal(found.view(np.uint32), wanted.view(np.uint32))
+
+
+@pytest.mark.parametrize("kind", TENSOR_TYPES.values(), ids=lambda kind: kind.name)
+def test_kernels_decode_the_same_bits(kind: TensorType) -> None:
+    """NaNs of either sign are one; which it is, processors decide."""
+    kernel, n = default_kernel(), 40 * kind.block
+    raw = np.random.default_rng(3).integers(0, 256, 40 * kind.nbytes, dtype=np.uint8).tobytes()
+    grids.ensure(kernel, (kind,))
+    source, out = Scratch(kernel, len(raw), "blocks"), Scratch(kernel, 4 * n, "values")
+    source.write(raw)
+    kernel.call("decode", kind.ggml_id, source.address, out.address, n)
+    found, wanted = np.array(out.floats(n), np.float32), dequantize(raw, kind, (n,))
+    assert np.array_equal(np.isnan(found), np.isnan(wanted))
+    there = ~np.isnan(wanted)
+    assert np.array_equal(found[there].view(np.uint32), wanted[there].view(np.uint32))
+
+
+@pytest.mark.parametrize("name", grids.NAMES)
+def test_grids_are_ggmls(name: str) -> None:
+    peer = getattr(gguf.quants, "IQ1_S" if name == "IQ1" else name)
+    peer.init_grid()
+    columns, numbers = grids.numbers(name)
+    values = np.array(grids.VALUES[name])[np.frombuffer(numbers, np.uint8)].reshape(-1, columns)
+    assert np.array_equal(values, peer.grid.reshape(peer.grid_shape))
 
 
 @pytest.mark.parametrize("kind", (F32, F16, BF16, Q8_0, Q4_0), ids=lambda kind: kind.name)

@@ -7,9 +7,20 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.random_blocks import random_blocks
+from thimble import grids
 from thimble.dequantize import dequantize
 from thimble.kernel import Scratch, default_kernel
-from thimble.tensor_types import BF16, BIG, F16, F32, Q4_0, Q8_0, TENSOR_TYPES, TensorType
+from thimble.tensor_types import (
+    BF16,
+    BIG,
+    F16,
+    F32,
+    LOOKED_UP,
+    Q4_0,
+    Q8_0,
+    SCALED,
+    TensorType,
+)
 
 F32Array = NDArray[np.float32]
 
@@ -26,6 +37,7 @@ def encode(values: F32Array, kind: TensorType) -> bytes:
 def product(data: bytes, kind: TensorType, rows: int, x: F32Array) -> F32Array:
     """x times the transpose of the encoded matrix, [tokens, rows]."""
     kernel, (tokens, cols) = default_kernel(), x.shape
+    grids.ensure(kernel, (kind,))
     tensor = kernel.call("tensor_new", kind.ggml_id, rows, cols)
     source, inputs = Scratch(kernel, len(data), "rows"), Scratch(kernel, x.nbytes, "x")
     source.write(data)
@@ -62,10 +74,10 @@ def test_products_agree_with_numpy(kind: TensorType, rows: int, tokens: int, col
     assert np.abs(product(data, kind, rows, x) - expected).max() < 1e-5 * np.sqrt(cols) * 4
 
 
-SCALED = [kind for kind in TENSOR_TYPES.values() if kind not in (F32, F16, BF16, Q8_0, Q4_0)]
+BLOCKS = (*SCALED, *LOOKED_UP)
 
 
-@pytest.mark.parametrize("kind", SCALED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (4, 3), (17, 4), (30, 7), (67, 2), (16, 32)])
 def test_products_of_blocks_with_scales_agree_with_numpy(
     kind: TensorType, rows: int, tokens: int
@@ -83,12 +95,13 @@ def test_products_of_blocks_with_scales_agree_with_numpy(
         assert np.array_equal(alone[0], found[token])
 
 
-@pytest.mark.parametrize("kind", SCALED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: kind.name)
 def test_rows_of_blocks_with_scales_are_the_files_values(kind: TensorType) -> None:
     rows, cols = 7, 2 * BIG
     data = random_blocks(kind, rows, cols)
     expected = dequantize(memoryview(data), kind, (rows, cols))
     kernel = default_kernel()
+    grids.ensure(kernel, (kind,))
     tensor = kernel.call("tensor_new", kind.ggml_id, rows, cols)
     source, out = Scratch(kernel, len(data), "rows"), Scratch(kernel, 4 * cols, "a row")
     source.write(data)

@@ -13,6 +13,8 @@ import pytest
 import build_bytecode
 from tools import pyodide_core, stdlib
 
+pytestmark = pytest.mark.slow
+
 # Names to import, each on its own; what happened to each, and how often the rest was fetched.
 SCRIPT = """
 import { readFileSync } from "node:fs";
@@ -48,8 +50,6 @@ process.exit(0);
 
 IMPORT_ALL = """
 import importlib, json
-
-pytestmark = pytest.mark.slow
 def attempt(name):
     try:
         importlib.import_module(name)

@@ -36,6 +36,8 @@ NATIVE_ONLY = (
     "thimble/train/rounding",
 )  # fmt: skip
 """What of the engine no page can run, or has a use for."""
+ASKED_FOR = ("thimble/grid_tables.py",)
+"""What of the engine comes with the whole library: few models need it."""
 
 TOOLS = Path(__file__).resolve().parent
 CACHE = BUILD / "cache"
@@ -43,7 +45,7 @@ CACHE = BUILD / "cache"
 
 def write_archives(folder: Path, pyodide: Path, engine: Path) -> None:
     """Write both archives into `folder`; Pyodide's own one is in `pyodide`."""
-    upstream = _read_archive(pyodide / FIRST) | _packages()
+    upstream = _read_archive(pyodide / FIRST) | _packages() | _later(engine)
     first = dict(_bytecode(pyodide, engine))
     first["_stdlib_rest.py"] = (TOOLS / "stdlib_rest.py").read_bytes()
     names = sorted(module_name(path) for path in upstream if path.endswith(".py"))
@@ -67,6 +69,11 @@ def _packages() -> dict[str, bytes]:
     return found
 
 
+def _later(engine: Path) -> dict[str, bytes]:
+    """The sources of `ASKED_FOR`, out of the engine's wheel."""
+    return {path: data for path, data in _read_archive(engine).items() if path in ASKED_FOR}
+
+
 def write_engine(folder: Path, wheel: Path) -> Path:
     """The engine's wheel as the page gets it, in `folder`: no sources, nothing compressed, and
     without what runs natively only."""
@@ -74,7 +81,8 @@ def write_engine(folder: Path, wheel: Path) -> Path:
     for path, data in _read_archive(wheel).items():
         if path.endswith((".py", "/RECORD")) or path.startswith(NATIVE_ONLY):
             continue
-        files[_without_pycache(path)] = data
+        if f"{_without_pycache(path).removesuffix('.pyc')}.py" not in ASKED_FOR:
+            files[_without_pycache(path)] = data
     record = next(path for path in _read_archive(wheel) if path.endswith("/RECORD"))
     files[record] = "".join(f"{path},,\n" for path in [*sorted(files), record]).encode()
     written = folder / wheel.name

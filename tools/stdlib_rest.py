@@ -1,4 +1,4 @@
-"""The part of the standard library that a visitor downloads only when something asks for it.
+"""The part of the library that a visitor downloads only when something asks for it.
 
 Travels in the page's first archive of the library as `_stdlib_rest`, together with a generated
 module of names; knows nothing of browsers. The worker sets `fetch`, which puts the whole archive in
@@ -29,16 +29,20 @@ class RestFinder:
     ) -> ModuleSpec | None:
         """The module's place in the whole library, which is fetched for it; None for others."""
         global fetch
-        if fetch is None or name not in NAMES:
+        if name not in NAMES:
             return None
-        try:
-            fetch(ARCHIVE)
-        except Exception as error:
-            words = f"{name} is in the part of the standard library that is fetched when asked for"
-            raise ImportError(f"{words}, and it did not come: {error}", name=name) from error
-        fetch = None
-        look_again()
-        return PathFinder.find_spec(name, path, target)
+        if fetch is not None:
+            try:
+                fetch(ARCHIVE)
+            except Exception as error:
+                words = f"{name} is in the part of the library that is fetched when asked for"
+                raise ImportError(f"{words}, and it did not come: {error}", name=name) from error
+            fetch = None
+            look_again()
+        # A part of a package that lies elsewhere, as the engine does, is beside the others here.
+        package = name.rpartition(".")[0].replace(".", "/")
+        places = None if path is None else [*path, f"{ARCHIVE}/{package}"]
+        return PathFinder.find_spec(name, places, target)
 
 
 def look_again() -> None:

@@ -3,6 +3,7 @@
  *
  * Layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h. */
 #include "blocks.h"
+#include "codes.h"
 #include "simd.h"
 
 static const tk_form FORMS[] = {
@@ -10,7 +11,6 @@ static const tk_form FORMS[] = {
     {TK_Q5_1, 24, 32, 32, 5, 0, 1},    {TK_Q2_K, 84, 256, 16, 2, 0, 1},
     {TK_Q3_K, 110, 256, 16, 3, 4, 0},  {TK_Q4_K, 144, 256, 32, 4, 0, 1},
     {TK_Q5_K, 176, 256, 32, 5, 0, 1},  {TK_Q6_K, 210, 256, 16, 6, 32, 0},
-    {TK_IQ4_NL, 18, 32, 32, 8, 0, 0},
 };
 
 const tk_form *tk_form_of(tk_int type) {
@@ -42,10 +42,6 @@ static void nibbles(const uint8_t *p, uint32_t fifth, int8_t *q) {
 static uint32_t u32_at(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
-
-/* The values that IQ4_NL's 4 bits stand for. */
-static const int8_t NONLINEAR[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                     1,    13,   25,  38,  53,  69,  89,  113};
 
 /* s and m of Q4_K and Q5_K: 6 bits each in 12 bytes, the upper two of the last four elsewhere. */
 static void scales_k4(const uint8_t *p, tk_block *b) {
@@ -105,10 +101,12 @@ static void unpack_q6_k(const uint8_t *p, tk_block *b) {
 int tk_unpack(const tk_form *form, const uint8_t *p, tk_block *b) {
     b->d = half_at(p);
     b->low = 0.0f;
+    b->halves[0] = (uint16_t)(p[0] | p[1] << 8);
+    b->halves[1] = (uint16_t)((p[2] | p[3] << 8) ^ 0x8000); /* of those that add what they have */
     b->scale[0] = b->least[0] = 1;
     switch (form->type) {
     case TK_Q4_1:
-        b->low = -half_at(p + 2); /* these two add what they have */
+        b->low = -half_at(p + 2);
         nibbles(p + 4, 0, b->q);
         break;
     case TK_Q5_0:
@@ -118,10 +116,6 @@ int tk_unpack(const tk_form *form, const uint8_t *p, tk_block *b) {
     case TK_Q5_1:
         b->low = -half_at(p + 2);
         nibbles(p + 8, u32_at(p + 4), b->q);
-        break;
-    case TK_IQ4_NL:
-        nibbles(p + 2, 0, b->q);
-        for (int c = 0; c < TK_QK; c++) b->q[c] = NONLINEAR[b->q[c]];
         break;
     case TK_Q2_K: unpack_q2_k(p, b); break;
     case TK_Q3_K: unpack_q3_k(p, b); break;
@@ -147,6 +141,8 @@ static float value_of(const tk_form *f, float d, float low, int s, int m, int q)
 /* n values of a file as floats; as tk_dequantize, of all types. */
 TK_EXPORT tk_int tk_decode(tk_int type, tk_int source, tk_int out, tk_int n) {
     const tk_form *f = tk_form_of(type);
+    const tk_code *code = f ? NULL : tk_code_of(type);
+    if (code) return tk_decode_codes(code, source, out, n);
     if (!f) return tk_dequantize(type, source, out, n);
     const uint8_t *p = (const uint8_t *)source;
     float *y = (float *)out;
@@ -161,14 +157,8 @@ TK_EXPORT tk_int tk_decode(tk_int type, tk_int source, tk_int out, tk_int n) {
     return 0;
 }
 
-/* One row's part of 32 columns: 4 bytes of each line of fewer than 8 bits, 8 of each of 8. */
-
-static void put_bytes(uint8_t *lines, int r, const int8_t *q) {
-    for (int c = 0; c < TK_QK; c++)
-        lines[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))] = (uint8_t)q[c];
-}
-
-static void put_bits(uint8_t *lines, int r, const int8_t *q, int bits, int offset) {
+/* One row's part of 32 columns: 4 bytes of each line. */
+void tk_put_bits(uint8_t *lines, int r, const int8_t *q, int bits, int offset) {
     int low = tk_low_bits(bits), upper = tk_upper_bits(bits), per = 4 / low;
     uint8_t own[8][4] = {{0}};
     for (int i = 0; i < TK_QK / 2; i++) {
@@ -186,7 +176,7 @@ static void put_bits(uint8_t *lines, int r, const int8_t *q, int bits, int offse
 }
 
 /* Column c's q, with the offset that it was put with. */
-static int bits_at(const uint8_t *lines, int r, int c, int bits) {
+int tk_bits_at(const uint8_t *lines, int r, int c, int bits) {
     int low = tk_low_bits(bits), upper = tk_upper_bits(bits), per = 4 / low;
     int v = c / 8, which = c >> 2 & 1, j = c & 3;
     const uint8_t *own = lines + r * 4 + ((j & 1) << 1 | j >> 1);
@@ -197,65 +187,76 @@ static int bits_at(const uint8_t *lines, int r, int c, int bits) {
     return value;
 }
 
-int32_t tk_pack_blocks(const tk_form *f, uint8_t *quad, int r, const uint8_t *source, int32_t cols) {
+int32_t tk_pack_blocks(const tk_form *f, const tk_tensor *t, int32_t row, const uint8_t *source) {
+    uint8_t *quad = tk_quad(t, row / 4);
+    size_t r = (size_t)(row & 3);
     tk_block b;
-    for (int32_t at = 0; at < cols; at += f->values, source += f->bytes, quad += tk_form_block(f)) {
+    for (int32_t at = 0; at < t->cols; at += f->values, source += f->bytes, quad += tk_form_block(f)) {
         if (!tk_unpack(f, source, &b)) return at;
-        ((float *)quad)[r] = b.d;
-        if (f->has_low) ((float *)(quad + TK_LINE))[r] = b.low;
+        if (tk_in_halves(f)) {
+            uint16_t *halves = (uint16_t *)tk_halves(quad, row / 4);
+            halves[r] = b.halves[0];
+            if (f->has_low) halves[TK_LINE / 4 + r] = b.halves[1];
+        } else {
+            ((float *)quad)[r] = b.d;
+            if (f->has_low) ((float *)(quad + TK_LINE))[r] = b.low;
+        }
         for (int i = 0; i < (int)tk_scale_lines(f) * 4; i++) {
-            quad[tk_form_scale(f, 0, i) + (size_t)r] = (uint8_t)b.scale[i];
-            if (f->has_low) quad[tk_form_scale(f, 1, i) + (size_t)r] = (uint8_t)b.least[i];
+            int both = tk_in_nibbles(f);
+            quad[tk_form_scale(f, 0, i) + r] = (uint8_t)(b.scale[i] | (both ? b.least[i] << 4 : 0));
+            if (f->has_low && !both) quad[tk_form_scale(f, 1, i) + r] = (uint8_t)b.least[i];
         }
-        uint8_t *lines = quad + tk_form_head(f) - TK_LINE; /* where packed.h counts from */
-        for (int k = 0; k < f->values / TK_QK; k++, lines += f->bits * TK_LINE) {
-            const int8_t *q = b.q + k * TK_QK;
-            if (f->bits == 8)
-                put_bytes(lines, r, q);
-            else
-                put_bits(lines, r, q, f->bits, f->offset);
-        }
+        uint8_t *lines = quad + tk_form_head(f);
+        for (int k = 0; k < f->values / TK_QK; k++, lines += f->bits * TK_LINE)
+            tk_put_bits(lines, (int)r, b.q + k * TK_QK, f->bits, f->offset);
     }
     return -1;
 }
 
-void tk_row_of_blocks(const tk_form *f, const uint8_t *quad, int r, float *out, int32_t cols) {
-    for (int32_t at = 0; at < cols; at++) {
-        int c = at % f->values, i = c / f->sub, s = 1, m = 1, q;
-        if (at && !c) quad += tk_form_block(f);
-        if (tk_scale_lines(f)) {
-            s = (int8_t)quad[tk_form_scale(f, 0, i) + (size_t)r];
-            if (f->has_low) m = (int8_t)quad[tk_form_scale(f, 1, i) + (size_t)r];
+/* d (which = 0) or low (which = 1) of a packed block, in lane r of its quad. */
+static float head_at(const tk_form *f, const uint8_t *block, int32_t quad, int which, int r) {
+    if (!tk_in_halves(f)) return ((const float *)(block + TK_LINE * which))[r];
+    return half4((const uint16_t *)tk_halves(block, quad) + TK_LINE / 4 * which)[r];
+}
+
+void tk_row_of_blocks(const tk_form *f, const tk_tensor *t, int32_t row, float *out) {
+    const uint8_t *block = tk_quad(t, row / 4);
+    int r = row & 3;
+    float d = 0.0f, low = 0.0f;
+    for (int32_t at = 0; at < t->cols; at++) {
+        int c = at % f->values, i = c / f->sub, s = 1, m = 1;
+        if (at && !c) block += tk_form_block(f);
+        if (!c) {
+            d = head_at(f, block, row / 4, 0, r);
+            low = f->has_low ? head_at(f, block, row / 4, 1, r) : 0.0f;
         }
-        const uint8_t *lines =
-            quad + tk_form_head(f) - TK_LINE + (size_t)(c / TK_QK * f->bits) * TK_LINE;
-        c %= TK_QK;
-        if (f->bits == 8)
-            q = (int8_t)lines[tk_q8_pair(c / 2) + (size_t)(r * 2 + (c & 1))];
-        else
-            q = bits_at(lines, r, c, f->bits) - f->offset;
-        float low = f->has_low ? ((const float *)(quad + TK_LINE))[r] : 0.0f;
-        out[at] = value_of(f, ((const float *)quad)[r], low, s, m, q);
+        if (tk_scale_lines(f)) {
+            s = (int8_t)block[tk_form_scale(f, 0, i) + (size_t)r];
+            if (tk_in_nibbles(f)) {
+                m = s >> 4 & 15;
+                s &= 15;
+            } else if (f->has_low)
+                m = (int8_t)block[tk_form_scale(f, 1, i) + (size_t)r];
+        }
+        const uint8_t *lines = block + tk_form_head(f) + (size_t)(c / TK_QK * f->bits) * TK_LINE;
+        int q = tk_bits_at(lines, r, c % TK_QK, f->bits) - f->offset;
+        out[at] = value_of(f, d, low, s, m, q);
     }
 }
 
-/* The wider one where 32 columns are two sub-blocks, and the widest gap of a table. */
+/* The wider one where 32 columns are two sub-blocks. */
 int32_t tk_steps_of_blocks(const tk_form *f, const tk_tensor *w, int32_t row, float *steps) {
     const uint8_t *quad = tk_quad(w, row / 4);
-    size_t r = (size_t)(row & 3);
-    int per = f->values / TK_QK, halves = TK_QK / f->sub;
+    int r = row & 3, per = f->values / TK_QK, halves = TK_QK / f->sub;
     for (int32_t b = 0; b < w->cols / TK_QK; b++) {
         const uint8_t *block = quad + (size_t)(b / per) * tk_form_block(f);
-        int widest = f->type == TK_IQ4_NL ? 24 : 1;
-        if (tk_scale_lines(f)) {
-            widest = 0;
-            for (int i = b % per * halves; i < (b % per + 1) * halves; i++) {
-                int s = (int8_t)block[tk_form_scale(f, 0, i) + r];
-                s = s < 0 ? -s : s;
-                if (s > widest) widest = s;
-            }
+        int widest = tk_scale_lines(f) ? 0 : 1;
+        for (int i = b % per * halves; tk_scale_lines(f) && i < (b % per + 1) * halves; i++) {
+            int s = (int8_t)block[tk_form_scale(f, 0, i) + (size_t)r];
+            s = tk_in_nibbles(f) ? s & 15 : s < 0 ? -s : s;
+            if (s > widest) widest = s;
         }
-        steps[b] = __builtin_fabsf(((const float *)block)[r]) * (float)widest;
+        steps[b] = __builtin_fabsf(head_at(f, block, row / 4, 0, r)) * (float)widest;
     }
     return w->cols / TK_QK;
 }

@@ -65,15 +65,4 @@ TK_INLINE void dot_bits(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, i
 #endif
 }
 
-/* The same of a pair of columns p, in 8 bits. */
-TK_INLINE void dot_q8(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int p, const int NQ,
-                      const int NT) {
-    v8s rows[4];
-    for (int q = 0; q < NQ; q++) rows[q] = widen8((const int8_t *)w + q * TK_QUAD + tk_q8_pair(p));
-    for (int t = 0; t < NT; t++) {
-        v8s pair = splat_pair(a->q + x + (size_t)t * (size_t)a->cols + 2 * (size_t)p);
-        for (int q = 0; q < NQ; q++) dot[q * NT + t] += dot_pairs(rows[q], pair);
-    }
-}
-
 #endif

@@ -1,5 +1,7 @@
 /* What is looked up beside a pass: in logits, and in the rows of a matrix. */
 #include "blocks.h"
+#include "codes.h"
+#include "simd.h"
 
 /* How each row's token stands among all, 1 for the best: logits [rows][count padded to 4]. */
 TK_EXPORT tk_int tk_capture_ranks(tk_int logits, tk_int count, tk_int rows, tk_int ids,
@@ -21,12 +23,17 @@ TK_EXPORT tk_int tk_row_steps(tk_int tensor, tk_int row, tk_int steps) {
     const tk_tensor *w = (const tk_tensor *)tensor;
     const tk_form *form = tk_form_of(w->type);
     if (form) return tk_steps_of_blocks(form, w, (int32_t)row, (float *)steps);
+    const tk_code *code = tk_code_of(w->type);
+    if (code) return tk_steps_of_codes(code, w, (int32_t)row, (float *)steps);
     if (w->type != TK_Q8_0 && w->type != TK_Q4_0) return 0;
-    size_t size = w->type == TK_Q8_0 ? TK_Q8_BLOCK : TK_Q4_BLOCK;
-    const uint8_t *quad = tk_quad(w, (int32_t)(row / 4));
-    int32_t blocks = w->cols / TK_QK;
-    for (int32_t b = 0; b < blocks; b++)
-        ((float *)steps)[b] = ((const float *)(quad + (size_t)b * size))[row & 3];
+    int32_t blocks = w->cols / TK_QK, quad = (int32_t)(row / 4);
+    const uint8_t *block = tk_quad(w, quad);
+    for (int32_t b = 0; b < blocks; b++) {
+        ((float *)steps)[b] = w->type == TK_Q8_0
+                                  ? ((const float *)block)[row & 3]
+                                  : half4((const uint16_t *)tk_halves(block, quad))[row & 3];
+        block += w->type == TK_Q8_0 ? TK_Q8_BLOCK : TK_Q4_BLOCK;
+    }
     return blocks;
 }
 

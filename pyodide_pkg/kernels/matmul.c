@@ -4,6 +4,7 @@
  * integer sums are exact in any order) from first to last, one accumulator per output. Tiles of
  * several quads and tokens only change what stays in registers, never an order. */
 #include "blocks.h"
+#include "codes.h"
 #include "dots.h"
 
 /* To 8 bits, a scale per block of 32: d = max|x| / 127, q = x / d rounded to nearest even. */
@@ -71,8 +72,8 @@ TK_INLINE void tile_q8(float *y, size_t ystride, const uint8_t *w, const int16_t
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
 }
 
-TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act *a, int32_t token,
-                       const int NQ, const int NT) {
+TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, int32_t quad, const tk_act *a,
+                       int32_t token, const int NQ, const int NT) {
     size_t blocks = (size_t)(a->cols / TK_QK), first = (size_t)token * blocks;
     v4f acc[16];
     for (int i = 0; i < NQ * NT; i++) acc[i] = splat4(0.0f);
@@ -82,13 +83,15 @@ TK_INLINE void tile_q4(float *y, size_t ystride, const uint8_t *w, const tk_act 
             for (int t = 0; t < NT; t++)
                 dot[q * NT + t] = splat4i(-8 * a->sum[(size_t)t * blocks + b]);
 #pragma clang loop unroll(disable)
-        for (int v = 0; v < 4; v++) dot_bits(dot, w, a, b * TK_QK, v, 4, NQ, NT);
-        for (int q = 0; q < NQ; q++)
+        for (int v = 0; v < 4; v++) dot_bits(dot, w + TK_Q4_HEAD, a, b * TK_QK, v, 4, NQ, NT);
+        const uint16_t *halves = (const uint16_t *)tk_halves(w, quad);
+        for (int q = 0; q < NQ; q++) {
+            v4f d = half4(halves + 4 * q);
             for (int t = 0; t < NT; t++) {
-                v4f scale = load4((const float *)(w + q * TK_QUAD)) *
-                            splat4(a->scale[(size_t)t * blocks + b]);
+                v4f scale = d * splat4(a->scale[(size_t)t * blocks + b]);
                 acc[q * NT + t] += scale * __builtin_convertvector(dot[q * NT + t], v4f);
             }
+        }
     }
     for (int q = 0; q < NQ; q++)
         for (int t = 0; t < NT; t++) store4(y + (size_t)t * ystride + 4 * q, acc[q * NT + t]);
@@ -132,7 +135,7 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *w, int32_t quad, 
     case TK_Q8_0:
         tile_q8(out, ystride, data, a->q + at, a->scale + block_at, blocks, NQ, NT);
         break;
-    case TK_Q4_0: tile_q4(out, ystride, data, a, token, NQ, NT); break;
+    case TK_Q4_0: tile_q4(out, ystride, data, quad, a, token, NQ, NT); break;
     case TK_F32: tile_float(out, ystride, data, a->f + at, w->cols, TK_F32, NQ, NT); break;
     case TK_F16: tile_float(out, ystride, data, a->f + at, w->cols, TK_F16, NQ, NT); break;
     case TK_BF16: tile_float(out, ystride, data, a->f + at, w->cols, TK_BF16, NQ, NT); break;
@@ -197,6 +200,8 @@ static void part_of_rows(void *argument, int32_t part, int32_t parts) {
     if (end > p->w->quads) end = p->w->quads;
     if (tk_form_of(p->w->type))
         tk_rows_of_blocks(p->y, p->w, p->a, begin, end);
+    else if (tk_code_of(p->w->type))
+        tk_rows_of_codes(p->y, p->w, p->a, begin, end);
     else
         rows(p->y, p->w, p->a, begin, end);
 }

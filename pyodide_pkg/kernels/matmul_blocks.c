@@ -26,12 +26,9 @@ TK_INLINE void part(v4i *dot, const uint8_t *w, const tk_act *a, size_t x, int f
     if (bits == 4) {
 #pragma clang loop unroll(disable)
         for (int v = from / 8; v < (from + sub) / 8; v++) dot_bits(dot, w, a, x, v, bits, NQ, NT);
-    } else if (bits < 8) {
+    } else {
 #pragma clang loop unroll(full)
         for (int v = from / 8; v < (from + sub) / 8; v++) dot_bits(dot, w, a, x, v, bits, NQ, NT);
-    } else {
-#pragma clang loop unroll_count(4)
-        for (int p = from / 2; p < (from + sub) / 2; p++) dot_q8(dot, w, a, x, p, NQ, NT);
     }
 }
 
@@ -49,7 +46,7 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_
     for (size_t b = first; b < first + blocks; b += (size_t)per, w += whole) {
         v4f sum[8], low[8];
         for (int i = 0; i < NQ * NT; i++) sum[i] = low[i] = splat4(0.0f);
-        const uint8_t *lines = w + head - TK_LINE; /* where packed.h counts from */
+        const uint8_t *lines = w + head;
         for (int k = 0; k < per; k++) {
             const uint8_t *at = lines + (size_t)(k * bits) * TK_LINE;
             size_t x = (b + (size_t)k) * TK_QK;
@@ -72,7 +69,11 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_
                     v4i s = splat4i(1), m = splat4i(1);
                     if (per > 1) {
                         s = bytes4(own + tk_form_scale(f, 0, i));
-                        if (has_low) m = bytes4(own + tk_form_scale(f, 1, i));
+                        if (bits == 2) { /* Q2_K has both in a byte */
+                            m = s >> 4 & 15;
+                            s &= 15;
+                        } else if (has_low)
+                            m = bytes4(own + tk_form_scale(f, 1, i));
                     }
                     for (int t = 0; t < NT; t++) {
                         float scale = a->scale[(size_t)t * blocks + b + (size_t)k];
@@ -86,11 +87,19 @@ TK_INLINE void tile(float *y, size_t ystride, const tk_tensor *tensor, const tk_
             }
         }
         for (int q = 0; q < NQ; q++) {
-            const uint8_t *own = w + q * TK_QUAD;
-            v4f d = load4((const float *)own);
+            v4f d, least = splat4(0.0f);
+            if (per == 1) {
+                const uint16_t *small = (const uint16_t *)tk_halves(w, quad) + 4 * q;
+                d = half4(small);
+                if (has_low) least = half4(small + TK_LINE / 4);
+            } else {
+                const float *floats = (const float *)(w + q * TK_QUAD);
+                d = load4(floats);
+                if (has_low) least = load4(floats + TK_LINE / 4);
+            }
             for (int t = 0; t < NT; t++) {
                 v4f part = d * sum[q * NT + t];
-                if (has_low) part -= load4((const float *)(own + TK_LINE)) * low[q * NT + t];
+                if (has_low) part -= least * low[q * NT + t];
                 acc[q * NT + t] += part;
             }
         }
@@ -109,7 +118,6 @@ TK_INLINE void tile_of(float *y, size_t s, const tk_tensor *w, const tk_form *f,
     case TK_Q4_K: tile(y, s, w, f, quad, a, token, 4, 32, 1, 8, NQ, NT); break;
     case TK_Q6_K: tile(y, s, w, f, quad, a, token, 6, 16, 0, 8, NQ, NT); break;
     case TK_Q4_1: tile(y, s, w, f, quad, a, token, 4, 32, 1, 1, NQ, NT); break;
-    case TK_IQ4_NL: tile(y, s, w, f, quad, a, token, 8, 32, 0, 1, NQ, NT); break;
     case TK_Q5_0:
     case TK_Q5_1:
     case TK_Q5_K: /* in one, which is smaller and as fast */

@@ -3,12 +3,12 @@
  * Rows are packed in quads of four, so that a vector lane is a row: no sum crosses lanes, and each
  * output is summed in one order. Four quads lie side by side in a group, so that sixteen rows are
  * read as one stream. Of one column, a quad has 4 floats (F32) or 4 16-bit numbers (F16, BF16);
- * quantized matrices lie by blocks of 32 columns, which packed.h describes. Their scales are widened
- * to single precision, which costs 2 bytes a block and saves the kernel the conversion.
+ * quantized matrices lie by blocks of 32 columns, which packed.h describes.
  *
- * To add an encoding: one with scales and least values in blocks.c; another, the switches here and
- * one kernel in matmul.c. */
+ * To add an encoding: one with scales and least values in blocks.c, one whose weights are looked up in
+ * codes.c; another, the switches here and one kernel in matmul.c. */
 #include "blocks.h"
+#include "codes.h"
 #include "simd.h"
 
 static uint16_t u16_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
@@ -25,6 +25,8 @@ static size_t group_size(tk_int type, tk_int cols) {
     size_t n = (size_t)cols;
     const tk_form *form = tk_form_of(type);
     if (form) return cols % form->values ? 0 : n / (size_t)form->values * tk_form_block(form);
+    const tk_code *code = tk_code_of(type);
+    if (code) return cols % code->values ? 0 : n / (size_t)code->values * tk_code_block(code);
     switch (type) {
     case TK_F32: return n * 64;
     case TK_F16:
@@ -40,6 +42,8 @@ static size_t source_size(tk_int type, tk_int cols) {
     size_t n = (size_t)cols;
     const tk_form *form = tk_form_of(type);
     if (form) return n / (size_t)form->values * (size_t)form->bytes;
+    const tk_code *code = tk_code_of(type);
+    if (code) return n / (size_t)code->values * (size_t)code->bytes;
     switch (type) {
     case TK_F32: return n * 4;
     case TK_F16:
@@ -59,7 +63,7 @@ TK_EXPORT tk_int tk_tensor_size(tk_int type, tk_int rows, tk_int cols, tk_int by
 
 /* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
-    if (rows <= 0 || cols <= 0) return 0;
+    if (rows <= 0 || cols <= 0 || tk_grid_missing(type)) return 0;
     size_t groups = ((size_t)rows + 15) / 16, group = group_size(type, cols);
     if (!group) return 0;
     if (groups > PTRDIFF_MAX / group) return 0;
@@ -125,14 +129,16 @@ static uint32_t q4_of_block(const uint8_t *nibbles, int c) {
     return c < 16 ? nibbles[c] & 15u : (uint32_t)nibbles[c - 16] >> 4;
 }
 
-static int32_t pack_q4(uint8_t *quad, int r, const uint8_t *src, int32_t cols) {
-    for (int32_t b = 0; b < cols / TK_QK; b++, src += 18, quad += TK_Q4_BLOCK) {
+static int32_t pack_q4(const tk_tensor *t, int32_t row, const uint8_t *src) {
+    uint8_t *quad = tk_quad(t, row / 4);
+    size_t r = (size_t)(row & 3);
+    for (int32_t b = 0; b < t->cols / TK_QK; b++, src += 18, quad += TK_Q4_BLOCK) {
         uint16_t scale = u16_at(src);
         if (!half_is_finite(scale)) return b * TK_QK;
-        ((float *)quad)[r] = half_to_float(scale);
+        ((uint16_t *)tk_halves(quad, row / 4))[r] = scale;
         for (int i = 0; i < TK_QK / 2; i++) {
             int c = tk_q4_column(i);
-            quad[tk_q4_vector(i / 4) + (size_t)(r * 4 + (i & 3))] =
+            quad[TK_Q4_HEAD + tk_q4_vector(i / 4) + r * 4 + (size_t)(i & 3)] =
                 (uint8_t)(q4_of_block(src + 2, c) | q4_of_block(src + 2, c + 4) << 4);
         }
     }
@@ -146,20 +152,21 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
     const uint8_t *src = (const uint8_t *)source;
     size_t stride = source_size(t->type, t->cols);
     const tk_form *form = tk_form_of(t->type);
+    const tk_code *code = tk_code_of(t->type);
     for (tk_int i = 0; i < count; i++, src += stride) {
-        tk_int row = first + i;
-        uint8_t *quad = tk_quad(t, (int32_t)(row / 4));
-        int r = (int)(row & 3);
+        int32_t row = (int32_t)(first + i);
+        uint8_t *quad = tk_quad(t, row / 4);
+        int r = row & 3;
         int32_t bad = -1;
         switch (t->type) {
         case TK_F32: bad = pack_f32(quad, r, src, t->cols); break;
         case TK_F16: bad = pack_16(quad, r, src, t->cols, 0x7c00); break;
         case TK_BF16: bad = pack_16(quad, r, src, t->cols, 0x7f80); break;
         case TK_Q8_0: bad = pack_q8(quad, r, src, t->cols); break;
-        case TK_Q4_0: bad = pack_q4(quad, r, src, t->cols); break;
+        case TK_Q4_0: bad = pack_q4(t, row, src); break;
         default:
-            if (!form) __builtin_trap(); /* no such tensor is made: see tk_tensor_new */
-            bad = tk_pack_blocks(form, quad, r, src, t->cols);
+            if (!form && !code) __builtin_trap(); /* no such tensor is made: see tk_tensor_new */
+            bad = form ? tk_pack_blocks(form, t, row, src) : tk_pack_codes(code, t, row, src);
         }
         if (bad >= 0) return 1 + i * t->cols + bad;
     }
@@ -197,7 +204,12 @@ void tk_row(const tk_tensor *t, int32_t row, float *out) {
     int r = row & 3;
     const tk_form *form = tk_form_of(t->type);
     if (form) {
-        tk_row_of_blocks(form, quad, r, out, t->cols);
+        tk_row_of_blocks(form, t, row, out);
+        return;
+    }
+    const tk_code *code = tk_code_of(t->type);
+    if (code) {
+        tk_row_of_codes(code, t, row, out);
         return;
     }
     for (int32_t c = 0; c < t->cols; c++) {
@@ -223,8 +235,9 @@ void tk_row(const tk_tensor *t, int32_t row, float *out) {
         case TK_Q4_0: {
             block = quad + (size_t)(c / TK_QK) * TK_Q4_BLOCK;
             int j = c & 3, byte = r * 4 + ((j & 1) << 1 | j >> 1);
-            uint8_t both = block[tk_q4_vector(c % TK_QK / 8) + (size_t)byte];
-            out[c] = ((const float *)block)[r] * (float)((both >> (c & 4) & 15) - 8);
+            uint8_t both = block[TK_Q4_HEAD + tk_q4_vector(c % TK_QK / 8) + (size_t)byte];
+            float scale = half_to_float(((const uint16_t *)tk_halves(block, row / 4))[r]);
+            out[c] = scale * (float)((both >> (c & 4) & 15) - 8);
             break;
         }
         }

@@ -29,8 +29,11 @@ enum { TK_MAX_RANK = 256 }; /* of an adapter */
 
 /* Encodings, by ggml's numbers. */
 enum { TK_F32 = 0, TK_F16 = 1, TK_Q4_0 = 2, TK_Q8_0 = 8, TK_BF16 = 30 };
-enum { TK_Q4_1 = 3, TK_Q5_0 = 6, TK_Q5_1 = 7, TK_IQ4_NL = 20 };
+enum { TK_Q4_1 = 3, TK_Q5_0 = 6, TK_Q5_1 = 7 };
 enum { TK_Q2_K = 10, TK_Q3_K = 11, TK_Q4_K = 12, TK_Q5_K = 13, TK_Q6_K = 14 };
+enum { TK_IQ2_XXS = 16, TK_IQ2_XS = 17, TK_IQ3_XXS = 18, TK_IQ1_S = 19, TK_IQ4_NL = 20, TK_IQ3_S = 21 };
+enum { TK_IQ2_S = 22, TK_IQ4_XS = 23, TK_IQ1_M = 29, TK_TQ1_0 = 34, TK_TQ2_0 = 35 };
+enum { TK_MXFP4 = 39, TK_NVFP4 = 40, TK_Q1_0 = 41, TK_Q2_0 = 42 };
 
 /* What is added to a product: scale B (A x), of low rank (see adapter.c). Ranks are padded to a
  * multiple of four, and rows to whole quads, with zeros. */

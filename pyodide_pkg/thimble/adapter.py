@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import grids
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError, UnsupportedError
 from .gguf import GGUFHeader, TensorInfo, read_header
 from .gguf_writer import GGUFWriter
@@ -173,6 +174,8 @@ class Adapter:
         self._parts: dict[str, int] = {}
         self._strength = _checked(strength)
         self._check()
+        factors = [one for pair in file.pairs.values() for one in (pair.down, pair.up)]
+        grids.ensure(self._kernel, (tensor.type for tensor in factors))
         try:
             for name, pair in file.pairs.items():
                 self._take(name, pair)

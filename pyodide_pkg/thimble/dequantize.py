@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .dequantize_codes import dequantize_codes
 from .errors import FormatError, UnsupportedError
 from .tensor_types import (
     BF16,
     F16,
     F32,
-    IQ4_NL,
+    LOOKED_UP,
     Q2_K,
     Q3_K,
     Q4_0,
@@ -50,9 +51,12 @@ def dequantize(data: Any, tensor_type: TensorType, shape: tuple[int, ...]) -> Fl
             f"{raw.size} bytes for a {tensor_type.name} tensor of shape {shape}; "
             f"{tensor_type.size(n)} are right"
         )
-    if tensor_type.name not in _READERS:
+    if tensor_type not in LOOKED_UP and tensor_type.name not in _READERS:
         raise UnsupportedError(f"{tensor_type.name} has no reader; {', '.join(_READERS)} have")
-    with np.errstate(invalid="ignore"):  # an infinite scale makes NaNs, which are the answer
+    # An infinite scale makes NaNs, which are the answer.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if tensor_type in LOOKED_UP:
+            return dequantize_codes(raw, tensor_type.name).reshape(shape)
         return _READERS[tensor_type.name](raw).reshape(shape)
 
 
@@ -119,17 +123,6 @@ def _q5_1(raw: Bytes) -> Floats:
     b = raw.reshape(-1, Q5_1.nbytes)
     q = _nibbles(b[:, 8:]) | _fifth(b[:, 4:8])
     return _half(b[:, :2]) * q.astype(np.float32) + _half(b[:, 2:4])
-
-
-_NONLINEAR = np.array(
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
-)
-
-
-def _iq4_nl(raw: Bytes) -> Floats:
-    """Blocks of 32: d, then places in a table of 16 values."""
-    b = raw.reshape(-1, IQ4_NL.nbytes)
-    return _half(b[:, :2]) * _NONLINEAR[_nibbles(b[:, 2:])]
 
 
 def _planes(raw: Bytes, width: int, bits: int) -> Bytes:
@@ -213,5 +206,4 @@ _READERS: dict[str, Callable[[Bytes], Floats]] = {
     Q4_K.name: _q4_k,
     Q5_K.name: _q5_k,
     Q6_K.name: _q6_k,
-    IQ4_NL.name: _iq4_nl,
 }

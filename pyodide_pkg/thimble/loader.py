@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from . import grids
 from .errors import FormatError, NumericError, ThimbleError
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
@@ -106,6 +107,7 @@ class ModelLoader:
             self._wanted = more.at_least
             return
         self._config = _config(header)
+        grids.ensure(self._kernel, (t.type for t in header.tensors))
         self._weights.begin(self._config)
         row = max((_row_bytes(t) for t in header.tensors), default=0)
         self._staging = Scratch(self._kernel, max(STAGING, row), "loading")

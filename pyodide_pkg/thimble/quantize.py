@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from . import grids
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_writer import GGUFWriter
@@ -117,6 +118,7 @@ def requantized(
             f"{_why_nothing_changes(header, target)}"
         )
     kernel = kernel or default_kernel()
+    grids.ensure(kernel, (t.type for t in header.tensors))
     writer = GGUFWriter()
     file.seek(0)
     _copy_metadata(writer, header, file.read(header.data_offset), target)

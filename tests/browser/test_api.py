@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +14,9 @@ from urllib.parse import quote, unquote
 import pytest
 from playwright.sync_api import Browser, Page
 
+import thimble
 from tests.browser.conftest import kill_engine, resting
+from tests.tiny_blocks import make_blocks
 
 # Every script below has the module as `Thimble` and gives back plain data.
 PRELUDE = """async ([address, argument]) => {
@@ -488,3 +491,22 @@ def test_the_worker_tells_a_hash_of_its_logits(api: Api) -> None:
     """)
     assert len(first) == 64
     assert first == again != other
+
+
+def test_tables_that_few_models_need_are_fetched_for_them(fresh_api: Api) -> None:
+    """A model of IQ encodings needs grids, which come with the rest of the library."""
+    data, options = make_blocks("UD"), {"temperature": 0, "max_tokens": 12}
+    loader = thimble.ModelLoader(len(data))
+    loader.feed(data)
+    params = thimble.SamplingParams(temperature=0.0, max_tokens=12)
+    wanted = "".join(piece.text for piece in loader.finish().session().generate("The", params))
+    asked: list[str] = []
+    fresh_api.page.on("request", lambda request: asked.append(request.url))
+    script = """
+      const bytes = Uint8Array.from(atob(argument[0]), (one) => one.charCodeAt(0));
+      const session = await Thimble.create({ model: new File([bytes], "ud.gguf") });
+      return await session.prompt("The", argument[1]);
+    """
+    found = fresh_api(script, [base64.b64encode(data).decode(), options])
+    assert found == wanted
+    assert sum("stdlib_whole" in url for url in asked) == 1

@@ -12,8 +12,10 @@ from playwright.sync_api import Browser, Page, Route
 
 from tests import fingerprint
 from tests.conftest import BROWSER_TIMEOUT_MS
+from tests.tiny_blocks import make_blocks
 from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, make
+from thimble.tensor_types import LOOKED_UP
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "web" / "models").glob("*.gguf"))
@@ -30,6 +32,9 @@ START = """async () => {
   });
   const wheel = await (await fetch(`/${build.engine}`)).arrayBuffer();
   python.unpackArchive(wheel, "wheel");
+  const library = new Uint8Array(await (await fetch(`/${build.library}`)).arrayBuffer());
+  const setFetch = "import _stdlib_rest\\nlambda f: setattr(_stdlib_rest, 'fetch', f)";
+  python.runPython(setFetch)((where) => python.FS.writeFile(where, library));
 }"""
 RUN = """async ([source, data, variant, kvType]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -85,6 +90,13 @@ def test_keys_and_values_that_take_less_give_the_same_bits(python: Page, kv_type
 def test_relaxed_simd_changes_no_bit(python: Page, name: str) -> None:
     data = make(SPECS[name])
     assert in_page(python, data, "relaxed") == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("variant", ["base", "relaxed"])
+@pytest.mark.parametrize("name", ["Q4_K_M", "UD", *(kind.name for kind in LOOKED_UP)])
+def test_every_encoding_gives_the_same_bits(python: Page, name: str, variant: str) -> None:
+    data = make_blocks(name)
+    assert in_page(python, data, variant) == fingerprint.fingerprint(data)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

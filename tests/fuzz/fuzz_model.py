@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.fuzz.fuzz_gguf import Seed, fields, mutate
 from tests.fuzz.kinds import Case, outcome, put
-from tests.random_blocks import HALVES, random_blocks
+from tests.random_blocks import random_blocks
 from tests.tiny_models import byte_letters, random_values
 from thimble import load
 from thimble.architectures import ARCHITECTURES, Architecture
@@ -118,7 +118,7 @@ def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool) -> int:
 
 
 def _values(shape: tuple[int, ...], kind: TensorType, seed: int) -> bytes:
-    if kind in HALVES:
+    if kind.block > 1:
         return random_blocks(kind, shape[0], shape[1], seed=seed)
     floats = random_values(seed, shape, 0.5)
     if kind == F16:

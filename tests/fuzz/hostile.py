@@ -157,7 +157,7 @@ HOSTILE: dict[str, tuple[bytes, type[ThimbleError], str]] = {
     "rows that are no blocks": (
         build([], [tensor("a", (48, 2), 8, 0)]), FormatError, "multiple of 32"),
     "a tensor type that is known": (
-        build([], [tensor("a", (256, 2), 23, 0)]), UnsupportedError, "IQ4_XS"),
+        build([], [tensor("a", (256, 2), 15, 0)]), UnsupportedError, "Q8_K"),
     "a tensor type that is not": (
         build([], [tensor("a", (32, 2), 77, 0)]), UnsupportedError, "unknown type, 77"),
     "a tensor type that was removed": (

@@ -34,8 +34,8 @@ def files() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for name in CONFIGS:
         for kind in KINDS:
             yield f"{name}/{kind}", partial(converted, name, kind)
-    for name, encoding in tiny_blocks.KINDS.items():
-        yield f"blocks/{name}", partial(tiny_blocks.make_blocks, encoding)
+    for name in tiny_blocks.NAMES:
+        yield f"blocks/{name}", partial(tiny_blocks.make_blocks, name)
     for path in SHIPPED:
         yield f"shipped/{path.stem}", path.read_bytes
 

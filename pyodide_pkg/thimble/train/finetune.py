@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from .. import grids
 from ..adapter import adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
 from ..gguf import TensorInfo, read_header
@@ -135,6 +136,7 @@ class Base:
             if not vector:
                 raise MemoryLimitError(f"no memory for tensor {tensor.name!r}")
             kernel.write(source, raw)
+            grids.ensure(kernel, (tensor.type,))
             bad = kernel.call("vector_set", vector, tensor.type.ggml_id, source)
             if bad:
                 raise NumericError(f"tensor {tensor.name!r} holds a weight that is not finite")
