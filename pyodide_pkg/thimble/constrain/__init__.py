@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from .effort import Effort
+from .host import Host
 from .masks import Constraint
 from .network import Network
 from .nodes import AS_USUAL, Json, JsonOptions, Node
@@ -27,10 +28,20 @@ from .program import Program
 
 if TYPE_CHECKING:
     from .hosting import Schemas
+    from .lexed import Grammar as Lexed
 
-__all__ = ["Constraint", "Grammar", "JsonOptions", "gbnf", "json_schema", "regex", "structural_tag"]
+__all__ = [
+    "Constraint",
+    "Grammar",
+    "JsonOptions",
+    "gbnf",
+    "json_schema",
+    "lark",
+    "regex",
+    "structural_tag",
+]
 
-KINDS = ("json_schema", "regex", "gbnf", "structural_tag")
+KINDS = ("json_schema", "regex", "gbnf", "lark", "structural_tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class Grammar:
             raise OptionError(f"a grammar is a text, not {type(self.source).__name__}")
         if self.kind == "json_schema":
             _reader(self.source, self.options)
+        elif self.kind == "lark":
+            _lexed(self.source)
         else:
             _rules(self.kind, self.source)
 
@@ -58,10 +71,17 @@ class Grammar:
             from .schema.automaton import JsonProgram
 
             return JsonProgram(_reader(self.source, self.options), reach)
-        from .rules import RuleProgram
+        host: Host
+        if self.kind == "lark":
+            from .lexed import LexedProgram
 
-        network, schemas = _rules(self.kind, self.source)
-        host = RuleProgram(network, reach)
+            grammar, schemas = _lexed(self.source)
+            host = LexedProgram(grammar, reach)
+        else:
+            from .rules import RuleProgram
+
+            network, schemas = _rules(self.kind, self.source)
+            host = RuleProgram(network, reach)
         if schemas is None:
             return host
         from .hosting import Hosting
@@ -81,6 +101,11 @@ def json_schema(
 def regex(pattern: str) -> Grammar:
     """Texts that a regular expression matches as a whole."""
     return Grammar("regex", pattern)
+
+
+def lark(source: str) -> Grammar:
+    """Texts of a grammar in Lark's notation, as LLGuidance reads it."""
+    return Grammar("lark", source)
 
 
 def structural_tag(
@@ -139,9 +164,22 @@ def _rules(kind: str, source: str) -> tuple[Network, Schemas | None]:
 
         rules = {"root": parse_regex(source)}
     network = Network(rules, "root", left_recursion=kind != "gbnf")
-    jsons = [one for one in network.symbols if isinstance(one, Json)]
-    if not jsons:
-        return network, None
+    return network, _schemas(one for one in network.symbols if isinstance(one, Json))
+
+
+@functools.lru_cache(maxsize=16)
+def _lexed(source: str) -> tuple[Lexed, Schemas | None]:
+    """A grammar of lexemes, and the schemas of the JSON in it."""
+    from .lexed import Grammar as Lexed
+
+    grammar = Lexed(source)
+    return grammar, _schemas(grammar.jsons.values())
+
+
+def _schemas(jsons: Iterable[Json]) -> Schemas | None:
+    found = list(jsons)
+    if not found:
+        return None
     from .hosting import Schemas
 
-    return network, Schemas(jsons)
+    return Schemas(found)

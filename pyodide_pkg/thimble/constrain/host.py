@@ -56,6 +56,9 @@ class Host(ABC):
     def slice(self, state: int, record: int) -> int:
         return REJECT
 
+    def ahead(self, state: int) -> list[int]:
+        return []
+
     @property
     def n_records(self) -> int:
         return 1

@@ -84,10 +84,13 @@ class Dialect:
     """What `.` does not match, and what stands beside `^` and `$` under the flag m."""
     nested_classes: bool
     """Whether a class may hold others, as in `[a-z&&[^aeiou]]` and `[[:alpha:]]`."""
+    refuses_lazy: bool
+    """Whether a lazy quantifier is refused: where pieces of a text are found one after another, it
+    would not leave the texts as they are."""
 
 
-ECMA = Dialect(False, ((10, 10), (13, 13), (0x2028, 0x2029)), False)
-RUST = Dialect(True, ((10, 10),), True)
+ECMA = Dialect(False, ((10, 10), (13, 13), (0x2028, 0x2029)), False, False)
+RUST = Dialect(True, ((10, 10),), True, True)
 
 
 def read(pattern: str, dialect: Dialect = ECMA, flags: str = "") -> Tree:
@@ -182,7 +185,8 @@ class _Reader:
                 "is tried first",
                 start,
             )
-        self._take("?")  # the texts are the same
+        if self._take("?") and self._dialect.refuses_lazy:  # elsewhere the texts are the same
+            raise self._wrong("lazy quantifiers are not supported; a lazy rule is", start)
         if self._next() and self._next() in _SIGNS:
             raise self._wrong(f"{self._next()!r} has nothing before it to repeat")
         return Times(tree, low, high)

@@ -32,9 +32,6 @@ class RuleProgram(Host):
         self.effort.spend(1)
         return self.automaton.row(state)[: self.n_classes]
 
-    def ahead(self, state: int) -> list[int]:
-        return []
-
     def spaced(self, state: int) -> int:
         row = list(self.automaton.row(state))
         row[self.automaton.classes[0x20]] = state
