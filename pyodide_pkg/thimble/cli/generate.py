@@ -35,6 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write JSON that is valid against the JSON Schema in this file")  # fmt: skip
     add("--regex", metavar="R", help="write what this regular expression matches as a whole")
     add("--grammar", metavar="FILE", help="write what the GBNF grammar in this file allows")
+    add("--lark", metavar="FILE", help="write what the Lark grammar in this file allows")
     sampling_flags.add_arguments(parser)
     several.add_arguments(parser)
     inputs.add_threads(parser)
@@ -84,7 +85,7 @@ def _grammar(options: Namespace) -> Grammar | None:
     """The grammar that was asked for; OptionError where there are two, or it is wrong."""
     given = {
         name: value
-        for name in ("json_schema", "regex", "grammar")
+        for name in ("json_schema", "regex", "grammar", "lark")
         if (value := getattr(options, name)) is not None
     }
     if not given:

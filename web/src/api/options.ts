@@ -6,7 +6,7 @@ import type { EngineOptions } from "./sampling-options";
 
 /** What a text must match: the notation, and the schema, expression or grammar in it. */
 export interface Constraint {
-  readonly kind: "json_schema" | "regex" | "gbnf";
+  readonly kind: "json_schema" | "regex" | "gbnf" | "lark";
   readonly source: string;
 }
 

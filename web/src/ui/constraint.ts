@@ -1,4 +1,4 @@
-/** The control that constrains an answer: one of three notations, a source, and examples. */
+/** The control that constrains an answer: one of four notations, a source, and examples. */
 
 import type { Constraint } from "../api/options";
 import { byId } from "./dom";
@@ -33,6 +33,10 @@ const LIST = String.raw`root ::= line line line
 line ::= "- " word (" " word){1,5} "\n"
 word ::= [a-z]{1,10}`;
 
+const SUM = String.raw`start: "The answer is " sum "."
+sum: NUMBER (" + " NUMBER){1,3}
+NUMBER: /[1-9][0-9]?/`;
+
 const EXAMPLES: Readonly<Record<Kind, readonly Example[]>> = {
   json_schema: [
     { title: "A hero", source: HERO },
@@ -46,9 +50,10 @@ const EXAMPLES: Readonly<Record<Kind, readonly Example[]>> = {
     { title: "A dialogue", source: DIALOGUE },
     { title: "A list", source: LIST },
   ],
+  lark: [{ title: "A sum", source: SUM }],
 };
 /** What each is called beside the other settings. */
-const SHORT: Readonly<Record<Kind, string>> = { json_schema: "JSON", regex: "regular expression", gbnf: "grammar" };
+const SHORT: Readonly<Record<Kind, string>> = { json_schema: "JSON", regex: "regular expression", gbnf: "grammar", lark: "grammar" };
 
 function isKind(value: string): value is Kind {
   return Object.hasOwn(EXAMPLES, value);

@@ -26,7 +26,7 @@ export function isAddress(model: string): boolean {
 
 const NAMES = Object.keys(OPTION_FORMS);
 
-const NOTATIONS = ["json_schema", "regex", "gbnf"] as const;
+const NOTATIONS = ["json_schema", "regex", "gbnf", "lark"] as const;
 
 /** Read a fragment; null where it holds nothing of ours. */
 export function readLink(fragment: string): Shared | null {
