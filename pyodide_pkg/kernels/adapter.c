@@ -29,8 +29,8 @@ TK_EXPORT tk_int tk_adapter_new(tk_int tensor, tk_int rank) {
     p->rank = (int32_t)padded;
     p->cols = w->cols;
     p->quads = w->quads;
-    p->down = tk_new(padded * (size_t)w->cols * sizeof(float));
-    p->up = tk_new(padded * (size_t)w->quads * 4 * sizeof(float));
+    p->down = tk_new(tk_size(padded, (size_t)w->cols, sizeof(float)));
+    p->up = tk_new(tk_size(padded, (size_t)w->quads, 4 * sizeof(float)));
     if (p->down && p->up) return (tk_int)p;
     tk_adapter_free((tk_int)p);
     return 0;

@@ -225,12 +225,12 @@ void tk_matmul(float *y, const tk_tensor *w, tk_act *a) {
  * TK_BATCH tokens: for tests and for measuring. Returns 0, or -1 where there is no memory. */
 TK_EXPORT tk_int tk_product(tk_int tensor, tk_int x, tk_int tokens, tk_int y) {
     const tk_tensor *w = (const tk_tensor *)tensor;
-    size_t n = (size_t)tokens * (size_t)w->cols, blocks = n / TK_QK + 1;
+    size_t n = tk_size((size_t)tokens, (size_t)w->cols, 1), blocks = n / TK_QK + 1;
     tk_act a = {(const float *)x,
-                tk_new(n * sizeof(int16_t)),
+                tk_new(tk_size(n, sizeof(int16_t), 1)),
                 tk_new(n),
-                tk_new(blocks * sizeof(float)),
-                tk_new(blocks * sizeof(int32_t)),
+                tk_new(tk_size(blocks, sizeof(float), 1)),
+                tk_new(tk_size(blocks, sizeof(int32_t), 1)),
                 (int32_t)tokens,
                 w->cols,
                 0};

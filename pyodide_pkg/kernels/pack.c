@@ -11,6 +11,8 @@
 #include "codes.h"
 #include "simd.h"
 
+enum { MOST = INT32_MAX - 15 }; /* rows, columns: whole groups of them are still an int32 */
+
 static uint16_t u16_at(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static float half_to_float(uint16_t h) {
@@ -20,13 +22,14 @@ static float half_to_float(uint16_t h) {
 
 static int half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
 
-/* Bytes of a group's sixteen rows, or 0 where the encoding is unknown or the columns do not fit. */
-static size_t group_size(tk_int type, tk_int cols) {
-    size_t n = (size_t)cols;
+/* Bytes of a group's sixteen rows, or 0 where the encoding is unknown or the columns do not fit. The
+ * columns are an int32, so that 64 bits hold any size. */
+static uint64_t group_size(tk_int type, tk_int cols) {
+    uint64_t n = (uint64_t)cols;
     const tk_form *form = tk_form_of(type);
-    if (form) return cols % form->values ? 0 : n / (size_t)form->values * tk_form_block(form);
+    if (form) return cols % form->values ? 0 : n / (uint64_t)form->values * tk_form_block(form);
     const tk_code *code = tk_code_of(type);
-    if (code) return cols % code->values ? 0 : n / (size_t)code->values * tk_code_block(code);
+    if (code) return cols % code->values ? 0 : n / (uint64_t)code->values * tk_code_block(code);
     switch (type) {
     case TK_F32: return n * 64;
     case TK_F16:
@@ -63,16 +66,15 @@ TK_EXPORT tk_int tk_tensor_size(tk_int type, tk_int rows, tk_int cols, tk_int by
 
 /* A packed matrix, filled with zeros; 0 where there is no memory or the encoding does not fit. */
 TK_EXPORT tk_int tk_tensor_new(tk_int type, tk_int rows, tk_int cols) {
-    if (rows <= 0 || cols <= 0 || tk_grid_missing(type)) return 0;
-    size_t groups = ((size_t)rows + 15) / 16, group = group_size(type, cols);
+    if (rows <= 0 || cols <= 0 || rows > MOST || cols > MOST || tk_grid_missing(type)) return 0;
+    size_t groups = ((size_t)rows + 15) / 16, group = tk_fit(group_size(type, cols));
     if (!group) return 0;
-    if (groups > PTRDIFF_MAX / group) return 0;
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
     size_t step = type == TK_F16 || type == TK_BF16 ? TK_QUAD / 2 : TK_QUAD;
     *t = (tk_tensor){(int32_t)type, (int32_t)rows, (int32_t)cols, (int32_t)((rows + 3) / 4),
                      step,          group,         NULL,           NULL};
-    t->data = tk_new(group * groups);
+    t->data = tk_new(tk_size(group, groups, 1));
     if (t->data) return (tk_int)t;
     tk_delete(t);
     return 0;
@@ -175,9 +177,10 @@ TK_EXPORT tk_int tk_pack_rows(tk_int tensor, tk_int first, tk_int count, tk_int 
 
 /* A vector of n floats, for norms and the like; its data is plain. 0 where there is no memory. */
 TK_EXPORT tk_int tk_vector_new(tk_int n) {
+    if (n <= 0 || n > MOST) return 0;
     tk_tensor *t = tk_new(sizeof *t);
     if (!t) return 0;
-    size_t bytes = ((size_t)n + 3) / 4 * 16;
+    size_t bytes = tk_size(((size_t)n + 3) / 4, 16, 1);
     *t = (tk_tensor){TK_F32, 1, (int32_t)n, 1, 16, bytes, NULL, NULL};
     t->data = tk_new(bytes);
     if (t->data) return (tk_int)t;

@@ -62,10 +62,12 @@ static void only_head(tk_act *to, float *f, const tk_act *from, int32_t head, in
 /* What each head adds, [rows][heads][width]. */
 static int32_t head_results(const tk_run *r, const tk_op *op) {
     const tk_tensor *w = tk_op_tensor(op, 0);
-    size_t n = TK_BATCH * (size_t)w->cols, width = (size_t)w->quads * 4, heads = (size_t)op->n[0];
-    float *f = tk_new(n * sizeof(float)), *y = tk_new(TK_BATCH * width * sizeof(float));
-    tk_act part = {NULL, tk_new(n * sizeof(int16_t)), tk_new(n), r->s->act_scale,
-                   tk_new((n / TK_QK + 1) * sizeof(int32_t)), 0, w->cols, 1};
+    size_t cols = (size_t)w->cols, width = (size_t)w->quads * 4, heads = (size_t)op->n[0];
+    float *f = tk_new(tk_size(TK_BATCH, cols, sizeof(float)));
+    float *y = tk_new(tk_size(TK_BATCH, width, sizeof(float)));
+    tk_act part = {NULL, tk_new(tk_size(TK_BATCH, cols, sizeof(int16_t))),
+                   tk_new(tk_size(TK_BATCH, cols, 1)), r->s->act_scale,
+                   tk_new(tk_size(TK_BATCH, cols / TK_QK + 1, sizeof(int32_t))), 0, w->cols, 1};
     int32_t ok = f && y && part.q && part.narrow && part.sum;
     for (int32_t t = 0; ok && t < r->rows; t += TK_BATCH) {
         tk_act all = activations(r, tk_rows(r, op->in[0]), t, w->cols);

@@ -87,6 +87,8 @@ TK_INLINE size_t tk_sum(size_t a, size_t b) {
     return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
 }
 
+TK_INLINE size_t tk_fit(uint64_t n) { return n > PTRDIFF_MAX ? SIZE_MAX : (size_t)n; }
+
 /* memory.c */
 void *tk_new(size_t bytes); /* 64-byte aligned, zeroed; NULL when there is none */
 void tk_delete(void *p);

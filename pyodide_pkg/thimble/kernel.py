@@ -50,8 +50,15 @@ class Allocating:
     """Memory by the kernels `tk_alloc` and `tk_free`, for whatever can call kernels."""
 
     call: Callable[..., int]
+    largest: int
+    """What an argument may be: where it is handed over, a larger one would lose its upper bits."""
 
     def alloc(self, nbytes: int, what: str) -> int:
+        if nbytes > self.largest:
+            raise MemoryLimitError(
+                f"no memory for {what}: {nbytes:,} bytes are needed, and at most {self.largest:,} "
+                "can be asked for here"
+            )
         address = self.call("alloc", nbytes)
         if address == 0:
             raise MemoryLimitError(f"no memory for {what}: {nbytes:,} bytes are needed")
@@ -61,8 +68,17 @@ class Allocating:
         self.call("free", address)
 
 
+def too_large(name: str, argument: int) -> MemoryLimitError:
+    """What to raise for an argument that a kernel would be given without its upper bits."""
+    return MemoryLimitError(
+        f"the kernel {name!r} is asked for {argument:,}, which is more than this machine can count"
+    )
+
+
 class CKernel(Allocating):
     """The kernels in a shared library, through ctypes."""
+
+    largest = sys.maxsize  # 2**31 - 1 in a page
 
     def __init__(self, path: Path | str) -> None:
         try:
@@ -81,6 +97,9 @@ class CKernel(Allocating):
             function.argtypes = [ctypes.c_ssize_t] * len(args)
             function.restype = ctypes.c_ssize_t
             self._functions[name] = function
+        for argument in args:
+            if not -self.largest - 1 <= argument <= self.largest:
+                raise too_large(name, argument)
         result: int = function(*args)
         return result
 

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 MAX_WIDTH = 1 << 24
+MAX_HEAD = 4096
+"""Values of a head; models in use have at most 512."""
 """More is a lie or a mistake, and far behind what fits into a page."""
 MAX_SCALE = 1 << 20
 """More cannot be meant by how often something rotates, or by how much longer a text is."""
@@ -401,6 +403,11 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
         raise UnsupportedError(
             f"{keys.full('attention.value_length')} is {value_length}; "
             f"the length of the keys, {config.head_dim}, runs here"
+        )
+    if config.head_dim > MAX_HEAD:
+        raise UnsupportedError(
+            f"{keys.full('attention.key_length')} is {config.head_dim:,}; at most {MAX_HEAD:,} "
+            "runs here"
         )
     smallest = config.head_dim if arch.rope_whole_head else 2
     if arch.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
