@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import uvicorn
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -131,7 +132,9 @@ class SiteHolder:
         worker = site.assets.get(precache.NAME)
         if worker is None or not site.build.get("offline", True):
             return
-        found = {url: self.find(url.removeprefix("./")) for url in precache.pages(site.build)}
+        found = {
+            url: self.find(unquote(url).removeprefix("./")) for url in precache.pages(site.build)
+        }
         pages = {url: page.read() for url, page in found.items() if page}
         with contextlib.suppress(ValueError):  # one that takes the site back has no list
             site.replace(precache.NAME, precache.for_pages(worker.read(), pages))

@@ -12,7 +12,7 @@ from tests.browser.conftest import new_visitor
 from tests.browser.test_python import Panel, new_panel
 from tests.conftest import ROOT
 
-PROTOCOL = ROOT / "web" / "src" / "protocol.ts"
+PROTOCOL = ROOT / "web" / "src" / "protocol" / "core.ts"
 
 # Each is Python that tries to leave something on the machine, or to get at what would let it. It
 # ends by `reached(what)` where it got that far; what it raises on the way is how it should end.

@@ -70,11 +70,11 @@ def test_shapes_that_are_wrong_are_named(run: Run) -> None:
     flags, keyword, both, notation = run("""
         return [
           await failure(session.prompt("", { responseConstraint: /a/i })),
-          await failure(session.prompt("", { responseConstraint: { multipleOf: 2 } })),
+          await failure(session.prompt("", { responseConstraint: { $ref: "https://a.org/b" } })),
           await failure(session.prompt("", { responseConstraint: {}, grammar: "root ::= [a]" })),
           await failure(session.prompt("", { grammar: "root ::= root" })),
         ];""")
-    assert "/a/i" in flags and "multipleOf" in keyword
+    assert "/a/i" in flags and "a.org" in keyword
     assert "not both" in both and "left recursion" in notation
 
 

@@ -22,7 +22,9 @@ function talker(most = Infinity): { conversation: Conversation; sent: { messages
       hear({ type: "batch", batch });
     },
   };
-  const live = { model: "tiny", createSession: () => Promise.resolve(session) } as unknown as LiveSession;
+  const live = Object.assign(new EventTarget(), {
+    model: "tiny", createSession: () => Promise.resolve(session),
+  }) as unknown as LiveSession;
   return { conversation: new Conversation(live), sent };
 }
 
