@@ -56,7 +56,7 @@ def with_nan(data: bytearray) -> None:
 def with_unknown_type(data: bytearray) -> None:
     name = b"token_embd.weight"
     at = data.index(name) + len(name) + 4 + 2 * 8  # behind the number of dimensions and the shape
-    struct.pack_into("<I", data, at, 16)
+    struct.pack_into("<I", data, at, 24)
 
 
 BAD_FILES = {
@@ -64,7 +64,7 @@ BAD_FILES = {
     "cut header": (corrupt("b.gguf", lambda d: d.__delitem__(slice(100, None))), "truncated"),
     "empty": (corrupt("c.gguf", lambda d: d.clear()), "truncated"),
     "wrong magic": (corrupt("d.gguf", lambda d: d.__setitem__(0, 0x58)), "not a GGUF file"),
-    "unknown type": (corrupt("e.gguf", with_unknown_type), "is stored as IQ2_XXS"),
+    "unknown type": (corrupt("e.gguf", with_unknown_type), "is stored as I8"),
 }
 
 

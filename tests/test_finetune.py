@@ -261,7 +261,7 @@ def test_recipes_that_begin_from_nothing_are_as_they_were() -> None:
         ({"size": 0.37}, "size is 0.37, and the base model decides it"),
         ({"base_sha256": "0" * 64}, "begins from a model with SHA-256 0000"),
         ({"context": 512}, "context is 512; the base model was trained for 256"),
-        ({"lora_rank": 300}, "lora_rank is 300; it must be at most 256"),
+        ({"lora_rank": 300}, "lora_rank is 300; it must be from 0 to 256"),
         ({"lora_rank": 4, "optimizer": "muon"}, "optimizer is 'muon'; with lora_rank"),
         ({"lora_rank": 4, "quantize": "q4_0"}, "quantize is 'q4_0'; with lora_rank"),
         ({"lora_rank": 4, "lora_matrices": "attn_q head"}, "lora_matrices has 'head'"),
