@@ -333,7 +333,8 @@ export class Thimble {
     try {
       const port = transfer(port2, [port2]);
       const answer = await this.ask((engine, session) => question(engine, session, port));
-      await over; // the answer came by another way, maybe a quicker one
+      // The answer came by another way, maybe a quicker one; a worker that ends in between says no more.
+      await this.#host.call(() => over);
       return answer;
     } finally {
       port1.close();

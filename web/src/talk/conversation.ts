@@ -98,7 +98,7 @@ export class Conversation extends EventTarget {
     const session = this.#session;
     if (!this.busy) return;
     session?.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
-    setTimeout(() => this.busy && this.#stopped && void this.#live.insist(this.#answering), 1000);
+    void this.#live.insist(this.#answering);
   }
 
   /** Give the memory of its keys and values back; the turns stay. */
