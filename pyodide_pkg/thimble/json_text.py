@@ -18,6 +18,7 @@ MAX_DEPTH = 100
 
 # A text ends at its quote or with the file, so that it is looked at once.
 _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_PART = re.compile(_TEXT.pattern + r"\s*:|" + _TEXT.pattern + r"|[\[\]{},]", re.DOTALL)
 _OTHER = re.compile(r"[^\[\]{}]+")
 
 
@@ -46,21 +47,48 @@ def parse_json(
 def check_depth(
     text: str, what: str, error: type[ThimbleError] = FormatError, *, depth: int = MAX_DEPTH
 ) -> None:
-    """Raise `error` for a text whose brackets stand deeper within each other than `depth`.
+    """Raise `error` for a text whose brackets stand deeper within each other than `depth`."""
+    if is_too_deep(text, depth):
+        raise error(f"{what} has more than {depth} lists and objects within each other")
+
+
+def is_too_deep(text: str, depth: int = MAX_DEPTH) -> bool:
+    """Whether the brackets of a text stand deeper within each other than `depth`.
 
     Each pass takes the innermost pairs away, so what is left after `depth` passes was deeper, or
     has no partner.
     """
     if text.count("[") + text.count("{") <= depth:
-        return
+        return False
     brackets = _OTHER.sub("", _TEXT.sub("", text)).replace("[", "{").replace("]", "}")
     for _ in range(depth):
         fewer = brackets.replace("{}", "")
         if len(fewer) == len(brackets):
             break
         brackets = fewer
-    if brackets.count("{") > depth or "{}" in brackets:
-        raise error(f"{what} has more than {depth} lists and objects within each other")
+    return brackets.count("{") > depth or "{}" in brackets
+
+
+def pointer_at_depth(text: str, depth: int = MAX_DEPTH) -> str:
+    """The place of the first list or object within `depth` others, as a JSON pointer's fragment
+    (RFC 6901); of the last one where none is so deep."""
+    names: list[str | int] = []
+    for found in _PART.finditer(text):
+        part = found[0]
+        if part in "[{":
+            if len(names) == depth:
+                break
+            names.append(0 if part == "[" else "")
+        elif not names:
+            continue
+        elif part in "]}":
+            names.pop()
+        elif part == "," and isinstance(names[-1], int):
+            names[-1] += 1
+        elif part.endswith(":") and isinstance(names[-1], str):
+            names[-1] = part[1 : part.rindex('"')]
+    said = (str(name).replace("~", "~0").replace("/", "~1") for name in names)
+    return "#" + "".join(f"/{name}" for name in said)
 
 
 def depth_of(value: object) -> int:

@@ -9,6 +9,10 @@ from contextlib import contextmanager, suppress
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Worker, expect
 
+from tests.browser.api import api as api
+from tests.browser.api import elsewhere as elsewhere
+from tests.browser.api import fresh_api as fresh_api
+from tests.browser.api import host_page as host_page
 from tests.conftest import ROOT
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"

@@ -3,93 +3,15 @@
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import pytest
-from playwright.sync_api import Browser, Page
 
 import thimble
-from tests.browser.conftest import kill_engine, resting
+from tests.browser.api import Api
+from tests.browser.conftest import resting
 from tests.tiny_blocks import make_blocks
-
-# Every script below has the module as `Thimble` and gives back plain data.
-PRELUDE = """async ([address, argument]) => {
-  const { Thimble, ThimbleError } = await import(address);
-  const failure = async (promise) => promise.then(
-    (value) => `no error but ${JSON.stringify(value)}`,
-    (error) => ({ name: error.name, message: error.message,
-                  ours: error instanceof ThimbleError, dom: error instanceof DOMException }));
-  const collect = async (stream) => {
-    const all = [];
-    for await (const one of stream) all.push(one);
-    return all;
-  };
-"""
-
-
-class SomebodysServer(SimpleHTTPRequestHandler):
-    """Plain files; one of them comes with the policy that the query names."""
-
-    def end_headers(self) -> None:
-        _, _, policy = self.path.partition("?policy=")
-        if policy:
-            self.send_header("Content-Security-Policy", unquote(policy))
-        super().end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """A test's output is for what went wrong."""
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Another origin: somebody's own page, without any special header."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    (folder / "index.html").write_text("<!doctype html><title>My page</title>")
-    handler = partial(SomebodysServer, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_address[1]}/"
-        http.shutdown()
-
-
-@pytest.fixture(scope="module")
-def host_page(chromium: Browser, elsewhere: str) -> Iterator[Page]:
-    """A page of the other origin; its tests share one worker, as a page's sessions do."""
-    context = chromium.new_context()
-    context.set_default_timeout(120_000)
-    page = context.new_page()
-    page.goto(elsewhere)
-    yield page
-    context.close()
-
-
-class Api:
-    """Runs a script with the module at hand."""
-
-    def __init__(self, page: Page, server: str) -> None:
-        self.page = page
-        self.address = f"{server}/thimble.js"
-
-    def __call__(self, script: str, argument: object = None) -> Any:
-        return self.page.evaluate(PRELUDE + script + "}", [self.address, argument])
-
-
-@pytest.fixture
-def api(host_page: Page, server: str) -> Api:
-    return Api(host_page, server)
-
-
-@pytest.fixture
-def fresh_api(page: Page, elsewhere: str, server: str) -> Api:
-    """In a page of its own, without an engine yet."""
-    page.goto(elsewhere)
-    return Api(page, server)
 
 
 def test_availability_goes_from_downloadable_to_available(fresh_api: Api) -> None:
@@ -426,61 +348,6 @@ def test_odd_text_is_no_trouble(api: Api) -> None:
     assert results == ["string", True] * 4
     assert half["name"] == "OptionError"
     assert "D800" in half["message"]
-
-
-def test_a_dead_worker_rejects_and_the_next_session_has_a_new_one(fresh_api: Api) -> None:
-    fresh_api("""globalThis.session = await Thimble.create();""")
-    kill_engine(fresh_api.page)
-    error, later, text = fresh_api("""
-      const error = await failure(session.prompt("Once upon a time", { max_tokens: 100000 }));
-      const later = await failure(session.tokenize("x"));
-      return [error, later, await (await Thimble.create()).prompt("Hi", { max_tokens: 2 })];
-    """)
-    assert error["name"] == later["name"] == "CrashError"
-    assert "boom" in error["message"]
-    assert text
-
-
-def test_a_site_that_is_gone_is_told(page: Page, elsewhere: str, server: str) -> None:
-    page.goto(elsewhere)
-    page.route("**/build.json", lambda route: route.fulfill(status=503))
-    error = Api(page, server)("return failure(Thimble.create());")
-    assert error["name"] == "LoadError"
-    assert "build.json" in error["message"]
-    page.unroute("**/build.json")
-    assert Api(page, server)("return (await Thimble.models()).length > 0;")
-
-
-def test_python_that_does_not_start_is_told(page: Page, elsewhere: str, server: str) -> None:
-    page.goto(elsewhere)
-    page.route("**/python_stdlib.*.zip", lambda route: route.fulfill(status=404))
-    error = Api(page, server)("return failure(Thimble.create());")
-    assert error["name"] in ("StartError", "CrashError")
-    page.unroute("**/python_stdlib.*.zip")
-    text = Api(page, server)("return (await Thimble.create()).prompt('Hi', { max_tokens: 2 });")
-    assert text
-
-
-def test_a_host_page_with_a_policy_of_its_own_works_with_what_the_docs_name(
-    page: Page, elsewhere: str, server: str
-) -> None:
-    policy = (
-        f"default-src 'none'; script-src {server} 'wasm-unsafe-eval'; "
-        f"worker-src blob: {server}; connect-src {server}"
-    )
-    page.goto(f"{elsewhere}?policy={quote(policy)}")
-    text = Api(page, server)("return (await Thimble.create()).prompt('Hi', { max_tokens: 2 });")
-    assert text
-
-
-def test_a_policy_that_forbids_the_worker_is_told_what_to_allow(
-    page: Page, elsewhere: str, server: str
-) -> None:
-    policy = f"script-src {server} 'wasm-unsafe-eval'; worker-src 'none'"
-    page.goto(f"{elsewhere}?policy={quote(policy)}")
-    error = Api(page, server)("return failure(Thimble.create());")
-    assert error["name"] == "StartError"
-    assert f"worker-src blob: {server}" in error["message"]
 
 
 def test_the_worker_tells_a_hash_of_its_logits(api: Api) -> None:

@@ -16,6 +16,7 @@ from .host import Host
 from .nodes import AS_USUAL, Json
 from .program import JUMP, NOWHERE, REJECT, Record, into
 from .schema.automaton import Bottom, JsonProgram
+from .schema.blame import why_not
 from .schema.document import Schema
 from .schema.logic import KINDS, Expr
 from .schema.reader import Reader
@@ -36,7 +37,7 @@ class Schemas:
         satisfier = self.reader.satisfier
         for goal, place in zip(self.goals, places, strict=True):
             if not any(satisfier.can(goal, kind) for kind in KINDS):
-                raise OptionError(satisfier.why_not(place))
+                raise OptionError(why_not(self.reader, place))
 
 
 def _joined(jsons: Sequence[Json]) -> str:

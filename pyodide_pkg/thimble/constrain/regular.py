@@ -9,6 +9,7 @@ knows nothing of JSON: how a character is spelled in bytes it is told.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,15 +27,15 @@ Spell = Callable[[tuple[Range, ...]], "Regular"]
 NOTHING, EPSILON, BYTES, WORDS, SEQ, ALT, BOTH, NOT, REPEAT, LEAF, STATE = range(11)
 
 
-class Leaf:
+class Leaf(ABC):
     """A language that is followed in a way of its own: its states must be equal where their
     languages are."""
 
     nullable: bool
 
+    @abstractmethod
     def moves(self) -> list[tuple[int, Leaf | None]]:
         """Sets of bytes and the leaf behind each, or None where the text is over."""
-        raise NotImplementedError
 
 
 class Regular:

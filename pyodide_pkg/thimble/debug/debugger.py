@@ -296,23 +296,10 @@ class Debugger:
     def replay(self, recording: Recording, *, sha256: str | None = None) -> Replay:
         """Begin to do a run over again; `replay_step` goes on.
 
-        Raises OptionError where it was made with another model.
+        Raises OptionError where it was made with another model or another `kv_type`, ContextError
+        where it is longer than the context.
         """
-        if recording.sha256 and sha256 and recording.sha256 != sha256:
-            raise OptionError(
-                f"the run was made with {recording.model!r}, whose file has the SHA-256 "
-                f"{recording.sha256[:12]}…; this one has {sha256[:12]}…"
-            )
-        if recording.kv_type != self.session.kv_type:
-            raise OptionError(
-                f"the run kept keys and values as {recording.kv_type!r}, this session keeps them "
-                f"as {self.session.kv_type!r}: its bits are others"
-            )
-        wanted = len(recording.prompt) + len(recording.steps)
-        if wanted > self.session.n_ctx + 1:
-            raise ContextError(
-                f"the run has {wanted:,} tokens and the context holds {self.session.n_ctx:,}"
-            )
+        recording.check(sha256=sha256, kv_type=self.session.kv_type, n_ctx=self.session.n_ctx)
         self.begin(recording.prompt)
         return Replay(recording)
 

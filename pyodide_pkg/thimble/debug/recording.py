@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import FormatError, OptionError
+from ..errors import ContextError, FormatError, OptionError
 from ..json_text import parse_json
 from ..sampling_options import DECIDING, SamplingParams, params_from
 from ..state import KV_TYPES
@@ -76,6 +76,26 @@ class Recording:
     """For people; nothing is computed from it."""
     kv_type: str = "f32"
     """As what keys and values were kept, which decides about bits."""
+
+    def check(self, *, sha256: str | None, kv_type: str, n_ctx: int) -> None:
+        """Whether a session can do it over again to the same bits.
+
+        Raises OptionError for another model or `kv_type`, ContextError where it is longer than the
+        context.
+        """
+        if self.sha256 and sha256 and self.sha256 != sha256:
+            raise OptionError(
+                f"the run was made with {self.model!r}, whose file has the SHA-256 "
+                f"{self.sha256[:12]}…; this one has {sha256[:12]}…"
+            )
+        if self.kv_type != kv_type:
+            raise OptionError(
+                f"the run kept keys and values as {self.kv_type!r}, this session keeps them as "
+                f"{kv_type!r}: its bits are others"
+            )
+        wanted = len(self.prompt) + len(self.steps)
+        if wanted > n_ctx + 1:
+            raise ContextError(f"the run has {wanted:,} tokens and the context holds {n_ctx:,}")
 
     def to_json(self) -> str:
         """As a file."""

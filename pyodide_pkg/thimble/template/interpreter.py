@@ -6,8 +6,6 @@ itself for what stands within something else, in Python's own frames only, and c
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from jinja2 import nodes
@@ -15,14 +13,12 @@ from jinja2.exceptions import TemplateRuntimeError
 from jinja2.nodes import Node
 from jinja2.runtime import LoopContext, Undefined
 
-from ..errors import FormatError, OptionError, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from . import filters, operations
 from .budget import Budget, RunawayError
+from .functions import Functions
 from .operations import Method
 from .values import Maker, Namespace, Table, Value, kind
-
-MAX_RANGE = 100_000
-MAX_DATE = 200
 
 BREAK, CONTINUE = "break", "continue"
 
@@ -74,12 +70,9 @@ class Interpreter:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.maker = Maker(budget)
-        functions = {
-            "dict": self._dict, "namespace": self._namespace, "range": self._range,
-            "raise_exception": self._raise_exception, "strftime_now": self._strftime_now,
-        }  # fmt: skip
         self._specials: dict[Node, frozenset[str]] = {}
-        self.globals = {name: Function(name, call) for name, call in functions.items()}
+        offered = Functions(self.maker).offered()
+        self.globals = {name: Function(name, call) for name, call in offered.items()}
 
     def render(self, tree: nodes.Template, context: Mapping[str, Value]) -> str:
         """The text of a template whose names are those of `context`."""
@@ -446,41 +439,6 @@ class Interpreter:
                     values[name] = Undefined(hint, name=name)
         self.budget.make(300)
         return self.capture(macro.node.body, scope)
-
-    def _dict(self, *args: Value, **named: Value) -> Table:
-        made: dict[Value, Value] = {}
-        for arg in args:
-            made.update(arg if isinstance(arg, Table) else self._pairs(arg))
-        if len(args) > 1:
-            raise TypeError(f"dict expected at most 1 argument, got {len(args)}")
-        return self.maker.table({**made, **named})
-
-    def _pairs(self, value: Value) -> dict[Value, Value]:
-        made = {}
-        for pair in self.maker.paid(value):
-            key, inner = self.maker.paid(pair)
-            made[key] = inner
-        return made
-
-    def _namespace(self, *args: Value, **named: Value) -> Namespace:
-        return Namespace(dict(self._dict(*args)) | named)
-
-    def _range(self, *args: Value) -> range:
-        made = range(*args)
-        if len(made) > MAX_RANGE:
-            raise RunawayError(f"it counts to {len(made):,}; a range has at most {MAX_RANGE:,}")
-        return made
-
-    def _raise_exception(self, message: Value = "") -> None:
-        text = self.maker.text(message)
-        raise OptionError(f"the chat template refuses this conversation: {text:.300}")
-
-    def _strftime_now(self, format: Value) -> str:
-        # Widths ("%999999999d") would make a text of that length.
-        wrong = not isinstance(format, str) or len(format) > MAX_DATE
-        if wrong or re.search(r"%\W*\d\d\d", format):
-            raise FormatError(f"the chat template asks for a date like {format!r:.60}")
-        return datetime.datetime.now().strftime(format)
 
 
 _STATEMENTS: dict[type[Node], Callable[..., str | None]] = {

@@ -224,7 +224,7 @@ class Talk {
       resend(event);
     };
     return html`<div class="turn-edit">
-      <textarea aria-label="Edit your message" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
+      <textarea class="prose-input" aria-label="Edit your message" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
       <div class="actions">
         <button type="button" @click=${resend}>Resend</button>
         <button type="button" class="quiet" @click=${() => this.#edit(null)}>Cancel</button>

@@ -29,7 +29,7 @@ from ..program import (
     pop,
     target,
 )  # fmt: skip
-from ..regular import WORDS, Regular, runs_of
+from ..regular import WORDS, Regular
 from .asked import Asked
 from .logic import (
     ARRAY,
@@ -44,6 +44,7 @@ from .logic import (
 )  # fmt: skip
 from .places import ListPlace, ObjectPlace, Plan
 from .reader import Reader
+from .rows import Row, fill, together
 
 SPACES = (0x20, 0x09, 0x0A, 0x0D)
 QUOTE, BACKSLASH = 0x22, 0x5C
@@ -51,7 +52,6 @@ _FIXED = (
     "done", "open object", "colon", "member", "member 2", "behind member", "next member",
     "next member 2", "open list", "behind item", "next item", "next item 2",
 )  # fmt: skip
-Row: TypeAlias = "array[int]"
 KeyWays: TypeAlias = "tuple[Row, list[tuple[int, tuple[Regular, ...], Regular | None]]]"
 LITERALS = {NULL: b"null", TRUE: b"true", FALSE: b"false"}
 _ALL_BYTES = array("i", [REJECT]) * 256
@@ -105,7 +105,7 @@ class JsonProgram:
         return []
 
     def united(self, a: int, b: int) -> int:
-        raise NotImplementedError("no token stands in JSON as such")
+        raise AssertionError("no token stands in JSON as such, so there are no two ways to unite")
 
     def _row_of_spaced(self, state: int, inner: int) -> Row:
         row = self.row(inner)[:]
@@ -481,37 +481,6 @@ class Bottom:
 
     def behind_value(self, said: int, text: bytes | None) -> Bottom:
         return self
-
-
-def fill(row: Row, mask: int, move: int) -> None:
-    """Let a set of bytes lead to one place."""
-    for first, last in runs_of(mask):
-        if first == last:
-            row[first] = move
-        else:
-            row[first : last + 1] = array("i", [move]) * (last + 1 - first)
-
-
-def together(
-    languages: tuple[Regular, ...], nothing: Regular
-) -> list[tuple[int, tuple[Regular, ...]]]:
-    """Where several languages lead at once: sets of bytes, and what remains of each; the first one
-    cannot be left out."""
-    found: list[tuple[int, tuple[Regular, ...]]] = [
-        (mask, (target,)) for mask, target in languages[0].moves
-    ]
-    for language in languages[1:]:
-        split: list[tuple[int, tuple[Regular, ...]]] = []
-        for mask, targets in found:
-            left = mask
-            for other, there in language.moves:
-                if left & other:
-                    split.append((left & other, (*targets, there)))
-                    left &= ~other
-            if left:
-                split.append((left, (*targets, nothing)))
-        found = split
-    return found
 
 
 def program(source: str, options: JsonOptions, reach: int, effort: Any) -> JsonProgram:

@@ -13,12 +13,10 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from ...errors import OptionError
-from ...json_text import check_depth
+from ...json_text import MAX_DEPTH, is_too_deep, pointer_at_depth
 from ..effort import shortened
 from ..nodes import MOST_SOURCE
 
-MOST_NESTED = 200
-"""Schemas in schemas."""
 _DRAFT = re.compile(r"^https?://json-schema\.org/(?:draft/(20\d\d)-\d\d|draft-0([3-7]))/schema#?$")
 ONE = {
     "additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "not",
@@ -51,7 +49,11 @@ class Document:
             raise OptionError(
                 f"the schema has {len(source):,} characters; {MOST_SOURCE:,} is the most"
             )
-        check_depth(source, "the schema", OptionError)
+        if is_too_deep(source):
+            place = shortened(pointer_at_depth(source))
+            raise OptionError(
+                f"{place}: more than {MAX_DEPTH} lists and objects stand within each other here"
+            )
         try:
             raw = json.loads(source)
         except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from ..effort import Effort, shortened
 from ..nodes import JsonOptions
 from ..regular import Regular
 from . import checks, formats, keywords
+from .blame import why_not
 from .document import Document, Schema, wrong
 from .logic import AND, FALSE, KINDS, NULL, SCHEMA, TRUE, VALUES, Expr, Logic
 from .numerals import Numbers
@@ -160,4 +161,4 @@ class Reader:
         """Refuse what is no schema, and a schema that nothing satisfies."""
         checks.check(self)
         if not any(self.satisfier.can(self.root, kind) for kind in KINDS):
-            raise OptionError(self.satisfier.why_not(self.document.root))
+            raise OptionError(why_not(self, self.document.root))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import OptionError
 from ..effort import shortened
-from .document import Schema
+from ..regular import Regular
 from .logic import (
     AND,
     ARRAY,
@@ -54,6 +54,9 @@ class Around:
 
 
 NEW = Around()
+
+Goal = Callable[[int], Expr]
+"""What an item must satisfy, by its place."""
 
 
 class _Case(NamedTuple):
@@ -406,7 +409,7 @@ class Satisfier:
             ways.append(logic.says(Contains(one.inner, one.high + 1, None)))
         return any(self._list([*left, way], around) for way in ways)
 
-    def _contained(self, one: Contains, goal, low: int, high: int | None, heads: int) -> bool:  # type: ignore[no-untyped-def]
+    def _contained(self, one: Contains, goal: Goal, low: int, high: int | None, heads: int) -> bool:
         logic = self._logic
         places = heads + 1 if high is None else min(high, heads + 1)
         found = 0
@@ -427,7 +430,7 @@ class Satisfier:
             forced += low - heads
         return forced <= one.high
 
-    def _different(self, unique: Unique, goal, low: int, heads: int) -> bool:  # type: ignore[no-untyped-def]
+    def _different(self, unique: Unique, goal: Goal, low: int, heads: int) -> bool:
         """Whether so many different items can come, each after the ones before it."""
         logic = self._logic
         if low > heads + MOST_NEEDED:
@@ -446,54 +449,6 @@ class Satisfier:
         """The values that may satisfy an expression, each by itself, where those are few."""
         return self._reader.finite(expr)
 
-    # --- in words
-
-    def why_not(self, schema: Schema) -> str:
-        """Which part of a schema that nothing satisfies excludes which."""
-        raw, path = schema.raw, shortened(schema.path)
-        if raw is False:
-            return f"{path} is false, which no value satisfies"
-        for _ in range(64):
-            deeper = self._impossible_member(schema)
-            if deeper is None:
-                break
-            schema = deeper
-        raw, path = schema.raw, shortened(schema.path)
-        if raw is False:
-            return f"{path} is false, and it is required"
-        if isinstance(raw, dict):
-            core = dict(raw)
-            for word in raw:
-                rest = {key: value for key, value in core.items() if key != word}
-                if not self._alone(schema, rest):
-                    core = rest
-            words = [repr(word) for word in core]
-            if len(words) > 1:
-                listed = f"{', '.join(words[:-1])} and {words[-1]}"
-                return f"no value satisfies {path}: its {listed:.120} exclude each other"
-            if words:
-                return f"no value satisfies {path}, because of its {words[0]:.60}"
-        return f"no value satisfies {path}"
-
-    def _impossible_member(self, schema: Schema) -> Schema | None:
-        raw = schema.raw
-        if not isinstance(raw, dict):
-            return None
-        document = self._reader.document
-        if "$ref" in raw:
-            return document.resolve(schema, raw["$ref"])
-        if raw.get("type") == "object" and isinstance(raw.get("properties"), dict):
-            for name in raw.get("required", ()):
-                if name in raw["properties"]:
-                    inner = document.inside(schema, "properties", name)
-                    if not self.any_kind(self._logic.schema(inner)):
-                        return inner
-        return None
-
-    def _alone(self, schema: Schema, raw: dict[str, object]) -> bool:
-        part = Schema(raw, schema.path, schema.base, schema.draft, schema.scope)
-        return self.any_kind(self._logic.schema(part))
-
 
 def _weight(part: Expr) -> int:
     """What is looked at first: whether there is a name costs nothing."""
@@ -501,7 +456,7 @@ def _weight(part: Expr) -> int:
     return 0 if isinstance(said, Has) else 1 if isinstance(said, Count) else 2
 
 
-def _languages(said: Iterable[object]) -> set:  # type: ignore[type-arg]
+def _languages(said: Iterable[object]) -> set[Regular]:
     found = set()
     for one in said:
         if isinstance(one, Names):
