@@ -71,12 +71,12 @@ def package_files() -> list[Entry]:
 
 
 def front_end_files() -> list[Entry]:
-    """The built site, the templates and the application, where the package looks for them
+    """The built site and the templates, where the package looks for them
     (`thimble/hosting/front_end.py`); nothing where the site has not been built."""
-    site, templates, server = front_end_places()
+    site, templates = front_end_places()
     if not (site / "build.json").is_file():
         return []
-    found = [Entry("thimble/_server.py", server.read_bytes())]
+    found: list[Entry] = []
     for folder, name in ((site, "_site"), (templates, "_templates")):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             # Whoever knows gzip only gets the file itself; an export packs it again.
@@ -86,13 +86,13 @@ def front_end_files() -> list[Entry]:
     return found
 
 
-def front_end_places() -> tuple[Path, Path, Path]:
-    """Site, templates, application: in a source distribution in a folder beside this file."""
+def front_end_places() -> tuple[Path, Path]:
+    """Site and templates: in a source distribution in a folder beside this file."""
     carried = HERE / "front_end"
     if carried.is_dir():
-        return carried / "_site", carried / "_templates", carried / "_server.py"
+        return carried / "_site", carried / "_templates"
     checkout = HERE.parent
-    return checkout / "build" / "site", checkout / "web" / "templates", checkout / "server.py"
+    return checkout / "build" / "site", checkout / "web" / "templates"
 
 
 def metadata() -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import build_bytecode
-import server
 from tests.conftest import ROOT
+from thimble.hosting.pages import environment
 
 TEMPLATE = '<section data-panel="hello" hidden><h1 class="hello-words">Hello</h1></section>'
 MODULE = 'export const mount = (root: HTMLElement): void => root.append("said by hello");'
@@ -42,7 +42,7 @@ def test_a_panel_is_there_by_being_there(tmp_path: Path) -> None:
     assert ".12345em" in (out / assets["page.css"]).read_text()
 
     words = (
-        server.environment(web / "templates")
+        environment(web / "templates")
         .get_template("page.html")
         .render(build={"models": [], "build": "0" * 64, "version": "0"}, asset=lambda name: name)
     )

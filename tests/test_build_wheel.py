@@ -227,7 +227,6 @@ def test_the_native_wheel_brings_the_front_end(site: Path, wheel: Path) -> None:
     for name in ["thimble.js", *build["assets"].values(), *(m["file"] for m in build["models"])]:
         assert files[f"thimble/_site/{name}"] == (site / name).read_bytes()
     root = build_archive.HERE.parent
-    assert files["thimble/_server.py"] == (root / "server.py").read_bytes()
     page = root / "web" / "templates" / "page.html"
     assert files["thimble/_templates/page.html"] == page.read_bytes()
     assert not [name for name in files if name.endswith(".gz")]
@@ -235,7 +234,7 @@ def test_the_native_wheel_brings_the_front_end(site: Path, wheel: Path) -> None:
 
 def test_the_page_s_wheel_has_no_front_end(wheels: dict[str, Path], site: Path) -> None:
     assert build_archive.front_end_files()  # there would be one
-    parts = ("thimble/_site/", "thimble/_templates/", "thimble/_server.py")
+    parts = ("thimble/_site/", "thimble/_templates/")
     for wheel in wheels.values():
         assert not [name for name in contents(wheel) if name.startswith(parts)]
 
@@ -247,17 +246,15 @@ def test_a_source_distribution_carries_the_front_end_to_where_a_wheel_takes_it_f
     for name in ("build/site/build.json", "build/site/a.js.gz", "web/templates/page.html"):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text(name)
-    (checkout / "server.py").write_text("server")
     monkeypatch.setattr(build_archive, "HERE", checkout / "pyodide_pkg")
     found = build_archive.front_end_files()
     assert [entry.path for entry in found] == [
-        "thimble/_server.py", "thimble/_site/build.json", "thimble/_templates/page.html",
+        "thimble/_site/build.json", "thimble/_templates/page.html",
     ]  # fmt: skip
     for entry in found:
         carried = checkout / "pyodide_pkg" / entry.path.replace("thimble/", "front_end/", 1)
         carried.parent.mkdir(parents=True, exist_ok=True)
         carried.write_bytes(entry.data)
-    (checkout / "server.py").unlink()
     assert build_archive.front_end_files() == found
 
 

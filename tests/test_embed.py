@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 import server
 from thimble.hosting import oembed
 from thimble.hosting.assets import Site
+from thimble.hosting.pages import static_pages, static_rules
 
 from .test_server import write_site
 
@@ -208,12 +209,12 @@ def test_behind_a_proxy_that_serves_a_sub_path(folder: Path) -> None:
 @pytest.mark.parametrize("base", [None, "https://example.org/lm/"])
 def test_the_export_holds_the_embed_pages(folder: Path, base: str | None) -> None:
     site = Site(folder)
-    pages = server.static_pages(server.TEMPLATES, site, base)
+    pages = static_pages(server.TEMPLATES, site, base)
     page = pages["embed/story/index.html"]
     assert 'src="../../assets/frame.1a2b3c4d.js"' in page
     assert "worker-src 'self' data:" in page
     assert "frame-ancestors" not in page  # which a policy in a page may not say
-    rules = server.static_rules()["/embed/*"]
+    rules = static_rules()["/embed/*"]
     assert "frame-ancestors *" in rules["Content-Security-Policy"]
     assert rules["Cross-Origin-Embedder-Policy"] == "require-corp"
     links = re.findall(r'json\+oembed" href="([^"]*)"', page + pages["index.html"])

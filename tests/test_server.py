@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import server
+from thimble.hosting import application
 
 MODULE = b"export const words = 'a module that is worth compressing';\n" * 40
 MODEL = bytes(range(256)) * 64
@@ -122,7 +123,7 @@ def test_the_page_is_revalidated(client: TestClient) -> None:
 def test_a_server_that_knows_its_hosts_answers_for_no_other(
     site_folder: Path, host: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(server.ALLOWED_HOSTS, "example.org,*.example.net,[::1]")
+    monkeypatch.setenv(application.ALLOWED_HOSTS, "example.org,*.example.net,[::1]")
     client = TestClient(server.create_app(site_folder))
     for path in ("/", "/thimble.js", "/oembed?url=/", "/nowhere", "/assets/story.1a2b3c4d.gguf"):
         answer = client.get(path, headers={"Host": host})
@@ -371,6 +372,6 @@ def test_what_follows_a_question_mark_is_not_logged() -> None:
     arguments = ("127.0.0.1:5", "GET", "/?prompt=my+secret", "1.1", 200)
     words = "%s %s %s %s %d"
     record = logging.LogRecord("uvicorn.access", logging.INFO, "", 0, words, arguments, None)
-    assert server.WithoutQuery().filter(record)
+    assert application.WithoutQuery().filter(record)
     assert "secret" not in record.getMessage()
     assert "GET /" in record.getMessage()

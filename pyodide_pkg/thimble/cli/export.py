@@ -33,15 +33,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     found = front_end.find(options.site)
-    server = front_end.load_server(found)
-    from ..hosting import export  # after the server, which says what is missing
+    with front_end.extra_packages():
+        from ..hosting import export
 
     base_url = None if options.base_url is None else export.check_base_url(options.base_url)
     sources = [found.site, *([options.own_models] if options.own_models else [])]
     folder = export.check_folder(options.folder, force=options.force, sources=sources)
     own = hosting.own_models(options.own_models)
     plan = export.Plan(found, base_url, own, _names(options.models))
-    report = export.export(folder, plan, server)
+    report = export.export(folder, plan)
     if options.json:
         inputs.print_json(report)
     else:

@@ -1,6 +1,7 @@
 """`thimble serve`: the playground, from a checkout whose site has been built or from the wheel.
 
-It knows Uvicorn's options and where the front end lies; the application is `server.py`. Each worker
+It knows Uvicorn's options and where the front end lies; the application is
+`hosting/application.py`. Each worker
 makes its own from the settings that the first process leaves in the environment.
 """
 
@@ -62,10 +63,11 @@ def run(options: Namespace) -> int:
     _check(options)
     found = front_end.find(options.site)
     own = hosting.own_models(options.models)
-    server = front_end.load_server(found)
-    import uvicorn  # after the server, which says what is missing
+    with front_end.extra_packages():
+        import uvicorn
 
-    from ..hosting import connection
+        from ..hosting import connection
+        from ..hosting.application import create_app
 
     settings: dict[str, Any] = {
         **connection.settings(),
@@ -78,7 +80,7 @@ def run(options: Namespace) -> int:
     }
     if options.workers == 1:
         hosts = options.allowed_host
-        app = server.create_app(found.site, templates=found.templates, own=own, hosts=hosts)
+        app = create_app(found.site, found.templates, own=own, hosts=hosts)
         uvicorn.run(app, **settings)
         return 0
     told: dict[str, Any] = {"hosts": options.allowed_host}
@@ -94,10 +96,9 @@ def application() -> Starlette:
     site, models = (Path(told[name]) if name in told else None for name in ("site", "models"))
     found = front_end.find(site)
     own, _ = read_folder(models) if models else ([], [])
-    server = front_end.load_server(found)
-    hosts: list[str] = told["hosts"]
-    app: Starlette = server.create_app(found.site, templates=found.templates, own=own, hosts=hosts)
-    return app
+    from ..hosting.application import create_app
+
+    return create_app(found.site, found.templates, own=own, hosts=told["hosts"])
 
 
 def _check(options: Namespace) -> None:

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from .assets import IMMUTABLE, REVALIDATE, SUFFIXES, Site, SiteError
 from .front_end import FrontEnd
 from .headers import FILE_HEADERS, SECURITY_HEADERS
 from .models import OwnModel
+from .pages import static_pages, static_rules
 
 MARKER = ".thimble-export.json"
 """Names every file of an export with its size and digest, and marks the folder as ours."""
@@ -107,11 +107,11 @@ def _names(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
+def export(folder: Path, plan: Plan) -> dict[str, Any]:
     """Write the site into a folder that `check_folder` has allowed; returns the size report."""
     site = Site(plan.found.site, own=plan.own, only=plan.only)
     with _whole(folder) as fresh:
-        pages = _pages(plan, site, server)
+        pages = _pages(plan, site)
         for name in sorted(site.assets.keys() - pages.keys()):
             asset = site.assets[name]
             copies = {coding: asset.read(coding) for coding in asset.copies}
@@ -128,10 +128,10 @@ def export(folder: Path, plan: Plan, server: ModuleType) -> dict[str, Any]:
     return {"folder": str(folder), **report}
 
 
-def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, bytes]:
+def _pages(plan: Plan, site: Site) -> dict[str, bytes]:
     """What the server renders, what hosts want to find, and the list that hangs on the page."""
-    texts: dict[str, str] = server.static_pages(plan.found.templates, site, plan.base_url)
-    texts |= {".nojekyll": "", "_headers": _headers(site, server)}
+    texts = static_pages(plan.found.templates, site, plan.base_url)
+    texts |= {".nojekyll": "", "_headers": _headers(site)}
     pages = {name: text.encode() for name, text in texts.items()}
     if precache.NAME in site.assets and site.build.get("offline", True):
         worker = site.assets[precache.NAME].read()
@@ -140,7 +140,7 @@ def _pages(plan: Plan, site: Site, server: ModuleType) -> dict[str, bytes]:
     return pages
 
 
-def _headers(site: Site, server: ModuleType) -> str:
+def _headers(site: Site) -> str:
     """The headers that the server sends, for hosts that read them from this file."""
     page = {"Cache-Control": REVALIDATE, **SECURITY_HEADERS}
     file = FILE_HEADERS
@@ -149,7 +149,7 @@ def _headers(site: Site, server: ModuleType) -> str:
         if "/" not in name and not name.endswith(".map"):
             rules[f"/{name}"] = {"Cache-Control": REVALIDATE, **file}
     rules["/assets/*"] = {"Cache-Control": IMMUTABLE, **file}
-    rules |= server.static_rules()
+    rules |= static_rules()
     return "".join(
         f"{path}\n" + "".join(f"  {name}: {value}\n" for name, value in headers.items())
         for path, headers in rules.items()
