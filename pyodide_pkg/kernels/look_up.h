@@ -29,15 +29,9 @@ TK_INLINE v16b table_of(const tk_code *c) {
     return table;
 }
 
-/* Whether values of 128 and more go in two parts through `dot_fours`, which takes less: it pays
- * where that is one instruction. Elsewhere they are widened. */
-#if TK_FOURS && defined(__wasm_relaxed_simd__)
-#define TK_WIDE_FOURS 1
-#else
-#define TK_WIDE_FOURS 0
-#endif
-
-/* Sixteen values, as the products with NT tokens read them. */
+/* Sixteen values as products read them: bytes, or where these are `wide`, 128 or more, or there is
+ * no instruction for four of them, widened to 16 bits. (In two parts of less than 128, they were
+ * slower.) */
 typedef struct {
     v16b a, b;
 } tk_values;
@@ -45,10 +39,6 @@ typedef struct {
 TK_INLINE tk_values values_of(v16b bytes, const int wide) {
     if (TK_FOURS && !wide) return (tk_values){bytes, bytes};
     v8u both = (v8u)bytes;
-    if (TK_WIDE_FOURS) {
-        v16b half = (v16b)(both >> 1 & 0x7f7f);
-        return (tk_values){half, bytes - half};
-    }
     return (tk_values){(v16b)(both & 0xff), (v16b)(both >> 8)};
 }
 
@@ -56,10 +46,6 @@ TK_INLINE tk_values values_of(v16b bytes, const int wide) {
 TK_INLINE v4i dot_values(v4i dot, tk_values v, const tk_act *a, size_t x, const int wide) {
 #if TK_FOURS
     if (!wide) return dot_fours(dot, v.a, splat_four(a->narrow + x));
-    if (TK_WIDE_FOURS) {
-        v4i four = splat_four(a->narrow + x);
-        return dot_fours(dot_fours(dot, v.a, four), v.b, four);
-    }
 #endif
     (void)wide;
     dot += dot_pairs((v8s)v.a, splat_pair(a->q + x));

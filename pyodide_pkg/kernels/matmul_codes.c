@@ -12,7 +12,6 @@ typedef struct {
 } tk_unpacked;
 
 TK_INLINE v16b splat16(uint8_t x) { return (v16b){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
-TK_INLINE v16b line_at(const uint8_t *p) { return *(const v16b *)p; }
 
 /* --- unpacking --- */
 
@@ -36,13 +35,18 @@ TK_INLINE void unpack_bits(const uint8_t *lines, v16b table, v16b *fours, const 
     }
 }
 
-/* The first of five, and with 3 times what is left of 256 the next one. */
+/* The first of five; with what is left of 256, of 3 times it, the next one. Bytes are taken apart
+ * once, into those that are even and odd. */
 static void unpack_trits(const uint8_t *lines, v16b *fours) {
     for (int line = 0, n = 0; line < TK_TRIT_LINES; line++) {
-        v16b x = line_at(lines + TK_LINE * line);
-        for (int each = 0; each < 5 && n < TK_MOST_VALUES / 4; each++, n++) {
-            fours[n] = -(v16b)(x > splat16(85)) - (v16b)(x > splat16(170));
-            x = x + x + x;
+        v8u both = *(const v8u *)(lines + TK_LINE * line), even = both & 0xff, odd = both >> 8;
+        int last = n + 5 < TK_MOST_VALUES / 4 ? n + 5 : TK_MOST_VALUES / 4;
+        for (; n < last; n++) {
+            even *= 3;
+            odd *= 3;
+            fours[n] = (v16b)(even >> 8 | (odd & 0xff00));
+            even &= 0xff;
+            odd &= 0xff;
         }
     }
 }
@@ -50,25 +54,27 @@ static void unpack_trits(const uint8_t *lines, v16b *fours) {
 /* Sizes from the grid; a sign turns one around. */
 static void unpack_places(const tk_code *c, const uint8_t *lines, v16b *fours) {
     const uint32_t *grid = (const uint32_t *)(const void *)tk_grid_of(c);
-    int nines = c->type == TK_IQ3_S ? 2 : 0;
+    const int nines = c->type == TK_IQ3_S ? 2 : 0;
     const uint8_t *ninth = lines + TK_LINE * 16, *signs = ninth + TK_LINE * nines;
     const v16b bit[2] = {{1, 4, 2, 8, 1, 4, 2, 8, 1, 4, 2, 8, 1, 4, 2, 8},
                          {16, 64, 32, 128, 16, 64, 32, 128, 16, 64, 32, 128, 16, 64, 32, 128}};
     const v16b own = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+    const v16b offset = splat16((uint8_t)c->offset);
     uint32_t nine[4] = {0, 0, 0, 0};
-    for (int n = 0; n < TK_MOST_VALUES / 4; n++) {
-        const uint8_t *place = lines + TK_LINE * (n / 4) + (n & 3);
-        uint32_t size[4];
-        for (int r = 0; r < 4; r++) {
-            if (nines && !(n & 7))
-                nine[r] = (uint32_t)ninth[TK_LINE * (n / 32) + 4 * r + (n / 8 & 3)] << 8;
-            size[r] = grid[place[4 * r] | (nine[r] >> (n & 7) & 256)];
+    for (int l = 0; l < TK_MOST_VALUES / 8; l++) { /* eight columns have a byte of signs a row */
+        v16b line = *(const v16b *)(signs + TK_LINE * (l / 4));
+        v16b sign = look_up(line, own + splat16((uint8_t)(l & 3)));
+        for (int r = 0; nines && !(l & 3) && r < 4; r++)
+            nine[r] = (uint32_t)ninth[TK_LINE * (l / 16) + 4 * r + (l / 4 & 3)] << 8;
+        for (int which = 0; which < 2; which++) {
+            const uint8_t *place = lines + TK_LINE * (l / 2) + 2 * (l & 1) + which;
+            uint32_t size[4];
+            for (int r = 0; r < 4; r++)
+                size[r] = grid[place[4 * r] | (nine[r] >> (2 * (l & 3) + which) & 256)];
+            v16b sizes = (v16b)(v4u){size[0], size[1], size[2], size[3]};
+            v16b turned = (v16b)((sign & bit[which]) == bit[which]);
+            fours[2 * l + which] = ((sizes ^ turned) - turned) + offset;
         }
-        v16b sizes = (v16b)(v4u){size[0], size[1], size[2], size[3]};
-        v16b sign =
-            look_up(line_at(signs + TK_LINE * (n / 8)), own + splat16((uint8_t)(n / 2 & 3)));
-        v16b turned = (v16b)((sign & bit[n & 1]) == bit[n & 1]);
-        fours[n] = ((sizes ^ turned) - turned) + splat16((uint8_t)c->offset);
     }
 }
 
