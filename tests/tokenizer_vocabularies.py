@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.tiny_models import bpe_vocab, spm_vocab
 from thimble.tokenizer.bpe import ALPHABET
+from tools.real_model import TEXT
 
 Metadata = dict[str, Any]
 
@@ -77,3 +78,6 @@ HARD_TEXTS = (
     "a\u0cf3b a\U00011f02b 1\U0001e4f02 a\U0002ebf0b a\u1c89b 1\U00010d402 .\u1b4e.",
 )
 """Each has something that pre-tokenizers treat differently."""
+
+SMOLLM2_TEXTS = (*(text.replace("\x1d", "") for text in HARD_TEXTS[:-1]), TEXT)
+"""Those of them that SmolLM2's vocabulary can say: it has no token for the byte 0x1D."""

