@@ -151,6 +151,7 @@ def test_a_fetched_model_that_is_damaged_is_fetched_again_by_one_button(
     assert write(page)
     page.evaluate("location.hash = 'panel=machine'")
     page.get_by_role("button", name="Remove tiny").click()
+    expect(page.locator("#machine-outcome")).to_contain_text("tiny is removed")
     page.close()
 
 

@@ -259,7 +259,7 @@ def test_without_a_server_this_machine_is_shown_and_takes_a_file(
     assert tab.wrong == []
 
     # What is not here cannot come, and the panel says so.
-    page.get_by_role("button", name="Keep NumPy").click()
+    page.get_by_role("button", name="Save NumPy").click()
     expect(page.locator("#machine-notice")).to_contain_text(re.compile("fetch", re.I))
     page.close()
 

@@ -215,7 +215,7 @@ NO_QUOTA = "StorageManager.prototype.estimate = async () => ({ quota: 1e6, usage
         (FORBIDDEN, "not in this window", "not in this window"),
         (NO_STORAGE, "caches", "caches"),
         (FULL, NOT_YET, "no room"),
-        (HALF_FULL, NOT_YET, "had room"),
+        (HALF_FULL, NOT_YET, "bytes fitted"),
         (NO_QUOTA, NOT_YET, "storage is full"),
     ],
     ids=["forbidden", "no storage", "full", "half full", "no quota"],
