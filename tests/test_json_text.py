@@ -11,7 +11,7 @@ import pytest
 
 from tests import in_pyodide
 from thimble.errors import FormatError, OptionError
-from thimble.json_text import MAX_DEPTH, check_depth, depth_of, parse_json
+from thimble.json_text import MAX_DEPTH, check_depth, parse_json
 
 
 def nested(depth: int, inner: str = "1") -> str:
@@ -19,6 +19,19 @@ def nested(depth: int, inner: str = "1") -> str:
     pairs = [("[", "]"), ('{"[{\\"": ', "}")]
     before = "".join(pairs[i % 2][0] for i in range(depth))
     return before + inner + "".join(pairs[i % 2][1] for i in reversed(range(depth)))
+
+
+def depth_of(value: object) -> int:
+    """Lists, tuples and dicts within each other in a value, however deep."""
+    deepest, level = 0, [value]
+    while level := [
+        inner
+        for one in level
+        if isinstance(one, (list, tuple, dict))
+        for inner in (*(one.values() if isinstance(one, dict) else one), None)
+    ]:
+        deepest += 1
+    return deepest
 
 
 @pytest.mark.parametrize("depth", [0, 1, MAX_DEPTH - 1, MAX_DEPTH])

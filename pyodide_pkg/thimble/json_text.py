@@ -91,18 +91,5 @@ def pointer_at_depth(text: str, depth: int = MAX_DEPTH) -> str:
     return "#" + "".join(f"/{name}" for name in said)
 
 
-def depth_of(value: object) -> int:
-    """Lists, tuples and dicts within each other in a value, however deep; it calls nothing."""
-    deepest, level = 0, [value]
-    while level := [
-        inner
-        for one in level
-        if isinstance(one, (list, tuple, dict))
-        for inner in (*(one.values() if isinstance(one, dict) else one), None)
-    ]:
-        deepest += 1
-    return deepest
-
-
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")

@@ -55,11 +55,6 @@ class Rows:
         self._at = 0
         self._waiting: list[Piece] = []
 
-    @property
-    def per_epoch(self) -> int:
-        """Tokens that one pass predicts."""
-        return sum(count for _, count in self._pieces)
-
     def take(self, rows: int) -> list[Piece]:
         """Return the pieces of the next rows, in order."""
         taken: list[Piece] = []

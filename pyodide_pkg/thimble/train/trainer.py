@@ -119,11 +119,6 @@ class Trainer:
         return self.recipe.micro_tokens * self.recipe.micro_batches
 
     @property
-    def epochs(self) -> float:
-        """Passes through the text so far."""
-        return self._step * self.tokens_per_step / self._rows.per_epoch
-
-    @property
     def curve(self) -> list[dict[str, Any]]:
         """The run so far, an entry every `recipe.log_every` steps: `step`, `loss` (the mean since
         the last), `grad_norm`, `lr`, and `weights` (SHA-256) every `recipe.hash_every` steps and

@@ -5,7 +5,7 @@ import type { ModelEstimate, ModelSpeed } from "../protocol/bring";
 import { count, megabytes, rate } from "../ui/format";
 
 /** Most headers are shorter; the vocabulary makes them long. */
-export const FIRST_BYTES = 2 ** 20;
+const FIRST_BYTES = 2 ** 20;
 
 export interface ResourceEstimate {
   readonly model: ModelEstimate;

@@ -167,7 +167,7 @@ function watchHidden(): () => boolean {
   };
 }
 
-export async function textOf(url: string, title: string): Promise<string> {
+async function textOf(url: string, title: string): Promise<string> {
   const response = await fetch(url).catch(() => null);
   if (response?.ok) return response.text();
   const status = response ? `the server answered ${response.status}` : "check the connection";

@@ -15,7 +15,7 @@ function kindOf(url: string): AnswerKind {
 }
 
 /** Whether bytes have a digest, as Subresource Integrity writes it. */
-export async function isGenuine(bytes: ArrayBuffer, integrity: string): Promise<boolean> {
+async function isGenuine(bytes: ArrayBuffer, integrity: string): Promise<boolean> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return integrity === `sha256-${btoa(String.fromCharCode(...digest))}`;
 }

@@ -29,7 +29,7 @@ export interface Asking {
 
 type Question<Answer> = (asking: Asking) => Promise<Answer>;
 
-export function stepTokenOf([text, id, logprob, entropy, top, note]: StepTokenRow): StepToken {
+function stepTokenOf([text, id, logprob, entropy, top, note]: StepTokenRow): StepToken {
   const top_logprobs = top.map(([id, text, logprob]) => ({ id, text, logprob }));
   return { text, id, logprob, entropy, top_logprobs, note, finish_reason: null };
 }

@@ -189,7 +189,7 @@ function exactly(
 }
 
 /** Rejects, with the reason, where there is no space for a model. */
-export async function requireSpace(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
+async function requireSpace(about: Pick<AboutModel, "name" | "bytes">): Promise<void> {
   const free = await freeSpace();
   if (free !== null && free < about.bytes) throw await outOfSpace(about);
 }

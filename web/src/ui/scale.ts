@@ -11,7 +11,7 @@
 export type Shading = "surprise" | "probability";
 
 /** Surprise from which on the scale is at its end: one in 4,096. */
-export const MOST_BITS = 12;
+const MOST_BITS = 12;
 
 /** Surprise in bits of a natural log-probability. */
 export function bitsOf(logprob: number): number {

@@ -47,7 +47,7 @@ from .reader import Reader
 from .rows import Row, fill, together
 
 SPACES = (0x20, 0x09, 0x0A, 0x0D)
-QUOTE, BACKSLASH = 0x22, 0x5C
+QUOTE = 0x22
 _FIXED = (
     "done", "open object", "colon", "member", "member 2", "behind member", "next member",
     "next member 2", "open list", "behind item", "next item", "next item 2",

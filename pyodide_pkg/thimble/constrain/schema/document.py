@@ -66,8 +66,6 @@ class Document:
         """Of each base: what stands there, its path and its draft."""
         self._anchors: dict[tuple[str, str], tuple[str, bool]] = {}
         """Of a base and a name: the path, and whether it is a dynamic one."""
-        self._bases: dict[str, str] = {}
-        """Of each path where a resource begins, its base."""
         self.dynamic = '"$dynamicRef"' in source or '"$recursiveRef"' in source
         self._has_ids = 'id"' in source or 'nchor"' in source
         self.root = self._schema(raw, "#", "", _draft(raw, 2020), ())

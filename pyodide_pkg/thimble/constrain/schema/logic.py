@@ -30,13 +30,6 @@ class Expr:
         return f"{names[self.kind]}({self.of!r})"
 
 
-class Statement:
-    """Something that holds of a value of one kind or does not."""
-
-    __slots__ = ("kind",)
-    kind: int
-
-
 class Logic:
     """Makes expressions, each once."""
 
