@@ -72,11 +72,11 @@ class Pipeline(NamedTuple):
     kept: int
     """Tokens that were drawn from."""
     allowed: int | None
-    """Tokens that the shape of the text lets come; None where it has none."""
+    """Tokens that the constraint lets come; None where there is none."""
 
 
 class Tracer:
-    """Room for the stages over one vocabulary."""
+    """Runs the stages of one draw over a vocabulary and notes what each did."""
 
     def __init__(self, kernel: Kernel, n_vocab: int) -> None:
         self._kernel = kernel
