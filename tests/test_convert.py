@@ -317,6 +317,8 @@ def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
         ),
         ("smollm3", {"no_rope_layers": [1, 1, 0, 1]}, r"no_rope_layers in .* is \[1, 1, 0, 1\]"),
         ("smollm3", {"attention_bias": True}, "attention_bias in config.json is True"),
+        ("lfm2", {"conv_bias": True}, "conv_bias in config.json is True"),
+        ("lfm2", {"layer_types": ["conv", "mamba"]}, r"layer_types .* 4 times 'full_attention' or"),
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "factor of RoPE .* is None"),
         ("phi3-long", {"rope_parameters": {"rope_type": "longrope"}}, "short_factor .* is None"),
         ("gemma2", {"query_pre_attn_scalar": 144}, "query_pre_attn_scalar in config.json is 144"),

@@ -43,8 +43,9 @@ def test_a_plan_reads_like_the_model() -> None:
 
 
 def test_layers_that_differ_have_programs_of_their_own() -> None:
-    plan = compile_plan(config_of("gemma3"))
-    windows = [form.window for form in state_forms(plan)]
+    config = config_of("gemma3")
+    plan = compile_plan(config)
+    windows = [form.window for form in state_forms(config)]
     assert windows == [24, 24, 24, 24, 24, 0, 24]
     assert plan.layers[0] is plan.layers[4] is plan.layers[6] is not plan.layers[5]
 

@@ -104,6 +104,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "attention_factor": 1.3,
         },
     },
+    "lfm2": {
+        "model_type": "lfm2", **{k: v for k, v in _LLAMA.items() if k != "rms_norm_eps"},
+        "num_hidden_layers": 4, "full_attn_idxs": [2], "norm_eps": 1e-5,
+        "block_multiple_of": 32, "intermediate_size": 128, "pad_token_id": 0,
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 

@@ -41,8 +41,10 @@ enum {
     TK_OP_ROPE,
     TK_OP_ATTEND,
     TK_OP_HEADS_OUT,
+    TK_OP_SHORT_CONV,
     TK_OP_ACTIVATE,
     TK_OP_ADD,
+    TK_OP_MULTIPLY,
     TK_OP_LAST,
     TK_OP_SOFT_CAP,
     TK_OP_CHECK,
@@ -252,7 +254,7 @@ _Static_assert(sizeof(tk_buffer) == 8, "tk_buffer");
 typedef struct {
     int32_t kind;
     int32_t layer;
-    int32_t heads; /* of `width` keys and as many values, for each position */
+    int32_t heads; /* of `width` keys and as many values, for each position; 1 of rows alone */
     int32_t width;
     int32_t window; /* positions that are looked back at, the last included; 0 for all */
 } tk_state_form;

@@ -188,6 +188,14 @@ int32_t tk_op_add(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
+int32_t tk_op_multiply(const tk_run *r, const tk_op *op) {
+    const float *a = tk_rows(r, op->in[0]), *b = tk_rows(r, op->in[1]);
+    float *y = tk_rows(r, op->out[0]);
+    size_t n = (size_t)r->rows * tk_width(r, op->out[0]);
+    for (size_t i = 0; i < n; i += 4) store4(y + i, load4(a + i) * load4(b + i));
+    return 0;
+}
+
 /* The rows of the positions whose logits are wanted: the last ones. */
 int32_t tk_op_last(const tk_run *r, const tk_op *op) {
     size_t width = tk_width(r, op->out[0]);

@@ -15,6 +15,8 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_ATTEND: return tk_op_attend(r, op, from, to);
     case TK_OP_HEADS_OUT: return tk_op_heads_out(r, op, from, to);
     case TK_OP_ACTIVATE: return tk_op_activate(r, op);
+    case TK_OP_SHORT_CONV: return tk_op_short_conv(r, op);
+    case TK_OP_MULTIPLY: return tk_op_multiply(r, op);
     case TK_OP_ADD: return tk_op_add(r, op);
     case TK_OP_LAST: return tk_op_last(r, op);
     case TK_OP_SOFT_CAP: return tk_op_soft_cap(r, op);

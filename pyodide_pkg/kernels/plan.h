@@ -10,11 +10,11 @@
 #include "mirrored.h"
 #include "thimble.h"
 
-enum { TK_MAX_BUFFERS = 64 };
+enum { TK_MAX_BUFFERS = 96 };
 enum { TK_STAGES = 4 };  /* a position in a program is TK_STAGES times an operation, and a stage */
 enum { TK_IDS = 0 };     /* the buffer of token ids, int32 */
 
-enum { TK_KEYS_VALUES }; /* what a layer keeps; see thimble/program.py */
+enum { TK_KEYS_VALUES, TK_ROWS }; /* what a layer keeps; see thimble/program.py */
 
 struct tk_model {
     /* set by the caller, in this order, as int32 */
@@ -101,12 +101,15 @@ int32_t tk_op_head_norm(const tk_run *r, const tk_op *op);
 int32_t tk_op_rope(const tk_run *r, const tk_op *op);
 int32_t tk_op_activate(const tk_run *r, const tk_op *op);
 int32_t tk_op_add(const tk_run *r, const tk_op *op);
+int32_t tk_op_multiply(const tk_run *r, const tk_op *op);
 int32_t tk_op_last(const tk_run *r, const tk_op *op);
 int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op);
 int32_t tk_op_check(const tk_run *r, const tk_op *op);
 /* products.c */
 int32_t tk_op_products(const tk_run *r, const tk_op *op);
 int32_t tk_op_heads_out(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
+/* recurrent.c */
+int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
 /* attention.c */
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
 

@@ -8,11 +8,20 @@
 enum { LONGEST = 8 };  /* a segment has 1 << 8 positions, or fewer where the text is short */
 enum { SLACK = 256 };  /* positions that a ring keeps beyond its window, so that texts can be cut */
 
+/* Bytes of a head's keys of a group of positions, and of its values of one; rows alone are values that
+ * are kept exactly. */
+static size_t group_bytes(const tk_state_form *f, int32_t type) {
+    return f->kind == TK_ROWS ? 0 : tk_kv_group(type, f->width);
+}
+static size_t row_bytes(const tk_state_form *f, int32_t type) {
+    return tk_kv_row(f->kind == TK_ROWS ? TK_F32 : type, f->width);
+}
+
 /* Bytes of one segment's rows: of each head its keys, and behind them its values. */
 static size_t segment_bytes(const tk_state_form *f, int32_t type, int32_t shift) {
     size_t groups = ((size_t)1 << shift) / TK_KEY_GROUP;
-    size_t keys = tk_size(tk_kv_group(type, f->width), groups, 1);
-    size_t values = tk_size(tk_kv_row(type, f->width), (size_t)1 << shift, 1);
+    size_t keys = tk_size(group_bytes(f, type), groups, 1);
+    size_t values = tk_size(row_bytes(f, type), (size_t)1 << shift, 1);
     return tk_size(tk_sum(keys, values), (size_t)f->heads, 1);
 }
 
@@ -52,8 +61,8 @@ int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring, int32_t type) {
         k->shift = shift;
         k->ring = ring ? ring_of(k->form, shift) : 0;
         k->type = type;
-        k->group_bytes = tk_kv_group(type, k->form->width);
-        k->row_bytes = tk_kv_row(type, k->form->width);
+        k->group_bytes = group_bytes(k->form, type);
+        k->row_bytes = row_bytes(k->form, type);
         k->head_bytes = segment_bytes(k->form, type, shift) / (size_t)k->form->heads;
         k->values_at = (((size_t)1 << shift) / TK_KEY_GROUP) * k->group_bytes;
         s->rings |= k->ring;
@@ -115,8 +124,8 @@ TK_EXPORT tk_int tk_state_bytes(tk_int forms, tk_int count, tk_int positions, tk
     for (tk_int i = 0; i < count; i++, f++) {
         int32_t n = segments_for((int32_t)positions, shift), ring = ring_of(f, shift);
         uint64_t groups = (uint64_t)(ring && n > ring ? ring : n) << (shift - 5);
-        uint64_t group = tk_kv_group((int32_t)type, f->width);
-        group += TK_KEY_GROUP * (uint64_t)tk_kv_row((int32_t)type, f->width);
+        uint64_t group = group_bytes(f, (int32_t)type);
+        group += TK_KEY_GROUP * (uint64_t)row_bytes(f, (int32_t)type);
         *(uint64_t *)bytes += groups * group * (uint64_t)f->heads;
     }
     return 0;

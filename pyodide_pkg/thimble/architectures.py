@@ -16,10 +16,15 @@ from typing import Any
 Shapes = Mapping[str, tuple[str, ...]]
 """Tensors and their shapes, as names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all
 query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `gates` (twice
-hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions)."""
+hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
+`taps` (positions that a short convolution reads), `gated_taps` (three times dim)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
+
+
+EXACT = ("shortconv.conv.weight",)
+"""Matrices that are in no product, and stay F32, by the ends of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,11 @@ class Architecture:
     """Tensors that there are once."""
     optional: Shapes = field(default_factory=lambda: {"output.weight": ("vocab", "dim")})
     """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
-    fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Tensors that are several, one below the other: what their rows become, in order."""
+    headless_tensors: Shapes = field(default_factory=dict)
+    """Those of layers that `attention.head_count_kv` says have no heads, if there may be such."""
+    fused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tensors that are several, one below the other: what their rows become, in order, and how many
+    each takes."""
     refused: Mapping[str, tuple[Any, ...]] = field(
         default_factory=lambda: {"expert_count": (0,), "attention.causal": (True,)}
     )
@@ -67,6 +75,8 @@ class Architecture:
     """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
     final_logit_softcapping: float = 0.0
     """The same for logits."""
+    taps_key: str = ""
+    """The key that says how many positions a short convolution reads, if layers have one."""
     windows: bool = False
     """Whether layers may see some positions only, as `attention.sliding_window` says."""
     sliding_window_pattern: int = 0
@@ -93,8 +103,8 @@ _BASE: Shapes = {**_NORMS, **_ATTENTION, **_GATED}
 _HEAD_NORMS: Shapes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
 _POST_NORMS: Shapes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
 _FUSED_QKV = {
-    "attn_qkv.weight": ("attn_q.weight", "attn_k.weight", "attn_v.weight"),
-    "attn_qkv.bias": ("attn_q.bias", "attn_k.bias", "attn_v.bias"),
+    "attn_qkv.weight": {"attn_q.weight": "q", "attn_k.weight": "kv", "attn_v.weight": "kv"},
+    "attn_qkv.bias": {"attn_q.bias": "q", "attn_k.bias": "kv", "attn_v.bias": "kv"},
 }
 # GPT-2 and GPT-NeoX: everything has a bias.
 _BIASED: Shapes = {
@@ -171,7 +181,10 @@ _TABLE = (
             "rope_factors_short.weight": ("pairs",),
             "rope_factors_long.weight": ("pairs",),
         },
-        fused={**_FUSED_QKV, "ffn_up.weight": ("ffn_gate.weight", "ffn_up.weight")},
+        fused={
+            **_FUSED_QKV,
+            "ffn_up.weight": {"ffn_gate.weight": "hidden", "ffn_up.weight": "hidden"},
+        },
         windows=True,
     ),
     Architecture(
@@ -214,6 +227,26 @@ _TABLE = (
         rope_interleaved=True,
         rope_whole_head=True,
         no_rope_layer_interval=4,
+    ),
+    Architecture(
+        "lfm2",
+        {**_BASE, **_HEAD_NORMS},
+        tensors={**_EMBEDDING, "token_embd_norm.weight": ("dim",)},
+        headless_tensors={
+            **_NORMS,
+            **_GATED,
+            "shortconv.in_proj.weight": ("gated_taps", "dim"),
+            "shortconv.conv.weight": ("dim", "taps"),
+            "shortconv.out_proj.weight": ("dim", "dim"),
+        },
+        fused={
+            "shortconv.in_proj.weight": {
+                "shortconv.b.weight": "dim",
+                "shortconv.c.weight": "dim",
+                "shortconv.x.weight": "dim",
+            }
+        },
+        taps_key="shortconv.l_cache",
     ),
 )
 

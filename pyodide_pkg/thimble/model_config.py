@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .architectures import ARCHITECTURES, Architecture
+from .architectures import ARCHITECTURES, EXACT, Architecture, Shapes
 from .errors import FormatError, UnsupportedError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
@@ -30,6 +30,7 @@ __all__ = [
     "architecture_of",
     "config_from_header",
     "layer_parts",
+    "once_parts",
     "parts_of",
     "tensor_names",
 ]
@@ -38,6 +39,8 @@ MAX_WIDTH = 1 << 24
 MAX_HEAD = 4096
 """Values of a head; models in use have at most 512."""
 """More is a lie or a mistake, and far behind what fits into a page."""
+MAX_TAPS = 64
+"""Positions that a short convolution may read; models in use have 3 or 4."""
 MAX_SCALE = 1 << 20
 """More cannot be meant by how often something rotates, or by how much longer a text is."""
 
@@ -67,6 +70,10 @@ class Features:
     no_rope_layer_interval: int = 0
     """One layer of so many, the last of them, has no RoPE; 0 for none."""
     rope_base_local: float = 0.0
+    headless: tuple[bool, ...] = ()
+    """Of each layer whether it has no attention; none where all have it."""
+    taps: int = 0
+    """Positions that a short convolution reads, its own included."""
     rope_short: bool = False
     """Whether `rope_factors_short.weight` divides RoPE's frequencies. Those for longer texts are
     left alone, and texts kept as short as the others allow."""
@@ -78,6 +85,10 @@ class Features:
             and layer % self.sliding_window_pattern == self.sliding_window_pattern - 1
         )
         return bool(self.window and not last)
+
+    def attends(self, layer: int) -> bool:
+        """Whether a layer has attention."""
+        return not self.headless or not self.headless[layer]
 
     def uses_rope(self, layer: int) -> bool:
         """Whether RoPE rotates the queries and keys of a layer."""
@@ -129,14 +140,16 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     n_heads, dim = keys.width("attention.head_count"), keys.width("embedding_length")
     head_dim = keys.width("attention.key_length", default=_divide(dim, n_heads))
     names = {tensor.name for tensor in header.tensors}
+    n_layers = keys.width("block_count")
+    n_kv_heads, headless = _kv_heads(keys, arch, n_layers, n_heads)
     rope_short = "rope_factors_short.weight" in names
     config = ModelConfig(
         architecture=arch.name,
         name=keys.text("general.name", default=""),
-        n_layers=keys.width("block_count"),
+        n_layers=n_layers,
         dim=dim,
         n_heads=n_heads,
-        n_kv_heads=keys.width("attention.head_count_kv", default=n_heads),
+        n_kv_heads=n_kv_heads,
         head_dim=head_dim,
         hidden_dim=keys.width("feed_forward_length"),
         n_vocab=_n_vocab(keys),
@@ -153,7 +166,8 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         rope_freqs="rope_freqs.weight" in names,
         tied_output="output.weight" not in names,
     )
-    config = replace(config, features=_features(config, arch, keys, rope_short))
+    features = replace(_features(config, arch, keys, rope_short), headless=headless)
+    config = replace(config, features=features)
     _check_widths(config, arch, keys)
     _check_tensors(config, header)
     return config
@@ -187,8 +201,24 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
             if arch.rope_base_local
             else 0.0
         ),
+        taps=keys.width(arch.taps_key) if arch.taps_key else 0,
         rope_short=rope_short,
     )
+
+
+def _kv_heads(
+    keys: _Keys, arch: Architecture, n_layers: int, n_heads: int
+) -> tuple[int, tuple[bool, ...]]:
+    """Return how many heads of keys and values layers have, and which of them have none."""
+    key = "attention.head_count_kv"
+    counts = keys.metadata.get(keys.full(key))
+    if not arch.headless_tensors or not is_list(counts):
+        return keys.width(key, default=n_heads), ()
+    if len(counts) != n_layers:
+        raise FormatError(f"{keys.full(key)} has {len(counts)} numbers for {n_layers} layers")
+    found = [count for count in counts if count != 0]
+    rest = replace(keys, metadata={keys.full(key): found}) if found else keys
+    return rest.width(key), tuple(count == 0 for count in counts)
 
 
 def _activation(arch: Architecture, keys: _Keys) -> int:
@@ -222,6 +252,27 @@ def architecture_of(header: GGUFHeader) -> Architecture:
 def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the tensors that a model of this configuration has, and their shapes, rows first."""
     arch = ARCHITECTURES[config.architecture]
+    widths = _widths(config)
+    shapes = dict(arch.tensors)
+    for i in range(config.n_layers):
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in _layer_shapes(config, i).items()}
+    present = {
+        "output.weight": not config.tied_output,
+        "rope_freqs.weight": config.rope_freqs,
+        "rope_factors_short.weight": config.features.rope_short,
+        "rope_factors_long.weight": config.features.rope_short,
+    }
+    shapes |= {name: shape for name, shape in arch.optional.items() if present[name]}
+    return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
+
+
+def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
+    arch = ARCHITECTURES[config.architecture]
+    return arch.layer_tensors if config.features.attends(layer) else arch.headless_tensors
+
+
+def _widths(config: ModelConfig) -> dict[str, int]:
+    """Return what the names of widths in the table of architectures are."""
     widths = {
         "vocab": config.n_vocab,
         "dim": config.dim,
@@ -232,19 +283,11 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "pairs": config.rope_dim // 2,
         "context": config.n_ctx,
         "gates": 2 * config.hidden_dim,
+        "taps": config.features.taps,
+        "gated_taps": 3 * config.dim,
     }
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
-    shapes = dict(arch.tensors)
-    for i in range(config.n_layers):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in arch.layer_tensors.items()}
-    present = {
-        "output.weight": not config.tied_output,
-        "rope_freqs.weight": config.rope_freqs,
-        "rope_factors_short.weight": config.features.rope_short,
-        "rope_factors_long.weight": config.features.rope_short,
-    }
-    shapes |= {name: shape for name, shape in arch.optional.items() if present[name]}
-    return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
+    return widths
 
 
 def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | None:
@@ -257,18 +300,21 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
     parts = ARCHITECTURES[config.architecture].fused.get(short)
     if parts is None:
         return None
-    kv = config.n_kv_heads * config.head_dim
-    rows = (
-        [config.n_heads * config.head_dim, kv, kv] if len(parts) == 3 else [config.hidden_dim] * 2
-    )
-    return tuple(zip((prefix + part for part in parts), rows, strict=True))
+    widths = _widths(config)
+    return tuple((prefix + part, widths[width]) for part, width in parts.items())
 
 
 def layer_parts(config: ModelConfig, layer: int) -> frozenset[str]:
     """Return the names of a layer's tensors, without `blk.N.`; of those that are several, the
     parts'."""
     arch = ARCHITECTURES[config.architecture]
-    return frozenset(p for name in arch.layer_tensors for p in arch.fused.get(name, (name,)))
+    names = _layer_shapes(config, layer)
+    return frozenset(p for name in names for p in arch.fused.get(name, (name,)))
+
+
+def once_parts(config: ModelConfig) -> frozenset[str]:
+    """Return the names of the tensors that there are once, of those that must be there."""
+    return frozenset(ARCHITECTURES[config.architecture].tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +455,10 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
             f"{keys.full('attention.key_length')} is {config.head_dim:,}; at most {MAX_HEAD:,} "
             "runs here"
         )
+    if config.features.taps > MAX_TAPS:
+        raise UnsupportedError(
+            f"{keys.full(arch.taps_key)} is {config.features.taps:,}; at most {MAX_TAPS} runs here"
+        )
     smallest = config.head_dim if arch.rope_whole_head else 2
     if arch.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
         raise FormatError(
@@ -441,6 +491,11 @@ def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
         )
     for name, shape in wanted.items():
         _check_tensor(found[name], shape)
+    for name in (name for name in wanted if name.endswith(EXACT)):
+        if found[name].type != F32:
+            raise UnsupportedError(
+                f"tensor {name!r} is stored as {found[name].type.name}; F32 runs for convolutions"
+            )
 
 
 def _check_tensor(tensor: TensorInfo, shape: tuple[int, ...]) -> None:

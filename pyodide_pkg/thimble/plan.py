@@ -16,7 +16,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from .model_config import ModelConfig, layer_parts
+from .model_config import ModelConfig, layer_parts, once_parts
 
 
 class Kind(NamedTuple):
@@ -52,9 +52,13 @@ KINDS: dict[str, Kind] = {
     ),
     # z (and results before a change) -> what each head adds, their sum: a product by heads
     "heads_out": Kind(ints=("heads",), staged=True, in_place=False),
+    # x -> of each column the sum of its last values, times weights, of which there are `taps`; the
+    # values are kept
+    "short_conv": Kind(ints=("taps", "state"), in_place=False),
     # gate (and up) -> function(gate) (times up)
     "activate": Kind(ints=("function",)),
     "add": Kind(),
+    "multiply": Kind(),
     # x -> rows of the positions whose logits are wanted
     "last": Kind(in_place=False),
     "soft_cap": Kind(floats=("cap",)),
@@ -109,6 +113,13 @@ VALUES: dict[str, tuple[str, ...]] = {
     **_norm_values("ln1_post"),
     "hook_attn_out": _STREAM,
     "attn.sum": _STREAM,
+    "conv.hook_b": _STREAM,
+    "conv.hook_c": _STREAM,
+    "conv.hook_x": _STREAM,
+    "conv.hook_in": _STREAM,
+    "conv.hook_conv": _STREAM,
+    "conv.hook_post": _STREAM,
+    "hook_conv_out": _STREAM,
     "hook_resid_mid": _STREAM,
     **_norm_values("ln2"),
     "mlp.hook_pre": _HIDDEN,
@@ -162,13 +173,15 @@ def compile_plan(config: ModelConfig) -> Plan:
     layers: dict[tuple[object, ...], Layer] = {}
     chosen = []
     for layer in range(config.n_layers):
-        windowed, rotated = features.windowed(layer), features.uses_rope(layer)
         tensors = layer_parts(config, layer)
+        attends = features.attends(layer)
+        windowed = attends and features.windowed(layer)
+        rotated = attends and features.uses_rope(layer)
         key = (windowed, rotated, tensors)
         if key not in layers:
             layers[key] = _Compiler(config, tensors).layer(windowed, rotated)
         chosen.append(layers[key])
-    begin, end = (_Compiler(config, frozenset()) for _ in range(2))
+    begin, end = (_Compiler(config, once_parts(config)) for _ in range(2))
     return Plan(begin.begin(), tuple(chosen), end.end())
 
 
@@ -189,7 +202,7 @@ class _Compiler:
 
     def norm(self, x: str, name: str, tensor: str, out: str = "") -> str:
         """The norm called `name` of x, or x where there is none."""
-        if f"{tensor}.weight" not in self.tensors and name != "ln_final":
+        if f"{tensor}.weight" not in self.tensors:
             return x
         outputs = (f"{name}.hook_scale", f"{name}.hook_normalized", out or f"{name}.out")
         weights = (f"{tensor}.weight", self._bias(tensor))
@@ -223,7 +236,11 @@ class _Compiler:
     def layer(self, windowed: bool, rotated: bool) -> Layer:
         """One layer: attention and a feed-forward block, one behind the other or side by side."""
         x = "hook_resid_pre"
-        out = self.attention(self.norm(x, "ln1", "attn_norm"), windowed, rotated)
+        normed = self.norm(x, "ln1", "attn_norm")
+        if "shortconv.conv.weight" in self.tensors:
+            out = self.short_conv(normed)
+        else:
+            out = self.attention(normed, windowed, rotated)
         if self.config.features.parallel:
             fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm"))
             x = self.emit("add", (x, out), ("attn.sum",))
@@ -267,6 +284,17 @@ class _Compiler:
         )  # fmt: skip
         return self.norm(out, "ln1_post", "post_attention_norm", "hook_attn_out")
 
+    def short_conv(self, x: str) -> str:
+        """A gated short convolution (Liquid AI 2025, https://arxiv.org/abs/2511.23404)."""
+        b, c, own = "conv.hook_b", "conv.hook_c", "conv.hook_x"
+        self.products(x, ("shortconv.b", b), ("shortconv.c", c), ("shortconv.x", own))
+        x = self.emit("multiply", (b, own), ("conv.hook_in",))
+        tensor, taps = ("shortconv.conv.weight",), self.config.features.taps
+        x = self.emit("short_conv", (x,), ("conv.hook_conv",), tensor, taps=taps)
+        x = self.emit("multiply", (c, x), ("conv.hook_post",))
+        self.products(x, ("shortconv.out_proj", "hook_conv_out"))
+        return "hook_conv_out"
+
     def feed_forward(self, x: str) -> str:
         """From what goes into a feed-forward block to what it adds."""
         gated = "ffn_gate.weight" in self.tensors
@@ -284,9 +312,9 @@ class _Compiler:
         """From the stream to the logits."""
         c = self.config
         x = self.emit("last", ("hook_resid_post",), ("final",))
-        bias = ("output_norm.bias",) if c.features.layer_norm else ()
-        self.tensors = frozenset(bias)
-        x = self.norm(x, "ln_final", "output_norm")
+        named = ("output_norm", "token_embd_norm")  # the second is what lfm2 calls it
+        tensor = next(name for name in named if f"{name}.weight" in self.tensors)
+        x = self.norm(x, "ln_final", tensor)
         output = "token_embd.weight" if c.tied_output else "output.weight"
         self.emit("products", (x,), ("logits",), (output, ""))
         if c.features.final_logit_softcapping:

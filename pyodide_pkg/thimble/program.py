@@ -14,11 +14,11 @@ from typing import NamedTuple, TypeVar
 
 from .layout import Layout
 from .model_config import ModelConfig
-from .plan import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Layer, Op, Plan, widths
+from .plan import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Layer, Op, Plan, compile_plan, widths
 
 STAGES = 4
 """A place in a program is so many times an operation's number, and a stage of it."""
-KEYS_VALUES = 0
+KEYS_VALUES, ROWS = range(2)
 """Of what a layer keeps: the enum in `kernels/plan.h`."""
 OUTSIDE = ("ids", "logits")
 """Values that whoever runs a program brings along."""
@@ -49,7 +49,7 @@ STATE_FORM = Layout(
     "What a layer keeps of the text.",
     kind=("i", ""),
     layer=("i", ""),
-    heads=("i", "of `width` keys and as many values, for each position"),
+    heads=("i", "of `width` keys and as many values, for each position; 1 of rows alone"),
     width=("i", ""),
     window=("i", "positions that are looked back at, the last included; 0 for all"),
 )
@@ -75,15 +75,18 @@ class Program(NamedTuple):
     states: bytes
 
 
-def state_forms(plan: Plan) -> list[StateForm]:
+def state_forms(config: ModelConfig) -> list[StateForm]:
     """Return what the layers of a model keep, in the order in which operations ask for it."""
     found = []
-    for layer, ops in enumerate(plan.layers):
+    for layer, ops in enumerate(compile_plan(config).layers):
         for op in ops:
+            n = {name: int(number) for name, number in op.numbers.items()}
             if op.kind == "attend":
-                n = op.numbers
-                size = (int(n["kv_heads"]), int(n["width"]), int(n["window"]))
+                size = (n["kv_heads"], n["width"], n["window"])
                 found.append(StateForm(KEYS_VALUES, layer, *size))
+            elif op.kind == "short_conv":
+                width = value_width(config, op.inputs[0])
+                found.append(StateForm(ROWS, layer, 1, width, n["taps"]))
     return found
 
 
@@ -111,7 +114,7 @@ def pack_program(config: ModelConfig, plan: Plan, tensor: Callable[[str], int]) 
             head, layer = len(ops), config.n_layers
         for op in section:
             ops.append(_packed(op, layer or 0, prefix, tensor, state))
-            state += op.kind == "attend"
+            state += "state" in KINDS[op.kind].ints
     slots = assign_slots(config, plan)
     hidden = next(op.inputs[0] for op in plan.end if op.kind == "products")
     places = [NUMBER_OF[name] for name in ("hook_resid_post", hidden, "logits")]
@@ -122,7 +125,7 @@ def pack_program(config: ModelConfig, plan: Plan, tensor: Callable[[str], int]) 
         widest,
     ])  # fmt: skip
     buffers = array("i", [n for name in VALUES for n in (slots.get(name, -1), sizes[name])])
-    forms = pack_forms(state_forms(plan))
+    forms = pack_forms(state_forms(config))
     return Program(ints.tobytes(), b"".join(ops), buffers.tobytes(), forms)
 
 

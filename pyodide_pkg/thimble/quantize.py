@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from . import grids
+from .architectures import EXACT
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_writer import GGUFWriter
@@ -153,7 +154,13 @@ def _check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str])
 def becomes(tensor: TensorInfo, target: TensorType) -> TensorType:
     """What a tensor is in a file whose matrices are `target`: that, or where its rows do not fill
     blocks what stands in for it, or what it was."""
-    return (len(tensor.shape) == 2 and fitting(target, tensor.shape[-1])) or tensor.type
+    fits = _is_product(tensor) and fitting(target, tensor.shape[-1])
+    return fits or tensor.type
+
+
+def _is_product(tensor: TensorInfo) -> bool:
+    """Whether a tensor is a matrix that may be rounded."""
+    return len(tensor.shape) == 2 and not tensor.name.endswith(EXACT)
 
 
 def _changes(tensor: TensorInfo, target: TensorType) -> bool:
@@ -161,13 +168,13 @@ def _changes(tensor: TensorInfo, target: TensorType) -> bool:
 
 
 def _misfits(tensor: TensorInfo, target: TensorType) -> bool:
-    return len(tensor.shape) == 2 and fitting(target, tensor.shape[-1]) is None
+    return _is_product(tensor) and fitting(target, tensor.shape[-1]) is None
 
 
 def _why_nothing_changes(header: GGUFHeader, target: TensorType) -> str:
     if not header.tensors:
         return "it has no tensors, only a vocabulary"
-    if any(len(t.shape) == 2 and not _misfits(t, target) for t in header.tensors):
+    if any(_is_product(t) and not _misfits(t, target) for t in header.tensors):
         return "the matrices are that already"
     return f"rows must be a multiple of {FALLBACKS.get(target, target).block} values"
 

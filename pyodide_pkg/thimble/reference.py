@@ -218,6 +218,15 @@ class ReferenceModel:
         each = self.rounded(together, self._prefix + op.tensors[0]).reshape(z.shape)
         return np.einsum("qhd,rhd->qhr", each, matrix), self._product(op, 0, together)
 
+    def short_conv(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """A causal convolution of each column by itself: the last of its weights [dim, taps] is for
+        the position itself, and what comes before the text is 0."""
+        weight = self.matrix(op, 0)
+        taps = weight.shape[1]
+        before = np.concatenate([np.zeros((taps - 1, x.shape[1])), x])
+        parts = [before[k : k + len(x)] * weight[:, k] for k in range(taps)]
+        return (np.sum(parts, axis=0),)
+
     def activate(self, op: Op, gate: Array, up: Array | None = None) -> tuple[Array, ...]:
         """SiLU, or GELU (Hendrycks & Gimpel 2016) in one of its two forms; times what it gates
         (Shazeer 2020)."""
@@ -234,6 +243,9 @@ class ReferenceModel:
 
     def add(self, op: Op, a: Array, b: Array) -> tuple[Array, ...]:
         return (a + b,)
+
+    def multiply(self, op: Op, a: Array, b: Array) -> tuple[Array, ...]:
+        return (a * b,)
 
     def last(self, op: Op, x: Array) -> tuple[Array, ...]:
         """The positions whose logits are wanted: here all of them."""

@@ -19,7 +19,6 @@ from .errors import (
     UnsupportedError,
 )
 from .kernel import Kernel, Scratch
-from .plan import compile_plan
 from .program import pack_forms, state_forms
 from .tensor_types import F16, F32, Q8_0
 
@@ -142,7 +141,7 @@ def usual_kv_type(kernel: Kernel, config: ModelConfig) -> str:
 
 def state_bytes(kernel: Kernel, config: ModelConfig, positions: int, kv_type: str = "f32") -> int:
     """Return the bytes of a text's state with any model of these numbers, loaded or not."""
-    forms = state_forms(compile_plan(config))
+    forms = state_forms(config)
     packed = pack_forms(forms)
     scratch = Scratch(kernel, 8 + len(packed), "a question")
     scratch.write(packed, 8)

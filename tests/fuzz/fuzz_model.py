@@ -16,7 +16,7 @@ from tests.fuzz.kinds import Case, outcome, put
 from tests.random_blocks import random_blocks
 from tests.tiny_models import byte_letters, random_values
 from thimble import load
-from thimble.architectures import ARCHITECTURES, Architecture
+from thimble.architectures import ARCHITECTURES, EXACT, Architecture
 from thimble.errors import ThimbleError
 from thimble.gguf import read_header
 from thimble.gguf_writer import GGUFWriter
@@ -66,9 +66,13 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         numbers["rope.dimension_count"] = rng.choice((head, head // 2))
     if arch.windows:
         numbers["attention.sliding_window"] = rng.choice((1, 3, 100))
+    if arch.taps_key:
+        numbers[arch.taps_key] = rng.choice((1, 3, 5))
+    headless = [bool(arch.headless_tensors) and i % 2 == 0 for i in range(numbers["block_count"])]
     writer = GGUFWriter()
     writer.add("general.architecture", arch.name)
-    for key, value in numbers.items():
+    lists = {"attention.head_count_kv": [0 if without else n_kv for without in headless]}
+    for key, value in {**numbers, **(lists if 0 < sum(headless) < len(headless) else {})}.items():
         writer.add(f"{arch.name}.{key}", value)
     norm = "layer_norm_epsilon" if arch.layer_norm else "layer_norm_rms_epsilon"
     writer.add(f"{arch.name}.attention.{norm}", 1e-5)
@@ -76,11 +80,13 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     widths = _widths(numbers, n_vocab)
     shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in arch.layer_tensors.items()}
+        without = 0 < sum(headless) < len(headless) and headless[i]
+        own = arch.headless_tensors if without else arch.layer_tensors
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in own.items()}
     shapes |= {name: shape for name, shape in arch.optional.items() if seed % 3}
     for i, (name, words) in enumerate(shapes.items()):
         shape = tuple(widths[word] for word in words)
-        to = kind if len(shape) > 1 else F32
+        to = kind if len(shape) > 1 and not name.endswith(EXACT) else F32
         writer.add_tensor(name, shape, to, functools.partial(iter, (_values(shape, to, i),)))
     return writer.to_bytes()
 
@@ -93,6 +99,7 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "vocab": n_vocab, "dim": numbers["embedding_length"], "hidden": hidden, "q": q, "kv": kv,
         "qkv": q + 2 * kv, "gates": 2 * hidden, "head": head, "context": numbers["context_length"],
         "pairs": numbers.get("rope.dimension_count", head) // 2,
+        "taps": numbers.get("shortconv.l_cache", 0), "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip
 
 

@@ -62,8 +62,8 @@ def inside(data: bytes) -> str:
         values[:, ::2] *= 0.5  # type: ignore[index]
 
     for site in ("attn.hook_pattern", "attn.hook_result", "mlp.hook_post", "hook_resid_pre"):
-        changed = model.run_with_hooks(ids, [(f"blocks.0.{site}", less)])
-        digest.update(changed.tobytes())
+        for name in [name for name in cache if name.endswith(site)][:1]:
+            digest.update(model.run_with_hooks(ids, [(name, less)]).tobytes())
     model.close()
     return digest.hexdigest()
 

@@ -101,11 +101,15 @@ class Service:
         return (time.perf_counter() - began) * len(found.ids) / len(first)
 
     def patterns(self, look: int, first: int, last: int) -> bytes:
-        """Attention patterns of the layers `first` to `last`, [layer, head, pos, key]."""
+        """Attention patterns of the layers `first` to `last`, [layer, head, pos, key]; zeros of one
+        that has no attention."""
         found = self._look(look)
+        known = set(lens.site_names(found.model.config))
         names = [f"blocks.{layer}.{PATTERN}" for layer in range(first, last)]
-        _, cache = lens.run_with_cache(found.model, found.ids, names, last_only=True)
-        return b"".join(map(cache.raw, names))
+        there = [name for name in names if name in known]
+        _, cache = lens.run_with_cache(found.model, found.ids, there, last_only=True)
+        nothing = bytes(4 * found.model.config.n_heads * len(found.ids) ** 2)
+        return b"".join(cache.raw(name) if name in known else nothing for name in names)
 
     def grid(self, look: int) -> dict[str, Any]:
         """The logit lens: `records` has one for each depth and position, [depth, pos].
@@ -228,12 +232,18 @@ def _texts(model: Model, tokens: list[int]) -> list[list[Any]]:
 def _bytes(model: Model, tokens: int) -> dict[str, int]:
     """What each view keeps: of one layer, but for the logit lens, which needs all of them."""
     config = model.config
-    one = lens.cost(model, tokens, [f"blocks.0.{PATTERN}", f"blocks.0.{NEURONS}"])
+    known = lens.site_names(config)
+    first = {
+        value: next((n for n in known if n.endswith(value)), "") for value in (PATTERN, NEURONS)
+    }
+    one = {
+        value: lens.cost(model, tokens, name)[name] if name else 0 for value, name in first.items()
+    }
     stream = lens.cost(model, tokens, "hook_embed")["hook_embed"]
     rows = 4 * tokens * config.n_vocab
     return {
-        "patterns": one[f"blocks.0.{PATTERN}"],
-        "neurons": one[f"blocks.0.{NEURONS}"],
+        "patterns": one[PATTERN],
+        "neurons": one[NEURONS],
         "grid": stream * (config.n_layers + 1) + rows,
         "parts": 4 * tokens * config.n_heads * config.dim,
     }

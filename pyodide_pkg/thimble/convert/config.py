@@ -142,7 +142,7 @@ def keys(settings: Settings) -> Keys:
         "attention.head_count": s.n_heads,
         "attention.head_count_kv": s.n_kv_heads,
         f"attention.{epsilon}": s.number(
-            "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", default=1e-5
+            "rms_norm_eps", "norm_eps", "layer_norm_eps", "layer_norm_epsilon", default=1e-5
         ),
     }
     if s.head_dim * s.n_heads != s.dim:
@@ -154,9 +154,36 @@ def keys(settings: Settings) -> Keys:
     if s.arch.name == "gemma2":
         found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
+    if s.arch.name == "lfm2":
+        found |= _lfm2_keys(s)
     if s.arch.name == "gptneox":
         found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
     return found
+
+
+def _lfm2_keys(s: Settings) -> Keys:
+    """Which layers have attention, and how wide their feed-forward blocks are."""
+    s.refuse("conv_bias", False)
+    types = s.get("layer_types")
+    if types is None:
+        attends = s.get("full_attn_idxs", default=list(range(s.n_layers)))
+        types = ["full_attention" if i in attends else "conv" for i in range(s.n_layers)]
+    known = {"full_attention": s.n_kv_heads, "conv": 0}
+    if not isinstance(types, list) or len(types) != s.n_layers or not set(types) <= set(known):
+        raise FormatError(
+            f"layer_types in config.json is {types!r:.60}; {s.n_layers} times "
+            f"{' or '.join(map(repr, known))} is right"
+        )
+    hidden = s.whole("block_ff_dim", "intermediate_size")
+    if s.get("block_auto_adjust_ff_dim", default=True) is True:
+        multiple = s.whole("block_multiple_of", default=256)
+        hidden = int(s.number("block_ffn_dim_multiplier", default=1.0) * int(2 * hidden / 3))
+        hidden = -(-hidden // multiple) * multiple
+    return {
+        "attention.head_count_kv": [known[one] for one in types],
+        "feed_forward_length": hidden,
+        "shortconv.l_cache": s.whole("conv_L_cache", default=3),
+    }
 
 
 def rope_factors(settings: Settings) -> dict[str, list[float]]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..architectures import EXACT
 from ..errors import FormatError, UnsupportedError
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
@@ -136,6 +137,8 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
         shape = stored.shape
         if _is_one_of(name, settings.kind.transposed) and len(shape) == 2:
             shape = (shape[1], shape[0])
+        if name.endswith(EXACT) and len(shape) == 3 and shape[1] == 1:
+            shape = (shape[0], shape[2])
         plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
     return sorted(plan.values(), key=_place)
 
@@ -170,7 +173,8 @@ def _place(planned: Planned) -> tuple[int, str]:
 
 
 def _type_of(name: str, shape: tuple[int, ...], wanted: TensorType) -> TensorType:
-    return F32 if name == "position_embd.weight" else type_of(shape, wanted)  # as llama.cpp
+    exact = name == "position_embd.weight" or name.endswith(EXACT)  # as in llama.cpp
+    return F32 if exact else type_of(shape, wanted)
 
 
 def _is_one_of(name: str, tensors: tuple[str, ...]) -> bool:

@@ -19,8 +19,9 @@ from ..state import State
 from .cache import Cache
 from .forward import Forward, Pass
 from .hooks import Hooks
-from .interventions import Hook, Means, ablate_heads, patch
+from .interventions import Hook, Means, Z, ablate_heads, patch
 from .run import Tokens, all_hooks, run_pass, token_ids
+from .sites import layers_with
 from .unembed import check_token, describe
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def rank_heads_steps(
     """
     config = model.config
     scorer = Scorer(model, stories)
-    units = [(layer, head) for layer in range(config.n_layers) for head in range(config.n_heads)]
+    units = [(layer, head) for layer in layers_with(config, Z) for head in range(config.n_heads)]
     hooks = {unit: ablate_heads(model, [unit], mean) for unit in units}
     total, done = len(scorer.texts) * (len(units) + 1), 0
     base, nats = 0.0, dict.fromkeys(units, 0.0)
@@ -185,14 +186,18 @@ def patch_grid_steps(
     caches, scores = zip(*(_read(model, one, site, answer, against) for one in ids), strict=True)
     if scores[0] == scores[1]:
         raise OptionError("both prompts give the same answer: there is nothing to lead back")
-    columns = config.n_heads if site == "attn.hook_z" else len(ids[0])
+    columns = config.n_heads if site == Z else len(ids[0])
     total, rows = config.n_layers * columns, []
+    there = set(layers_with(config, site))
     for layer in range(config.n_layers):
+        if layer not in there:
+            rows.append((0.0,) * columns)
+            continue
         name, row = f"blocks.{layer}.{site}", []
         stream = caches[1].raw(f"blocks.{layer}.hook_resid_pre")
         start = None if _meddled(model, layer) else (layer, stream)
         for column in range(columns):
-            chosen = {"heads" if site == "attn.hook_z" else "positions": [column]}
+            chosen = {"heads" if site == Z else "positions": [column]}
             hooks = all_hooks(model, patch(model, caches[0], name, **chosen))
             found = _answer(model, Pass(ids[1], hooks, start=start), answer, against)
             row.append((found - scores[1]) / (scores[0] - scores[1]))
@@ -216,7 +221,8 @@ def patch_grid(
     place, for every block and position (or head, for `attn.hook_z`), and see how much of the clean
     answer comes back (Meng et al. 2022; Heimersheim & Nanda 2024, https://arxiv.org/abs/2404.15255).
 
-    `site` is `hook_resid_pre`, `hook_attn_out`, `hook_mlp_out` or any other value with positions.
+    `site` is `hook_resid_pre`, `hook_attn_out`, `hook_mlp_out` or any other value with positions; a
+    block that has none of that name brings nothing back.
     """
     steps = patch_grid_steps(model, clean, corrupted, answer, against=against, site=site)
     return _driven(steps, progress)
@@ -243,8 +249,8 @@ def _read(
 ) -> tuple[Cache, float]:
     names = [
         f"blocks.{layer}.{name}"
-        for layer in range(model.config.n_layers)
         for name in dict.fromkeys((site, "hook_resid_pre"))
+        for layer in layers_with(model.config, name)
     ]
     wanted = Pass(ids, all_hooks(model, ()), frozenset(names))
     score = _answer(model, wanted, answer, against)

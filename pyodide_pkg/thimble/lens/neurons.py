@@ -12,7 +12,7 @@ from ..kernel import Scratch
 from .interventions import check_units
 from .run import Tokens, run_with_cache
 from .tensor import Array, Floats, flat, to_array
-from .unembed import NORM, check_token, dot, output_name, vector
+from .unembed import check_token, dot, norm_names, output_name, vector
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -75,7 +75,7 @@ def direction_writes(model: Model, direction: Iterable[float], *, most: int = 10
     if config.features.layer_norm:
         mean = sum(values) / len(values)
         values = array("f", (x - mean for x in values))
-    weights = vector(model, NORM, config.dim)
+    weights = vector(model, norm_names(model)[0], config.dim)
     scaled = array("f", (x * w for x, w in zip(values, weights, strict=True)))
     row = (config.n_vocab + 3) & ~3
     memory = Scratch(kernel, 4 * (config.dim + row), "a product")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OptionError
 from .run import run_with_cache
+from .sites import layers_with
 from .tensor import Floats
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def detect_heads(model: Model, *, length: int = 24, samples: int = 4, seed: int 
         raise OptionError(f"length is {length!r}; 2 to {most} fit this model")
     if samples < 1:
         raise OptionError(f"samples is {samples!r}; at least 1 is needed")
-    names = [f"blocks.{layer}.{PATTERN}" for layer in range(config.n_layers)]
-    totals = [[[0.0] * config.n_heads for _ in names] for _ in range(3)]
+    names = {layer: f"blocks.{layer}.{PATTERN}" for layer in layers_with(config, PATTERN)}
+    totals = [[[0.0] * config.n_heads for _ in range(config.n_layers)] for _ in range(3)]
     for sample in range(samples):
         drawn = draw(ids, length, seed + sample)
         tokens = [*bos, *drawn, *drawn]
-        _, cache = run_with_cache(model, tokens, names, last_only=True)
-        for layer, name in enumerate(names):
+        _, cache = run_with_cache(model, tokens, list(names.values()), last_only=True)
+        for layer, name in names.items():
             values = memoryview(cache.raw(name)).cast("f")
             size = len(tokens) ** 2
             for head in range(config.n_heads):

@@ -83,8 +83,8 @@ def _cell(choice: Choice, rank: int) -> LensCell:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the model added to a logit. `kind` is "embed", "position", "head" or "mlp",
-    or "bias" for what is added whatever the text is."""
+    """What one part of the model added to a logit. `kind` is "embed", "position", "head", "conv" or
+    "mlp", or "bias" for what is added whatever the text is."""
 
     kind: str
     layer: int | None
@@ -96,7 +96,12 @@ class Part:
         """L2H3 for a head, MLP2, or what else it is."""
         if self.kind == "head":
             return f"L{self.layer}H{self.head}"
-        named = {"mlp": f"MLP{self.layer}", "embed": "embedding", "bias": "biases"}
+        named = {
+            "mlp": f"MLP{self.layer}",
+            "conv": f"CONV{self.layer}",
+            "embed": "embedding",
+            "bias": "biases",
+        }
         return named.get(self.kind, self.kind)
 
 
@@ -113,7 +118,9 @@ class Attribution:
     rest: float
 
 
-HEADS, MLP = "attn.hook_result", "hook_mlp_out"
+HEADS = "attn.hook_result"
+BLOCKS = {"hook_mlp_out": "mlp", "hook_conv_out": "conv"}
+"""What is added as one part."""
 EMBEDDED = {"hook_embed": "embed", "hook_pos_embed": "position"}
 POST_SCALE = "ln1_post.hook_scale"
 SCALE = "ln_final.hook_scale"
@@ -176,7 +183,7 @@ def contributions(model: Model, tokens: Tokens, position: int = -1) -> Contribut
         rows[hook.name] = array("f", numbers[at * width :])
 
     known = site_names(config)
-    names = [name for name in known if name in EMBEDDED or name.endswith((HEADS, MLP))]
+    names = [name for name in known if name in EMBEDDED or name.endswith((HEADS, *BLOCKS))]
     kept = [name for name in known if name == SCALE or name.endswith(POST_SCALE)]
     logits, cache = run_with_cache(
         model, ids[: at + 1], kept, fwd_hooks=[(name, look) for name in names], last_only=True
@@ -199,8 +206,8 @@ def _added_rows(
         layer, value = place(name)
         if value in EMBEDDED:
             yield EMBEDDED[value], None, None, row
-        elif value == MLP:
-            yield "mlp", layer, None, row
+        elif value in BLOCKS:
+            yield BLOCKS[value], layer, None, row
         else:
             # What stands behind attention divides all heads by the same number.
             scale = scales.get(f"blocks.{layer}.{POST_SCALE}")

@@ -70,6 +70,12 @@ def site_names(config: ModelConfig) -> list[str]:
     return [site.name for site in all_sites(config)]
 
 
+def layers_with(config: ModelConfig, value: str) -> list[int]:
+    """The layers that have a value of this name."""
+    sites = (site for site in all_sites(config) if site.value == value)
+    return [site.layer for site in sites if site.layer is not None]
+
+
 def place(name: str) -> tuple[int | None, str]:
     """The layer of a name, and the rest of it."""
     if name.startswith("blocks."):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NumericError, OptionError
 from ..kernel import Scratch
+from ..plan import compile_plan
 from ..sampling import Choice, read_choice
 from ..state import State
 from .forward import Forward
@@ -19,7 +20,11 @@ from .forward import Forward
 if TYPE_CHECKING:
     from ..model import Model
 
-NORM, NORM_BIAS = "output_norm.weight", "output_norm.bias"
+
+def norm_names(model: Model) -> tuple[str, str]:
+    """The last norm's weights, and its bias, or nothing."""
+    weights, bias = next(op.tensors for op in compile_plan(model.config).end if op.kind == "norm")
+    return weights, bias
 
 
 def output_name(model: Model) -> str:
@@ -61,7 +66,7 @@ def token_direction(model: Model, token: int, against: int | None = None) -> arr
 
 def normed_direction(model: Model, row: Sequence[float]) -> array[float]:
     """The direction that reads a stream as `row` reads what the last norm makes of it."""
-    weights = vector(model, NORM, model.config.dim)
+    weights = vector(model, norm_names(model)[0], model.config.dim)
     found = array("f", (a * w for a, w in zip(row, weights, strict=True)))
     if not model.config.features.layer_norm:
         return found
@@ -71,9 +76,10 @@ def normed_direction(model: Model, row: Sequence[float]) -> array[float]:
 
 def token_bias(model: Model, token: int, against: int | None = None) -> float:
     """What the last norm's bias gives to a token's logit, or to the difference of two."""
-    if not model.weights.has(NORM_BIAS):
+    bias = norm_names(model)[1]
+    if not bias:
         return 0.0
-    return dot(_row(model, token, against), vector(model, NORM_BIAS, model.config.dim))
+    return dot(_row(model, token, against), vector(model, bias, model.config.dim))
 
 
 def _row(model: Model, token: int, against: int | None) -> array[float]:
