@@ -4,7 +4,7 @@ Each schema is compiled, and each of its instances fed token by token, as the be
 does it (guidance-ai/jsonschemabench, `maskbench/runner.py`): the mask is made, the instance's next
 token must be in it, and so on; a schema is right when every valid instance comes through and every
 invalid one is stopped, at the latest where the text would end. Instances are JSON as Python writes
-it. The vocabulary is Llama 3's. Texts may be what the standard allows (`nodes.AS_STANDARD`); with
+it. The vocabulary is Llama 3's. Texts may be what the standard allows (`AS_STANDARD`); with
 `--usual` as they are written unless asked for otherwise, which instances need not be.
 """
 
@@ -24,8 +24,8 @@ from typing import Any
 from bench.llama3_words import Llama3Words
 from thimble import constrain
 from thimble.constrain.masks import Constraint, Shelf
-from thimble.constrain.nodes import AS_STANDARD, AS_USUAL, JsonOptions
 from thimble.errors import OptionError
+from thimble.json_options import AS_STANDARD, AS_USUAL, JsonOptions
 from thimble.kernel import default_kernel
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import thimble
 from thimble import constrain
 from thimble.constrain.machine import Machine
-from thimble.constrain.nodes import AS_STANDARD, JsonOptions
 from thimble.constrain.schema.automaton import JsonProgram
+from thimble.json_options import AS_STANDARD, JsonOptions
 from thimble.kernel import default_kernel
 from thimble.sampling import SamplingParams
 

@@ -1,8 +1,8 @@
 """Writes what other languages must know as Python knows it: `python -m tools.generate`.
 
-C gets the structs that Python packs and the numbers of names; TypeScript gets the sampling options.
-What is written is committed, and a test says when it is not what would be written now. `--docs`
-prints the documents' table of options instead.
+C gets the structs that Python packs and the numbers of names; TypeScript gets the options of
+sampling and of JSON. What is written is committed, and a test says when it is not what would be
+written now. `--docs` prints the documents' table of sampling options instead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from thimble.combined import METHODS
 from thimble.constrain.machine import ASKS, FRAME, PLACE, RECORD, WALK
 from thimble.constrain.program import MOVES
 from thimble.debug.pipeline import TRACE_HEAD, TRACE_ROW
+from thimble.json_options import JSON_OPTIONS
 from thimble.plan import KINDS
 from thimble.program import BUFFER, OP, STATE_FORM
 from thimble.sampling import CHOICE, SAMPLING
@@ -24,6 +25,7 @@ from tools.fingerprint import ROOT
 
 HEADER = ROOT / "pyodide_pkg" / "kernels" / "mirrored.h"
 TYPESCRIPT = ROOT / "web" / "src" / "api" / "sampling-options.ts"
+JSON_TYPESCRIPT = ROOT / "web" / "src" / "api" / "json-options.ts"
 LAYOUTS = (
     SAMPLING, CHOICE, TRACE_HEAD, TRACE_ROW, DRAFT, OP, BUFFER, STATE_FORM, PLACE, FRAME, RECORD,
     WALK,
@@ -114,6 +116,26 @@ def typescript() -> str:
     return "\n".join(lines) + "\n"
 
 
+def json_typescript() -> str:
+    """The options of JSON: their types, and their values, the usual one first."""
+    pairs = {name: (f'"{one.usual}"', f'"{one.other}"') for name, one in JSON_OPTIONS.items()}
+    lines = [
+        "/**",
+        " * The table of how the JSON of a schema is written (`thimble/json_options.py`).",
+        f" * {MADE}",
+        " */",
+        "",
+        "/** How the JSON of a schema is written. */",
+        "export interface JsonOptions {",
+    ]
+    for name, choice in JSON_OPTIONS.items():
+        lines += [f"  /** {choice.help}. */", f"  readonly {name}?: {' | '.join(pairs[name])};"]
+    lines += ["}", "", "/** Their values, the usual one first. */", "export const JSON_OPTIONS = {"]
+    lines += [f"  {name}: [{', '.join(values)}]," for name, values in pairs.items()]
+    lines += ["} as const satisfies Record<keyof JsonOptions, readonly string[]>;"]
+    return "\n".join(lines) + "\n"
+
+
 def _word(value: bool) -> str:
     return "true" if value else "false"
 
@@ -145,7 +167,7 @@ def _shown(value: object) -> str:
     return "none"
 
 
-FILES = {HEADER: c_header, TYPESCRIPT: typescript}
+FILES = {HEADER: c_header, TYPESCRIPT: typescript, JSON_TYPESCRIPT: json_typescript}
 
 
 def main(arguments: list[str]) -> int:

@@ -72,7 +72,7 @@ KINDS = {
     "folder": Kind(fuzz_folder.make_folder, fuzz_folder.check_folder, 1),
     "llama2c": Kind(fuzz_llama2c.make, fuzz_llama2c.check, 10),
     "ckpt": Kind(fuzz_ckpt.make, fuzz_ckpt.check, 8),
-    "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5, each=1000),
+    "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5, each=1000, room=4 << 20),
     "template": Kind(fuzz_template.make, fuzz_template.check, 5, room=32 << 20),
     "recording": Kind(
         lambda rng: {"": fuzz_recording.mutated(rng.getrandbits(32))},

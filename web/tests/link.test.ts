@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { JSON_OPTIONS } from "../src/api/json-options";
 import { isAddress, readLink, writeLink } from "../src/ui/link";
 
 const PAGE = "https://example.org/thimble/?a=1#before";
@@ -19,6 +20,16 @@ test("a link says everything that makes its text again", () => {
     constraint,
   });
   assert.deepEqual(new URLSearchParams(fragmentOf(link).slice(1)).getAll("change"), ["head:4:3:zero", "mlp:1::mean"]);
+});
+
+test("a link says how its JSON is written, where that is not as usual", () => {
+  for (const [name, [usual, other]] of Object.entries(JSON_OPTIONS)) {
+    const constraint = { kind: "json_schema", source: "{}", options: { [name]: other } } as const;
+    const fragment = fragmentOf(writeLink("", { model: "story" }, {}, constraint));
+    assert.deepEqual(readLink(fragment)?.constraint, constraint);
+    assert.deepEqual(readLink(`#json_schema={}&${name}=${usual}`)?.constraint, { kind: "json_schema", source: "{}" });
+    assert.deepEqual(readLink(`#regex=a&${name}=${other}`)?.constraint, { kind: "regex", source: "a" });
+  }
 });
 
 test("a model that a link has brought goes on by its address and digest", () => {

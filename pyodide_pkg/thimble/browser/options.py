@@ -57,9 +57,9 @@ def _grammar(value: Any) -> Grammar:
     from ..constrain import Grammar
 
     given = {"kind": "gbnf", "source": value} if isinstance(value, str) else value
-    if not isinstance(given, dict) or set(given) != {"kind", "source"}:
+    if not isinstance(given, dict) or set(given) - {"options"} != {"kind", "source"}:
         raise OptionError(f"grammar must be a text in GBNF, or kind and source, not {value!r:.60}")
-    return Grammar(**given)
+    return Grammar.from_described(given)
 
 
 def _biases(value: Any) -> dict[int, float]:

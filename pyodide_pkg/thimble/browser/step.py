@@ -474,10 +474,10 @@ def _settings(debugger: Debugger) -> dict[str, Any]:
     return {name: getattr(params, name) for name in names}
 
 
-def _constraint(recording: Recording) -> dict[str, str] | None:
+def _constraint(recording: Recording) -> dict[str, Any] | None:
     """The constraint that a recorded run has in the end, for the form that shows it."""
     grammar = recording.steps[-1].params.grammar if recording.steps else None
-    return None if grammar is None else {"kind": grammar.kind, "source": grammar.source}
+    return None if grammar is None else grammar.described()
 
 
 def _breakpoint(debugger: Debugger, one: Breakpoint) -> list[Any]:

@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
     add("--json-schema", metavar="FILE",
         help="write JSON that is valid against the JSON Schema in this file")  # fmt: skip
+    sampling_flags.add_json_arguments(parser)
     add("--regex", metavar="R", help="write what this regular expression matches as a whole")
     add("--grammar", metavar="FILE", help="write what the GBNF grammar in this file allows")
     add("--lark", metavar="FILE", help="write what the Lark grammar in this file allows")
@@ -88,6 +89,10 @@ def _grammar(options: Namespace) -> Grammar | None:
         for name in ("json_schema", "regex", "grammar", "lark")
         if (value := getattr(options, name)) is not None
     }
+    written = sampling_flags.json_options(options)
+    if written.changes() and "json_schema" not in given:
+        names = ", ".join(sampling_flags.json_flag(name) for name in written.changes())
+        raise OptionError(f"{names}: these say how JSON is written, and go with --json-schema")
     if not given:
         return None
     if len(given) > 1:
@@ -102,7 +107,7 @@ def _grammar(options: Namespace) -> Grammar | None:
         source = Path(value).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise OptionError(f"{value}: it is no UTF-8 text: {error}") from None
-    return Grammar("gbnf" if name == "grammar" else name, source)
+    return Grammar("gbnf" if name == "grammar" else name, source, written)
 
 
 def _chat_ids(model: LanguageModel, prompt: str) -> list[int]:

@@ -1,4 +1,5 @@
-"""The flags of the sampling options, one for each of the table (`sampling_options.py`)."""
+"""The flags of the sampling options (`sampling_options.py`), and of how JSON is written
+(`json_options.py`): one for each of the tables."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from ..errors import OptionError
+from ..json_options import JSON_OPTIONS, JsonOptions
 from ..sampling_options import DEFAULTS, OPTIONS
 
 BREAKERS = "dry_sequence_breakers"
@@ -32,6 +34,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         else:
             add(*flags, dest=name, action="append", default=[], metavar="STR",
                 help=f"{option.help}; several times")  # fmt: skip
+
+
+def json_flag(name: str) -> str:
+    """The flag of an option of JSON."""
+    return f"--json-{name.replace('_', '-')}"
+
+
+def add_json_arguments(parser: ArgumentParser) -> None:
+    add = parser.add_argument_group("JSON, with --json-schema").add_argument
+    for name, choice in JSON_OPTIONS.items():
+        values = (choice.usual, choice.other)
+        add(json_flag(name), choices=values, default=choice.usual, dest=f"json_{name}",
+            help=f"{choice.help[0].lower()}{choice.help[1:]} (%(default)s)")  # fmt: skip
+
+
+def json_options(options: Namespace) -> JsonOptions:
+    """How the JSON is to be written."""
+    return JsonOptions(**{name: getattr(options, f"json_{name}") for name in JSON_OPTIONS})
 
 
 def values(options: Namespace) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..json_options import AS_USUAL, JsonOptions
 from .effort import Effort
 from .host import Host
 from .masks import Constraint
 from .network import Network
-from .nodes import AS_USUAL, Json, JsonOptions, Node
+from .nodes import Json, Node
 from .program import Program
 
 if TYPE_CHECKING:
@@ -58,12 +59,28 @@ class Grammar:
             raise OptionError(f"{self.kind!r} is no kind of grammar; there are {', '.join(KINDS)}")
         if not isinstance(self.source, str):
             raise OptionError(f"a grammar is a text, not {type(self.source).__name__}")
+        if self.kind != "json_schema" and self.options != AS_USUAL:
+            names = ", ".join(self.options.changes())
+            raise OptionError(f"{names}: only a JSON Schema has such options")
         if self.kind == "json_schema":
             _reader(self.source, self.options)
         elif self.kind == "lark":
             _lexed(self.source)
         else:
             _rules(self.kind, self.source)
+
+    def described(self) -> dict[str, Any]:
+        """Itself in JSON, as recordings and the page have it."""
+        words: dict[str, Any] = {"kind": self.kind, "source": self.source}
+        if changes := self.options.changes():
+            words["options"] = changes
+        return words
+
+    @staticmethod
+    def from_described(value: Mapping[str, Any]) -> Grammar:
+        """The grammar of an object with `kind`, `source` and, of a schema, `options`."""
+        options = JsonOptions.of(None, value.get("options", {}))
+        return Grammar(value["kind"], value["source"], options)
 
     def program(self, reach: int) -> Program:
         """The automaton of its texts; no token has more than `reach` bytes."""

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import OptionError
+from ..json_options import AS_USUAL
 from .effort import Effort
 from .host import Host
-from .nodes import AS_USUAL, Json
+from .nodes import Json
 from .program import JUMP, NOWHERE, REJECT, Record, into
 from .schema.automaton import Bottom, JsonProgram
 from .schema.blame import why_not

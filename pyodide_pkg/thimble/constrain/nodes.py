@@ -6,9 +6,9 @@ speak of characters; bytes come later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ..errors import OptionError
+from ..json_options import JsonOptions
 
 Range = tuple[int, int]
 """First and last code point."""
@@ -87,53 +87,6 @@ class Not:
     """Every text that this has not, of any length. It must be regular: without a rule in it."""
 
     node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class JsonOptions:
-    """How the JSON of a schema is written."""
-
-    property_order: str = "schema"
-    """"schema": members stand in the order of the schema; "any"."""
-    whitespace: str = "compact"
-    """"compact": at most one space behind `,` and `:`; "free": white space wherever JSON has it."""
-    extra_members: str = "named"
-    """"named": an object with `properties` has others only where the schema speaks of them;
-    "standard": whatever the schema does not forbid."""
-    escapes: str = "shortest"
-    """"shortest": each character of a text is spelled in one way; "any"."""
-    numbers: str = "short"
-    """"short": at most 16 digits before and behind the point, and whole numbers without one;
-    "any"."""
-    formats: str = "kept"
-    """"kept": a known `format` holds; "passed": it is an annotation, as the standard has it."""
-
-    def __post_init__(self) -> None:
-        for name, values in JSON_CHOICES.items():
-            if getattr(self, name) not in values:
-                raise OptionError(
-                    f"{name} is {getattr(self, name)!r:.40}; it must be {' or '.join(values)}"
-                )
-
-    @staticmethod
-    def of(options: JsonOptions | None, changes: dict[str, str]) -> JsonOptions:
-        """Options with some of them changed, by their names."""
-        for name in changes:
-            if name not in JSON_CHOICES:
-                raise OptionError(f"{name!r:.40} is none of {', '.join(JSON_CHOICES)}")
-        return replace(options or JsonOptions(), **changes)
-
-
-JSON_CHOICES = {
-    "property_order": ("schema", "any"), "whitespace": ("compact", "free"),
-    "extra_members": ("named", "standard"), "escapes": ("shortest", "any"),
-    "numbers": ("short", "any"), "formats": ("kept", "passed"),
-}  # fmt: skip
-AS_USUAL = JsonOptions()
-AS_STANDARD = JsonOptions(
-    property_order="any", whitespace="free", extra_members="standard", numbers="any"
-)
-"""The widest texts: what is valid is accepted, however it is written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from .lark_tree import (
     Ways,
 )
 from .nodes import (
-    AS_USUAL,
     EMPTY,
     Alt,
     Both,
@@ -154,7 +153,7 @@ class _Builder:
         if isinstance(part, Special):
             return self._symbol(self._special(part))
         if isinstance(part, Schema):
-            return self._symbol(Json(part.source, AS_USUAL))
+            return self._symbol(Json(part.source))
         if part == Literal(""):
             return EMPTY
         return self._lexeme(self._terminal(part))

@@ -19,6 +19,8 @@ from .nodes import Alt, Both, Chars, Graph, Node, Not, Range, Repeat, Seq
 from .utf8 import utf8_ranges
 
 ALL_BYTES = (1 << 256) - 1
+MOST_FACTORED = 40
+"""Parts at the beginning of alternatives that are written once, one behind the other."""
 Moves = tuple[tuple[int, "Regular"], ...]
 """Sets of bytes that exclude each other, and what remains behind each; other bytes cannot come."""
 Spell = Callable[[tuple[Range, ...]], "Regular"]
@@ -52,8 +54,13 @@ class Regular:
     @property
     def moves(self) -> Moves:
         if self._moves is None:
-            self.home.effort.spend(6)
-            self._moves = self.home.moves_of(self)
+            chain = [self]  # what may be passed over, one behind the other: it may be long
+            while chain[-1].kind == SEQ and chain[-1].a.nullable and chain[-1].b._moves is None:
+                chain.append(chain[-1].b)
+            for one in reversed(chain):
+                self.home.effort.spend(6)
+                one._moves = self.home.moves_of(one)
+        assert self._moves is not None
         return self._moves
 
     def after(self, byte: int) -> Regular | None:
@@ -84,7 +91,7 @@ class Algebra:
 
     def __init__(self, effort: Effort, library: Algebra | None = None) -> None:
         self.effort = effort
-        self._library = library
+        self._library, self._depth = library, 0
         self._made: dict[tuple[Any, ...], Regular] = {}
         self._numbers: list[int] = [0] if library is None else library._numbers
         self.absorbing: set[Regular] = set() if library is None else library.absorbing
@@ -134,14 +141,24 @@ class Algebra:
         return found
 
     def _seq(self, a: Regular, b: Regular) -> Regular:
+        """One behind the other, nested to the right, whatever the first one is nested like."""
+        heads = []
+        while a.kind == SEQ:
+            heads.append(a.a)
+            a = a.b
+        self.effort.spend(len(heads) >> 3)
+        b = self._pair(a, b)
+        for head in reversed(heads):
+            b = self._pair(head, b)
+        return b
+
+    def _pair(self, a: Regular, b: Regular) -> Regular:
         if a.kind == NOTHING or b.kind == NOTHING:
             return self.nothing
         if a.kind == EPSILON:
             return b
         if b.kind == EPSILON:
             return a
-        if a.kind == SEQ:
-            return self._seq(a.a, self._seq(a.b, b))
         if a.kind == REPEAT and b is a and a.b == (0, None):
             return a
         return self._make(SEQ, a, b, a.nullable and b.nullable)
@@ -180,6 +197,7 @@ class Algebra:
             if len(factored) == 1:
                 return next(iter(factored))
         ordered = tuple(sorted(factored, key=_number))
+        self.effort.spend(len(ordered) >> 3)
         return self._make(ALT, ordered, None, any(part.nullable for part in ordered))
 
     def _factored(self, parts: set[Regular]) -> set[Regular]:
@@ -187,18 +205,21 @@ class Algebra:
         heads: dict[Regular, list[Regular]] = {}
         for part in parts:
             heads.setdefault(part.a if part.kind == SEQ else part, []).append(part)
-        if len(heads) == len(parts):
+        if len(heads) == len(parts) or self._depth == MOST_FACTORED:
             return parts
         found: set[Regular] = set()
-        for head, same in heads.items():
-            if len(same) == 1:
-                found.add(same[0])
-                continue
-            if head in self.absorbing and head in same:
-                found.add(head)
-                continue
-            tails = [p.b if p.kind == SEQ else self.epsilon for p in same]
-            found.add(self._seq(head, self.alt(tails)))
+        self._depth += 1
+        try:
+            for head, same in heads.items():
+                if len(same) == 1:
+                    found.add(same[0])
+                elif head in self.absorbing and head in same:
+                    found.add(head)
+                else:
+                    tails = [p.b if p.kind == SEQ else self.epsilon for p in same]
+                    found.add(self._seq(head, self.alt(tails)))
+        finally:
+            self._depth -= 1
         return found
 
     def both(self, parts: Iterable[Regular]) -> Regular:
@@ -375,7 +396,11 @@ class Algebra:
     def folded(self, r: Regular, reach: int) -> Regular:
         """The same as far as `reach` bytes tell, larger numbers of repetitions taken for one."""
         if r.kind == SEQ:
-            return self._seq(self.folded(r.a, reach), self.folded(r.b, reach))
+            parts = [r]
+            while parts[-1].kind == SEQ:
+                parts[-1:] = [parts[-1].a, parts[-1].b]
+            short = [self.folded(part, reach) for part in parts]
+            return r if short == parts else self.seq(*short)
         if r.kind == ALT:
             return self.alt([self.folded(part, reach) for part in r.a])
         if r.kind == REPEAT and not r.a.nullable:
@@ -449,6 +474,27 @@ def _by_target(moves: list[tuple[int, Regular]]) -> Moves:
     return tuple((mask, target) for target, mask in found.items())
 
 
+def _life_of_parts(r: Regular) -> bool | None:
+    """Whether there is any text of parts one behind the other, where it is seen at once."""
+    met: list[Regular] = []
+    heads = True
+    while r.kind == SEQ and r._live is None:
+        met.append(r)
+        head = _quick_life(r.a)
+        if head is False:
+            return False
+        heads = heads and head is True
+        r = r.b
+    last = _quick_life(r)
+    if last is False:
+        return False
+    if not (heads and last):
+        return None
+    for one in met:
+        one._live = True
+    return True
+
+
 def _quick_life(r: Regular) -> bool | None:
     """Whether there is any text, where it is seen at once."""
     if r._live is not None:
@@ -461,10 +507,7 @@ def _quick_life(r: Regular) -> bool | None:
     if kind in (BYTES, WORDS, EPSILON):
         return True
     if kind == SEQ:
-        first, second = _quick_life(r.a), _quick_life(r.b)
-        if first is False or second is False:
-            return False
-        return True if first and second else None
+        return _life_of_parts(r)
     if kind == REPEAT:
         return _quick_life(r.a)
     if kind == ALT and any(_quick_life(part) for part in r.a):

@@ -187,7 +187,7 @@ def _step_words(step: RecordedStep, before: RecordedStep) -> dict[str, Any]:
 def _plain(name: str, value: Any) -> Any:
     """A parameter as JSON has it: a banned id's bias is null, since there is no infinity."""
     if name == "grammar" and value is not None:
-        return {"kind": value.kind, "source": value.source}
+        return value.described()
     if name == "dry_sequence_breakers":
         return list(value)
     if name != "logit_bias":
@@ -299,11 +299,9 @@ class _Reader:
         if self._grammars > MOST_GRAMMARS:
             raise FormatError(f"{where}: the grammar changes more than {MOST_GRAMMARS} times")
         grammar = self._object(value, f"{where}: grammar")
-        kind, source = grammar.get("kind"), grammar.get("source")
-        return Grammar(
-            self._text(kind, f"{where}: grammar.kind"),
-            self._text(source, f"{where}: grammar.source"),
-        )
+        for name in ("kind", "source"):
+            self._text(grammar.get(name), f"{where}: grammar.{name}")
+        return Grammar.from_described(grammar)
 
     def _ids(self, value: object, where: str) -> list[int]:
         return [self._id(token, where) for token in self._list(value, where)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..json_options import JSON_OPTIONS
 from ..sampling_options import OPTIONS
 from . import oembed, precache
 from .assets import REVALIDATE, Site
@@ -30,6 +31,7 @@ def environment(templates: Path) -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     found.globals["sampling_options"] = OPTIONS
+    found.globals["json_options"] = JSON_OPTIONS
     return found
 
 

@@ -1,6 +1,7 @@
 /** The options of a generation, under OpenAI's names. */
 
 import { ThimbleError } from "./errors";
+import type { JsonOptions } from "./json-options";
 import { ENGINE_OPTIONS } from "./sampling-options";
 import type { EngineOptions } from "./sampling-options";
 
@@ -8,12 +9,16 @@ import type { EngineOptions } from "./sampling-options";
 export interface Constraint {
   readonly kind: "json_schema" | "regex" | "gbnf" | "lark";
   readonly source: string;
+  /** How the JSON of a schema is written. */
+  readonly options?: JsonOptions;
 }
 
 /** How the next token is chosen. Ranges are checked by the engine, which names what is wrong. */
 export interface SamplingOptions extends EngineOptions {
   /** Write JSON that is valid against this JSON Schema, or a text that this RegExp matches. */
   responseConstraint?: object | boolean | RegExp;
+  /** How the JSON of a `responseConstraint` is written. */
+  json_options?: JsonOptions;
   /** The same as a grammar in GBNF, or in a notation that is named. */
   grammar?: string | Constraint;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
@@ -27,19 +32,13 @@ export interface PromptOptions extends SamplingOptions {
   signal?: AbortSignal;
 }
 
-const SAMPLING: readonly string[] = [...ENGINE_OPTIONS, "logprobs", "responseConstraint", "grammar"];
-
-/** Flags that change nothing about which texts a whole match has. */
-const HARMLESS = /^[dguvy]*$/;
+const SAMPLING: readonly string[] = [...ENGINE_OPTIONS, "logprobs", "responseConstraint", "json_options", "grammar"];
 
 /** A constraint as the engine takes it. */
 function constraintOf(given: unknown): Constraint {
   if (given instanceof RegExp) {
-    if (!HARMLESS.test(given.flags)) {
-      const words = `responseConstraint ${String(given)}: the flags i, m and s are not supported`;
-      throw new ThimbleError("OptionError", words);
-    }
-    return { kind: "regex", source: given.source };
+    const flags = given.flags.replace(/[^ims]/g, ""); // others change nothing about a whole match
+    return { kind: "regex", source: flags ? `(?${flags}:${given.source})` : given.source };
   }
   if (typeof given !== "boolean" && (typeof given !== "object" || given === null)) {
     const words = `responseConstraint is ${String(given)}; it must be a JSON Schema or a RegExp`;
@@ -61,6 +60,7 @@ export function encodeOptions(
   const engine: Record<string, unknown> = {};
   const known = [...SAMPLING, ...also];
   let constraint: Constraint | null = null;
+  let written: unknown;
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     if (value === undefined || own.includes(name)) continue;
     if (!known.includes(name)) {
@@ -68,11 +68,15 @@ export function encodeOptions(
       throw new ThimbleError("OptionError", `there is no option "${name}"; there are ${names}`);
     }
     if (name === "responseConstraint") constraint = constraintOf(value);
+    else if (name === "json_options") written = value;
     else engine[name] = value;
   }
   if (constraint && engine["grammar"] !== undefined) {
     throw new ThimbleError("OptionError", "give one of responseConstraint and grammar, not both");
   }
-  if (constraint) engine["grammar"] = constraint;
+  if (written !== undefined && constraint?.kind !== "json_schema") {
+    throw new ThimbleError("OptionError", "json_options go with a responseConstraint that is a JSON Schema");
+  }
+  if (constraint) engine["grammar"] = written === undefined ? constraint : { ...constraint, options: written };
   return JSON.stringify(engine, speakable);
 }

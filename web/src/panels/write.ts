@@ -13,7 +13,7 @@ import { ShadeControls } from "../ui/shade";
 import { tellSampler } from "../ui/sampler";
 import { SettingControls } from "../ui/settings";
 import type { Settings } from "../ui/settings";
-import { ConstraintControl } from "../ui/constraint";
+import { ConstraintControl, showConstraint } from "../ui/constraint";
 import { StatusBar } from "../ui/status-bar";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
@@ -222,7 +222,7 @@ class Write {
     if (!shared) return false;
     if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
     const refused = this.#settings.restore(shared.settings);
-    if (shared.constraint) this.#constraint.restore(shared.constraint);
+    if (shared.constraint) showConstraint(shared.constraint);
     if (shared.model !== undefined) {
       const model = this.#live.files.meant({ ...shared, model: shared.model });
       const there = [...this.#model.options].some((option) => option.value === model);

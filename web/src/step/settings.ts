@@ -1,6 +1,7 @@
 /** The form of the Write panel once more: prompt and settings are the same in both places. */
 
 import type { Constraint } from "../api/options";
+import { showConstraint } from "../ui/constraint";
 import { byId } from "../ui/dom";
 
 type Field = HTMLInputElement | HTMLTextAreaElement;
@@ -31,10 +32,7 @@ export class Mirror {
 
   /** Let the other form ask for this constraint; null for any text. */
   constrain(constraint: Constraint | null): void {
-    const kind = byId("constraint-kind", HTMLSelectElement);
-    kind.value = constraint?.kind ?? "";
-    kind.dispatchEvent(new Event("change"));
-    if (constraint) byId("constraint-source", HTMLTextAreaElement).value = constraint.source;
+    showConstraint(constraint);
     this.read();
   }
 

@@ -1,5 +1,7 @@
-/** The control that constrains an answer: one of four notations, a source, and examples. */
+/** The control that constrains an answer: one of four notations, a source, how JSON is written, and examples. */
 
+import { JSON_OPTIONS } from "../api/json-options";
+import type { JsonOptions } from "../api/json-options";
 import type { Constraint } from "../api/options";
 import { byId } from "./dom";
 
@@ -59,10 +61,27 @@ function isKind(value: string): value is Kind {
   return Object.hasOwn(EXAMPLES, value);
 }
 
+/** The fields that say how JSON is written, by the options' names. */
+function jsonFields(): [keyof JsonOptions, HTMLSelectElement][] {
+  const names = Object.keys(JSON_OPTIONS) as (keyof JsonOptions)[];
+  return names.map((name) => [name, byId(`json-${name}`, HTMLSelectElement)]);
+}
+
+/** Let the form ask for this constraint; null for any text. */
+export function showConstraint(constraint: Constraint | null): void {
+  const kind = byId("constraint-kind", HTMLSelectElement);
+  kind.value = constraint?.kind ?? "";
+  kind.dispatchEvent(new Event("change"));
+  if (!constraint) return;
+  byId("constraint-source", HTMLTextAreaElement).value = constraint.source;
+  for (const [name, field] of jsonFields()) field.value = constraint.options?.[name] ?? JSON_OPTIONS[name][0];
+}
+
 export class ConstraintControl {
   readonly #kind = byId("constraint-kind", HTMLSelectElement);
   readonly #more = byId("constraint-more", HTMLElement);
   readonly #source = byId("constraint-source", HTMLTextAreaElement);
+  readonly #json = byId("json-options", HTMLElement);
   readonly #examples = byId("constraint-examples", HTMLElement);
   readonly #digest = byId("constraint-digest", HTMLElement);
   /** The example that was put there, as long as nobody has changed it. */
@@ -80,14 +99,11 @@ export class ConstraintControl {
   /** What the engine is asked to keep to; nothing where any text will do. */
   read(): { grammar?: Constraint } {
     const kind = this.#kind.value;
-    return isKind(kind) ? { grammar: { kind, source: this.#source.value } } : {};
-  }
-
-  /** Take a constraint from a link. */
-  restore({ kind, source }: Constraint): void {
-    this.#kind.value = kind;
-    this.#source.value = source;
-    this.#show();
+    if (!isKind(kind)) return {};
+    const changed = jsonFields().filter(([name, field]) => field.value !== JSON_OPTIONS[name][0]);
+    const options = Object.fromEntries(changed.map(([name, field]) => [name, field.value])) as JsonOptions;
+    const written = kind === "json_schema" && changed.length > 0 ? { options } : {};
+    return { grammar: { kind, source: this.#source.value, ...written } };
   }
 
   #put({ source }: Example): void {
@@ -98,6 +114,7 @@ export class ConstraintControl {
     const kind = this.#kind.value;
     const offered = isKind(kind) ? EXAMPLES[kind] : [];
     this.#more.hidden = !isKind(kind);
+    this.#json.hidden = kind !== "json_schema";
     this.#digest.textContent = isKind(kind) ? `constraint: ${SHORT[kind]}` : "";
     this.#examples.replaceChildren(
       "For example:",

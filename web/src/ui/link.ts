@@ -1,5 +1,7 @@
 /** What a link carries, in the fragment, which no browser sends to a server. */
 
+import { JSON_OPTIONS } from "../api/json-options";
+import type { JsonOptions } from "../api/json-options";
 import type { Constraint } from "../api/options";
 import { OPTION_FORMS } from "../api/sampling-options";
 
@@ -28,6 +30,12 @@ const NAMES = Object.keys(OPTION_FORMS);
 
 const NOTATIONS = ["json_schema", "regex", "gbnf", "lark"] as const;
 
+/** How a link wants JSON written; what is no value of an option is passed over. */
+function jsonOptions(values: URLSearchParams): { options?: JsonOptions } {
+  const found = Object.entries(JSON_OPTIONS).filter(([name, known]) => values.get(name) === known[1]);
+  return found.length ? { options: Object.fromEntries(found.map(([name, known]) => [name, known[1]])) } : {};
+}
+
 /** Read a fragment; null where it holds nothing of ours. */
 export function readLink(fragment: string): Shared | null {
   const values = new URLSearchParams(fragment.replace(/^#/, ""));
@@ -41,7 +49,8 @@ export function readLink(fragment: string): Shared | null {
   }
   const [constraint] = NOTATIONS.flatMap((kind): Constraint[] => {
     const source = values.get(kind)?.slice(0, LONGEST);
-    return source === undefined ? [] : [{ kind, source }];
+    if (source === undefined) return [];
+    return [{ kind, source, ...(kind === "json_schema" ? jsonOptions(values) : {}) }];
   });
   if (prompt === undefined && model === null && settings.size === 0 && !constraint) return null;
   return {
@@ -66,6 +75,7 @@ export function writeLink(
     if (value !== undefined) values.set(name, String(value));
   }
   if (constraint) values.set(constraint.kind, constraint.source);
+  for (const [name, value] of Object.entries(constraint?.options ?? {}) as [string, string][]) values.set(name, value);
   for (const change of changes) values.append("change", change);
   const url = new URL(location.href);
   url.hash = values.toString();

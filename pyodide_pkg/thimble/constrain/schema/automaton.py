@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from ..nodes import JsonOptions, Token
+from ...json_options import JsonOptions
+from ..nodes import Token
 from ..program import (
     CLOSE,
     ENDLESS,

@@ -6,9 +6,9 @@ import functools
 import json
 
 from ...errors import OptionError
+from ...json_options import JsonOptions
 from .. import read_regex
 from ..effort import Effort, shortened
-from ..nodes import JsonOptions
 from ..regular import Regular
 from . import checks, formats, keywords
 from .blame import why_not
