@@ -319,7 +319,8 @@ def test_what_is_changed_in_any_architecture_flows_on(name: str) -> None:
     model, exact = load(data), ReferenceModel(data)
     ids = [i * 11 % model.config.n_vocab for i in range(12)]
     before = exact.run(ids)
-    staged = ("hook_scale", "hook_normalized", "hook_attn_scores", "hook_pattern", "hook_result")
+    staged = ("hook_scale", "hook_normalized", "hook_attn_scores", "hook_pattern", "hook_result",
+              "hook_expert_indices")  # fmt: skip
     for site in lens.site_names(model.config):
         if site.endswith(staged) or site == "logits":
             continue

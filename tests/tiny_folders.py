@@ -109,6 +109,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 4, "full_attn_idxs": [2], "norm_eps": 1e-5,
         "block_multiple_of": 32, "intermediate_size": 128, "pad_token_id": 0,
     },
+    "olmoe": {
+        "model_type": "olmoe",  **_LLAMA, "num_key_value_heads": 4, "intermediate_size": 32,
+        "num_experts": 6, "num_experts_per_tok": 3, "eos_token_id": 0, "pad_token_id": 0,
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 

@@ -10,14 +10,23 @@ static size_t bytes_of(const tk_tensor *t) {
     return t ? (size_t)((t->quads + 3) / 4) * t->group_bytes : 0;
 }
 
-/* The k-th matrix that every token is multiplied with, or NULL where it has none; 3 to an operation. */
+enum { EACH = 2048 }; /* matrices that an operation has at most: two of each expert */
+
+/* The k-th matrix that every token is multiplied with, or NULL where there is none; EACH to an
+ * operation. Of experts these are the first ones, as many as a token uses. */
 static const tk_tensor *matrix(const tk_model *m, int32_t k) {
-    const tk_op *op = m->ops + k / 3;
-    if (op->kind == TK_OP_PRODUCTS) return tk_op_tensor(op, 2 * (k % 3));
-    return op->kind == TK_OP_HEADS_OUT && k % 3 == 0 ? tk_op_tensor(op, 0) : NULL;
+    const tk_op *op = m->ops + k / EACH;
+    k %= EACH;
+    switch (op->kind) {
+    case TK_OP_PRODUCTS: return k < 3 ? tk_op_tensor(op, 2 * k) : NULL;
+    case TK_OP_HEADS_OUT: return k == 0 ? tk_op_tensor(op, 0) : NULL;
+    case TK_OP_EXPERTS_IN: return k < 2 * op->n[1] ? tk_op_expert(op, k % 2, k / 2) : NULL;
+    case TK_OP_EXPERTS_OUT: return k < op->n[1] ? tk_op_expert(op, 0, k) : NULL;
+    default: return NULL;
+    }
 }
 
-static int32_t matrices(const tk_model *m) { return 3 * m->n_ops; }
+static int32_t matrices(const tk_model *m) { return EACH * m->n_ops; }
 
 /* Bytes of a model's matrices that each token reads. */
 TK_EXPORT tk_int tk_machine_bytes(tk_int model) {

@@ -86,9 +86,14 @@ TK_INLINE const float *tk_op_vector(const tk_op *op, int i) {
 }
 
 /* What an operation says: all is well, a value is not finite, there is no memory, something asks for
- * a position that a ring has let go of, a number is too large for what keeps it; there is no such
- * operation. */
-enum { TK_DONE, TK_NOT_FINITE, TK_NO_MEMORY, TK_GONE, TK_TOO_LARGE, TK_UNKNOWN };
+ * a position that a ring has let go of, a number is too large for what keeps it, there is no such
+ * expert; there is no such operation. */
+enum { TK_DONE, TK_NOT_FINITE, TK_NO_MEMORY, TK_GONE, TK_TOO_LARGE, TK_NO_EXPERT, TK_UNKNOWN };
+
+/* An expert's matrix, out of the tensor of all of them. */
+TK_INLINE const tk_tensor *tk_op_expert(const tk_op *op, int i, int32_t expert) {
+    return (const tk_tensor *)(intptr_t)((const int64_t *)(intptr_t)op->tensor[i])[expert];
+}
 
 /* Operations of more than one stage are told from which on and up to which. */
 
@@ -106,8 +111,13 @@ int32_t tk_op_last(const tk_run *r, const tk_op *op);
 int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op);
 int32_t tk_op_check(const tk_run *r, const tk_op *op);
 /* products.c */
+tk_act tk_activations(const tk_run *r, const float *f, int32_t rows, int32_t cols);
 int32_t tk_op_products(const tk_run *r, const tk_op *op);
 int32_t tk_op_heads_out(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
+/* experts.c */
+int32_t tk_op_route(const tk_run *r, const tk_op *op);
+int32_t tk_op_experts_in(const tk_run *r, const tk_op *op);
+int32_t tk_op_experts_out(const tk_run *r, const tk_op *op);
 /* recurrent.c */
 int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
 /* attention.c */

@@ -2,12 +2,16 @@
 #include "plan.h"
 #include "simd.h"
 
-/* The rows of a buffer that are multiplied together, from `first` on. */
-static tk_act activations(const tk_run *r, const float *f, int32_t first, int32_t cols) {
+/* Rows that are multiplied together, TK_BATCH at most. */
+tk_act tk_activations(const tk_run *r, const float *f, int32_t rows, int32_t cols) {
     tk_session *s = r->s;
+    return (tk_act){f, s->act_q, s->act_narrow, s->act_scale, s->act_sum, rows, cols, 0};
+}
+
+/* Those of a buffer from `first` on. */
+static tk_act activations(const tk_run *r, const float *f, int32_t first, int32_t cols) {
     int32_t rows = r->rows - first < TK_BATCH ? r->rows - first : TK_BATCH;
-    return (tk_act){f + (size_t)first * (size_t)cols, s->act_q, s->act_narrow, s->act_scale,
-                    s->act_sum, rows, cols, 0};
+    return tk_activations(r, f + (size_t)first * (size_t)cols, rows, cols);
 }
 
 static void add_bias(float *y, const tk_tensor *bias, int32_t rows) {

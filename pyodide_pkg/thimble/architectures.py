@@ -17,14 +17,17 @@ Shapes = Mapping[str, tuple[str, ...]]
 """Tensors and their shapes, as names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all
 query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `gates` (twice
 hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
-`taps` (positions that a short convolution reads), `gated_taps` (three times dim)."""
+`taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
+many there are of a feed-forward block's matrices)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
 
 
-EXACT = ("shortconv.conv.weight",)
-"""Matrices that are in no product, and stay F32, by the ends of their names."""
+CONVOLUTIONS = ("shortconv.conv.weight",)
+"""Matrices that are in no product and must be F32, by the ends of their names."""
+EXACT = (*CONVOLUTIONS, "ffn_gate_inp.weight")
+"""Those that stay F32 in a conversion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Architecture:
     """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
     final_logit_softcapping: float = 0.0
     """The same for logits."""
+    experts: bool = False
+    """Whether feed-forward blocks are several experts', of which a router chooses some."""
     taps_key: str = ""
     """The key that says how many positions a short convolution reads, if layers have one."""
     windows: bool = False
@@ -247,6 +252,21 @@ _TABLE = (
             }
         },
         taps_key="shortconv.l_cache",
+    ),
+    Architecture(
+        "olmoe",
+        {
+            **_NORMS,
+            **_ATTENTION,
+            "attn_q_norm.weight": ("q",),
+            "attn_k_norm.weight": ("kv",),
+            "ffn_gate_inp.weight": ("experts", "dim"),
+            "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
+            "ffn_up_exps.weight": ("experts", "hidden", "dim"),
+            "ffn_down_exps.weight": ("experts", "dim", "hidden"),
+        },
+        refused={"attention.causal": (True,), "attention.clamp_kqv": (0.0,)},
+        experts=True,
     ),
 )
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .architectures import ARCHITECTURES, EXACT, Architecture, Shapes
+from .architectures import ARCHITECTURES, CONVOLUTIONS, Architecture, Shapes
 from .errors import FormatError, UnsupportedError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
@@ -39,6 +39,8 @@ MAX_WIDTH = 1 << 24
 MAX_HEAD = 4096
 """Values of a head; models in use have at most 512."""
 """More is a lie or a mistake, and far behind what fits into a page."""
+MAX_EXPERTS = 1024
+"""Models in use have at most 512."""
 MAX_TAPS = 64
 """Positions that a short convolution may read; models in use have 3 or 4."""
 MAX_SCALE = 1 << 20
@@ -74,6 +76,10 @@ class Features:
     """Of each layer whether it has no attention; none where all have it."""
     taps: int = 0
     """Positions that a short convolution reads, its own included."""
+    experts: int = 0
+    """Of each feed-forward block; 0 where it is one network."""
+    experts_used: int = 0
+    """That a token's router chooses."""
     rope_short: bool = False
     """Whether `rope_factors_short.weight` divides RoPE's frequencies. Those for longer texts are
     left alone, and texts kept as short as the others allow."""
@@ -180,6 +186,7 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
     wide = config.n_layers == arch.scale_by_width
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
     yarn = _yarn(config, arch, keys)
+    experts, used = _experts(keys) if arch.experts else (0, 0)
     factor = yarn.attention_factor if yarn else 1.0
     return Features(
         layer_norm=arch.layer_norm,
@@ -202,6 +209,8 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
             else 0.0
         ),
         taps=keys.width(arch.taps_key) if arch.taps_key else 0,
+        experts=experts,
+        experts_used=used,
         rope_short=rope_short,
     )
 
@@ -219,6 +228,20 @@ def _kv_heads(
     found = [count for count in counts if count != 0]
     rest = replace(keys, metadata={keys.full(key): found}) if found else keys
     return rest.width(key), tuple(count == 0 for count in counts)
+
+
+def _experts(keys: _Keys) -> tuple[int, int]:
+    """Return how many experts there are, and how many of them a token uses."""
+    count, used = keys.width("expert_count"), keys.width("expert_used_count")
+    if count > MAX_EXPERTS:
+        raise UnsupportedError(
+            f"{keys.full('expert_count')} is {count:,}; at most {MAX_EXPERTS:,} run here"
+        )
+    if used > count:
+        raise FormatError(
+            f"{keys.full('expert_used_count')} is {used}, but there are {count} experts"
+        )
+    return count, used
 
 
 def _activation(arch: Architecture, keys: _Keys) -> int:
@@ -284,6 +307,7 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "context": config.n_ctx,
         "gates": 2 * config.hidden_dim,
         "taps": config.features.taps,
+        "experts": config.features.experts,
         "gated_taps": 3 * config.dim,
     }
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
@@ -291,13 +315,18 @@ def _widths(config: ModelConfig) -> dict[str, int]:
 
 
 def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | None:
-    """Return what a tensor is made of where it is several, one below the other: names and rows, in
-    order. None for a tensor that is one."""
+    """Return what a tensor is made of where it is several, one below the other, as experts' are:
+    names and rows, in order. None for a tensor that is one."""
     prefix, short = "", name
     if name.startswith("blk."):
         _, layer, short = name.split(".", 2)
         prefix = f"blk.{layer}."
-    parts = ARCHITECTURES[config.architecture].fused.get(short)
+    arch = ARCHITECTURES[config.architecture]
+    shape = arch.layer_tensors.get(short, ())
+    if len(shape) == 3:
+        height = _widths(config)[shape[1]]
+        return tuple((f"{name}.{i}", height) for i in range(config.features.experts))
+    parts = arch.fused.get(short)
     if parts is None:
         return None
     widths = _widths(config)
@@ -305,7 +334,7 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
 
 
 def layer_parts(config: ModelConfig, layer: int) -> frozenset[str]:
-    """Return the names of a layer's tensors, without `blk.N.`; of those that are several, the
+    """Return the names of a layer's tensors, without `blk.N.`; of those that are fused, the
     parts'."""
     arch = ARCHITECTURES[config.architecture]
     names = _layer_shapes(config, layer)
@@ -491,7 +520,7 @@ def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
         )
     for name, shape in wanted.items():
         _check_tensor(found[name], shape)
-    for name in (name for name in wanted if name.endswith(EXACT)):
+    for name in (name for name in wanted if name.endswith(CONVOLUTIONS)):
         if found[name].type != F32:
             raise UnsupportedError(
                 f"tensor {name!r} is stored as {found[name].type.name}; F32 runs for convolutions"

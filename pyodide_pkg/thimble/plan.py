@@ -55,6 +55,13 @@ KINDS: dict[str, Kind] = {
     # x -> of each column the sum of its last values, times weights, of which there are `taps`; the
     # values are kept
     "short_conv": Kind(ints=("taps", "state"), in_place=False),
+    # router's logits -> shares of the `chosen` best of all experts, and which these are, best first
+    "route": Kind(ints=("experts", "chosen"), in_place=False),
+    # x, experts -> products with each one's matrices, gate and up; two places to gather rows in
+    "experts_in": Kind(ints=("experts", "chosen"), in_place=False),
+    # what they made of it, shares, experts -> the sum of products with each one's matrix, times its
+    # share; the same two places
+    "experts_out": Kind(ints=("experts", "chosen"), in_place=False),
     # gate (and up) -> function(gate) (times up)
     "activate": Kind(ints=("function",)),
     "add": Kind(),
@@ -83,6 +90,7 @@ Layer = tuple[Op, ...]
 _STREAM, _QUERY = ("pos", "d_model"), ("pos", "head", "d_head")
 _KEY, _HIDDEN = ("pos", "kv_head", "d_head"), ("pos", "d_mlp")
 _ONE, _SCORES = ("pos", "one"), ("head", "pos", "key")
+_CHOSEN, _EXPERTS = ("pos", "chosen"), ("pos", "chosen", "d_mlp")
 
 
 def _norm_values(name: str) -> dict[str, tuple[str, ...]]:
@@ -125,6 +133,14 @@ VALUES: dict[str, tuple[str, ...]] = {
     "mlp.hook_pre": _HIDDEN,
     "mlp.hook_pre_linear": _HIDDEN,
     "mlp.hook_post": _HIDDEN,
+    "mlp.hook_router": ("pos", "expert"),
+    "mlp.hook_expert_weights": _CHOSEN,
+    "mlp.hook_expert_indices": _CHOSEN,
+    "mlp.experts.hook_pre": _EXPERTS,
+    "mlp.experts.hook_pre_linear": _EXPERTS,
+    "mlp.experts.hook_post": _EXPERTS,
+    "mlp.gathered": ("pos", "widest"),
+    "mlp.multiplied": ("pos", "widest"),
     "mlp.out": _STREAM,
     **_norm_values("ln2_post"),
     "hook_mlp_out": _STREAM,
@@ -297,6 +313,8 @@ class _Compiler:
 
     def feed_forward(self, x: str) -> str:
         """From what goes into a feed-forward block to what it adds."""
+        if "ffn_gate_inp.weight" in self.tensors:
+            return self.experts(x)
         gated = "ffn_gate.weight" in self.tensors
         up = "mlp.hook_pre_linear" if gated else "mlp.hook_pre"
         self.products(x, ("ffn_gate", "mlp.hook_pre"), ("ffn_up", up))
@@ -307,6 +325,27 @@ class _Compiler:
         self.products(hidden, ("ffn_down", "mlp.out" if post else "hook_mlp_out"))
         out = "mlp.out" if post else "hook_mlp_out"
         return self.norm(out, "ln2_post", "post_ffw_norm", "hook_mlp_out")
+
+    def experts(self, x: str) -> str:
+        """The same by several networks, of which each token uses some (Shazeer et al. 2017,
+        https://arxiv.org/abs/1701.06538)."""
+        f, own = self.config.features, "mlp.experts.hook_"
+        count, used = f.experts, f.experts_used
+        shares, which = "mlp.hook_expert_weights", "mlp.hook_expert_indices"
+        places = ("mlp.gathered", "mlp.multiplied")
+        self.products(x, ("ffn_gate_inp", "mlp.hook_router"))
+        self.emit("route", ("mlp.hook_router",), (shares, which), experts=count, chosen=used)
+        self.emit(
+            "experts_in", (x, which), (f"{own}pre", f"{own}pre_linear", *places),
+            ("ffn_gate_exps.weight", "ffn_up_exps.weight"), experts=count, chosen=used,
+        )  # fmt: skip
+        gates = (f"{own}pre", f"{own}pre_linear")
+        hidden = self.emit("activate", gates, (f"{own}post",), function=f.activation)
+        self.emit(
+            "experts_out", (hidden, shares, which), ("hook_mlp_out", *places),
+            ("ffn_down_exps.weight",), experts=count, chosen=used,
+        )  # fmt: skip
+        return "hook_mlp_out"
 
     def end(self) -> Layer:
         """From the stream to the logits."""
@@ -329,5 +368,6 @@ def widths(config: ModelConfig) -> dict[str, int]:
     return {
         "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
-        "d_vocab": config.n_vocab,
+        "d_vocab": config.n_vocab, "expert": config.features.experts,
+        "chosen": config.features.experts_used, "widest": max(config.dim, config.hidden_dim),
     }  # fmt: skip

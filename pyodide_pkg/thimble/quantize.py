@@ -160,7 +160,7 @@ def becomes(tensor: TensorInfo, target: TensorType) -> TensorType:
 
 def _is_product(tensor: TensorInfo) -> bool:
     """Whether a tensor is a matrix that may be rounded."""
-    return len(tensor.shape) == 2 and not tensor.name.endswith(EXACT)
+    return len(tensor.shape) > 1 and not tensor.name.endswith(EXACT)
 
 
 def _changes(tensor: TensorInfo, target: TensorType) -> bool:

@@ -63,7 +63,7 @@ class ReferenceModel:
     def _split(self, name: str) -> None:
         """Give the parts of a tensor that is several, one below the other, their own names."""
         parts = parts_of(self.config, name)
-        if parts is None:
+        if parts is None or self.weights[name].ndim == 3:
             return
         whole, rounded = self.weights.pop(name), name in self._rounded
         self._rounded.discard(name)
@@ -226,6 +226,30 @@ class ReferenceModel:
         before = np.concatenate([np.zeros((taps - 1, x.shape[1])), x])
         parts = [before[k : k + len(x)] * weight[:, k] for k in range(taps)]
         return (np.sum(parts, axis=0),)
+
+    def route(self, op: Op, logits: Array) -> tuple[Array, ...]:
+        """Softmax over all experts; the shares of the best of them, and which these are."""
+        shares = softmax(logits)
+        best = np.argsort(-shares, axis=-1, kind="stable")[:, : int(op.numbers["chosen"])]
+        return np.take_along_axis(shares, best, axis=-1), best.astype(np.float64)
+
+    def experts_in(self, op: Op, x: Array, which: Array) -> tuple[Array, ...]:
+        """What each expert that a token chose makes of it: [n, chosen, hidden], twice."""
+        return (*(self._chosen(op, i, x[:, None], which) for i in range(2)), x, x)
+
+    def experts_out(self, op: Op, x: Array, shares: Array, which: Array) -> tuple[Array, ...]:
+        """The experts' results, each times its share, together: [n, dim]."""
+        each = self._chosen(op, 0, x, which)
+        return (each * shares[..., None]).sum(axis=1), each, each
+
+    def _chosen(self, op: Op, which_tensor: int, x: Array, which: Array) -> Array:
+        """x [n, 1 or chosen, columns] times the matrices of the chosen experts."""
+        name = self._prefix + op.tensors[which_tensor]
+        x = self.rounded(x.reshape(-1, x.shape[-1]), name).reshape(x.shape)
+        matrices = self.weights[name][which.astype(int)]
+        if len(x[0]) == 1:
+            x = np.repeat(x, len(which[0]), axis=1)
+        return np.asarray(np.einsum("nkc,nkrc->nkr", x, matrices))
 
     def activate(self, op: Op, gate: Array, up: Array | None = None) -> tuple[Array, ...]:
         """SiLU, or GELU (Hendrycks & Gimpel 2016) in one of its two forms; times what it gates

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from .errors import (
+    HookError,
     MemoryLimitError,
     NumericError,
     OptionError,
@@ -104,7 +105,7 @@ class State:
             self.close()
 
 
-NOT_FINITE, _, GONE, TOO_LARGE = range(4)
+NOT_FINITE, _, GONE, TOO_LARGE, NO_EXPERT = range(5)
 """What went wrong in a pass, in the upper bits of its status (the enum in `kernels/plan.h`)."""
 
 
@@ -120,6 +121,11 @@ def failure(name: str, n_layers: int, status: int) -> ThimbleError:
         return NumericError(
             f"a key or a value of layer {layer} of model {name!r} is no number that half precision "
             "holds; kv_type='f32' keeps larger ones"
+        )
+    if reason == NO_EXPERT:
+        return HookError(
+            f"layer {layer} of model {name!r} is told to use an expert that there is not: a hook "
+            "can choose those by whole numbers from 0 on"
         )
     assert reason == NOT_FINITE, status
     where = f"after layer {layer}" if layer < n_layers else "in the logits"

@@ -8,7 +8,7 @@ from array import array
 from .errors import MemoryLimitError
 from .gguf import TensorInfo
 from .kernel import Kernel, Scratch
-from .model_config import ModelConfig, parts_of
+from .model_config import ModelConfig, parts_of, tensor_names
 from .plan import compile_plan
 from .program import pack_program
 
@@ -25,6 +25,7 @@ class Weights:
         self.nbytes = 0
         self._tensors: dict[str, int] = {}
         self._frequencies: dict[str, Scratch] = {}
+        self._stacks: dict[str, Scratch] = {}
         self._config: ModelConfig | None = None
 
     def begin(self, config: ModelConfig) -> None:
@@ -36,6 +37,7 @@ class Weights:
         assert self._config is not None
         kernel, config = self.kernel, self._config
         self._make_frequencies(config)
+        self._make_stacks(config)
         parts = pack_program(config, compile_plan(config), self._address_of)
         places, total = [], 0
         for part in parts:
@@ -65,6 +67,16 @@ class Weights:
         if f.rope_base_local:
             self._add_frequencies("rope_local", config, (f.rope_base_local, 1.0), [])
 
+    def _make_stacks(self, config: ModelConfig) -> None:
+        """Note where the matrices of all experts are, for each tensor that holds them."""
+        for name, shape in tensor_names(config).items():
+            if len(shape) == 3:
+                parts = parts_of(config, name) or ()
+                addresses = array("q", [self._tensors[part] for part, _ in parts])
+                made = Scratch(self.kernel, 8 * len(addresses), "places of experts")
+                made.write(addresses.tobytes())
+                self._stacks[name] = made
+
     def _add_frequencies(
         self, name: str, config: ModelConfig, numbers: tuple[float, float], divisors: list[bytes]
     ) -> None:
@@ -80,7 +92,7 @@ class Weights:
 
     def _address_of(self, name: str) -> int:
         """Where what an operation names is: a tensor, or frequencies."""
-        made = self._frequencies.get(name)
+        made = self._frequencies.get(name) or self._stacks.get(name)
         return made.address if made else self._tensors[name]
 
     def pack(self, tensor: TensorInfo, first: int, rows: int, source: int) -> int:
@@ -99,13 +111,13 @@ class Weights:
         if len(tensor.shape) == 1:  # one row, whose values are the parts' rows
             first, rows, width = 0, tensor.shape[0], 1
         else:
-            width = tensor.shape[1]
+            width = tensor.shape[-1]
         begin = 0
         for name, height in parts:
             low, high = max(first, begin), min(first + rows, begin + height)
             if low < high:
                 at = source + tensor.type.size((low - first) * width)
-                shape = (height, *tensor.shape[1:])
+                shape = (height, *tensor.shape[1:][-1:])
                 bad = self._pack(tensor, name, shape, low - begin, high - low, at)
                 if bad:
                     return bad + (low - first) * width
@@ -161,6 +173,9 @@ class Weights:
         for made in self._frequencies.values():
             made.close()
         self._frequencies.clear()
+        for made in self._stacks.values():
+            made.close()
+        self._stacks.clear()
         address, self.address = self.address, 0
         self.kernel.call("model_free", address)
 

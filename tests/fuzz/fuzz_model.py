@@ -7,6 +7,7 @@ which no check sees reach the kernels.
 from __future__ import annotations
 
 import functools
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         numbers["rope.dimension_count"] = rng.choice((head, head // 2))
     if arch.windows:
         numbers["attention.sliding_window"] = rng.choice((1, 3, 100))
+    if arch.experts:
+        numbers |= {"expert_count": rng.choice((1, 5)), "expert_used_count": 1}
     if arch.taps_key:
         numbers[arch.taps_key] = rng.choice((1, 3, 5))
     headless = [bool(arch.headless_tensors) and i % 2 == 0 for i in range(numbers["block_count"])]
@@ -99,6 +102,7 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "vocab": n_vocab, "dim": numbers["embedding_length"], "hidden": hidden, "q": q, "kv": kv,
         "qkv": q + 2 * kv, "gates": 2 * hidden, "head": head, "context": numbers["context_length"],
         "pairs": numbers.get("rope.dimension_count", head) // 2,
+        "experts": numbers.get("expert_count", 0),
         "taps": numbers.get("shortconv.l_cache", 0), "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip
 
@@ -126,7 +130,7 @@ def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool) -> int:
 
 def _values(shape: tuple[int, ...], kind: TensorType, seed: int) -> bytes:
     if kind.block > 1:
-        return random_blocks(kind, shape[0], shape[1], seed=seed)
+        return random_blocks(kind, math.prod(shape[:-1]), shape[-1], seed=seed)
     floats = random_values(seed, shape, 0.5)
     if kind == F16:
         return floats.astype("<f2").tobytes()

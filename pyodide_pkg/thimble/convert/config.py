@@ -154,6 +154,11 @@ def keys(settings: Settings) -> Keys:
     if s.arch.name == "gemma2":
         found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
+    if s.arch.experts:
+        found |= {
+            "expert_count": s.whole("num_experts"),
+            "expert_used_count": s.whole("num_experts_per_tok"),
+        }
     if s.arch.name == "lfm2":
         found |= _lfm2_keys(s)
     if s.arch.name == "gptneox":
@@ -335,6 +340,7 @@ def _check(s: Settings) -> None:
     s.refuse("add_cross_attention", False)
     s.refuse("use_bidirectional_attention", False)
     s.refuse("clip_qkv", None)
+    s.refuse("norm_topk_prob", False)
     s.refuse("use_parallel_residual", True, False)
     if s.arch.sliding_window_pattern:
         _check_gemma(s)

@@ -51,6 +51,8 @@ class Planned:
     stored: Stored
     shape: tuple[int, ...]
     type: TensorType
+    experts: tuple[Stored, ...] = ()
+    """What it is made of, where it holds several of them."""
 
 
 def convert_folder(
@@ -140,7 +142,30 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
         if name.endswith(EXACT) and len(shape) == 3 and shape[1] == 1:
             shape = (shape[0], shape[2])
         plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
-    return sorted(plan.values(), key=_place)
+    return sorted(_stacked(plan, wanted).values(), key=_place)
+
+
+def _stacked(plan: dict[str, Planned], wanted: TensorType) -> dict[str, Planned]:
+    """The same with the tensors of all experts as one."""
+    found, experts = {}, dict[str, dict[int, Planned]]()
+    for name, planned in plan.items():
+        base, _, number = name.rpartition(".")
+        if number.isdigit():
+            experts.setdefault(base, {})[int(number)] = planned
+        else:
+            found[name] = planned
+    for name, parts in experts.items():
+        shapes = {planned.shape for planned in parts.values()}
+        if set(parts) != set(range(len(parts))) or len(shapes) != 1:
+            raise FormatError(
+                f"the experts of {parts[min(parts)].stored.name!r:.100} are numbers "
+                f"{sorted(parts)!r:.60} of the shapes {sorted(shapes)!r:.60}; all from 0 on, of "
+                "one shape, are right"
+            )
+        stored = tuple(parts[i].stored for i in range(len(parts)))
+        shape = (len(parts), *shapes.pop())
+        found[name] = Planned(name, stored[0], shape, _type_of(name, shape, wanted), stored)
+    return found
 
 
 def _named(settings: Settings, found: Mapping[str, Stored]) -> dict[str, Stored]:
@@ -237,6 +262,9 @@ def _encoded(
 def _rows(settings: Settings, planned: Planned) -> Rows:
     """How a tensor's rows are read, in the order and with the values of the new file."""
     kind, stored = settings.kind, planned.stored
+    if planned.experts:
+        experts = planned.experts
+        return lambda first, last: np.stack([e.floats(e.map()) for e in experts[first:last]])
     mapped = stored.map()
     if _is_one_of(planned.name, kind.transposed) and len(planned.shape) == 2:
         return lambda first, last: stored.floats(mapped[:, first:last].T)

@@ -25,6 +25,7 @@ class Kind:
     names: Mapping[str, str]
     """Tensors that there are once, without `.weight` and `.bias`."""
     layer_names: Mapping[str, str]
+    """Those of a layer; {} is an expert's number, and all experts' become one tensor."""
     ignored: str = (
         r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
         r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
@@ -63,6 +64,10 @@ class Kind:
         found = re.fullmatch(self.layers.replace(".", r"\.").format(r"(\d+)") + r"\.(.+)", base)
         if found and found[2] in self.layer_names:
             return f"blk.{int(found[1])}.{self.layer_names[found[2]]}.{last}"
+        expert = re.search(r"\.(\d+)\.", found[2]) if found else None
+        if found and expert:  # of which all are one tensor
+            own = self.layer_names.get(found[2].replace(expert[0], ".{}."))
+            return f"blk.{int(found[1])}.{own}.{last}.{int(expert[1])}" if own else None
         return None
 
 
@@ -208,6 +213,20 @@ KINDS: dict[str, Kind] = {
             "feed_forward.w2": "ffn_down",
         },
         defaults={"tie_word_embeddings": True, "rope_theta": 1e6},
+    ),
+    "olmoe": Kind(
+        "olmoe",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {
+            **_ATTENTION,
+            **_NORMS,
+            **_HEAD_NORMS,
+            "mlp.gate": "ffn_gate_inp",
+            "mlp.experts.{}.gate_proj": "ffn_gate_exps",
+            "mlp.experts.{}.up_proj": "ffn_up_exps",
+            "mlp.experts.{}.down_proj": "ffn_down_exps",
+        },
     ),
     "olmo2": Kind(
         "olmo2",

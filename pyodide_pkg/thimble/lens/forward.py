@@ -209,20 +209,24 @@ class _Memory:
     def read(self, site: Site) -> bytes:
         """A value, without what pads its rows."""
         size = self.shape(site)
-        count, width = prod(size[:-1]), size[-1]
-        padded = value_width(self._config, site.value) if site.value == "logits" else width
+        count, width, padded = size[0], prod(size[1:]), self._padded(site.value, size)
         data = self._kernel.read(self.places[site.value], 4 * count * padded)
         if padded == width:
             return data
         return b"".join(data[4 * row * padded :][: 4 * width] for row in range(count))
 
+    def _padded(self, value: str, size: tuple[int, ...]) -> int:
+        """How far rows of a value lie apart: what arises on demand is not padded."""
+        return prod(size[1:]) if value in ON_DEMAND else value_width(self._config, value)
+
     def write(self, value: str, data: bytes) -> None:
         """Put a value in its place."""
-        if value != "logits":
+        size = shape(self._config, value, self.tokens, self.keys)
+        width, padded = prod(size[1:]), self._padded(value, size)
+        if width == padded:
             self._kernel.write(self.places[value], data)
             return
-        width, padded = self._config.n_vocab, value_width(self._config, value)
-        for row in range(self.rows):
+        for row in range(len(data) // (4 * width)):
             part = data[4 * row * width : 4 * (row + 1) * width]
             self._kernel.write(self.places[value] + 4 * row * padded, part)
 
