@@ -5,13 +5,14 @@ does it (guidance-ai/jsonschemabench, `maskbench/runner.py`): the mask is made, 
 token must be in it, and so on; a schema is right when every valid instance comes through and every
 invalid one is stopped, at the latest where the text would end. Instances are JSON as Python writes
 it. The vocabulary is Llama 3's. Texts may be what the standard allows (`AS_STANDARD`); with
-`--usual` as they are written unless asked for otherwise, which instances need not be.
+`--usual` as they are written unless asked for otherwise, which instances need not be. With
+`--journal` what is found is written down schema by schema, and a run that was ended goes on there.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
+import dataclasses
 import gzip
 import json
 import re
@@ -115,16 +116,23 @@ def entries(path: Path, every: int) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def run(path: Path, every: int, options: JsonOptions) -> list[Outcome]:
+def run(path: Path, every: int, options: JsonOptions, journal: Path | None) -> list[Outcome]:
+    """Judge the schemas, but for those that the journal has."""
+    found: dict[str, Outcome] = {}
+    if journal is not None and journal.exists():
+        lines = journal.read_text(encoding="utf-8").splitlines()
+        found = {one["name"]: Outcome(**one) for one in map(json.loads, lines)}
     judge = Judge(Llama3Words.load(ROOT / "build" / "maskbench"), options)
-    return list(map(functools.partial(_told, judge), entries(path, every)))
-
-
-def _told(judge: Judge, entry: dict[str, Any]) -> Outcome:
-    found = judge.judge(entry)
-    if found.outcome != RIGHT:
-        print(f"{found.name}: {found.outcome}: {found.why[:150]}", flush=True)
-    return found
+    outcomes = []
+    for entry in entries(path, every):
+        one = found.get(entry["name"]) or judge.judge(entry)
+        outcomes.append(one)
+        if one.outcome != RIGHT:
+            print(f"{one.name}: {one.outcome}: {one.why[:150]}", flush=True)
+        if journal is not None and one.name not in found:
+            with journal.open("a", encoding="utf-8") as lines_out:
+                lines_out.write(json.dumps(dataclasses.asdict(one)) + "\n")
+    return outcomes
 
 
 def main() -> int:
@@ -134,9 +142,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="schemas with their instances")
     parser.add_argument("--every", type=int, default=1, help="only one schema out of so many")
     parser.add_argument("--usual", action="store_true", help="texts as they are usually written")
+    parser.add_argument("--journal", type=Path, help="file of what was found, to go on with")
     parser.add_argument("--keep", action="store_true", help="write docs/bench/structured.md anew")
     options = parser.parse_args()
-    found = run(options.data, options.every, AS_USUAL if options.usual else AS_STANDARD)
+    how = AS_USUAL if options.usual else AS_STANDARD
+    found = run(options.data, options.every, how, options.journal)
     report = maskbench_report.report(found)
     print(report)
     if options.keep:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_browser import ask, engine, fails, write
+from tests.test_browser import ask, engine, fails, load, write
 from thimble import OptionError
 from thimble.browser import Engine
 from thimble.constrain import Grammar
@@ -70,6 +70,35 @@ def test_more_to_read_begins_the_constraint_afresh(engine: Engine) -> None:
     write(engine, session, "Once", grammar=LETTERS, max_tokens=9)
     more = write(engine, session, " upon", grammar=LETTERS, max_tokens=60, **{"continue": True})
     assert len(text_of(more)) == 34
+
+
+def test_work_at_a_constraint_is_stopped_from_outside() -> None:
+    """As the page does it: by a memory that the worker looks at while it hears no message."""
+    schema = {"type": "string", "allOf": [{"pattern": f"(.*[a-z].{{{i}}})"} for i in (3, 4)]}
+    grammar = {"kind": "json_schema", "source": json.dumps(schema)}
+    looks: list[int] = []
+    patience = 0
+
+    def stopped(session: int) -> bool:
+        looks.append(session)
+        return len(looks) > patience
+
+    engine = Engine(stopped=stopped)
+    load(engine)
+    session = ask(engine, "open", "tiny", "{}")
+    words = json.dumps({"grammar": grammar, "max_tokens": 6})
+    answer = json.loads(engine.call("start", session, "Once", words))
+    while "error" not in answer:
+        answer = json.loads(engine.call("run", session, 0))
+    assert answer["error"][0] == "StoppedError"
+    assert set(looks) == {session}
+    assert ask(engine, "stop", session) >= 0
+    patience = 10**9
+    again = text_of(write(engine, session, "Once", grammar=grammar, max_tokens=6))
+    other = Engine()
+    load(other)
+    afresh = write(other, ask(other, "open", "tiny", "{}"), "Once", grammar=grammar, max_tokens=6)
+    assert again == text_of(afresh), "the grammar is as good as before"
 
 
 def test_a_wrong_constraint_is_refused_before_anything_is_read(engine: Engine) -> None:

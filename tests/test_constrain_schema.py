@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import thimble
 from thimble import constrain
+from thimble.constrain.effort import watched
 from thimble.constrain.machine import Machine
 from thimble.constrain.schema.automaton import JsonProgram
 from thimble.json_options import AS_STANDARD, JsonOptions
@@ -316,16 +317,20 @@ def test_a_hostile_schema_is_followed_or_refused_with_bounded_work(name: str) ->
         assert len(str(error)) < 300
 
 
-def test_work_can_be_stopped() -> None:
-    class StoppedError(Exception):
-        pass
-
+def test_work_can_be_stopped_and_begun_again() -> None:
     def stop() -> None:
-        raise StoppedError
+        raise thimble.errors.StoppedError("enough")
 
-    program = constrain.json_schema(HOSTILE["an expression that explodes"]).program(64)
-    assert isinstance(program, JsonProgram)
-    program.reader.effort.pause = stop
-    machine = Machine(default_kernel(), program, 64)
-    with pytest.raises(StoppedError):
-        machine.step(machine.start(), b'"' + b"ba" * 400, bytearray())
+    def behind(machine: Machine, text: bytes) -> bool:
+        machine.program.begin()
+        return machine.step(machine.start(), text, bytearray()) is not None
+
+    schema = {"type": "string", "allOf": [{"pattern": f"^(.*a.{{{i}}})*$"} for i in (5, 6)]}
+    texts = [b'"' + bytes(97 + (i * n) % 2 for i in range(40)) + b'"' for n in (1, 2, 3, 5)]
+    stopped, other = (
+        Machine(default_kernel(), constrain.json_schema(schema).program(64), 64) for _ in range(2)
+    )
+    with pytest.raises(thimble.errors.StoppedError), watched(stop):
+        for text in texts:
+            behind(stopped, text)
+    assert [behind(stopped, text) for text in texts] == [behind(other, text) for text in texts]

@@ -37,6 +37,10 @@ class NumericError(ThimbleError):
     """A NaN or an infinity arose; the message says where."""
 
 
+class StoppedError(ThimbleError):
+    """Somebody asked from outside that the work be stopped."""
+
+
 class SamplerError(ThimbleError):
     """A sampler of the caller's own failed, or what it returned is no token."""
 

@@ -25,7 +25,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import Model, ModelLoader, Session, TokenChunk
-from ..errors import ContextError, FormatError, MemoryLimitError, OptionError, ThimbleError
+from ..errors import (
+    ContextError,
+    FormatError,
+    MemoryLimitError,
+    OptionError,
+    StoppedError,
+    ThimbleError,
+)
 from ..generation import Generation, prompt_ids
 from ..kernel import choose_variant
 from ..sampling import SamplingParams, Top
@@ -106,13 +113,18 @@ class Engine:
     """Everything that the worker may ask for, through `call`."""
 
     def __init__(
-        self, kernels: str = "base", send: Callable[[bytes], object] | None = None
+        self,
+        kernels: str = "base",
+        send: Callable[[bytes], object] | None = None,
+        stopped: Callable[[int], bool] | None = None,
     ) -> None:
         """`send` is told the bytes of an answer before the answer is given; without it they are in
-        `sent` until the next call."""
+        `sent` until the next call. `stopped` says whether a session's generation is to stop: it is
+        asked in the midst of work at a constraint, while the worker hears no message."""
         choose_variant(kernels)
         self.sent: list[bytes] = []
         self._send = send or self.sent.append
+        self._stopped = stopped
         self._count = 0
         self._loads: dict[int, Load] = {}
         self.loaded: dict[str, Model] = {}
@@ -287,7 +299,8 @@ class Engine:
         began = time.perf_counter()
         opened = self.opened(session)
         merged = {**opened.defaults, **asked(options)}
-        params, detailed = sampling(merged)
+        with self._stoppable(session, merged.get("grammar")):
+            params, detailed = sampling(merged)
         keep = bool(merged.get("continue", False))
         n_cached = len(opened.session) if keep else 0
         ids = prompt_ids(opened.model, prompt, first=n_cached == 0)
@@ -301,9 +314,10 @@ class Engine:
         if params.grammar is not None:
             from .constraint import begins  # who has no grammar does not wait for it
 
-            constraint_start = begins(
-                opened, params.grammar, n_cached + len(ids), resumed=keep and not ids
-            )
+            with self._stoppable(session, params.grammar):
+                constraint_start = begins(
+                    opened, params.grammar, n_cached + len(ids), resumed=keep and not ids
+                )
         if not keep:
             opened.session.rollback(0)
         if not keep or ids:
@@ -319,7 +333,8 @@ class Engine:
         until = time.perf_counter() + milliseconds / 1000
         run = opened.run
         try:
-            chunks, reason = self._advance(opened, run, until)
+            with self._stoppable(session, run.params.grammar):
+                chunks, reason = self._advance(opened, run, until)
         except BaseException:
             opened.run = None
             raise
@@ -376,9 +391,24 @@ class Engine:
             return chunks, None
         return chunks, "length"  # nothing was asked for
 
-    def stop(self, session: int) -> None:
-        """End a generation; the tokens so far stay."""
-        self.opened(session).run = None
+    def stop(self, session: int) -> int:
+        """End a generation; the tokens so far stay: how many there are."""
+        opened = self.opened(session)
+        opened.run = None
+        return len(opened.session)
+
+    def _stoppable(self, session: int, grammar: object) -> AbstractContextManager[object]:
+        """Let the work at a session's constraint be stopped from outside."""
+        stopped = self._stopped
+        if grammar is None or stopped is None:
+            return nullcontext()
+        from ..constrain.effort import watched  # who has no grammar does not wait for it
+
+        def look() -> None:
+            if stopped(session):
+                raise StoppedError("it was stopped")
+
+        return watched(look)
 
     def logits_hash(self, session: int, tokens: str) -> str:
         """SHA-256 over the logits at every position of a JSON list of tokens: the bit promise."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import OptionError
-from .effort import AT_ONCE, Effort
+from .effort import AT_ONCE, BETWEEN_LOOKS, Effort, ask_to_go_on
 from .nodes import (
     Alt,
     Both,
@@ -88,6 +88,8 @@ class Network:
             raise OptionError(
                 f"the grammar needs more than {MOST_PLACES:,} places; repeat less, or shorter parts"
             )
+        if len(self.free) % BETWEEN_LOOKS == 0:
+            ask_to_go_on()
         self.free.append([])
         self.edges.append([])
         self.calls.append([])

@@ -85,7 +85,7 @@ const SIGINT = 2;
 export class EngineHost {
   readonly #worker: Worker;
   /** Shared with the worker, which hears no message while Python runs. */
-  readonly #interrupt = mayShareMemory() ? new SharedArrayBuffer(4) : null;
+  readonly #interrupt = mayShareMemory() ? new SharedArrayBuffer(8) : null;
   readonly #remote: RemoteEngine;
   readonly #crashed: Promise<never>;
   readonly #loads = new Map<string, Load>();
@@ -159,6 +159,14 @@ export class EngineHost {
   /** What has become of the snapshot for the next visit. */
   get snapshot(): SnapshotState {
     return this.#keeper.state;
+  }
+
+  /** Let the work at a session's constraint stop, or go on: messages are heard behind it only. */
+  #stopWork(session: number, stops: boolean): void {
+    if (!this.#interrupt) return;
+    const place = new Int32Array(this.#interrupt, 4, 1);
+    if (stops) Atomics.store(place, 0, session);
+    else Atomics.compareExchange(place, 0, session, 0);
   }
 
   /** Interrupt a visitor's own code where that is possible; whether it is. */
@@ -291,6 +299,7 @@ export class EngineHost {
   ): () => void {
     const { port1, port2 } = new MessageChannel();
     const release = this.#keeper.hold();
+    this.#stopWork(session, false);
     let over = false;
     const end = (message: FromRun): void => {
       if (over) return;
@@ -313,7 +322,11 @@ export class EngineHost {
     this.call((engine) =>
       engine.generate(session, prompt, options, transfer(port2, [port2])),
     ).catch(fail);
-    return () => port1.postMessage({ type: "stop" } satisfies ToRun);
+    return () => {
+      if (over) return;
+      this.#stopWork(session, true);
+      port1.postMessage({ type: "stop" } satisfies ToRun);
+    };
   }
 
   #died(why: string): void {

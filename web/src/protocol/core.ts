@@ -25,7 +25,8 @@ export interface Boot {
   readonly kernels: Kernels;
   /** What threads are made of, where the page may have them. */
   readonly threads: Threads | null;
-  /** Memory of one number: 2 in it interrupts what a visitor's own code does; null without. */
+  /** Memory of two numbers: 2 in the first interrupts what a visitor's own code does, a session in
+   * the second stops the work at its constraint; null without. */
   readonly interrupt: SharedArrayBuffer | null;
   /** Nothing of it is in the browser's cache yet, as far as we know. */
   readonly firstVisit: boolean;

@@ -1,6 +1,7 @@
 /** The token loop: batches from Python, and a look at the mail between two of them. */
 
 import type { Batch, FromRun, ToRun } from "../protocol";
+import { EngineError } from "./python";
 import type { Python } from "./python";
 
 /** Milliseconds of Python at a time: under a frame, and long against one crossing. */
@@ -39,6 +40,7 @@ export async function generate(
   try {
     let context = python.call<{ context: number }>("start", session, prompt, options).context;
     let first = true;
+    await yieldToMessages(); // a constraint may have taken its time
     while (!stopped) {
       // The first token goes out alone: what the visitor waits for is that something comes.
       const batch = python.call<Batch>("run", session, first ? 0 : BATCH_MS);
@@ -53,6 +55,9 @@ export async function generate(
     if (stopped) python.call("stop", session);
     say({ type: "done", context });
   } catch (error) {
+    if (error instanceof EngineError && error.name === "StoppedError") {
+      return say({ type: "done", context: python.call<number>("stop", session) });
+    }
     say({ type: "failed", error: describe(error) });
   }
 }

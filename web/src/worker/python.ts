@@ -66,16 +66,19 @@ export class Python {
   private constructor(pyodide: PyodideInterface, boot: Boot) {
     this.#pyodide = pyodide;
     const start = pyodide.runPython(
-      "from thimble.browser import Engine\nlambda kernels, send: Engine(kernels, send).call",
+      "from thimble.browser import Engine\nlambda *given: Engine(*given).call",
     ) as unknown as PyCallable;
     const send = (data: LentBuffer): void => {
       const lent = data.getBuffer("u8");
       this.#sent.push(lent.data.slice().buffer);
       lent.release();
     };
-    this.#call = start(boot.kernels, send) as PyCallable;
+    const interrupt = boot.interrupt && new Int32Array(boot.interrupt, 0, 1);
+    const stopping = boot.interrupt && new Int32Array(boot.interrupt, 4, 1);
+    const stopped = stopping && ((session: number): boolean => Atomics.load(stopping, 0) === session);
+    this.#call = (stopped ? start(boot.kernels, send, stopped) : start(boot.kernels, send)) as PyCallable;
     start.destroy();
-    this.#interrupt = boot.interrupt && new Int32Array(boot.interrupt);
+    this.#interrupt = interrupt;
   }
 
   /** Start Pyodide and the engine in it: from a snapshot, or where that fails without one. */
