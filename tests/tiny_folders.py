@@ -116,7 +116,22 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 
-SENTENCEPIECE = ("mistral", "gemma", "gemma2", "gemma3", "phi3", "phi3-long")
+ENCODERS: dict[str, dict[str, Any]] = {
+    "gemma-embedding": {
+        "model_type": "gemma3_text", **_GEMMA, "num_hidden_layers": 7,
+        "use_bidirectional_attention": True,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1e6},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    },
+}  # fmt: skip
+ENCODERS["gemma-embedding-dense"] = ENCODERS["gemma-embedding"]
+"""The same of models that leave a vector."""
+PROJECTED = 96
+"""What the first of two dense layers behind a vector makes of it."""
+
+SENTENCEPIECE = (*ENCODERS, "mistral", "gemma", "gemma2", "gemma3", "phi3", "phi3-long")
 
 
 @functools.cache
@@ -133,7 +148,31 @@ def write_folder(folder: Path, name: str, *, stored: str = "F32", shards: int = 
     write_tokenizer(folder, name)
     weights = values(name, {k: tuple(v) for k, v in record["tensors"].items()})
     write_weights(folder, weights, stored=stored, shards=shards)
+    for layer, matrix in dense_layers(name).items():
+        (folder / layer).mkdir(exist_ok=True)
+        (folder / layer / "config.json").write_text(
+            json.dumps({"activation_function": "torch.nn.modules.linear.Identity"})
+        )
+        write_weights(folder / layer, {"linear.weight": matrix}, stored=stored)
     return folder
+
+
+def dense_layers(name: str) -> dict[str, NDArray[np.float32]]:
+    """The matrices behind an encoder's vector, by the folders that sentence-transformers has."""
+    if not name.endswith("-dense"):
+        return {}
+    width = ENCODERS[name]["hidden_size"]
+    shapes = {"2_Dense": (PROJECTED, width), "3_Dense": (width, PROJECTED)}
+    return {
+        layer: random_values(7_000 + i, shape, 0.2)
+        for i, (layer, shape) in enumerate(shapes.items())
+    }
+
+
+def number_of(name: str) -> int:
+    """Which of all models one is; encoders are counted from 900 on."""
+    known = list(CONFIGS)
+    return known.index(name) if name in known else 900 + list(ENCODERS).index(name)
 
 
 @functools.cache
@@ -150,7 +189,7 @@ def values(name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[n
     found = {}
     raised = "gemma" in name
     for i, (tensor, shape) in enumerate(sorted(shapes.items())):
-        seed = 100_000 * (1 + list(CONFIGS).index(name)) + i
+        seed = 100_000 * (1 + number_of(name)) + i
         norm = "norm" in tensor or ".ln_" in tensor
         if len(shape) > 1:
             size = 1.5 * math.sqrt(3 / (shape[0] if name == "gpt2" else shape[-1]))

@@ -127,6 +127,7 @@ static void score(const tk_attention_job *a, int32_t head, const float *q, float
 static int32_t attend(const tk_attention_job *a, int32_t head, int32_t token, float *row) {
     const tk_run *r = a->r;
     int32_t kv = head / a->per_head, pos = a->past + token, n = a->causal ? pos + 1 : a->keys;
+    if (!a->causal && a->window && a->window < n - pos) n = pos + a->window;
     int32_t low = a->window && a->window <= pos ? pos + 1 - a->window : 0;
     int32_t from = low / TK_KEY_GROUP * TK_KEY_GROUP;
     size_t at = ((size_t)head * (size_t)r->tokens + (size_t)token) * (size_t)a->keys;
@@ -177,7 +178,8 @@ enum { SMALL = 1 << 15 }; /* multiply-adds that one thread does sooner alone */
 
 /* Keeps keys and values (in: q, k, v), and leaves scores and pattern, [heads][tokens][keys] where
  * they have a place, and what is mixed. n: query heads, values of a head, positions that are seen
- * (0: all), whether none that come later are, the state; f: what scores are multiplied by, and their
+ * (0: all; to each side, its own included, where later ones are seen), whether none that come later
+ * are, the state; f: what scores are multiplied by, and their
  * soft cap or 0. */
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to) {
     const tk_state *kept = r->s->states + op->n[4];

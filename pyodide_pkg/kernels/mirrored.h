@@ -49,6 +49,7 @@ enum {
     TK_OP_ADD,
     TK_OP_MULTIPLY,
     TK_OP_LAST,
+    TK_OP_POOL,
     TK_OP_SOFT_CAP,
     TK_OP_CHECK,
 };

@@ -205,6 +205,18 @@ int32_t tk_op_last(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
+/* The mean of all tokens' rows, in one; each sum is in double precision, first to last. */
+int32_t tk_op_pool(const tk_run *r, const tk_op *op) {
+    size_t width = tk_width(r, op->out[0]);
+    for (size_t i = 0; i < width; i++) {
+        const float *x = tk_rows(r, op->in[0]) + i;
+        double sum = 0.0;
+        for (int32_t t = 0; t < r->tokens; t++, x += width) sum += (double)*x;
+        tk_rows(r, op->out[0])[i] = (float)(sum / (double)r->tokens);
+    }
+    return 0;
+}
+
 /* f: the cap. */
 int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op) {
     const float *x = tk_rows(r, op->in[0]);

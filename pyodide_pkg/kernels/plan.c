@@ -22,6 +22,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_MULTIPLY: return tk_op_multiply(r, op);
     case TK_OP_ADD: return tk_op_add(r, op);
     case TK_OP_LAST: return tk_op_last(r, op);
+    case TK_OP_POOL: return tk_op_pool(r, op);
     case TK_OP_SOFT_CAP: return tk_op_soft_cap(r, op);
     case TK_OP_CHECK: return tk_op_check(r, op);
     }
@@ -175,6 +176,23 @@ TK_EXPORT tk_int tk_forward(tk_int session, tk_int ids, tk_int n, tk_int all, tk
         out += (size_t)r.wanted * (size_t)m->buffers[m->logits].width;
     }
     return 0;
+}
+
+/* Lets an encoder read a whole text of n tokens, for which an empty session has a place; its vector,
+ * floats as wide as the model, to `out`. Returns as tk_forward, or -1 without memory. */
+TK_EXPORT tk_int tk_encode_text(tk_int session, tk_int ids, tk_int n, tk_int out) {
+    tk_session *s = (tk_session *)session;
+    const tk_model *m = s->model;
+    void *at[TK_MAX_BUFFERS];
+    uint8_t *block = place_buffers(m, (size_t)n, at);
+    if (!block) return -1;
+    tk_run r = {s, m, at, (int32_t)n, 1, 0};
+    at[TK_IDS] = (void *)ids;
+    tk_int bad = run_ops(&r, 0, m->head, r.tokens);
+    if (!bad) bad = run_ops(&r, m->head, m->n_ops, 1);
+    if (!bad) tk_move((void *)out, at[m->hidden], (size_t)m->dim * sizeof(float));
+    tk_delete(block);
+    return bad;
 }
 
 /* From a position in the program to another, for tokens that follow the session's, of which the last

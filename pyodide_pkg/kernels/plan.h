@@ -19,9 +19,10 @@ enum { TK_KEYS_VALUES, TK_ROWS }; /* what a layer keeps; see thimble/program.py 
 struct tk_model {
     /* set by the caller, in this order, as int32 */
     int32_t n_layers, dim, n_vocab;
-    int32_t n_ops, head;       /* operations; the first of those behind the last layer */
+    int32_t n_ops, head;       /* operations; the first of those for the wanted rows only */
     int32_t n_buffers, n_states;
-    int32_t stream, hidden, logits; /* buffers: behind the last layer, what the output matrix reads, logits */
+    int32_t stream, hidden, logits; /* buffers: behind the last layer, what the output matrix reads or
+                                     * an encoder leaves, logits */
     int32_t widest;            /* columns of a matrix */
     tk_op *ops;
     tk_buffer *buffers;
@@ -108,6 +109,7 @@ int32_t tk_op_activate(const tk_run *r, const tk_op *op);
 int32_t tk_op_add(const tk_run *r, const tk_op *op);
 int32_t tk_op_multiply(const tk_run *r, const tk_op *op);
 int32_t tk_op_last(const tk_run *r, const tk_op *op);
+int32_t tk_op_pool(const tk_run *r, const tk_op *op);
 int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op);
 int32_t tk_op_check(const tk_run *r, const tk_op *op);
 /* products.c */

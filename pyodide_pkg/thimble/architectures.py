@@ -18,7 +18,8 @@ Shapes = Mapping[str, tuple[str, ...]]
 query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `gates` (twice
 hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
 `taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
-many there are of a feed-forward block's matrices)."""
+many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
+an encoder's vector)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
@@ -78,6 +79,9 @@ class Architecture:
     """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
     final_logit_softcapping: float = 0.0
     """The same for logits."""
+    causal: bool = True
+    """Whether a position sees none that come later; otherwise it is an encoder, which sees all, or
+    with a window half of it to each side, and leaves a vector and no logits."""
     experts: bool = False
     """Whether feed-forward blocks are several experts', of which a router chooses some."""
     taps_key: str = ""
@@ -171,6 +175,21 @@ _TABLE = (
         sliding_window_pattern=6,
         rope_base_local=10000.0,
         scale_by_width=62,
+    ),
+    Architecture(
+        "gemma-embedding",
+        {**_BASE, **_POST_NORMS, **_HEAD_NORMS},
+        optional={
+            "dense_2.weight": ("projected", "dim"),
+            "dense_3.weight": ("dim", "projected"),
+        },
+        refused={"expert_count": (0,), "attention.causal": (False,), "pooling_type": (1,)},
+        activation=GELU_TANH,
+        scaled_embedding=True,
+        windows=True,
+        sliding_window_pattern=6,
+        rope_base_local=10000.0,
+        causal=False,
     ),
     Architecture(
         "phi3",

@@ -116,6 +116,10 @@ class LanguageModel(ABC):
         if self.closed:
             raise ThimbleError(f"model {self.name!r} is closed")
         limit = self.config.n_ctx
+        if not self.config.features.causal:
+            raise UnsupportedError(
+                f"model {self.name!r} is an encoder: it gives vectors (embed), and writes no text"
+            )
         if n_ctx is None:
             n_ctx = limit
         if not isinstance(n_ctx, int) or isinstance(n_ctx, bool) or not 1 <= n_ctx <= limit:

@@ -76,6 +76,9 @@ class Features:
     """Of each layer whether it has no attention; none where all have it."""
     taps: int = 0
     """Positions that a short convolution reads, its own included."""
+    causal: bool = True
+    projected: int = 0
+    """Width of an encoder's first dense layer; 0 without any."""
     experts: int = 0
     """Of each feed-forward block; 0 where it is one network."""
     experts_used: int = 0
@@ -173,6 +176,8 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         tied_output="output.weight" not in names,
     )
     features = replace(_features(config, arch, keys, rope_short), headless=headless)
+    if "dense_2.weight" in names and "dense_2.weight" in arch.optional:
+        features = replace(features, projected=keys.width("dense_2_feat_out"))
     config = replace(config, features=features)
     _check_widths(config, arch, keys)
     _check_tensors(config, header)
@@ -192,7 +197,8 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
         layer_norm=arch.layer_norm,
         activation=_activation(arch, keys),
         parallel=parallel is True,
-        window=window,
+        window=window if arch.causal or not window else window // 2 + 1,
+        causal=arch.causal,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
         embed_scale=math.sqrt(config.dim) if arch.scaled_embedding else 0.0,
         score_scale=score_scale,
@@ -284,6 +290,8 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "rope_freqs.weight": config.rope_freqs,
         "rope_factors_short.weight": config.features.rope_short,
         "rope_factors_long.weight": config.features.rope_short,
+        "dense_2.weight": config.features.projected > 0,
+        "dense_3.weight": config.features.projected > 0,
     }
     shapes |= {name: shape for name, shape in arch.optional.items() if present[name]}
     return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
@@ -308,6 +316,7 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "gates": 2 * config.hidden_dim,
         "taps": config.features.taps,
         "experts": config.features.experts,
+        "projected": config.features.projected,
         "gated_taps": 3 * config.dim,
     }
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
@@ -495,7 +504,8 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
             f"from {smallest} to {config.head_dim} is right"
         )
     widths = {"embedding_length": config.dim, "feed_forward_length": config.hidden_dim,
-              "attention.key_length": config.head_dim}  # fmt: skip
+              "attention.key_length": config.head_dim,
+              "dense_2_feat_out": config.features.projected}  # fmt: skip
     for key, width in widths.items():
         if width % LANES:
             raise UnsupportedError(f"{keys.full(key)} is {width}; a multiple of {LANES} runs here")

@@ -68,6 +68,8 @@ KINDS: dict[str, Kind] = {
     "multiply": Kind(),
     # x -> rows of the positions whose logits are wanted
     "last": Kind(in_place=False),
+    # x -> the mean of all positions' rows
+    "pool": Kind(in_place=False),
     "soft_cap": Kind(floats=("cap",)),
     # x -> nothing; whether all of it is finite
     "check": Kind(),
@@ -147,6 +149,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "hook_resid_post": _STREAM,
     "final": _STREAM,
     **_norm_values("ln_final"),
+    "hook_pooled": _STREAM,
+    "projected": ("pos", "d_projected"),
+    "hook_vector": _STREAM,
     "logits": ("pos", "d_vocab"),
 }
 """Every value that a program may name, and what its dimensions stand for."""
@@ -174,6 +179,17 @@ class Plan(NamedTuple):
     def stream(self) -> str:
         """The value that goes into the first layer."""
         return self.begin[-1].outputs[0]
+
+    @property
+    def result(self) -> str:
+        """What comes of a pass: the logits, or an encoder's vector."""
+        return self.end[-1].inputs[0]
+
+    @property
+    def before_head(self) -> int:
+        """How many operations behind the layers are still for all positions, and not only for those
+        whose logits are wanted, or for the one vector."""
+        return next(i for i, op in enumerate(self.end) if op.kind in ("last", "pool"))
 
     def sections(self) -> Iterator[tuple[int | None, Layer]]:
         """The operations in their order, with the layer that they are in."""
@@ -288,7 +304,7 @@ class _Compiler:
             sides.append(name)
         z = self.emit(
             "attend", (*sides, v), ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
-            heads=c.n_heads, kv_heads=c.n_kv_heads, width=c.head_dim, causal=1,
+            heads=c.n_heads, kv_heads=c.n_kv_heads, width=c.head_dim, causal=f.causal,
             window=f.window if windowed else 0, cap=f.attn_logit_softcapping,
             scale=f.score_scale or c.head_dim**-0.5,
         )  # fmt: skip
@@ -348,8 +364,10 @@ class _Compiler:
         return "hook_mlp_out"
 
     def end(self) -> Layer:
-        """From the stream to the logits."""
+        """From the stream to the logits, or to a vector."""
         c = self.config
+        if not c.features.causal:
+            return self.vector()
         x = self.emit("last", ("hook_resid_post",), ("final",))
         named = ("output_norm", "token_embd_norm")  # the second is what lfm2 calls it
         tensor = next(name for name in named if f"{name}.weight" in self.tensors)
@@ -362,12 +380,24 @@ class _Compiler:
         self.emit("check", ("logits",), ())
         return tuple(self.ops)
 
+    def vector(self) -> Layer:
+        """From an encoder's stream to the text's vector."""
+        x = self.norm("hook_resid_post", "ln_final", "output_norm")
+        x = self.emit("pool", (x,), ("hook_pooled",))
+        if self.config.features.projected:
+            self.emit("products", (x,), ("projected",), ("dense_2.weight", ""))
+            self.emit("products", ("projected",), ("hook_vector",), ("dense_3.weight", ""))
+            x = "hook_vector"
+        self.emit("check", (x,), ())
+        return tuple(self.ops)
+
 
 def widths(config: ModelConfig) -> dict[str, int]:
     """What each dimension of a value is, but for `pos` and `key`."""
     return {
         "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
-        "d_vocab": config.n_vocab, "expert": config.features.experts,
+        "d_vocab": config.n_vocab, "d_projected": config.features.projected,
+        "expert": config.features.experts,
         "chosen": config.features.experts_used, "widest": max(config.dim, config.hidden_dim),
     }  # fmt: skip

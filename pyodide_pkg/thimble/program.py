@@ -111,12 +111,13 @@ def pack_program(config: ModelConfig, plan: Plan, tensor: Callable[[str], int]) 
     for number, (layer, section) in enumerate(plan.sections()):
         prefix = "" if layer is None else f"blk.{layer}."
         if number > len(plan.layers):
-            head, layer = len(ops), config.n_layers
+            head, layer = len(ops) + plan.before_head, config.n_layers
         for op in section:
             ops.append(_packed(op, layer or 0, prefix, tensor, state))
             state += "state" in KINDS[op.kind].ints
     slots = assign_slots(config, plan)
-    hidden = next(op.inputs[0] for op in plan.end if op.kind == "products")
+    reads = (op.inputs[0] for op in plan.end if op.kind == "products")
+    hidden = next(reads) if config.features.causal else plan.result
     places = [NUMBER_OF[name] for name in ("hook_resid_post", hidden, "logits")]
     sizes = {name: value_width(config, name) for name in VALUES}
     widest = max(w for name, w in sizes.items() if name not in (*OUTSIDE, *ON_DEMAND))

@@ -73,6 +73,10 @@ class ReferenceModel:
             if rounded:
                 self._rounded.add(part)
 
+    def vector(self, ids: Sequence[int]) -> Array:
+        """Return what an encoder makes of a text, before it has length 1: [dim]."""
+        return np.asarray(self.run(ids)[compile_plan(self.config).result][0])
+
     def logits(self, ids: Sequence[int]) -> Array:
         """Return the logits behind each of `ids`, [len(ids), n_vocab]."""
         return self.run(ids)["logits"]
@@ -204,7 +208,8 @@ class ReferenceModel:
         if op.numbers["causal"]:
             unseen |= np.triu(np.ones((n, n), dtype=bool), k=1)
         if op.numbers["window"]:
-            unseen |= np.tril(np.ones((n, n), dtype=bool), k=-int(op.numbers["window"]))
+            far = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+            unseen |= far >= op.numbers["window"]
         scores = np.where(unseen, -np.inf, scores)
         pattern = softmax(scores)
         return scores, pattern, np.einsum("hqk,khd->qhd", pattern, v)
@@ -274,6 +279,10 @@ class ReferenceModel:
     def last(self, op: Op, x: Array) -> tuple[Array, ...]:
         """The positions whose logits are wanted: here all of them."""
         return (x,)
+
+    def pool(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """The mean over all positions: [1, dim]."""
+        return (x.mean(axis=0, keepdims=True),)
 
     def soft_cap(self, op: Op, x: Array) -> tuple[Array, ...]:
         return (soft_capped(x, op.numbers["cap"]),)

@@ -67,6 +67,8 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         numbers["rope.dimension_count"] = rng.choice((head, head // 2))
     if arch.windows:
         numbers["attention.sliding_window"] = rng.choice((1, 3, 100))
+    if not arch.causal:
+        numbers["dense_2_feat_out"] = max(kind.block, 32)
     if arch.experts:
         numbers |= {"expert_count": rng.choice((1, 5)), "expert_used_count": 1}
     if arch.taps_key:
@@ -102,6 +104,7 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "vocab": n_vocab, "dim": numbers["embedding_length"], "hidden": hidden, "q": q, "kv": kv,
         "qkv": q + 2 * kv, "gates": 2 * hidden, "head": head, "context": numbers["context_length"],
         "pairs": numbers.get("rope.dimension_count", head) // 2,
+        "projected": numbers.get("dense_2_feat_out", 0),
         "experts": numbers.get("expert_count", 0),
         "taps": numbers.get("shortconv.l_cache", 0), "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip
@@ -173,6 +176,9 @@ def _run(found: Model) -> str:
     try:
         ids = found.tokenizer.encode(TEXT)[:5]
         found.tokenizer.decode(ids)
+        if not found.config.features.causal:
+            assert len(found.embed("a")) == found.config.dim
+            return "ran"
         session = found.session()
         try:
             session.append(ids[: found.config.n_ctx] or [0])

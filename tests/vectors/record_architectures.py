@@ -28,14 +28,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests import tiny_folders
-from tests.tiny_folders import CONFIGS, RECORD, n_vocab, values, write_folder, write_weights
+from tests.tiny_folders import (
+    CONFIGS,
+    ENCODERS,
+    RECORD,
+    dense_layers,
+    n_vocab,
+    number_of,
+    values,
+    write_folder,
+    write_tokenizer,
+    write_weights,
+)
 from tests.tokenizer_vocabularies import HARD_TEXTS
 from thimble.convert.folder import convert_folder
+from thimble.convert.tokenizer_json import tokenizer_keys
+from thimble.tokenizer import tokenizer_from_metadata
 
 ARRAYS = RECORD.with_suffix(".npz")
 N_IDS = 64
 STEP = 11
 TYPES = ("f32", "f16", "q8_0")
+SHORT = "Mia had a little red boat. "
+ENCODED = ("a", SHORT, SHORT * 4 + "The duck swam to it." * 5)
+"""Whose vectors are recorded of encoders; in the last, no window holds all."""
 TEXTS = (
     *HARD_TEXTS,
     "<|user|>\n Hi there <|end|>  \n<|endoftext|> \nYes</s>  no<s> \n x",
@@ -45,7 +61,7 @@ TEXTS = (
 
 
 def ids_of(name: str) -> list[int]:
-    seed = list(CONFIGS).index(name)
+    seed = number_of(name)
     return [int(i) for i in np.random.PCG64(seed).random_raw(N_IDS) % np.uint64(n_vocab(name))]
 
 
@@ -53,9 +69,10 @@ def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]
     """What is recorded of a model, and its logits [N_IDS, n_vocab]."""
     torch: Any = importlib.import_module("torch")
     transformers: Any = importlib.import_module("transformers")
-    wanted = {**CONFIGS[name], "vocab_size": n_vocab(name)}
+    wanted = {**(CONFIGS | ENCODERS)[name], "vocab_size": n_vocab(name)}
     config = transformers.AutoConfig.for_model(**wanted)
-    model = transformers.AutoModelForCausalLM.from_config(config)
+    kind = transformers.AutoModel if name in ENCODERS else transformers.AutoModelForCausalLM
+    model = kind.from_config(config)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         model.save_pretrained(folder)
@@ -64,14 +81,40 @@ def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]
             names: list[str] = list(file.keys())
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in names}
         write_weights(folder, values(name, shapes))
-        found = transformers.AutoModelForCausalLM.from_pretrained(
+        found = kind.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
         said = json.loads((folder / "config.json").read_text())
+    if name in ENCODERS:
+        record = {"config": said, "tensors": shapes}
+        record["encoded"], vectors = transformers_vectors(name, found, record)
+        return record, vectors
     ids = ids_of(name)
     with torch.no_grad():
         logits = found(torch.tensor([ids])).logits[0].numpy()
     return {"config": said, "tensors": shapes, "ids": ids}, logits
+
+
+def transformers_vectors(
+    name: str, model: Any, record: dict[str, Any]
+) -> tuple[list[list[int]], NDArray[np.float32]]:
+    """The ids of `ENCODED`, and what sentence-transformers makes of their last hidden states, not
+    of length 1: [len(ENCODED), dim]."""
+    torch: Any = importlib.import_module("torch")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_tokenizer(folder, name)
+        keys = tokenizer_keys(folder, n_vocab(name))
+    tokenizer = tokenizer_from_metadata(dict(keys))
+    ids = [tokenizer.encode(text) for text in ENCODED]
+    rows = []
+    with torch.no_grad():
+        for one in ids:
+            vector = model(torch.tensor([one])).last_hidden_state[0].mean(dim=0)
+            for matrix in dense_layers(name).values():
+                vector = torch.tensor(matrix) @ vector
+            rows.append(vector.numpy())
+    return ids, np.stack(rows)
 
 
 def recorded_arrays() -> dict[str, Any]:
@@ -84,9 +127,9 @@ def record_transformers(names: list[str]) -> None:
     arrays: dict[str, Any] = {}
     if names:
         models, arrays = json.loads(RECORD.read_text())["models"], recorded_arrays()
-    for name in names or CONFIGS:
+    for name in names or (*CONFIGS, *ENCODERS):
         models[name], logits = transformers_logits(name)
-        arrays[f"transformers/{name}"] = logits[:, ::STEP]
+        arrays[f"transformers/{name}"] = logits if name in ENCODERS else logits[:, ::STEP]
         print(name, logits.std(), np.abs(logits).max())
     versions = {name: version(name) for name in ("transformers", "torch")}
     before = json.loads(RECORD.read_text()) if names else {}
@@ -118,6 +161,21 @@ def llama_cpp_logits(
     return found, texts
 
 
+def llama_cpp_vectors(path: Path, ids: list[list[int]]) -> NDArray[np.float32]:
+    """The vectors of `ENCODED`, whose ids must be these."""
+    llama_cpp: Any = importlib.import_module("llama_cpp")
+    model = llama_cpp.Llama(
+        str(path), n_ctx=256, n_batch=256, n_ubatch=256, n_threads=1, n_threads_batch=1,
+        n_gpu_layers=0, embedding=True, flash_attn=False, verbose=False,
+        pooling_type=llama_cpp.LLAMA_POOLING_TYPE_MEAN,
+    )  # fmt: skip
+    own = [model.tokenize(text.encode(), add_bos=True, special=False) for text in ENCODED]
+    assert own == ids, (own, ids)
+    found = np.array([model.embed(text, normalize=False) for text in ENCODED], dtype=np.float32)
+    model.close()
+    return found
+
+
 def record_llama_cpp(names: list[str]) -> None:
     record = json.loads(RECORD.read_text())
     arrays = recorded_arrays()
@@ -129,6 +187,12 @@ def record_llama_cpp(names: list[str]) -> None:
             for kind in TYPES:
                 path = Path(place) / f"{name}-{kind}.gguf"
                 convert_folder(folder, path, kind)
+                if name in ENCODERS:
+                    found = llama_cpp_vectors(path, model["encoded"])
+                    arrays[f"llama.cpp/{name}/{kind}"] = found
+                    away = np.abs(found - arrays[f"transformers/{name}"]).max()
+                    print(name, kind, "from transformers:", away, "of", np.abs(found).max())
+                    continue
                 options = yarn_options(model["config"])
                 logits, model["texts"] = llama_cpp_logits(path, model["ids"], **options)
                 logits = logits[:, ::STEP]

@@ -15,7 +15,7 @@ from ..architectures import ARCHITECTURES, GELU_ERF, GELU_TANH, SILU
 from ..errors import FormatError, UnsupportedError
 from ..model_config import MAX_WIDTH
 from ..yarn import Yarn
-from .names import KINDS, Kind
+from .names import ENCODERS, KINDS, Kind
 
 Config = Mapping[str, Any]
 MAX_LAYERS = 4096
@@ -42,7 +42,8 @@ class Settings:
                 f"config.json has the model_type {kind!r:.60}, which is not converted here; "
                 f"{', '.join(kinds)} are"
             )
-        self.kind: Kind = kinds[kind]
+        both = config.get("use_bidirectional_attention") is True
+        self.kind: Kind = (ENCODERS if both and kind in ENCODERS else kinds)[kind]
         self.model_type = kind
         self.arch = ARCHITECTURES[self.kind.architecture]
         self._config = {**self.kind.defaults, **{k: v for k, v in config.items() if v is not None}}
@@ -159,6 +160,8 @@ def keys(settings: Settings) -> Keys:
             "expert_count": s.whole("num_experts"),
             "expert_used_count": s.whole("num_experts_per_tok"),
         }
+    if not s.arch.causal:
+        found["pooling_type"] = 1  # the mean
     if s.arch.name == "lfm2":
         found |= _lfm2_keys(s)
     if s.arch.name == "gptneox":
@@ -338,7 +341,7 @@ def _check(s: Settings) -> None:
     s.refuse("scale_attn_by_inverse_layer_idx", False)
     s.refuse("scale_attn_weights", True)
     s.refuse("add_cross_attention", False)
-    s.refuse("use_bidirectional_attention", False)
+    s.refuse("use_bidirectional_attention", not s.arch.causal)
     s.refuse("clip_qkv", None)
     s.refuse("norm_topk_prob", False)
     s.refuse("use_parallel_residual", True, False)
@@ -353,7 +356,7 @@ def _check(s: Settings) -> None:
 
 
 def _check_gemma(s: Settings) -> None:
-    if s.arch.name == "gemma3":
+    if s.arch.name in ("gemma3", "gemma-embedding"):
         s.refuse("attn_logit_softcapping", None)
         s.refuse("final_logit_softcapping", None)
     every = s.arch.sliding_window_pattern

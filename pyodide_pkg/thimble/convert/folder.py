@@ -12,7 +12,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,29 @@ def convert_folder(
         wanted,
         name=folder.resolve().name,
         settings=settings,
-        found=read_folder(folder),
+        found=read_folder(folder) | _dense_layers(folder),
         tokenizer=functools.partial(tokenizer_keys, folder),
         made={n: np.array(f, dtype="<f4") for n, f in rope_factors(settings).items()},
         progress=progress,
         kernel=kernel,
     )
+
+
+def _dense_layers(folder: Path) -> dict[str, Stored]:
+    """What a folder of sentence-transformers has behind the model. Raises UnsupportedError for a
+    layer that is more than a matrix."""
+    found: dict[str, Stored] = {}
+    for place in sorted(folder.glob("*_Dense")):
+        function = read_json(place / "config.json").get("activation_function", "Identity")
+        if not str(function).endswith("Identity"):
+            raise UnsupportedError(
+                f"{place.name}/config.json has the activation_function {function!r:.60}; "
+                "torch.nn.modules.linear.Identity runs here"
+            )
+        for name, stored in read_folder(place).items():
+            own = f"{place.name}.{name}"
+            found[own] = replace(stored, name=own)
+    return found
 
 
 def write_model(
@@ -227,7 +244,9 @@ def _add_keys(
     writer.add("general.name", name)
     writer.add("general.file_type", FILE_TYPES[wanted])
     writer.add("general.quantization_version", QUANTIZATION_VERSION)
-    for key, value in {**keys(settings), **more}.items():
+    dense = {f"{p.name[:7]}_feat_out": p.shape[0] for p in plan if p.name.startswith("dense_")}
+    dense |= {f"{p.name[:7]}_feat_in": p.shape[1] for p in plan if p.name.startswith("dense_")}
+    for key, value in {**keys(settings), **dense, **more}.items():
         writer.add(f"{architecture}.{key}", value)
     writer.add(f"{architecture}.vocab_size", _n_rows(plan, name))
 

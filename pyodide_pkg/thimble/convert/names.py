@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +236,12 @@ KINDS: dict[str, Kind] = {
     ),
 }
 """By `model_type`."""
+
+ENCODERS: dict[str, Kind] = {
+    "gemma3_text": replace(
+        KINDS["gemma3_text"],
+        architecture="gemma-embedding",
+        names={**_LLAMA_NAMES, "2_Dense.linear": "dense_2", "3_Dense.linear": "dense_3"},
+    )
+}
+"""Of a config.json that lets positions see later ones."""

@@ -20,7 +20,7 @@ from .cache import Cache
 from .forward import Forward, Pass
 from .hooks import Hooks
 from .interventions import Hook, Means, Z, ablate_heads, patch
-from .run import Tokens, all_hooks, run_pass, token_ids
+from .run import Tokens, all_hooks, check_logits, run_pass, token_ids
 from .sites import layers_with
 from .unembed import check_token, describe
 
@@ -45,6 +45,7 @@ class Scorer:
         if not self.texts:
             raise OptionError("the text has nothing to predict: it needs at least two tokens")
         token_ids(model, self.texts[0])
+        check_logits(model)
         self.bytes = sum(len(tokenizer.token_bytes(i)) for ids in self.texts for i in ids[1:])
         self._streams: dict[int, dict[int, bytes]] = {}
 
@@ -181,6 +182,7 @@ def patch_grid_steps(
             f"the clean prompt has {len(ids[0])} tokens and the corrupted one {len(ids[1])}; "
             "a position means the same in both only where they are equally long"
         )
+    check_logits(model)
     for token in (answer, *(() if against is None else (against,))):
         check_token(model, token)
     caches, scores = zip(*(_read(model, one, site, answer, against) for one in ids), strict=True)

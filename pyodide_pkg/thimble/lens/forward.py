@@ -62,6 +62,8 @@ class Forward:
         `logits` is where the rows of logits go, each n_vocab padded to a multiple of 4; without it
         they are where `keep` says. Where anything fails, the cache is as before.
         """
+        if not self._config.features.causal:
+            wanted.logits = "last"  # there is one vector, whatever is asked for
         past = self._kernel.call("session_past", self._session)
         sections = [section for _, section in self._plan.sections()]
         memory = _Memory(self._kernel, self._config, sections, wanted, past, logits)
@@ -159,7 +161,8 @@ class _Memory:
         self.keys = past + self.tokens
         self.rows = {"all": self.tokens, "last": 1, "none": 0}[wanted.logits]
         self._kernel, self._config = kernel, config
-        self._end = frozenset(value for op in sections[-1] for value in op.outputs)
+        head = sections[-1][compile_plan(config).before_head :]
+        self._end = frozenset(value for op in head for value in op.outputs)
         seen = {one.rpartition(".")[2] for one in (*wanted.keep, *wanted.hooks.by_name)}
         hooked = {one.rpartition(".")[2] for one in wanted.hooks.by_name}
         places, total = {"ids": 8 * len(VALUES)}, 8 * len(VALUES) + 4 * self.tokens

@@ -17,7 +17,7 @@ from ..errors import OptionError
 from ..sampling import Choice
 from .cache import Cache
 from .hooks import HookPoint
-from .run import Tokens, run_with_cache, token_ids
+from .run import Tokens, check_logits, run_with_cache, token_ids
 from .sites import place, site_names
 from .tensor import Array, flat
 from .unembed import Reader, check_token, dot, token_bias, token_direction, vector
@@ -171,6 +171,7 @@ def contributions(model: Model, tokens: Tokens, position: int = -1) -> Contribut
     whole they would be heads times as large as the stream.
     """
     ids = token_ids(model, tokens)
+    check_logits(model)
     count, config = len(ids), model.config
     if not -count <= position < count:
         raise OptionError(f"there is no position {position}; there are 0 to {count - 1}")

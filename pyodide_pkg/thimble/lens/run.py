@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from ..errors import ContextError, MemoryLimitError, OptionError
+from ..errors import ContextError, MemoryLimitError, OptionError, UnsupportedError
+from ..plan import compile_plan
 from ..state import State
 from .cache import Cache
 from .forward import Forward, Pass
@@ -35,7 +36,8 @@ def run_with_cache(
     last_only: bool = False,
     max_bytes: int = MOST_BYTES,
 ) -> tuple[Array, Cache]:
-    """Run the model over a text or its ids; return (logits [pos, d_vocab], the cache).
+    """Run the model over a text or its ids; return (logits [pos, d_vocab], the cache). An encoder
+    has its vector [1, d_model], not yet of length 1, in the place of logits.
 
     `names`: which values, by name, by functions of a name, or a list of these; all without it.
     With `last_only` the logits are those of the last position, [1, d_vocab]. Hooks see the values
@@ -46,10 +48,13 @@ def run_with_cache(
     wanted = select(model.config, names)
     check_cost(model, len(ids), wanted, max_bytes)
     hooks = all_hooks(model, fwd_hooks)
-    logits = "last" if last_only else "all"
-    values = run_pass(model, Pass(ids, hooks, frozenset((*wanted, "logits")), logits))
+    config = model.config
+    last_only = last_only or not config.features.causal
+    logits, result = "last" if last_only else "all", compile_plan(config).result
+    values = run_pass(model, Pass(ids, hooks, frozenset((*wanted, result)), logits))
     rows = 1 if last_only else len(ids)
-    found = to_array(values["logits"], (rows, model.config.n_vocab))
+    width = config.n_vocab if config.features.causal else config.dim
+    found = to_array(values[result], (rows, width))
     ordered = {name: values[name] for name in wanted}
     return found, Cache(model, tuple(ids), ordered)
 
@@ -112,6 +117,12 @@ def token_ids(model: Model, tokens: Tokens) -> list[int]:
             f"the text has {len(ids):,} tokens and the context holds {config.n_ctx:,}"
         )
     return ids
+
+
+def check_logits(model: Model) -> None:
+    """Raise UnsupportedError where a model has no logits."""
+    if not model.config.features.causal:
+        raise UnsupportedError(f"model {model.name!r} is an encoder: it leaves vectors, no logits")
 
 
 def all_hooks(model: Model, fwd_hooks: FwdHooks) -> Hooks:

@@ -16,6 +16,7 @@ from ..plan import compile_plan
 from ..sampling import Choice, read_choice
 from ..state import State
 from .forward import Forward
+from .run import check_logits
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -96,6 +97,7 @@ class Reader:
     """Turns states of the residual stream into distributions; `with` gives its memory back."""
 
     def __init__(self, model: Model, rows: int) -> None:
+        check_logits(model)
         self._model = model
         self._kernel, config = model.kernel, model.config
         self._row = (config.n_vocab + 3) & ~3
