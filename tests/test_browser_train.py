@@ -208,7 +208,7 @@ def test_a_receipt_that_is_none_is_refused_in_words(engine: Engine, receipt: str
 def test_what_was_never_begun_cannot_go_on(engine: Engine) -> None:
     assert "begin one first" in fail(engine, "run", 0)
     assert "verify one first" in fail(engine, "verify_on", 0)
-    assert "no kept training" in fail(engine, "resume", b"nothing of ours", TEXT)
+    assert "no saved training" in fail(engine, "resume", b"nothing of ours", TEXT)
     begin(engine)
     kept = call(engine, "checkpoint")
     assert fail(engine, "resume", kept[:-5], TEXT)

@@ -6,9 +6,9 @@
 /* How each row's token stands among all, 1 for the best: logits [rows][count padded to 4]. */
 TK_EXPORT tk_int tk_capture_ranks(tk_int logits, tk_int count, tk_int rows, tk_int ids,
                                   tk_int ranks) {
-    size_t room = ((size_t)count + 3) & ~(size_t)3;
+    size_t padded = ((size_t)count + 3) & ~(size_t)3;
     for (tk_int r = 0; r < rows; r++) {
-        const float *row = (const float *)logits + (size_t)r * room;
+        const float *row = (const float *)logits + (size_t)r * padded;
         float own = row[((const int32_t *)ids)[r]];
         int32_t rank = 1;
         for (tk_int i = 0; i < count; i++) rank += row[i] > own;
@@ -37,11 +37,11 @@ TK_EXPORT tk_int tk_row_steps(tk_int tensor, tk_int row, tk_int steps) {
     return blocks;
 }
 
-/* The cosines between one row of a matrix and each of its rows; 0 for rows of nothing. `room` is for
+/* The cosines between one row of a matrix and each of its rows; 0 for rows of nothing. `scratch` is for
  * two rows. Sums are of float64, in the order of the columns. */
-TK_EXPORT tk_int tk_row_cosines(tk_int tensor, tk_int row, tk_int room, tk_int cosines) {
+TK_EXPORT tk_int tk_row_cosines(tk_int tensor, tk_int row, tk_int scratch, tk_int cosines) {
     const tk_tensor *w = (const tk_tensor *)tensor;
-    float *own = (float *)room, *other = own + w->cols;
+    float *own = (float *)scratch, *other = own + w->cols;
     tk_row(w, (int32_t)row, own);
     double size = 0;
     for (int32_t i = 0; i < w->cols; i++) size += (double)own[i] * own[i];

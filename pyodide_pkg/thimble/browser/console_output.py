@@ -44,10 +44,10 @@ class Output:
 
     def write(self, kind: str, text: str) -> None:
         """Show text at once, or soon when there is much of it."""
-        room = LONGEST - self._shown
-        if len(text) > room:
-            self._left_out += len(text) - room
-            text = text[:room]
+        left = LONGEST - self._shown
+        if len(text) > left:
+            self._left_out += len(text) - left
+            text = text[:left]
         if not text:
             return
         self._shown += len(text)

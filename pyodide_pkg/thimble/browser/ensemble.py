@@ -93,20 +93,20 @@ class Service:
         models = [self._engine.opened(number).model for number in asked(sessions)]
         if not 1 <= len(models) <= MOST_MEMBERS:
             raise OptionError(f"an ensemble has 2 to {MOST_MEMBERS} members, not {len(models)}")
-        kept, refused = self._fitting(models)
+        chosen, refused = self._fitting(models)
         group = None
-        while group is None and len(kept) >= FEWEST:
+        while group is None and len(chosen) >= FEWEST:
             try:
-                ensemble = Panel([models[at] for at in kept], method=method)
+                ensemble = Panel([models[at] for at in chosen], method=method)
                 session = ensemble.session()
                 assert isinstance(session, Watched)
-                group = Group(ensemble, session, [self._name(models[at]) for at in kept])
+                group = Group(ensemble, session, [self._name(models[at]) for at in chosen])
             except MemoryLimitError as error:
                 # Each member needs a cache and rows of its own: one fewer may do.
                 refused.append(
-                    (kept.pop(), f"there is no memory for it beside the others: {error}")
+                    (chosen.pop(), f"there is no memory for it beside the others: {error}")
                 )
-        made: dict[str, Any] = {"ensemble": None, "members": kept, "refused": sorted(refused)}
+        made: dict[str, Any] = {"ensemble": None, "members": chosen, "refused": sorted(refused)}
         if group is None:
             return made
         number = next(self._numbers)
@@ -123,23 +123,23 @@ class Service:
     def _fitting(self, models: Sequence[Model]) -> tuple[list[int], list[tuple[int, str]]]:
         """Places of the models that go together, and why the others do not: whoever has the tokens
         that most of them have stays."""
-        kept: list[int] = []
+        chosen: list[int] = []
         refused: list[tuple[int, str]] = []
         usual = _usual(models)
         for at, model in enumerate(models):
-            reason = self._misfit([models[other] for other in kept], model, usual)
+            reason = self._misfit([models[other] for other in chosen], model, usual)
             if reason is None:
-                kept.append(at)
+                chosen.append(at)
             else:
                 refused.append((at, reason))
-        return kept, refused
+        return chosen, refused
 
-    def _misfit(self, kept: Sequence[Model], model: Model, usual: Model) -> str | None:
+    def _misfit(self, chosen: Sequence[Model], model: Model, usual: Model) -> str | None:
         """Why a model cannot be beside those that are there."""
         if model.closed:
             return "it is no longer in memory: load it again"
         digest = self._engine.digests.get(self._name(model))
-        for other in kept:
+        for other in chosen:
             same = digest is not None and digest == self._engine.digests.get(self._name(other))
             if model is other or same:
                 return (
@@ -151,9 +151,9 @@ class Service:
                 f"it cuts text into other tokens ({sizes} {usual.config.n_vocab:,}), so the two "
                 "cannot be compared token by token"
             )
-        if kept and model.kernel is not kept[0].kernel:
+        if chosen and model.kernel is not chosen[0].kernel:
             return (
-                f"it lies in another memory than {self._name(kept[0])!r}: one of them is large "
+                f"it lies in another memory than {self._name(chosen[0])!r}: one of them is large "
                 "enough for threads, and the other is not"
             )
         return None

@@ -172,9 +172,9 @@ def _fitting(text: str, models: Sequence[LanguageModel]) -> list[str]:
     """A text in pieces that every model holds, together with its mark for the beginning."""
     for model in models:
         tokenizer = model.tokenizer
-        room = min(MAX_TOKENS, model.config.n_ctx) - (tokenizer.bos_id is not None)
-        long = len(text) > CHARACTERS_A_TOKEN * room
-        if len(text) > 1 and (long or len(tokenizer.encode(text, add_special=False)) > room):
+        capacity = min(MAX_TOKENS, model.config.n_ctx) - (tokenizer.bos_id is not None)
+        long = len(text) > CHARACTERS_A_TOKEN * capacity
+        if len(text) > 1 and (long or len(tokenizer.encode(text, add_special=False)) > capacity):
             break
     else:
         return [text]

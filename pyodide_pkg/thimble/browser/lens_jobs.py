@@ -109,8 +109,8 @@ def probes(model: Model) -> Job:
 
 def _probes(job: Job, model: Model) -> Generator[int]:
     config = model.config
-    room = (config.n_ctx - (model.tokenizer.bos_id is not None)) // 2
-    length = min(LENGTH, room, len(plain_tokens(model)))
+    longest = (config.n_ctx - (model.tokenizer.bos_id is not None)) // 2
+    length = min(LENGTH, longest, len(plain_tokens(model)))
     totals: dict[str, list[list[float]]] = {}
     for sample in range(SAMPLES):
         scores = detect_heads(model, length=length, samples=1, seed=sample)

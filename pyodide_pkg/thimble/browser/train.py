@@ -1,4 +1,4 @@
-"""Training in the page: begun, run in slices, kept, brought out as a file.
+"""Training in the page: begun, run in slices, saved, exported as a file.
 
 One run at a time. What is long goes to a `Sink` instead of an answer. Clocks and what the visitor
 sees of a run (curves, samples) are here; the trainer knows weights and steps only.
@@ -190,11 +190,11 @@ class Service:
         return texts
 
     def resume(
-        self, kept: JsBuffer | bytes, text: str, base: JsBuffer | bytes | None = None
+        self, saved: JsBuffer | bytes, text: str, base: JsBuffer | bytes | None = None
     ) -> dict[str, Any]:
-        """Go on from what `checkpoint` kept; an earlier run is let go of."""
+        """Go on from what `checkpoint` saved; an earlier run is closed."""
         self._end()
-        said, checkpoint = _unpack(_bytes(kept))
+        said, checkpoint = _unpack(_bytes(saved))
         begun = None if base is None else Base(_bytes(base))
         parameters = said["parameters"] if begun is None else begun.recipe({}).n_parameters
         trainer = resume(checkpoint, text, base=begun, kernel=self._kernel(parameters))
@@ -440,10 +440,10 @@ def _loaded(data: bytes) -> Model:
 def _unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     """What `checkpoint` packed: the words, and the trainer's bytes."""
     if len(data) < HEAD.size or data[:4] != MAGIC:
-        raise FormatError(f"these {len(data):,} bytes are no kept training")
+        raise FormatError(f"these {len(data):,} bytes are no saved training")
     _, length = HEAD.unpack_from(data)
     end = HEAD.size + length
-    said = parse_json(data[HEAD.size : end], f"the kept training of {len(data):,} bytes")
+    said = parse_json(data[HEAD.size : end], f"the saved training of {len(data):,} bytes")
     if not isinstance(said, dict):
-        raise FormatError(f"the kept training of {len(data):,} bytes is damaged")
+        raise FormatError(f"the saved training of {len(data):,} bytes is damaged")
     return said, data[end:]

@@ -108,7 +108,7 @@ class Tracer:
         uniform, total, mass, kept, drawn = TRACE_HEAD.unpack(head)
         ids = self._best(min(best, MAX_TOP, self._n_vocab))
         # Who was good and is no more belongs there too, and who has been touched; not who is only
-        # listed because the shape leaves fewer tokens than there is room for.
+        # listed because the constraint allows fewer tokens than are listed.
         noted = [token for token, _ in sampler.choice().top]
         noted += sorted({*edits, drawn} - {*noted})
         rows = tuple(

@@ -26,12 +26,12 @@ export async function picture(report: Report, host: HTMLElement): Promise<Blob> 
   context.fillRect(0, 0, canvas.width, canvas.height);
   const write = (
     words: string, x: number, y: number, font: string, ink: string, align: CanvasTextAlign = "left",
-    room = WIDTH - 2 * MARGIN,
+    width = WIDTH - 2 * MARGIN,
   ): void => {
     context.font = font;
     context.fillStyle = colour(ink);
     context.textAlign = align;
-    context.fillText(fitted(context, words, room), x, y);
+    context.fillText(fitted(context, words, width), x, y);
   };
   write("Small models, measured here", MARGIN, 96, `600 46px ${prose}`, "ink");
   const when = new Date(report.made).toISOString().slice(0, 10);
@@ -55,10 +55,10 @@ export async function picture(report: Report, host: HTMLElement): Promise<Blob> 
   );
 }
 
-/** As much of the words as there is room for. */
-function fitted(context: CanvasRenderingContext2D, words: string, room: number): string {
-  if (context.measureText(words).width <= room) return words;
+/** As much of the words as fits. */
+function fitted(context: CanvasRenderingContext2D, words: string, width: number): string {
+  if (context.measureText(words).width <= width) return words;
   let cut = words;
-  while (cut && context.measureText(`${cut}…`).width > room) cut = cut.slice(0, -1);
+  while (cut && context.measureText(`${cut}…`).width > width) cut = cut.slice(0, -1);
   return `${cut.trimEnd()}…`;
 }

@@ -145,8 +145,8 @@ class Machine {
     const storage = navigator.storage as Partial<StorageManager> | undefined;
     const estimate = await storage?.estimate?.().catch(() => undefined);
     const quota = estimate?.quota;
-    const room = quota === undefined ? "" : `, of ${size(quota)} that the browser offers`;
-    byId("space-words", HTMLElement).textContent = `${size(bytes)} saved here${room}.`;
+    const quotaWords = quota === undefined ? "" : `, of ${size(quota)} that the browser offers`;
+    byId("space-words", HTMLElement).textContent = `${size(bytes)} saved here${quotaWords}.`;
     const meter = byId("space-meter", HTMLMeterElement);
     meter.hidden = !quota;
     meter.value = quota ? bytes / quota : 0;
