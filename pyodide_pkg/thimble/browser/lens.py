@@ -104,11 +104,13 @@ class Service:
         """Attention patterns of the layers `first` to `last`, [layer, head, pos, key]; zeros of one
         that has no attention."""
         found = self._look(look)
-        known = set(lens.site_names(found.model.config))
-        names = [f"blocks.{layer}.{PATTERN}" for layer in range(first, last)]
+        config = found.model.config
+        # Of layers that there are none of, the lens says so.
+        known = {*lens.site_names(config), *_patterns(config.n_layers, last)}
+        names = _patterns(first, last)
         there = [name for name in names if name in known]
         _, cache = lens.run_with_cache(found.model, found.ids, there, last_only=True)
-        nothing = bytes(4 * found.model.config.n_heads * len(found.ids) ** 2)
+        nothing = bytes(4 * config.n_heads * len(found.ids) ** 2)
         return b"".join(cache.raw(name) if name in known else nothing for name in names)
 
     def grid(self, look: int) -> dict[str, Any]:
@@ -219,6 +221,10 @@ def text_of(model: Model, token: int) -> str:
 
 def _named(model: Model, found: list[tuple[int, float]]) -> list[list[Any]]:
     return [[token, text_of(model, token), value] for token, value in found]
+
+
+def _patterns(first: int, last: int) -> list[str]:
+    return [f"blocks.{layer}.{PATTERN}" for layer in range(first, last)]
 
 
 def _texts(model: Model, tokens: list[int]) -> list[list[Any]]:
