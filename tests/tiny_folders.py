@@ -113,6 +113,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "olmoe",  **_LLAMA, "num_key_value_heads": 4, "intermediate_size": 32,
         "num_experts": 6, "num_experts_per_tok": 3, "eos_token_id": 0, "pad_token_id": 0,
     },
+    "mamba2": {
+        "model_type": "mamba2", "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8,
+        "head_dim": 16, "state_size": 32, "n_groups": 1, "pad_token_id": 0, "eos_token_id": 0,
+        "tie_word_embeddings": False, "max_position_embeddings": 4096,
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 

@@ -42,6 +42,7 @@ enum {
     TK_OP_ATTEND,
     TK_OP_HEADS_OUT,
     TK_OP_SHORT_CONV,
+    TK_OP_SCAN,
     TK_OP_ROUTE,
     TK_OP_EXPERTS_IN,
     TK_OP_EXPERTS_OUT,
@@ -259,7 +260,7 @@ typedef struct {
     int32_t kind;
     int32_t layer;
     int32_t heads; /* of `width` keys and as many values, for each position; 1 of rows alone */
-    int32_t width;
+    int32_t width; /* of a state of fixed size, floats of a head */
     int32_t window; /* positions that are looked back at, the last included; 0 for all */
 } tk_state_form;
 _Static_assert(offsetof(tk_state_form, kind) == 0, "kind");

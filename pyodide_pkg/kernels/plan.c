@@ -16,6 +16,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_HEADS_OUT: return tk_op_heads_out(r, op, from, to);
     case TK_OP_ACTIVATE: return tk_op_activate(r, op);
     case TK_OP_SHORT_CONV: return tk_op_short_conv(r, op);
+    case TK_OP_SCAN: return tk_op_scan(r, op);
     case TK_OP_ROUTE: return tk_op_route(r, op);
     case TK_OP_EXPERTS_IN: return tk_op_experts_in(r, op);
     case TK_OP_EXPERTS_OUT: return tk_op_experts_out(r, op);

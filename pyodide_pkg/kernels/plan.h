@@ -14,7 +14,7 @@ enum { TK_MAX_BUFFERS = 96 };
 enum { TK_STAGES = 4 };  /* a position in a program is TK_STAGES times an operation, and a stage */
 enum { TK_IDS = 0 };     /* the buffer of token ids, int32 */
 
-enum { TK_KEYS_VALUES, TK_ROWS }; /* what a layer keeps; see thimble/program.py */
+enum { TK_KEYS_VALUES, TK_ROWS, TK_FIXED }; /* what a layer keeps; see thimble/program.py */
 
 struct tk_model {
     /* set by the caller, in this order, as int32 */
@@ -29,9 +29,10 @@ struct tk_model {
     tk_state_form *states;
 };
 
-/* Positions of a state that were allocated together. Forks share whole ones. */
+/* Positions of a state that were allocated together, of which forks share whole ones; or a state of
+ * fixed size as it was behind so many positions, -1 for none. */
 typedef struct {
-    int32_t users;
+    int32_t users, position;
 } tk_segment;
 
 enum { TK_SEGMENT_HEAD = 64 }; /* bytes before a segment's rows */
@@ -44,6 +45,7 @@ typedef struct {
     int32_t type;     /* TK_F32, TK_F16 or TK_Q8_0 */
     int32_t ring;     /* after so many segments the first is used again; 0 for never */
     int32_t first;    /* positions before this one are gone */
+    int32_t interval; /* of fixed size: a copy is kept every so many positions */
     size_t group_bytes, row_bytes; /* of a head's keys of a group, of its values of a position */
     size_t head_bytes, values_at;  /* of a head in a segment; where its values begin */
     tk_segment **segments;
@@ -122,10 +124,15 @@ int32_t tk_op_experts_in(const tk_run *r, const tk_op *op);
 int32_t tk_op_experts_out(const tk_run *r, const tk_op *op);
 /* recurrent.c */
 int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
+int32_t tk_op_scan(const tk_run *r, const tk_op *op);
 /* attention.c */
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
 
 /* state.c */
+int32_t tk_fixed_begin(tk_state *k, int32_t past);
+int32_t tk_fixed_stop(const tk_state *k, int32_t pos, int32_t end);
+const float *tk_fixed_at(const tk_state *k, int32_t pos);
+float *tk_fixed_next(tk_state *k, int32_t from, int32_t past, int32_t to);
 int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring, int32_t type);
 void tk_states_free(tk_session *s);
 int32_t tk_states_reserve(tk_session *s, int32_t positions);

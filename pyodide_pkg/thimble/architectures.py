@@ -19,15 +19,18 @@ query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `g
 hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
 `taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
 many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
-an encoder's vector)."""
+an encoder's vector), and of a scan `inner` (its values), `scan_heads`, `conv` (its values and twice
+its state's size, which go through a convolution), `zxbcdt` (inner, conv and scan_heads)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
 
 
-CONVOLUTIONS = ("shortconv.conv.weight",)
+CONVOLUTIONS = ("shortconv.conv.weight", "ssm_conv1d.weight")
 """Matrices that are in no product and must be F32, by the ends of their names."""
-EXACT = (*CONVOLUTIONS, "ffn_gate_inp.weight")
+VECTORS = ("ssm_a", "ssm_d", "ssm_norm.weight")
+"""What files have as matrices of one row or one column."""
+EXACT = (*CONVOLUTIONS, *VECTORS, "ffn_gate_inp.weight")
 """Those that stay F32 in a conversion."""
 
 
@@ -82,6 +85,8 @@ class Architecture:
     causal: bool = True
     """Whether a position sees none that come later; otherwise it is an encoder, which sees all, or
     with a window half of it to each side, and leaves a vector and no logits."""
+    scans: bool = False
+    """Whether layers have a scan (Mamba-2) in the place of attention and feed-forward block."""
     experts: bool = False
     """Whether feed-forward blocks are several experts', of which a router chooses some."""
     taps_key: str = ""
@@ -271,6 +276,31 @@ _TABLE = (
             }
         },
         taps_key="shortconv.l_cache",
+    ),
+    Architecture(
+        "mamba2",
+        {
+            "attn_norm.weight": ("dim",),
+            "ssm_in.weight": ("zxbcdt", "dim"),
+            "ssm_conv1d.weight": ("conv", "taps"),
+            "ssm_conv1d.bias": ("conv",),
+            "ssm_dt.bias": ("scan_heads",),
+            "ssm_a": ("scan_heads", "one"),
+            "ssm_d": ("scan_heads", "one"),
+            "ssm_norm.weight": ("one", "inner"),
+            "ssm_out.weight": ("dim", "inner"),
+        },
+        fused={
+            "ssm_in.weight": {
+                "ssm_z.weight": "inner",
+                "ssm_xbc.weight": "conv",
+                "ssm_dt.weight": "scan_heads",
+            }
+        },
+        refused={"ssm.group_count": (1,)},
+        rope=False,
+        taps_key="ssm.conv_kernel",
+        scans=True,
     ),
     Architecture(
         "olmoe",

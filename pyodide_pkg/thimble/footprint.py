@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from .gguf import TensorInfo
 from .kernel import Kernel, Scratch
-from .model_config import ModelConfig, parts_of
+from .model_config import ModelConfig, is_vector, parts_of
 
 
 def weights_bytes(kernel: Kernel, tensors: Iterable[TensorInfo], config: ModelConfig) -> int:
@@ -23,7 +23,8 @@ def weights_bytes(kernel: Kernel, tensors: Iterable[TensorInfo], config: ModelCo
 def _tensor_bytes(kernel: Kernel, scratch: Scratch, tensor: TensorInfo, config: ModelConfig) -> int:
     parts = parts_of(config, tensor.name)
     heights = [rows for _, rows in parts] if parts else [tensor.shape[0]]
-    if len(tensor.shape) == 1:
+    if is_vector(tensor):
+        heights = heights if parts else [tensor.n_elements]
         return sum((rows + 3) // 4 * 16 for rows in heights)
     total = 0
     for rows in heights:

@@ -14,7 +14,7 @@ from .errors import FormatError, NumericError, ThimbleError
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
 from .model import Model
-from .model_config import ModelConfig, config_from_header
+from .model_config import ModelConfig, config_from_header, is_vector
 from .state import checked_kv_type
 from .tokenizer import tokenizer_from_metadata
 from .weights import Weights
@@ -202,7 +202,7 @@ def _config(header: GGUFHeader) -> ModelConfig:
 
 
 def _row_bytes(tensor: TensorInfo) -> int:
-    return tensor.type.size(tensor.shape[-1])
+    return tensor.type.size(tensor.n_elements if is_vector(tensor) else tensor.shape[-1])
 
 
 def load(

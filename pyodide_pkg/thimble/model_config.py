@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .architectures import ARCHITECTURES, CONVOLUTIONS, Architecture, Shapes
+from .architectures import ARCHITECTURES, CONVOLUTIONS, VECTORS, Architecture, Shapes
 from .errors import FormatError, UnsupportedError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
@@ -76,6 +76,8 @@ class Features:
     """Of each layer whether it has no attention; none where all have it."""
     taps: int = 0
     """Positions that a short convolution reads, its own included."""
+    scan_state: int = 0
+    """Numbers that a scan keeps for each of its values; 0 where layers have attention."""
     causal: bool = True
     projected: int = 0
     """Width of an encoder's first dense layer; 0 without any."""
@@ -146,11 +148,14 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         value = keys.metadata.get(keys.full(key), allowed[0])
         if value not in allowed:
             raise UnsupportedError(f"{keys.full(key)} is {value!r:.100}; {allowed[0]!r} runs here")
-    n_heads, dim = keys.width("attention.head_count"), keys.width("embedding_length")
-    head_dim = keys.width("attention.key_length", default=_divide(dim, n_heads))
+    # A scan's heads are no attention's, but are as many and as wide for whoever asks.
+    scans, dim = arch.scans, keys.width("embedding_length")
+    n_heads = keys.width("ssm.time_step_rank" if scans else "attention.head_count")
+    inner = keys.width("ssm.inner_size") if scans else dim
+    head_dim = keys.width("attention.key_length", default=_divide(inner, n_heads))
     names = {tensor.name for tensor in header.tensors}
     n_layers = keys.width("block_count")
-    n_kv_heads, headless = _kv_heads(keys, arch, n_layers, n_heads)
+    n_kv_heads, headless = (n_heads, ()) if scans else _kv_heads(keys, arch, n_layers, n_heads)
     rope_short = "rope_factors_short.weight" in names
     config = ModelConfig(
         architecture=arch.name,
@@ -160,7 +165,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
-        hidden_dim=keys.width("feed_forward_length"),
+        hidden_dim=inner if scans else keys.width("feed_forward_length"),
         n_vocab=_n_vocab(keys),
         n_ctx=_n_ctx(keys, rope_short),
         norm_eps=keys.number(
@@ -199,6 +204,7 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
         parallel=parallel is True,
         window=window if arch.causal or not window else window // 2 + 1,
         causal=arch.causal,
+        scan_state=keys.width("ssm.state_size") if arch.scans else 0,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
         embed_scale=math.sqrt(config.dim) if arch.scaled_embedding else 0.0,
         score_scale=score_scale,
@@ -318,7 +324,12 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "experts": config.features.experts,
         "projected": config.features.projected,
         "gated_taps": 3 * config.dim,
+        "one": 1,
+        "inner": config.hidden_dim,
+        "scan_heads": config.n_heads,
+        "conv": config.hidden_dim + 2 * config.features.scan_state,
     }
+    widths["zxbcdt"] = widths["inner"] + widths["conv"] + widths["scan_heads"]
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
     return widths
 
@@ -505,7 +516,10 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
         )
     widths = {"embedding_length": config.dim, "feed_forward_length": config.hidden_dim,
               "attention.key_length": config.head_dim,
-              "dense_2_feat_out": config.features.projected}  # fmt: skip
+              "dense_2_feat_out": config.features.projected,
+              "ssm.state_size": config.features.scan_state}  # fmt: skip
+    if arch.scans:
+        widths["ssm.time_step_rank"] = config.n_heads
     for key, width in widths.items():
         if width % LANES:
             raise UnsupportedError(f"{keys.full(key)} is {width}; a multiple of {LANES} runs here")
@@ -537,12 +551,17 @@ def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
             )
 
 
+def is_vector(tensor: TensorInfo) -> bool:
+    """Whether the numbers of a tensor are taken one by one, and not by a product."""
+    return len(tensor.shape) == 1 or tensor.name.endswith(VECTORS)
+
+
 def _check_tensor(tensor: TensorInfo, shape: tuple[int, ...]) -> None:
     if tensor.shape != shape:
         raise FormatError(
             f"tensor {tensor.name!r} has the shape {tensor.shape}; {shape} is right, rows first"
         )
-    if len(shape) == 1 and tensor.type not in (F32, F16):
+    if is_vector(tensor) and tensor.type not in (F32, F16):
         raise UnsupportedError(
             f"tensor {tensor.name!r} is stored as {tensor.type.name}; F32 or F16 run for vectors"
         )

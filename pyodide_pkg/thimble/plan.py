@@ -16,6 +16,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from .architectures import SILU
 from .model_config import ModelConfig, layer_parts, once_parts
 
 
@@ -52,9 +53,12 @@ KINDS: dict[str, Kind] = {
     ),
     # z (and results before a change) -> what each head adds, their sum: a product by heads
     "heads_out": Kind(ints=("heads",), staged=True, in_place=False),
-    # x -> of each column the sum of its last values, times weights, of which there are `taps`; the
-    # values are kept
-    "short_conv": Kind(ints=("taps", "state"), in_place=False),
+    # x -> of each column the sum of its last values, times weights, of which there are `taps`, and
+    # a bias; the values are kept, as rows or, with `fixed`, as a state of fixed size
+    "short_conv": Kind(ints=("taps", "fixed", "state"), in_place=False),
+    # x b c (side by side), dt -> what is read out of a state of fixed size, which decays by dt and
+    # takes x b up
+    "scan": Kind(ints=("heads", "width", "size", "state"), in_place=False),
     # router's logits -> shares of the `chosen` best of all experts, and which these are, best first
     "route": Kind(ints=("experts", "chosen"), in_place=False),
     # x, experts -> products with each one's matrices, gate and up; two places to gather rows in
@@ -92,6 +96,7 @@ Layer = tuple[Op, ...]
 _STREAM, _QUERY = ("pos", "d_model"), ("pos", "head", "d_head")
 _KEY, _HIDDEN = ("pos", "kv_head", "d_head"), ("pos", "d_mlp")
 _ONE, _SCORES = ("pos", "one"), ("head", "pos", "key")
+_INNER, _CONV = ("pos", "d_inner"), ("pos", "d_conv")
 _CHOSEN, _EXPERTS = ("pos", "chosen"), ("pos", "chosen", "d_mlp")
 
 
@@ -132,6 +137,15 @@ VALUES: dict[str, tuple[str, ...]] = {
     "hook_conv_out": _STREAM,
     "hook_resid_mid": _STREAM,
     **_norm_values("ln2"),
+    "ssm.hook_z": _INNER,
+    "ssm.hook_xbc": _CONV,
+    "ssm.hook_dt": ("pos", "scan_head"),
+    "ssm.hook_conv": _CONV,
+    "ssm.hook_conv_post": _CONV,
+    "ssm.hook_scan": _INNER,
+    "ssm.hook_gated": _INNER,
+    "ssm.hook_normed": _INNER,
+    "hook_ssm_out": _STREAM,
     "mlp.hook_pre": _HIDDEN,
     "mlp.hook_pre_linear": _HIDDEN,
     "mlp.hook_post": _HIDDEN,
@@ -260,7 +274,7 @@ class _Compiler:
                 self.emit("rotations", (), (name,), (name,), pairs=pairs, factor=factor)
         matrix = ("token_embd.weight",)
         x = self.emit("embed", ("ids",), ("hook_embed",), matrix, scale=f.embed_scale)
-        if not self.config.rope_dim:
+        if "position_embd.weight" in self.tensors:
             told = self.emit("positions", (), ("hook_pos_embed",), ("position_embd.weight",))
             self.emit("add", (x, told), ("hook_resid_pre",))
         return tuple(self.ops)
@@ -269,6 +283,10 @@ class _Compiler:
         """One layer: attention and a feed-forward block, one behind the other or side by side."""
         x = "hook_resid_pre"
         normed = self.norm(x, "ln1", "attn_norm")
+        if "ssm_out.weight" in self.tensors:
+            x = self.emit("add", (x, self.scan(normed)), ("hook_resid_post",))
+            self.emit("check", (x,), ())
+            return tuple(self.ops)
         if "shortconv.conv.weight" in self.tensors:
             out = self.short_conv(normed)
         else:
@@ -322,10 +340,29 @@ class _Compiler:
         self.products(x, ("shortconv.b", b), ("shortconv.c", c), ("shortconv.x", own))
         x = self.emit("multiply", (b, own), ("conv.hook_in",))
         tensor, taps = ("shortconv.conv.weight",), self.config.features.taps
-        x = self.emit("short_conv", (x,), ("conv.hook_conv",), tensor, taps=taps)
+        x = self.emit("short_conv", (x,), ("conv.hook_conv",), (*tensor, ""), taps=taps, fixed=0)
         x = self.emit("multiply", (c, x), ("conv.hook_post",))
         self.products(x, ("shortconv.out_proj", "hook_conv_out"))
         return "hook_conv_out"
+
+    def scan(self, x: str) -> str:
+        """A selective state space (Mamba-2): a layer's one block."""
+        c, z, xbc, dt = self.config, "ssm.hook_z", "ssm.hook_xbc", "ssm.hook_dt"
+        self.products(x, ("ssm_z", z), ("ssm_xbc", xbc), ("ssm_dt", dt))
+        tensors = ("ssm_conv1d.weight", "ssm_conv1d.bias")
+        x = self.emit(
+            "short_conv", (xbc,), ("ssm.hook_conv",), tensors, taps=c.features.taps, fixed=1
+        )
+        x = self.emit("activate", (x,), ("ssm.hook_conv_post",), function=SILU)
+        x = self.emit(
+            "scan", (x, dt), ("ssm.hook_scan",), ("ssm_a", "ssm_d"), heads=c.n_heads,
+            width=c.head_dim, size=c.features.scan_state,
+        )  # fmt: skip
+        x = self.emit("activate", (z, x), ("ssm.hook_gated",), function=SILU)
+        norm = ("ssm_norm.weight",)
+        x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=c.norm_eps)
+        self.products(x, ("ssm_out", "hook_ssm_out"))
+        return "hook_ssm_out"
 
     def feed_forward(self, x: str) -> str:
         """From what goes into a feed-forward block to what it adds."""
@@ -398,6 +435,7 @@ def widths(config: ModelConfig) -> dict[str, int]:
         "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
         "d_vocab": config.n_vocab, "d_projected": config.features.projected,
-        "expert": config.features.experts,
+        "d_inner": config.hidden_dim, "d_conv": config.hidden_dim + 2 * config.features.scan_state,
+        "scan_head": config.n_heads, "expert": config.features.experts,
         "chosen": config.features.experts_used, "widest": max(config.dim, config.hidden_dim),
     }  # fmt: skip

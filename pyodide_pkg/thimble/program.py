@@ -18,7 +18,7 @@ from .plan import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Layer, Op, Plan, compile_
 
 STAGES = 4
 """A place in a program is so many times an operation's number, and a stage of it."""
-KEYS_VALUES, ROWS = range(2)
+KEYS_VALUES, ROWS, FIXED = range(3)
 """Of what a layer keeps: the enum in `kernels/plan.h`."""
 OUTSIDE = ("ids", "logits")
 """Values that whoever runs a program brings along."""
@@ -50,13 +50,13 @@ STATE_FORM = Layout(
     kind=("i", ""),
     layer=("i", ""),
     heads=("i", "of `width` keys and as many values, for each position; 1 of rows alone"),
-    width=("i", ""),
+    width=("i", "of a state of fixed size, floats of a head"),
     window=("i", "positions that are looked back at, the last included; 0 for all"),
 )
 
 
 class StateForm(NamedTuple):
-    """What a layer keeps of a text: rows for each position."""
+    """What a layer keeps of a text: rows for each position, or a state of fixed size."""
 
     kind: int
     layer: int
@@ -86,7 +86,12 @@ def state_forms(config: ModelConfig) -> list[StateForm]:
                 found.append(StateForm(KEYS_VALUES, layer, *size))
             elif op.kind == "short_conv":
                 width = value_width(config, op.inputs[0])
-                found.append(StateForm(ROWS, layer, 1, width, n["taps"]))
+                if n["fixed"]:
+                    found.append(StateForm(FIXED, layer, 1, (n["taps"] - 1) * width, 0))
+                else:
+                    found.append(StateForm(ROWS, layer, 1, width, n["taps"]))
+            elif op.kind == "scan":
+                found.append(StateForm(FIXED, layer, n["heads"], n["width"] * n["size"], 0))
     return found
 
 

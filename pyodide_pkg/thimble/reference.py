@@ -25,7 +25,7 @@ from .architectures import GELU_ERF, GELU_TANH
 from .dequantize import dequantize
 from .errors import OptionError
 from .gguf import read_header
-from .model_config import config_from_header, parts_of
+from .model_config import config_from_header, is_vector, parts_of
 from .plan import Op, compile_plan
 
 Array: TypeAlias = NDArray[np.float64]
@@ -55,7 +55,8 @@ class ReferenceModel:
         self._rounded: set[str] = set()
         for t in header.tensors:
             raw = memoryview(data)[t.offset : t.offset + t.nbytes]
-            self.weights[t.name] = dequantize(raw, t.type, t.shape).astype(np.float64)
+            values = dequantize(raw, t.type, t.shape).astype(np.float64)
+            self.weights[t.name] = values.reshape(-1) if is_vector(t) else values
             if activations == "q8_0" and t.type.block > 1:
                 self._rounded.add(t.name)
             self._split(t.name)
@@ -230,7 +231,24 @@ class ReferenceModel:
         taps = weight.shape[1]
         before = np.concatenate([np.zeros((taps - 1, x.shape[1])), x])
         parts = [before[k : k + len(x)] * weight[:, k] for k in range(taps)]
-        return (np.sum(parts, axis=0),)
+        bias = self.weight(op, 1)
+        y = np.asarray(np.sum(parts, axis=0))
+        return (y if bias is None else y + bias,)
+
+    def scan(self, op: Op, xbc: Array, dt: Array) -> tuple[Array, ...]:
+        """A state-space model (Mamba-2, Dao & Gu 2024, https://arxiv.org/abs/2405.21060): a head's
+        state [width, size] decays by exp(a dt) and takes up dt times x b; c reads it out, and d
+        times x comes along. dt is made positive by softplus."""
+        heads, width, size = (int(op.numbers[name]) for name in ("heads", "width", "size"))
+        x, b, c = np.split(xbc, [heads * width, heads * width + size], axis=-1)
+        x, dt = x.reshape(len(x), heads, width), np.logaddexp(0, dt)
+        a, d = self.matrix(op, 0), self.matrix(op, 1)
+        state, rows = np.zeros((heads, width, size)), []
+        for t in range(len(x)):
+            taken = dt[t, :, None, None] * x[t, :, :, None] * b[t]
+            state = state * np.exp(a * dt[t])[:, None, None] + taken
+            rows.append(state @ c[t] + d[:, None] * x[t])
+        return (np.stack(rows).reshape(len(x), -1),)
 
     def route(self, op: Op, logits: Array) -> tuple[Array, ...]:
         """Softmax over all experts; the shares of the best of them, and which these are."""

@@ -8,7 +8,7 @@ from array import array
 from .errors import MemoryLimitError
 from .gguf import TensorInfo
 from .kernel import Kernel, Scratch
-from .model_config import ModelConfig, parts_of, tensor_names
+from .model_config import ModelConfig, is_vector, parts_of, tensor_names
 from .plan import compile_plan
 from .program import pack_program
 
@@ -101,7 +101,8 @@ class Weights:
         assert self._config is not None
         parts = parts_of(self._config, tensor.name)
         if parts is None:
-            return self._pack(tensor, tensor.name, tensor.shape, first, rows, source)
+            shape = (tensor.n_elements,) if is_vector(tensor) else tensor.shape
+            return self._pack(tensor, tensor.name, shape, first, rows, source)
         return self._pack_fused(tensor, parts, first, rows, source)
 
     def _pack_fused(

@@ -67,6 +67,11 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         numbers["rope.dimension_count"] = rng.choice((head, head // 2))
     if arch.windows:
         numbers["attention.sliding_window"] = rng.choice((1, 3, 100))
+    if arch.scans:
+        inner = max(kind.block, 32)
+        numbers |= {"ssm.inner_size": inner, "ssm.time_step_rank": LANES, "ssm.state_size": 8}
+        each = inner // LANES
+        numbers |= {"attention.key_length": each, "attention.value_length": each}
     if not arch.causal:
         numbers["dense_2_feat_out"] = max(kind.block, 32)
     if arch.experts:
@@ -105,9 +110,18 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "qkv": q + 2 * kv, "gates": 2 * hidden, "head": head, "context": numbers["context_length"],
         "pairs": numbers.get("rope.dimension_count", head) // 2,
         "projected": numbers.get("dense_2_feat_out", 0),
+        **_scan_widths(numbers),
         "experts": numbers.get("expert_count", 0),
-        "taps": numbers.get("shortconv.l_cache", 0), "gated_taps": 3 * numbers["embedding_length"],
+        "taps": numbers.get("shortconv.l_cache", numbers.get("ssm.conv_kernel", 0)),
+        "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip
+
+
+def _scan_widths(numbers: dict[str, int]) -> dict[str, int]:
+    inner, heads = numbers.get("ssm.inner_size", 0), numbers.get("ssm.time_step_rank", 0)
+    conv = inner + 2 * numbers.get("ssm.state_size", 0)
+    return {"inner": inner, "scan_heads": heads, "conv": conv, "zxbcdt": inner + conv + heads,
+            "one": 1}  # fmt: skip
 
 
 def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool) -> int:

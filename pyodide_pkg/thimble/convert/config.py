@@ -94,7 +94,7 @@ class Settings:
 
     @property
     def n_heads(self) -> int:
-        return self.whole("num_attention_heads", "n_head")
+        return self.whole("num_attention_heads", "n_head", "num_heads")
 
     @property
     def n_kv_heads(self) -> int:
@@ -134,6 +134,8 @@ def keys(settings: Settings) -> Keys:
     """The keys of the model's numbers, without the architecture's name and a dot before them."""
     s = settings
     _check(s)
+    if s.arch.scans:
+        return _scan_keys(s)
     epsilon = "layer_norm_epsilon" if s.arch.layer_norm else "layer_norm_rms_epsilon"
     found: Keys = {
         "context_length": s.n_ctx,
@@ -169,6 +171,34 @@ def keys(settings: Settings) -> Keys:
     return found
 
 
+def _scan_keys(s: Settings) -> Keys:
+    """A scan's numbers, without any of attention's."""
+    s.refuse("n_groups", 1)
+    s.refuse("use_bias", False)
+    s.refuse("use_conv_bias", True)
+    s.refuse("rms_norm", True)
+    endless = {"__float__": "Infinity"}  # as transformers writes it
+    s.refuse("time_step_limit", [0.0, math.inf], [0.0, endless], None)
+    inner, heads = s.whole("expand") * s.dim, s.whole("num_heads")
+    if heads * s.whole("head_dim") != inner:
+        raise FormatError(
+            f"config.json has {heads} heads of {s.whole('head_dim')}; together {inner} are right"
+        )
+    return {
+        "context_length": s.n_ctx,
+        "embedding_length": s.dim,
+        "block_count": s.n_layers,
+        "feed_forward_length": 0,
+        "attention.head_count": 0,
+        "attention.layer_norm_rms_epsilon": s.number("layer_norm_epsilon", default=1e-5),
+        "ssm.conv_kernel": s.whole("conv_kernel"),
+        "ssm.inner_size": inner,
+        "ssm.state_size": s.whole("state_size"),
+        "ssm.time_step_rank": heads,
+        "ssm.group_count": 1,
+    }
+
+
 def _lfm2_keys(s: Settings) -> Keys:
     """Which layers have attention, and how wide their feed-forward blocks are."""
     s.refuse("conv_bias", False)
@@ -196,6 +226,8 @@ def _lfm2_keys(s: Settings) -> Keys:
 
 def rope_factors(settings: Settings) -> dict[str, list[float]]:
     """Tensors that divide RoPE's frequencies: of Llama 3's scaling, or Phi-3's."""
+    if not settings.arch.rope:
+        return {}
     rope = settings.rope()
     if rope["rope_type"] == "longrope":
         found = {}

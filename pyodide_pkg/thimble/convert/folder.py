@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..architectures import EXACT
+from ..architectures import EXACT, VECTORS
 from ..errors import FormatError, UnsupportedError
 from ..gguf import read_header
 from ..gguf_writer import GGUFWriter
@@ -158,6 +158,8 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
             shape = (shape[1], shape[0])
         if name.endswith(EXACT) and len(shape) == 3 and shape[1] == 1:
             shape = (shape[0], shape[2])
+        if name.endswith(VECTORS) and len(shape) == 1:
+            shape = (1, *shape) if name.endswith("norm.weight") else (*shape, 1)
         plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
     return sorted(_stacked(plan, wanted).values(), key=_place)
 
@@ -285,6 +287,10 @@ def _rows(settings: Settings, planned: Planned) -> Rows:
         experts = planned.experts
         return lambda first, last: np.stack([e.floats(e.map()) for e in experts[first:last]])
     mapped = stored.map()
+    if planned.name.endswith(VECTORS):
+        mapped = mapped.reshape(planned.shape)
+    if planned.name.endswith("ssm_a"):
+        return lambda first, last: -np.exp(stored.floats(mapped[first:last]))
     if _is_one_of(planned.name, kind.transposed) and len(planned.shape) == 2:
         return lambda first, last: stored.floats(mapped[:, first:last].T)
     order = _order(settings, planned)

@@ -26,6 +26,8 @@ class Kind:
     """Tensors that there are once, without `.weight` and `.bias`."""
     layer_names: Mapping[str, str]
     """Those of a layer; {} is an expert's number, and all experts' become one tensor."""
+    whole_names: Mapping[str, str] = field(default_factory=dict)
+    """Tensors of a layer that have no `.weight` and `.bias`, here or there."""
     ignored: str = (
         r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
         r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
@@ -64,6 +66,8 @@ class Kind:
         found = re.fullmatch(self.layers.replace(".", r"\.").format(r"(\d+)") + r"\.(.+)", base)
         if found and found[2] in self.layer_names:
             return f"blk.{int(found[1])}.{self.layer_names[found[2]]}.{last}"
+        if found and f"{found[2]}.{last}" in self.whole_names:
+            return f"blk.{int(found[1])}.{self.whole_names[f'{found[2]}.{last}']}"
         expert = re.search(r"\.(\d+)\.", found[2]) if found else None
         if found and expert:  # of which all are one tensor
             own = self.layer_names.get(found[2].replace(expert[0], ".{}."))
@@ -226,6 +230,34 @@ KINDS: dict[str, Kind] = {
             "mlp.experts.{}.gate_proj": "ffn_gate_exps",
             "mlp.experts.{}.up_proj": "ffn_up_exps",
             "mlp.experts.{}.down_proj": "ffn_down_exps",
+        },
+    ),
+    "mamba2": Kind(
+        "mamba2",
+        "backbone.layers.{}",
+        {
+            "backbone.embeddings": "token_embd",
+            "backbone.norm_f": "output_norm",
+            "lm_head": "output",
+        },
+        {
+            "norm": "attn_norm",
+            "mixer.in_proj": "ssm_in",
+            "mixer.conv1d": "ssm_conv1d",
+            "mixer.norm": "ssm_norm",
+            "mixer.out_proj": "ssm_out",
+        },
+        whole_names={
+            "mixer.dt_bias": "ssm_dt.bias",
+            "mixer.A_log": "ssm_a",
+            "mixer.D": "ssm_d",
+        },
+        defaults={
+            "expand": 2,
+            "conv_kernel": 4,
+            "state_size": 128,
+            "n_groups": 8,
+            "max_position_embeddings": 1 << 20,
         },
     ),
     "olmo2": Kind(

@@ -83,8 +83,8 @@ def _cell(choice: Choice, rank: int) -> LensCell:
 
 @dataclass(frozen=True)
 class Part:
-    """What one part of the model added to a logit. `kind` is "embed", "position", "head", "conv" or
-    "mlp", or "bias" for what is added whatever the text is."""
+    """What one part of the model added to a logit. `kind` is "embed", "position", "head", "conv",
+    "scan" or "mlp", or "bias" for what is added whatever the text is."""
 
     kind: str
     layer: int | None
@@ -99,6 +99,7 @@ class Part:
         named = {
             "mlp": f"MLP{self.layer}",
             "conv": f"CONV{self.layer}",
+            "scan": f"SCAN{self.layer}",
             "embed": "embedding",
             "bias": "biases",
         }
@@ -119,7 +120,7 @@ class Attribution:
 
 
 HEADS = "attn.hook_result"
-BLOCKS = {"hook_mlp_out": "mlp", "hook_conv_out": "conv"}
+BLOCKS = {"hook_mlp_out": "mlp", "hook_conv_out": "conv", "hook_ssm_out": "scan"}
 """What is added as one part."""
 EMBEDDED = {"hook_embed": "embed", "hook_pos_embed": "position"}
 POST_SCALE = "ln1_post.hook_scale"

@@ -106,6 +106,7 @@ function numberOf(select: HTMLSelectElement): number | null {
 function labelOf([kind, layer, head]: LensPart): string {
   if (kind === "head") return `Layer ${layer}, head ${head}`;
   if (kind === "mlp") return `Layer ${layer}, MLP`;
+  if (kind === "scan") return `Layer ${layer}, scan`;
   if (kind === "conv") return `Layer ${layer}, convolution`;
   return { embed: "Embedding", position: "Position", bias: "Biases" }[kind];
 }

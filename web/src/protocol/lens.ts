@@ -40,7 +40,7 @@ export interface LensGrid {
 }
 
 export type LensPart = readonly [
-  kind: "embed" | "position" | "head" | "conv" | "mlp" | "bias",
+  kind: "embed" | "position" | "head" | "conv" | "scan" | "mlp" | "bias",
   layer: number | null,
   head: number | null,
   value: number,
