@@ -109,12 +109,15 @@ def metadata() -> str:
         lines.append("License-File: LICENSE")
     lines += [f"Classifier: {name}" for name in table.get("classifiers", [])]
     lines += [f"Project-URL: {name}, {url}" for name, url in table.get("urls", {}).items()]
+    lines.append(f"Keywords: {','.join(table['keywords'])}")
     lines.append(f"Requires-Python: {table['requires-python']}")
     lines += [f"Requires-Dist: {need}" for need in table.get("dependencies", [])]
     for extra, needs in table.get("optional-dependencies", {}).items():
         lines.append(f"Provides-Extra: {extra}")
         lines += [f"Requires-Dist: {_with_extra(need, extra)}" for need in needs]
-    return "\n".join(lines) + "\n"
+    readme = (HERE / table["readme"]).read_text(encoding="utf-8")
+    lines += ["Description-Content-Type: text/markdown", "", readme]
+    return "\n".join(lines)
 
 
 def _with_extra(need: str, extra: str) -> str:
@@ -193,6 +196,7 @@ def write_sdist(folder: Path, *, front_end: bool = True) -> str:
     found = [
         *sorted(HERE.glob("*.py")),
         *sorted(HERE.glob("*.mjs")),
+        HERE / "README.md",
         HERE / "pyproject.toml",
         *sorted((HERE / "kernels").glob("*.[ch]")),
     ]

@@ -123,6 +123,8 @@ def test_metadata_says_what_pyproject_says(wheels: dict[str, Path]) -> None:
         assert fields["Name"] == table["name"]
         assert fields["Version"] == table["version"]
         assert fields["Requires-Python"] == table["requires-python"]
+        assert fields.get_payload() == (build_archive.HERE / "README.md").read_text()
+        assert "thimble/py.typed" in contents(wheel)
         assert set(fields.get_all("Provides-Extra", [])) == set(table["optional-dependencies"])
         needs = [need for extra in table["optional-dependencies"].values() for need in extra]
         listed = fields.get_all("Requires-Dist", [])

@@ -84,6 +84,22 @@ def test_it_knows_its_size_and_its_vocabulary(made: Made) -> None:
         model.session(0)
 
 
+def test_it_says_what_it_is_where_a_notebook_shows_it(made: Made) -> None:
+    model, _ = made
+    session = model.session(64)
+    assert repr(session) == f"<{type(session).__name__} of {model.name!r}: 0 of 64 tokens>"
+    ids = model.tokenizer.encode("a" * 30)
+    session.append(ids)
+    text = model.tokenizer.decode(ids[-20:])
+    assert f"{len(ids)} of 64 tokens, {'...' * (len(ids) > 20) + text!r}" in repr(session)
+    words = f"{model.n_params:,} parameters, context of {model.config.n_ctx:,} tokens"
+    assert repr(model) == f"<{type(model).__name__} {model.name!r}: {words}>"
+    assert f"{model.config.n_vocab:,} tokens" in repr(model.tokenizer)
+    assert {"load", "Ensemble", "best_of", "embed"} <= {*dir(thimble)}
+    model.close()
+    assert repr(model).endswith(", closed>")
+
+
 def test_its_sessions_follow_a_change_of_a_part(made: Made) -> None:
     model, parts = made
     before, session = model.revision, model.session(32)

@@ -57,6 +57,10 @@ _LATER = {
 _RENAMED = {"Piece": "TokenChunk"}
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 def __getattr__(name: str) -> Any:
     """What few programs need is imported when it is first asked for; old names say the new one."""
     if name in _RENAMED:

@@ -51,6 +51,10 @@ class LanguageModel(ABC):
         self._closed = False
         self._kv_type = "f32"
 
+    def __repr__(self) -> str:
+        what = f"{self.n_params:,} parameters, context of {self.config.n_ctx:,} tokens"
+        return f"<{type(self).__name__} {self.name!r}: {what}{', closed' * self.closed}>"
+
     @property
     @abstractmethod
     def kernel(self) -> Kernel:

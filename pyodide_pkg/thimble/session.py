@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .generation import Generation
     from .language_model import LanguageModel
 
+SHOWN = 20
+"""Of how many tokens a session's repr has the text."""
+
 
 class Session:
     """One sequence over a model. `Model.session` makes one."""
@@ -55,6 +58,12 @@ class Session:
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def __repr__(self) -> str:
+        last = self.model.tokenizer.decode(self._tokens[-SHOWN:])
+        text = "..." * (len(self) > SHOWN) + last
+        of = f"of {self.model.name!r}: {len(self):,} of {self.n_ctx:,} tokens"
+        return f"<{type(self).__name__} {of}{f', {text!r}' if self else ''}>"
 
     def append(
         self, ids: Sequence[int], *, progress: Callable[[int, int], None] | None = None

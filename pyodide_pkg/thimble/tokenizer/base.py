@@ -70,6 +70,9 @@ class Tokenizer(ABC):
                     f"token {i} is a byte token, but is {tokens[i]!r:.60} and not like <0x0A>"
                 )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.n_vocab:,} tokens>"
+
     def encode(
         self, text: str, *, add_special: bool = True, parse_special: bool = False
     ) -> list[int]:
