@@ -78,3 +78,41 @@ def test_a_plain_transcript() -> None:
     assert common((), [1]) == 0
     assert common((1, 2, 3), [1, 2]) == 2
     assert common((1, 2), [1, 3, 4]) == 1
+
+
+@pytest.mark.parametrize("name", ["q8_0-tied", "spm"], ids=["template", "plain"])
+def test_a_long_conversation_goes_on_without_its_oldest_turns(name: str) -> None:
+    """As if only the rest had been said; and not all of it is computed anew at every turn."""
+    engine, session = opened(SPECS[name])
+    n_ctx = ask(engine, "talk.about", session)["context"]
+    said, lost, shifts, reread = [ASKED[0]], 0, 0, 0
+    for turn in range(12):
+        said.append({"role": "user", "content": f"a b c {turn} " * 3})
+        begun = ask(engine, "talk.start", session, json.dumps(said), OPTIONS)
+        ask(engine, "stop", session)
+        left_out = begun["left_out"]
+        assert begun["prompt"] + 12 <= n_ctx
+        text, total, _ = say(engine, session, said)
+        if left_out:
+            shifts += 1
+            assert said[1 + left_out]["role"] == "user"
+            assert begun["prompt"] + 12 <= n_ctx * 3 // 4
+            del said[1 : 1 + left_out]
+            lost += left_out
+            fresh = ask(engine, "open", "tiny", "{}")
+            assert say(engine, fresh, said)[:2] == (text, total)
+            ask(engine, "destroy", fresh)
+        elif turn:
+            reread += begun["prompt"] - begun["reused"] > begun["prompt"] // 2
+        said.append({"role": "assistant", "content": text})
+    assert lost > 4 and 1 <= shifts <= 5
+    assert reread <= 2
+
+
+def test_the_last_turn_is_kept_even_where_it_leaves_little_room() -> None:
+    engine, session = opened(SPECS["q8_0-tied"])
+    said = [*ASKED, {"role": "assistant", "content": "The duck."}]
+    said.append({"role": "user", "content": "a b c d e f " * 26})
+    begun = ask(engine, "talk.start", session, json.dumps(said), OPTIONS)
+    assert begun["left_out"] == 2
+    assert 256 * 3 // 4 < begun["prompt"] < 256

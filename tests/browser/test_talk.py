@@ -111,28 +111,23 @@ def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk:
     expect(talk.locator("#talk-outcome")).to_have_text("Copied.")
 
 
-def test_a_full_context_is_said_and_the_oldest_turns_can_go(talk: Page) -> None:
-    say(talk, "a b c " * 8)
-    field = talk.get_by_role("textbox", name="Your message", exact=True)
-    field.fill("d e f " * 20)
-    field.press("Enter")
-    expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
-    turns = talk.locator(".turn")
-    before = turns.count()
-    # Once is enough, however many have to go.
-    talk.get_by_role("button", name="Remove the oldest turns").click()
-    answered(talk)
+def test_a_conversation_goes_on_past_the_context_and_the_page_says_so(talk: Page) -> None:
+    turns, unread = talk.locator(".turn"), talk.locator(".turn.unread")
+    expect(unread).to_have_count(0)
+    for _ in range(5):
+        before = turns.count()
+        say(talk, "a b c " * 8)
+        expect(turns).to_have_count(before + 2)
+        assert number(talk, "context") <= 192
+    expect(talk.locator(".turn-shift")).to_contain_text("longer than its context of 192 tokens")
+    assert 0 < unread.count() < turns.count() - 1
     expect(talk.locator("#talk-notice")).to_be_hidden()
-    expect(turns.nth(-2)).to_contain_text("d e f")
-    assert turns.count() < before
-    # Where the last one alone is too long there is nothing to forget.
+    # A message that is too long by itself is refused, and stays to be edited.
+    field = talk.get_by_role("textbox", name="Your message", exact=True)
     field.fill("d e f " * 60)
     field.press("Enter")
     expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
-    talk.get_by_role("button", name="Remove the oldest turns").click()
-    expect(talk.locator("#talk-notice-words")).to_contain_text("There are no older turns")
-    expect(talk.locator("#talk-forget")).to_be_hidden()
-    expect(turns).to_have_count(1)
+    expect(talk.locator("#talk-notice-words")).to_contain_text("Shorten your message")
 
 
 def test_it_is_reached_by_everybody(talk: Page) -> None:

@@ -4,12 +4,15 @@ import type { LiveSession } from "../src/live";
 import type { Message, TalkNews } from "../src/protocol/talk";
 import { Conversation, isTooLong } from "../src/talk/conversation";
 
-/** A model whose context holds so many messages, and that answers with what it was sent. */
+/** A model whose context holds so many messages, and that answers with what it was sent; of more, the
+ * oldest pairs are left out. */
 function talker(most = Infinity): { conversation: Conversation; sent: { messages: Message[]; seed: unknown }[] } {
   const sent: { messages: Message[]; seed: unknown }[] = [];
+  let left_out = 0;
   const say = (_session: number, messages: Message[], options: string): Promise<void> => {
     sent.push({ messages, seed: (JSON.parse(options) as { seed?: number }).seed });
-    if (messages.length <= most) return Promise.resolve();
+    left_out = 2 * Math.ceil(Math.max(0, messages.length - most) / 2);
+    if (left_out < messages.length) return Promise.resolve();
     return Promise.reject(Object.assign(new Error("too long"), { name: "ContextError" }));
   };
   const session = {
@@ -17,7 +20,7 @@ function talker(most = Infinity): { conversation: Conversation; sent: { messages
     destroy: () => undefined,
     async listen(question: (engine: unknown, session: number, port: null) => Promise<void>, hear: (news: TalkNews) => void) {
       await question({ talk: { say } }, 1, null);
-      hear({ type: "begun", prompt: 10, reused: 4 });
+      hear({ type: "begun", prompt: 10, reused: 4, left_out });
       const batch = { count: 2, context: 12, finish_reason: "stop", text: `answer ${sent.length}` } as const;
       hear({ type: "batch", batch });
     },
@@ -63,20 +66,23 @@ test("an edited message removes what came after it", async () => {
   assert.deepEqual(said(conversation), ["Uno?", "answer 3"]);
 });
 
-test("where the context is full, the oldest turns are removed until the rest fits", async () => {
-  const { conversation } = talker(3);
-  await conversation.send("One?", {});
-  await conversation.send("Two?", {});
-  await assert.rejects(conversation.send("Three?", {}), /too long/);
-  assert.deepEqual(said(conversation), ["One?", "answer 1", "Two?", "answer 2", "Three?"]);
-  await conversation.forgetAndAnswer({});
-  assert.deepEqual(said(conversation), ["Two?", "answer 2", "Three?", "answer 4"]);
+test("where the context is full, the oldest turns stay and are not sent again", async () => {
+  const { conversation, sent } = talker(3);
+  for (const text of ["One?", "Two?", "Three?", "Four?"]) await conversation.send(text, {});
+  assert.deepEqual(said(conversation), ["One?", "answer 1", "Two?", "answer 2", "Three?", "answer 3", "Four?", "answer 4"]);
+  assert.equal(conversation.first, 4);
+  assert.deepEqual(sent[2]?.messages.map(({ content }) => content)[0], "One?"); // left out by the engine
+  assert.deepEqual(sent[3]?.messages.map(({ content }) => content)[0], "Two?");
+  await conversation.resend(2, "Zwei?", {}); // an edit lets the model read from there on
+  assert.equal(conversation.first, 2);
+  assert.deepEqual(said(conversation), ["One?", "answer 1", "Zwei?", "answer 5"]);
+  conversation.clear();
+  assert.equal(conversation.first, 0);
 });
 
 test("a message that does not fit alone is refused and stays", async () => {
   const { conversation } = talker(0);
-  await assert.rejects(conversation.send("One?", {}), /too long/);
-  const failure: unknown = await conversation.forgetAndAnswer({}).catch((error: unknown) => error);
+  const failure: unknown = await conversation.send("One?", {}).catch((error: unknown) => error);
   assert.ok(isTooLong(failure));
   assert.deepEqual(said(conversation), ["One?"]);
   assert.equal(conversation.busy, false);

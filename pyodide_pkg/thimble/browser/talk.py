@@ -5,6 +5,10 @@ keeps the keys and values of as many tokens as it has in common with what the se
 turn that goes on costs its own tokens only, one that was edited those from the edit on, and the
 text is the same, bit for bit, as from an empty session.
 
+A conversation that has become longer than the context goes on without its oldest turns; what the
+system says stays. More of them go than must, so that the next turns go on too and not all of them
+are computed anew.
+
 A model without a template can be talked to by a plain transcript, see `plain`; it knows no roles.
 """
 
@@ -46,9 +50,10 @@ class Service:
     def start(self, session: int, messages: str, options: str) -> dict[str, Any]:
         """Begin the assistant's next turn after a JSON list of messages; the engine's `run` writes.
 
-        `prompt` counts the conversation's tokens, `reused` those that were not computed again.
-        Raises OptionError for messages that are wrong or that the template refuses, ContextError
-        for a conversation that leaves no room for an answer; the session is then as before.
+        `prompt` counts the conversation's tokens, `reused` those that were not computed again,
+        `left_out` the oldest messages that the model did not read, the system's aside. Raises
+        OptionError for messages that are wrong or that the template refuses, ContextError where the
+        last message alone leaves no room for an answer; the session is then as before.
         """
         began = time.perf_counter()
         opened = self._engine.opened(session)
@@ -56,19 +61,41 @@ class Service:
         if opened.model.chat_template is None:
             given.setdefault("stop", [STOP])
         params, detailed = sampling(given)
-        ids = prompt_of(opened.model, asked(messages))
-        n_ctx = opened.session.n_ctx
-        if len(ids) >= n_ctx:
-            raise ContextError(
-                f"the conversation has {len(ids):,} tokens and this model's context holds "
-                f"{n_ctx:,}, its answer included"
-            )
+        said, n_ctx = check_messages(asked(messages)), opened.session.n_ctx
+        ids, left_out = shifted(opened.model, said, n_ctx, params.max_tokens)
         # The last token is computed in any case: what comes next is asked from it.
         reused = common(opened.session.tokens, ids[:-1])
         opened.session.rollback(reused)
         opened.records = []
         opened.run = Run(ids[reused:], params, detailed, began)
-        return {"prompt": len(ids), "reused": reused}
+        return {"prompt": len(ids), "reused": reused, "left_out": left_out}
+
+
+def shifted(
+    model: Model, messages: Sequence[dict[str, str]], n_ctx: int, answer: int
+) -> tuple[list[int], int]:
+    """The ids of a conversation with room for an answer of so many tokens, a quarter of the context
+    at most; and how many of its oldest messages are left out for that, so that it begins with the
+    user's turn. Raises ContextError where the last turn alone does not fit."""
+    room = min(answer, n_ctx // 4)
+    ids = prompt_of(model, messages)
+    if len(ids) + room <= n_ctx:
+        return ids, 0
+    system = [m for m in messages[:1] if m["role"] == "system"]
+    turns = list(messages[len(system) :])
+    fits = (ids, 0) if len(ids) < n_ctx else None
+    for at in [at for at, m in enumerate(turns) if at and m["role"] == "user"]:
+        ids = prompt_of(model, [*system, *turns[at:]])
+        if len(ids) < n_ctx:
+            fits = ids, at
+        if len(ids) + room <= n_ctx * 3 // 4:
+            break
+    if fits is None:
+        raise ContextError(
+            f"the message has {len(ids):,} tokens with what stands before it, and this model's "
+            f"context holds {n_ctx:,}, its answer included"
+        )
+    return fits
 
 
 def prompt_of(model: Model, messages: Sequence[dict[str, str]]) -> list[int]:

@@ -71,9 +71,6 @@ class Talk {
       this.#talk.clear();
       this.#text.focus();
     });
-    button("talk-forget").addEventListener("click", () => {
-      void this.#work(this.#talk.forgetAndAnswer(this.#settings()));
-    });
     button("talk-plain-yes").addEventListener("click", () => {
       this.#anyway.add(this.#live.model);
       this.#show();
@@ -148,13 +145,10 @@ class Talk {
   }
 
   #fail(error: unknown): void {
-    const full = isTooLong(error);
     part("talk-notice").hidden = error === null;
     const words = error instanceof Error ? error.message : String(error ?? "");
-    const alone = this.#talk.turns.filter(({ role }) => role === "user").length < 2;
-    const advice = full && alone ? " There are no older turns to remove: shorten your message." : "";
+    const advice = isTooLong(error) ? " Shorten your message." : "";
     part("talk-notice-words").textContent = words && sentence(words) + advice;
-    button("talk-forget").hidden = !full || alone;
   }
 
   #edit(at: number | null): void {
@@ -197,11 +191,19 @@ class Talk {
   #turn(turn: Turn, at: number): TemplateResult {
     const yours = turn.role === "user";
     const isLast = at === this.#talk.turns.length - 1;
-    return html`<li class="turn ${yours ? "yours" : "models"}">
+    const { first } = this.#talk;
+    return html`<li class="turn ${yours ? "yours" : "models"} ${at < first ? "unread" : ""}">
+      ${at > 0 && at === first ? this.#shift() : nothing}
       <span class="turn-who">${yours ? "You" : turn.model}</span>
       ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${yours ? turn.text : turn.text.trimStart()}</p>
         <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
     </li>`;
+  }
+
+  #shift(): TemplateResult {
+    const window = count(this.#talk.counts?.window ?? 0);
+    return html`<p class="turn-shift">The model no longer reads what is above: with it the conversation is
+      longer than its context of ${window} tokens.</p>`;
   }
 
   #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {

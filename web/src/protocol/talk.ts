@@ -15,9 +15,12 @@ export interface TalkAbout {
   readonly context: number;
 }
 
-/** Told on the port: how large the prompt is and what of it was there already, then the tokens. */
+/**
+ * Told on the port: how large the prompt is, what of it was there already and how many of the oldest
+ * messages, the system's aside, had no place in the context; then the tokens.
+ */
 export type TalkNews =
-  | { readonly type: "begun"; readonly prompt: number; readonly reused: number }
+  | { readonly type: "begun"; readonly prompt: number; readonly reused: number; readonly left_out: number }
   | { readonly type: "batch"; readonly batch: Batch };
 
 export interface TalkService {

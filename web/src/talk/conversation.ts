@@ -30,7 +30,7 @@ export interface Counts {
   readonly speed: number | null;
 }
 
-/** Whether a conversation was refused because the model's context cannot hold it. */
+/** Whether a message was refused because the model's context cannot hold it. */
 export function isTooLong(error: unknown): boolean {
   return error instanceof Error && error.name === "ContextError";
 }
@@ -43,6 +43,8 @@ export class Conversation extends EventTarget {
   #stopped = false;
   #answering: Promise<void> = Promise.resolve();
   turns: Turn[] = [];
+  /** The first turn that the model still reads: the context has no place for those before it. */
+  first = 0;
   system = "";
   busy = false;
   counts: Counts | null = null;
@@ -65,6 +67,7 @@ export class Conversation extends EventTarget {
   /** Say something else at the place of a turn; all that came after it is dropped. */
   async resend(at: number, text: string, settings: SamplingOptions): Promise<void> {
     this.turns.length = at;
+    this.first = Math.min(this.first, at);
     await this.send(text, settings);
   }
 
@@ -76,17 +79,9 @@ export class Conversation extends EventTarget {
     await this.#answer({ ...settings, seed });
   }
 
-  /**
-   * Answer what was said last without the oldest turns, at least one of them and as many as it
-   * takes for the rest to fit; the system prompt stays. Rejects where the last one alone does not.
-   */
-  async forgetAndAnswer(settings: SamplingOptions): Promise<void> {
-    this.#forgetOldest();
-    await this.#answer(settings, { mayForget: true });
-  }
-
   clear(): void {
     this.turns = [];
+    this.first = 0;
     this.counts = null;
     this.#again = 0;
     this.#tell();
@@ -107,18 +102,11 @@ export class Conversation extends EventTarget {
     this.#session = null;
   }
 
-  /** Drop what was said first, and what was answered to it; false where nothing would be left. */
-  #forgetOldest(): boolean {
-    const next = this.turns.findIndex((turn, at) => at > 0 && turn.role === "user");
-    if (next > 0) this.turns.splice(0, next);
-    return next > 0;
+  async #answer(settings: SamplingOptions): Promise<void> {
+    await (this.#answering = this.#answerLast(settings));
   }
 
-  async #answer(settings: SamplingOptions, options = {}): Promise<void> {
-    await (this.#answering = this.#answerLast(settings, options));
-  }
-
-  async #answerLast(settings: SamplingOptions, { mayForget = false } = {}): Promise<void> {
+  async #answerLast(settings: SamplingOptions): Promise<void> {
     const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
     this.turns.push(turn);
     this.busy = true;
@@ -126,14 +114,7 @@ export class Conversation extends EventTarget {
     this.#tell();
     try {
       const session = await this.#open();
-      while (!this.#stopped) {
-        try {
-          return await this.#write(session, this.#messages(turn), turn, settings);
-        } catch (error) {
-          if (!mayForget || !isTooLong(error) || !this.#forgetOldest()) throw error;
-          this.#tell();
-        }
-      }
+      if (!this.#stopped) await this.#write(session, this.#messages(turn), turn, settings);
     } catch (error) {
       if (!(error instanceof Error && error.name === "CrashError")) throw error;
       this.#session = null;
@@ -156,6 +137,7 @@ export class Conversation extends EventTarget {
         const window = session.contextWindow;
         if (news.type === "begun") {
           const { prompt, reused } = news;
+          this.first += news.left_out;
           this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
         } else {
           const { text = "", count, context, finish_reason: finish } = news.batch;
@@ -172,9 +154,9 @@ export class Conversation extends EventTarget {
     );
   }
 
-  /** The system's word and the turns before this one, in the order in which they were said. */
+  /** The system's word and the turns before this one that are still read, in their order. */
   #messages(before: Turn): Message[] {
-    const said = this.turns.slice(0, this.turns.indexOf(before));
+    const said = this.turns.slice(this.first, this.turns.indexOf(before));
     const turns = said.map(({ role, text }): Message => ({ role, content: text }));
     const system = this.system.trim();
     return system ? [{ role: "system", content: system }, ...turns] : turns;
@@ -185,6 +167,7 @@ export class Conversation extends EventTarget {
     if (this.#session && this.#model === model) return this.#session;
     this.close();
     this.#session = await this.#live.createSession(model, () => undefined);
+    if (this.#model !== model) this.first = 0; // another model may read more
     this.#model = model;
     return this.#session;
   }

@@ -21,7 +21,7 @@ async function say(
   const tell = (news: TalkNews): void => port.postMessage(news);
   stopping.delete(session);
   try {
-    type Begun = { prompt: number; reused: number };
+    type Begun = { prompt: number; reused: number; left_out: number };
     tell({ type: "begun", ...python.call<Begun>("talk.start", session, JSON.stringify(messages), options) });
     let first = true;
     while (!stopping.has(session)) {
