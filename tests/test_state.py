@@ -116,6 +116,23 @@ def test_a_draft_that_is_not_kept_changes_no_bit_behind_windows(windowed: thimbl
     assert [chunk.id for chunk in quick.session().generate(ids, params)] == plain
 
 
+def test_a_window_larger_than_the_context_is_one_that_sees_all_of_it() -> None:
+    """Files have such: Phi-3.5's has twice its context."""
+    data = converted("gemma3", "q8_0")
+    found = []
+    for window in (128, 100_000, 1 << 24):
+        model = load(with_keys(data, **{"attention.sliding_window": window}))
+        session = model.session()
+        session.append(ids_for(model, 128))
+        assert session._state
+        found.append((session.logits().tobytes(), session._state.nbytes))
+    assert found[0] == found[1] == found[2]
+    with pytest.raises(
+        thimble.FormatError, match="sliding_window is 16777217; a whole number from"
+    ):
+        load(with_keys(data, **{"attention.sliding_window": (1 << 24) + 1}))
+
+
 def test_hooks_cannot_look_behind_a_window_that_has_let_go(windowed: thimble.Model) -> None:
     def far(scores: Any, hook: HookPoint) -> None:
         if scores.shape[-1] > 1000:
