@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help play check test setup setup-check setup-test site wheel lint lint-python lint-web lint-kernels fuzz bench bench-training \
+.PHONY: help play check test setup setup-check setup-test site wheel lint lint-python lint-web lint-kernels fuzz fuzz-wasm sanitize soak bench bench-training \
 	bench-own corpora models ensembles load load-hostile visits claims screens npm release pyodide-build lock clean
 
 help:  ## what there is
@@ -86,6 +86,16 @@ lint-kernels: setup-check
 
 fuzz: setup-test  ## a million broken files of every format (ARGS= for tests.fuzz)
 	@PYTHONPATH=pyodide_pkg nice $(RUN) -m tests.fuzz $(ARGS)
+
+fuzz-wasm: setup-test  ## the same inputs to the page's build, under Node, and a million links
+	@PYTHONPATH=pyodide_pkg nice $(RUN) -m tests.fuzz.wasm $(ARGS)
+	@THIMBLE_LINKS=1000000 nice $(RUN) -m pytest -q tests/test_web_units.py -k hostile-links
+
+sanitize: setup-test  ## the kernels' tests and fuzzers with AddressSanitizer and UBSan (ARGS= for tools.sanitize)
+	@nice $(RUN) -m tools.sanitize $(ARGS)
+
+soak: setup-test  ## generations, sessions, switches and training: memory stays flat (ARGS= for tools.soak)
+	@nice $(RUN) -m tools.soak $(ARGS)
 
 bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (ARGS= for bench)
 	@$(RUN) -m bench $(ARGS)

@@ -55,7 +55,9 @@ def wasm_kernels() -> Path:
     return folder
 
 
-def run(code: str, *, folder: Path | None = None, kernels: bool = False) -> Any:
+def run(
+    code: str, *, folder: Path | None = None, kernels: bool = False, timeout: float | None = TIMEOUT
+) -> Any:
     """The answer of Python code in Pyodide; `folder`'s files lie below /mounted1.
 
     Raises AssertionError with what Pyodide said where it fails or dies.
@@ -78,6 +80,6 @@ def run(code: str, *, folder: Path | None = None, kernels: bool = False) -> Any:
         written.write_text(code, encoding="utf-8")
         command = [node, "--input-type=module", "-e", SCRIPT, "--", str(pyodide_core.NPM)]
         command += [str(written), str(engine), *([str(folder)] if folder else [])]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     assert "\nanswer:" in ran.stdout, (ran.stdout + ran.stderr)[-3000:]
     return json.loads(ran.stdout.rpartition("\nanswer:")[2])

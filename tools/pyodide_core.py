@@ -120,6 +120,14 @@ def _write_lock(scratch: Path, engine: Path, name: str, sha256: str, lock: dict[
     made.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def numpy_wheel(mirror: Path | None) -> Path | None:
+    """NumPy's wheel for the page, from `mirror` or downloaded; None where it cannot be had."""
+    found = _numpy(
+        json.loads((NPM / LOCK).read_text(encoding="utf-8"))["packages"]["numpy"], mirror
+    )
+    return found[1] if found else None
+
+
 def _numpy(entry: dict[str, Any], mirror: Path | None) -> tuple[dict[str, Any], Path] | None:
     """NumPy's lock entry and wheel, from the first place that has one that fits its digest."""
     if mirror is not None:

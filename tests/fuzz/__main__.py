@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz.campaign import KINDS, Report, run
+from tests.fuzz.campaign import Report, run
+from tests.fuzz.registry import KINDS
 
 
 def main() -> int:

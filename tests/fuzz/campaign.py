@@ -22,26 +22,14 @@ import sys
 import tempfile
 import time
 import traceback
-import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tests.fuzz import (
-    fuzz_ckpt,
-    fuzz_constraint,
-    fuzz_folder,
-    fuzz_gguf,
-    fuzz_llama2c,
-    fuzz_model,
-    fuzz_peft,
-    fuzz_recording,
-    fuzz_template,
-    fuzz_training,
-)
-from tests.fuzz.kinds import Case, Kind
+from tests.fuzz.kinds import Case, Kind, counting
+from tests.fuzz.registry import KINDS, LOOK, case_of
 
 SECONDS = 1.0
 """Of processor time, for one input."""
@@ -49,45 +37,12 @@ RESIDENT = 16 << 20
 """Bytes that the whole process may grow by, beside twice an input's size; it does so in steps."""
 HEADROOM = 512 << 20
 """Addresses that a child may have in all, beside those that it begins with."""
-LOOK = 16
-"""One input of so many is run with every allocation of Python's counted, which is slow."""
 NEWS = 100
 """Inputs between two lines of a child."""
 PATIENCE = 120.0
 """Seconds without a line until a child counts as stuck: it waits, or is given no time at all."""
 REASONS = 20
 """Findings of one cause that are told of."""
-
-KINDS = {
-    "gguf": Kind(
-        lambda rng: {"": fuzz_gguf.mutate(rng, fuzz_gguf.seeds(), other_seeds=fuzz_gguf.seeds())},
-        lambda case, _: fuzz_gguf.check(case[""], measure_memory=False),
-        25,
-    ),
-    "model": Kind(fuzz_model.make, fuzz_model.check, 20),
-    "split": Kind(fuzz_model.make_split, fuzz_model.check_split, 5),
-    "safetensors": Kind(fuzz_folder.make_safetensors, fuzz_folder.check_safetensors, 13),
-    "peft": Kind(fuzz_peft.make, fuzz_peft.check, 2),
-    "tokenizer": Kind(fuzz_folder.make_tokenizer, fuzz_folder.check_tokenizer, 12),
-    "folder": Kind(fuzz_folder.make_folder, fuzz_folder.check_folder, 1),
-    "llama2c": Kind(fuzz_llama2c.make, fuzz_llama2c.check, 10),
-    "ckpt": Kind(fuzz_ckpt.make, fuzz_ckpt.check, 8),
-    "constraint": Kind(fuzz_constraint.make, fuzz_constraint.check, 5, each=1000, room=4 << 20),
-    "template": Kind(fuzz_template.make, fuzz_template.check, 5, room=32 << 20),
-    "recording": Kind(
-        lambda rng: {"": fuzz_recording.mutated(rng.getrandbits(32))},
-        lambda case, _: fuzz_recording.check(case[""]),
-        2,
-    ),
-    "recipe": Kind(fuzz_training.make_recipe, fuzz_training.check_recipe, 3),
-    "receipt": Kind(fuzz_training.make_receipt, fuzz_training.check_receipt, 3),
-    "adapter": Kind(fuzz_training.make_adapter_file, fuzz_training.check_adapter, 5),
-    "options": Kind(fuzz_training.make_options, fuzz_training.check_options, 4),
-}
-"""What is fuzzed, and how much of it."""
-
-_ORDER = [name for name, kind in KINDS.items() for _ in range(kind.share)]
-random.Random(0).shuffle(_ORDER)
 
 
 @dataclass
@@ -99,12 +54,6 @@ class Report:
     """Which input, and what was wrong."""
     done: int = 0
     slowest: tuple[float, str] = (0.0, "none")
-
-
-def case_of(number: int, seed: int, only: str | None = None) -> tuple[str, Case]:
-    """An input by its number: its kind and its files."""
-    name = only or _ORDER[number % len(_ORDER)]
-    return name, KINDS[name].make(random.Random(f"{seed} {name} {number}"))
 
 
 def run(
@@ -254,7 +203,7 @@ def _timed(kind: Kind, case: Case, scratch: Path, *, counted: bool) -> str:
     before = _resident()
     signal.setitimer(signal.ITIMER_PROF, SECONDS * (4 if counted else 1))
     try:
-        with _counting(kind.each * size + kind.room) if counted else contextlib.nullcontext():
+        with counting(kind.each * size + kind.room) if counted else contextlib.nullcontext():
             result = kind.check(case, scratch)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -262,17 +211,6 @@ def _timed(kind: Kind, case: Case, scratch: Path, *, counted: bool) -> str:
     right = kind.each * size + max(kind.room, RESIDENT)
     assert grown <= right, f"the process grew by {grown:,} bytes for {size:,}"
     return result
-
-
-@contextlib.contextmanager
-def _counting(limit: int) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        peak = tracemalloc.get_traced_memory()[1]
-        assert peak <= limit, f"{peak:,} bytes were allocated; {limit:,} are right"
-    finally:
-        tracemalloc.stop()
 
 
 def _resident() -> int:

@@ -31,11 +31,14 @@ SEEDS: dict[str, tuple[str, ...]] = {
               "[a-z]{3}(?:x|y)?", r"\u00e9[\d\s\W]*"),
     "gbnf": ('root ::= "[" root? "]" | [a-c]+ item\nitem ::= ("x" | "é"){1,3} ws\nws ::= [ \\t]*',
              'root ::= expr ("," expr)*\nexpr ::= [0-9]+ | "(" expr ")" # more\n'),
+    "lark": ('start: item ("," item)*\nitem: WORD | "[" start "]"\n'
+             'WORD: /[a-c]{1,3}/\n%ignore / +/\n',
+             'start: sum\n?sum: sum "+" NUMBER | NUMBER\nNUMBER.2: "0".."9"+\n'),
 }  # fmt: skip
 
 
 @functools.cache
-def _import_all() -> None:
+def import_all() -> None:
     """What is imported when it is first needed, is no memory of an input's."""
     for kind, texts in SEEDS.items():
         for text in texts:
@@ -43,7 +46,7 @@ def _import_all() -> None:
 
 
 def make(rng: random.Random) -> Case:
-    _import_all()
+    import_all()
     kind = rng.choice(list(SEEDS))
     text = rng.choice(SEEDS[kind]).encode()
     change = mutate_json if kind == "json_schema" and rng.random() < 0.8 else mutate_bytes

@@ -10,9 +10,11 @@ small.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,18 @@ class Kind:
     """Bytes of memory that are right for a byte of input, and besides what is right for nothing."""
     room: int = 1 << 20
     """Bytes that are right for nothing: what Python may allocate beside `each`."""
+
+
+@contextlib.contextmanager
+def counting(limit: int) -> Iterator[None]:
+    """Raise AssertionError where Python allocates more than `limit` bytes at a time meanwhile."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+        assert peak <= limit, f"{peak:,} bytes were allocated; {limit:,} are right"
+    finally:
+        tracemalloc.stop()
 
 
 def outcome(error: ThimbleError) -> str:

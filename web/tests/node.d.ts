@@ -1,5 +1,7 @@
 /** As much of Node as the tests use. */
 
+declare const process: { readonly env: Readonly<Record<string, string | undefined>> };
+
 declare module "node:test" {
   export default function test(name: string, body: () => void | Promise<void>): void;
 }
