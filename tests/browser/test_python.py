@@ -18,6 +18,8 @@ document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
 ENDLESS = "n = 0\nwhile True:\n    n += 1"
+DEEP = '"not " * 20_000 + "1"'
+"""An expression that a page's stack is too short for."""
 
 
 class Panel:
@@ -124,6 +126,13 @@ def test_errors_have_the_visitors_lines(panel: Panel) -> None:
     expect(run.locator(".trace")).to_contain_text("    return 1 / n")
     expect(run.locator(".trace")).to_contain_text("ZeroDivisionError: division by zero")
     expect(panel.outcome).to_contain_text("An error")
+
+
+def test_code_that_is_too_deep_is_an_error_and_nothing_is_lost(panel: Panel) -> None:
+    panel.run("kept = 7")
+    run = panel.run(eval(DEEP))
+    expect(run.locator(".trace")).to_contain_text("SyntaxError: more than 1,000 operators within")
+    expect(panel.run("kept").locator(".value")).to_have_text("7")
 
 
 def test_completion_comes_from_the_live_objects(panel: Panel) -> None:
@@ -457,7 +466,8 @@ def test_where_no_interrupt_helps_python_starts_again(
     context.close()
 
 
-def test_the_text_outlives_a_restart(chromium: Browser, server: str) -> None:
+@pytest.mark.parametrize("code", [ENDLESS, f"eval({DEEP})"], ids=["stopped", "died"])
+def test_the_text_outlives_a_restart(chromium: Browser, server: str, code: str) -> None:
     context = new_visitor(chromium, server)
     context.route("**/", without_isolation)
     panel = Panel(context.new_page())
@@ -467,9 +477,10 @@ def test_the_text_outlives_a_restart(chromium: Browser, server: str) -> None:
     expect(page.locator("#outcome")).to_contain_text("the text can continue")
     written = page.locator("#written").text_content() or ""
     panel.show("Python")
-    panel.put(ENDLESS)
+    panel.put(code)
     panel.press("Run")
-    panel.press("Stop")
+    if code == ENDLESS:
+        panel.press("Stop")
     expect(panel.log).to_contain_text("its variables are lost")
     expect(panel.run("n = len(session)\nn > 4").locator(".value")).to_have_text("True")
     panel.show("Write")

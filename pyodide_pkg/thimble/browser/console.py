@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import thimble
 
 from ..errors import OptionError
+from .code_depth import check as check_depth
 from .console_output import Hear, Output, picture_of
 from .console_text import put_back, read_again, rows
 from .interrupts import PREFIX, Asked, interruptible
@@ -110,6 +111,7 @@ class Service:
         """
         self._offered = frozenset(asked(offered))
         try:
+            check_depth(code, "")
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return []  # the run tells what is wrong
@@ -243,6 +245,7 @@ def sampler_name(sampler: object) -> str | None:
 
 def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
     """The code's statements, and its last line where that is an expression, whose value counts."""
+    check_depth(code, name)
     tree = ast.parse(code, name)
     last = tree.body[-1] if tree.body else None
     value = None
