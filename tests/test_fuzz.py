@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import campaign
-from tests.fuzz.campaign import KINDS, case_of, run
+from tests.fuzz.campaign import run
 from tests.fuzz.fuzz_ckpt import check as check_ckpt
 from tests.fuzz.fuzz_ckpt import good as ckpt_seeds
 from tests.fuzz.fuzz_folder import (
@@ -26,6 +26,7 @@ from tests.fuzz.fuzz_llama2c import check as check_llama2c
 from tests.fuzz.fuzz_llama2c import seeds as llama2c_seeds
 from tests.fuzz.fuzz_model import check, check_split, models, split_seeds
 from tests.fuzz.kinds import Case, Kind, put
+from tests.fuzz.registry import KINDS, case_of
 from thimble.constrain import json_schema
 from thimble.convert.safetensors import read_folder
 from thimble.convert.tokenizer_json import tokenizer_keys

@@ -33,7 +33,7 @@ SEEDS: dict[str, tuple[str, ...]] = {
              'root ::= expr ("," expr)*\nexpr ::= [0-9]+ | "(" expr ")" # more\n'),
     "lark": ('start: item ("," item)*\nitem: WORD | "[" start "]"\n'
              'WORD: /[a-c]{1,3}/\n%ignore / +/\n',
-             'start: sum\n?sum: sum "+" NUMBER | NUMBER\nNUMBER.2: "0".."9"+\n'),
+             'start: sum\n?sum: sum "+" NUMBER | NUMBER\nNUMBER: "0".."9"+\n'),
 }  # fmt: skip
 
 

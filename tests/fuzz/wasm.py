@@ -13,6 +13,7 @@ counted for one input in 16, and the growth of WebAssembly's memory for all.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import pickle
@@ -29,12 +30,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gguf
-import jinja2
-import markupsafe
-import tqdm
-import yaml
-
 import build_bytecode
 from tests.fuzz.campaign import RESIDENT, SECONDS, Report
 from tests.fuzz.registry import KINDS, LOOK, case_of
@@ -42,7 +37,7 @@ from tests.in_pyodide import wasm_kernels
 from tools import pyodide_core
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PEERS = (gguf, jinja2, markupsafe, tqdm, yaml)
+PEERS = ("gguf", "jinja2", "markupsafe", "tqdm", "yaml")
 """What the tests' modules import."""
 BATCH = 200
 """Inputs that are handed over together."""
@@ -121,8 +116,9 @@ def _sources(folder: Path) -> Path:
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=plain)
     shutil.copytree(ROOT / "pyodide_pkg" / "thimble", folder / "thimble", ignore=plain)
     for package in PEERS:
-        source = Path(str(package.__file__)).parent
-        shutil.copytree(source, folder / package.__name__, ignore=plain)
+        found = importlib.util.find_spec(package)
+        assert found is not None and found.origin is not None, f"{package} is not installed"
+        shutil.copytree(Path(found.origin).parent, folder / package, ignore=plain)
     return folder
 
 
