@@ -73,6 +73,7 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         each = inner // LANES
         numbers |= {"attention.key_length": each, "attention.value_length": each}
     if not arch.causal:
+        numbers["context_length"] = max(5, numbers["context_length"])  # the whole text at once
         numbers["dense_2_feat_out"] = max(kind.block, 32)
     if arch.experts:
         numbers |= {"expert_count": rng.choice((1, 5)), "expert_used_count": 1}
