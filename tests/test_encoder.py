@@ -6,6 +6,7 @@ transformers' and llama.cpp's vectors of the same weights are recorded
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 
 import thimble
 from tests.test_architectures_peers import peer
+from tests.test_browser_talk import ask
 from tests.test_session import load
 from tests.tiny_folders import ENCODERS, converted, recorded, write_folder
+from tests.tiny_models import SPECS, make
 from tests.vectors.record_architectures import ENCODED
 from thimble import lens
+from thimble.browser import Engine
 from thimble.convert.folder import convert_folder
 from thimble.errors import ContextError, NumericError, UnsupportedError
 from thimble.gguf import read_header
@@ -104,15 +108,28 @@ def test_an_encoder_writes_no_text_and_says_so() -> None:
     model = load(converted("gemma-embedding", "f32"))
     with pytest.raises(UnsupportedError, match="is an encoder: it gives vectors"):
         model.session()
-    for ask in (
+    for look in (
         lambda: lens.logit_lens(model, LONGEST),
         lambda: lens.logit_attribution(model, LONGEST),
         lambda: lens.rank_heads(model, [LONGEST]),
     ):
         with pytest.raises(UnsupportedError, match="it leaves vectors, no logits"):
-            ask()
+            look()
     with pytest.raises(ContextError, match="the context holds 128"):
         model.embed(LONGEST * 4)
+
+
+def test_the_page_says_so_at_the_first_bytes_and_goes_on() -> None:
+    engine = Engine()
+    load_id = ask(engine, "begin_load", "encoder", None, None)
+    data = converted("gemma-embedding", "f32")
+    answer = json.loads(engine.call("feed", load_id, data[: len(data) // 2]))
+    assert answer["error"][0] == "UnsupportedError"
+    assert "'encoder' is an encoder: it gives vectors" in answer["error"][1]
+    load_id = ask(engine, "begin_load", "tiny", None, None)
+    ask(engine, "feed", load_id, make(SPECS["q8_0-tied"]))
+    ask(engine, "finish", load_id)
+    assert isinstance(ask(engine, "open", "tiny", "{}"), int)
 
 
 def test_a_value_that_is_not_finite_is_said() -> None:

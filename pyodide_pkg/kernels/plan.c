@@ -90,10 +90,17 @@ static uint8_t *place_buffers(const tk_model *m, size_t rows, void **at) {
     return block;
 }
 
+static int32_t attends(const tk_model *m) {
+    for (int32_t i = 0; i < m->n_states; i++)
+        if (m->states[i].kind == TK_KEYS_VALUES) return 1;
+    return 0;
+}
+
 /* A place for so many positions. Returns 0 where there is no memory; the session is as before. */
 TK_EXPORT tk_int tk_session_reserve(tk_int session, tk_int positions) {
     tk_session *s = (tk_session *)session;
     if (!tk_states_reserve(s, (int32_t)positions)) return 0;
+    if (!attends(s->model)) s->scores_room = INT32_MAX; /* nobody asks for scores */
     if (positions > s->scores_room) {
         int32_t room = tk_states_capacity(s); /* without a state, or with rings alone, any number */
         if (room == INT32_MAX) room = ((int32_t)positions + 255) & ~255;

@@ -32,9 +32,11 @@ from ..errors import (
     OptionError,
     StoppedError,
     ThimbleError,
+    UnsupportedError,
 )
 from ..generation import Generation, prompt_ids
 from ..kernel import choose_variant
+from ..model_config import architecture_of
 from ..sampling import SamplingParams, Top
 from ..state import usual_kv_type
 from .interrupts import interruptible
@@ -216,6 +218,13 @@ class Engine:
         entry = self._loads[load]
         entry.digest.update(data)
         entry.loader.feed(data)
+        header = entry.loader.header
+        if header is not None and not architecture_of(header).causal:
+            self.cancel_load(load)  # before all of it comes: every panel of the page writes
+            raise UnsupportedError(
+                f"model {entry.name!r} is an encoder: it gives vectors (thimble embed), and "
+                "writes no text"
+            )
 
     def finish(self, load: int) -> dict[str, Any]:
         """The whole file has come: the model is there."""
