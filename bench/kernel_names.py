@@ -18,7 +18,7 @@ from tools.fingerprint import BUILD
 CUSTOM, CODE = 0, 10
 FUNCTION_NAMES = 1
 """The part of the custom section "name" that is about functions."""
-LIBRARY = "_kernels_relaxed.so"
+LIBRARY = "_kernels_relaxed.wasm"
 """The variant that Chromium takes."""
 
 

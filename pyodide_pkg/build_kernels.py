@@ -63,6 +63,8 @@ class Variant:
     name: str
     flags: tuple[str, ...]
     stem: str = "_kernels"
+    suffix: str = ""
+    """Where it is not the target's."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ ARM = (Variant("base", ("-mcpu=generic",)),)
 SIMD = "-mcpu=generic+simd128+bulk_memory"
 WASM = (
     Variant("base", (SIMD,)),
-    Variant("relaxed", (f"{SIMD}+relaxed_simd",), "_kernels_relaxed"),
+    # Not `.so`: Pyodide compiles all of those when a wheel is installed, also where a browser does
+    # not know the instructions.
+    Variant("relaxed", (f"{SIMD}+relaxed_simd",), "_kernels_relaxed", ".wasm"),
 )
 SHARED = f"{SIMD}+atomics+mutable_globals"
 THREADS = (
@@ -189,7 +193,7 @@ def build(wanted: Target, folder: Path, *, optimize: str = "-O3") -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     for variant in wanted.variants:
-        library = folder / f"{variant.stem}{wanted.suffix}"
+        library = folder / f"{variant.stem}{variant.suffix or wanted.suffix}"
         with tempfile.TemporaryDirectory() as scratch:
             objects = _compile(wanted, variant, Path(scratch), optimize)
             fresh = Path(scratch) / library.name

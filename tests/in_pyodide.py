@@ -74,7 +74,7 @@ def run(
             ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
             shutil.copytree(source, engine / package.__name__, ignore=ignored)
         if kernels:
-            for library in wasm_kernels().glob("*.so"):
+            for library in wasm_kernels().glob("_kernels*"):
                 shutil.copy(library, engine / "thimble" / library.name)
         written = Path(scratch) / "code.py"
         written.write_text(code, encoding="utf-8")

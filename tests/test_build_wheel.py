@@ -22,6 +22,9 @@ import backend
 import build_archive
 import build_bytecode
 import build_kernels
+import thimble
+from tests.conftest import ROOT
+from tools import pyodide_core
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +117,41 @@ def test_both_libraries_export_every_declared_function(wheels: dict[str, Path]) 
     native = ctypes.CDLL(str(folder / name))
     for function in declared:
         getattr(native, function)
+
+
+INSTALL = """
+const [pyodide, wheel, model] = process.argv.slice(1);
+const { loadPyodide } = await import(`file://${pyodide}/pyodide.mjs`);
+const python = await loadPyodide({ indexURL: `${pyodide}/` });
+const complaints = [];
+const messageCallback = (words) => complaints.push(words);
+await python.loadPackage(wheel, { messageCallback: () => {}, errorCallback: messageCallback });
+python.mountNodeFS("/models", model);
+const text = python.runPython(`
+import thimble
+model = thimble.load("/models/names.gguf")
+params = thimble.SamplingParams(max_tokens=8, temperature=0)
+"".join(chunk.text for chunk in model.session().generate("A", params))
+`);
+console.log(JSON.stringify([text, complaints]));
+process.exit(0);
+"""
+
+
+def test_a_pyodide_that_knows_no_relaxed_simd_installs_the_wheel(wheels: dict[str, Path]) -> None:
+    node = build_bytecode.find_node()
+    assert node is not None
+    models = ROOT / "web" / "models"
+    # Node 20 does not; a newer one installs it either way.
+    command = [node, "--input-type=module", "-e", INSTALL]
+    command += ["--", str(pyodide_core.NPM), str(wheels["wasm"]), str(models)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    text, complaints = json.loads(ran.stdout.splitlines()[-1])
+    params = thimble.SamplingParams(max_tokens=8, temperature=0)
+    chunks = thimble.load(models / "names.gguf").session().generate("A", params)
+    assert text == "".join(chunk.text for chunk in chunks)
+    assert complaints == []
 
 
 def test_metadata_says_what_pyproject_says(wheels: dict[str, Path]) -> None:

@@ -144,14 +144,15 @@ SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 """How a shared library is called where it is not `.so`."""
 
 
-VARIANTS = {"base": "_kernels", "relaxed": "_kernels_relaxed"}
+SUFFIX = SUFFIXES.get(sys.platform, ".so")
+VARIANTS = {"base": f"_kernels{SUFFIX}", "relaxed": "_kernels_relaxed.wasm"}
 """Compilations of the kernels that give the same bits: for every machine of a target, and with
 WebAssembly's relaxed SIMD."""
 
 
 def library_path(variant: str = "base") -> Path:
     """Where the kernels' shared library stands: beside this file."""
-    return Path(__file__).with_name(VARIANTS[variant] + SUFFIXES.get(sys.platform, ".so"))
+    return Path(__file__).with_name(VARIANTS[variant])
 
 
 _variant = "base"
