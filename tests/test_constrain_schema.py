@@ -334,3 +334,25 @@ def test_work_can_be_stopped_and_begun_again() -> None:
         for text in texts:
             behind(stopped, text)
     assert [behind(stopped, text) for text in texts] == [behind(other, text) for text in texts]
+
+
+def test_watched_schemas_forbid_nothing() -> None:
+    """As where two structures' schemas may begin at one place, and which it is shows later."""
+    schema = {
+        "$defs": {name: {"type": "object", "required": [name]} for name in ("p", "q")},
+        "anyOf": [{"$ref": "#/$defs/p"}, {"$ref": "#/$defs/q"}],
+    }
+    texts = ['{"p":1}', '{"q":1}', '{"p":1,"a":1}', '{"p":1,"q":2}', '{"a":1}', '{"q":1,"p":2}']
+    for options in (JsonOptions(), AS_STANDARD):
+        found = []
+        for watches in (False, True):
+            program = constrain.json_schema(schema, options).program(64)
+            assert isinstance(program, JsonProgram)
+            document, logic = program.reader.document, program.reader.logic
+            parts = [logic.schema(document.inside(document.root, "$defs", n)) for n in "pq"]
+            start = program.value(logic.any(parts), tuple(parts) if watches else ())
+            machine = Machine(default_kernel(), program, 64)
+            begin = machine.start()._replace(state=start)
+            places = [machine.step(begin, text.encode(), bytearray()) for text in texts]
+            found.append([place is not None and machine.accepts(place) for place in places])
+        assert found[0] == found[1] == [True, True, True, True, False, options == AS_STANDARD]
