@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.llama3_words import Llama3Words
 from thimble import constrain
@@ -122,10 +122,12 @@ def run(path: Path, every: int, options: JsonOptions, journal: Path | None) -> l
     if journal is not None and journal.exists():
         lines = journal.read_text(encoding="utf-8").splitlines()
         found = {one["name"]: Outcome(**one) for one in map(json.loads, lines)}
-    judge = Judge(Llama3Words.load(ROOT / "build" / "maskbench"), options)
+    judge: Judge | None = None
     outcomes = []
     for entry in entries(path, every):
-        one = found.get(entry["name"]) or judge.judge(entry)
+        if judge is None and entry["name"] not in found:
+            judge = Judge(Llama3Words.load(ROOT / "build" / "maskbench"), options)
+        one = found.get(entry["name"]) or cast(Judge, judge).judge(entry)
         outcomes.append(one)
         if one.outcome != RIGHT:
             print(f"{one.name}: {one.outcome}: {one.why[:150]}", flush=True)
