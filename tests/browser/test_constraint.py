@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import too_wide, turn_to, violations
 from tests.browser.test_page import finish, open_ready, written
+from tests.test_constrain_schema import HOSTILE
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,37 @@ def test_a_constraint_that_is_none_is_refused_where_it_is_wrong(writer: Page) ->
     assert write(writer)
     expect(writer.locator("#notice")).to_be_hidden()
     expect(writer.get_by_label("Constraint source")).to_be_hidden()
+
+
+# Stop is pressed in the frame behind Write, while the worker reads the constraint.
+WRITE_AND_STOP = """
+const frame = () => new Promise(requestAnimationFrame);
+let frames = 0;
+document.getElementById("write").click();
+while (document.getElementById("stop").hidden) await frame();
+document.getElementById("stop").click();
+while (!document.getElementById("outcome").textContent) {
+  await frame();
+  frames += 1;
+}
+return frames;
+"""
+
+
+def test_work_at_a_hostile_constraint_is_stopped_while_the_page_goes_on(writer: Page) -> None:
+    choose(writer, "JSON Schema")
+    source = writer.get_by_label("Constraint source")
+    source.fill(json.dumps(HOSTILE["an expression that explodes"]))
+    writer.get_by_role("button", name="Write", exact=True).click()
+    expect(writer.locator("#notice-words")).to_contain_text("#: this needs more than")
+    source.fill(
+        json.dumps({"$ref": "#/$defs/a", "$defs": {"a": HOSTILE["an expression that explodes"]}})
+    )
+    writer.evaluate(f"async () => {{ {WRITE_AND_STOP} }}")
+    expect(writer.locator("#outcome")).to_have_text("Stopped after 0 tokens.")
+    expect(writer.locator("#notice")).to_be_hidden()
+    source.fill('{"enum": ["a", "b"]}')
+    assert json.loads(write(writer)) in ("a", "b")
 
 
 def test_a_link_brings_the_constraint(writer: Page, context: BrowserContext) -> None:

@@ -82,6 +82,15 @@ class Grammar:
         options = JsonOptions.of(None, value.get("options", {}))
         return Grammar(value["kind"], value["source"], options)
 
+    def forget(self) -> None:
+        """Let go of what was found out about schemas since they were read: it has grown large."""
+        if self.kind == "json_schema":
+            _reader.cache_clear()
+        elif self.kind == "lark" and _lexed(self.source)[1] is not None:
+            _lexed.cache_clear()
+        elif self.kind != "lark" and _rules(self.kind, self.source)[1] is not None:
+            _rules.cache_clear()
+
     def program(self, reach: int) -> Program:
         """The automaton of its texts; no token has more than `reach` bytes."""
         if self.kind == "json_schema":

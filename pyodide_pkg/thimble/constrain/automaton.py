@@ -73,6 +73,8 @@ class Automaton:
         self.n_classes = max(self.classes) + 1
         self.n_byte_classes = self.classes[255] + 1
         self.items: list[frozenset[Item]] = []
+        self.n_items = 0
+        """In all states together."""
         self.accepting: list[bool] = []
         """Of each state, whether the text may end there."""
         self.rows: list[list[int] | None] = []
@@ -269,6 +271,7 @@ class Automaton:
             if len(items) > MOST_AT_ONCE:
                 raise self._ambiguous()
             self.items.append(items)
+            self.n_items += len(items)
             self.accepting.append(accepting)
             self.rows.append(None)
         return number

@@ -67,6 +67,10 @@ class Host(ABC):
     @abstractmethod
     def size(self) -> int: ...
 
+    @property
+    def weight(self) -> int:
+        return self.size
+
     @abstractmethod
     def own_row(self, state: int) -> list[int]:
         """The states behind each class of bytes, or NOWHERE."""

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from . import Grammar
 
 MOST_STATES = 16_384
-"""States of an automaton; then it begins afresh with the place where the text stands."""
+"""States of an automaton, and what weighs as much; then it begins afresh with the place where the
+text stands."""
 MOST_MACHINES = 8
 """Grammars whose masks are kept for a vocabulary."""
-MOST_MASKS = 24 << 20
+MOST_MASKS = 16 << 20
 """Bytes of a grammar's masks that are kept."""
 
 _shelves: WeakKeyDictionary[Tokenizer, Shelf] = WeakKeyDictionary()
@@ -49,6 +50,8 @@ class Shelf:
     def masks(self, grammar: Grammar) -> Masks:
         """The masks of a grammar, as far as they are known."""
         masks = self.grammars.pop(grammar, None)
+        if masks is not None and masks.full:
+            grammar.forget()
         if masks is None or masks.full:
             masks = Masks(self.vocabulary, grammar.program(self.vocabulary.deepest))
         self.grammars[grammar] = masks  # at the end: the first is the one to go
@@ -77,7 +80,7 @@ class Masks:
 
     @property
     def full(self) -> bool:
-        return self.program.size > MOST_STATES
+        return self.program.weight > MOST_STATES
 
     @property
     def n_masks(self) -> int:

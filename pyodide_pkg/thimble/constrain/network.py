@@ -33,6 +33,9 @@ from .utf8 import utf8_ranges
 MOST_PLACES = 200_000
 """Places of all rules' automata together."""
 
+MOST_RANGES = 16
+"""Of a class of characters that is copied where it is repeated."""
+
 
 class Copies(NamedTuple):
     """The same part of an automaton several times, one behind the other."""
@@ -165,8 +168,10 @@ class Network:
 
     def _add_repeat(self, node: Repeat, start: int, end: int) -> None:
         copies = node.low + (1 if node.high is None else node.high - node.low)
-        if copies > 1 and not isinstance(node.node, (Chars, Rule)):
-            # A rule of its own, which is called: copies of copies would have no end.
+        plain = isinstance(node.node, Chars) and len(node.node.ranges) <= MOST_RANGES
+        if copies > 1 and not plain and not isinstance(node.node, Rule):
+            # A rule of its own, which is called: copies of copies would have no end, and those of a
+            # class like \w are large.
             self.names.append("(repeated)")
             self.starts.append(self._place())
             self.ends.append(self._place())

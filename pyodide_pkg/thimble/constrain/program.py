@@ -203,5 +203,9 @@ class Program(Protocol):
         """States that were made."""
 
     @property
+    def weight(self) -> int:
+        """What it takes in memory, as so many states of some 2,000 bytes."""
+
+    @property
     def n_records(self) -> int:
         """Records that were made."""

@@ -66,3 +66,7 @@ class RuleProgram(Host):
     @property
     def size(self) -> int:
         return len(self.automaton.items)
+
+    @property
+    def weight(self) -> int:
+        return self.size + self.automaton.n_items // 2

@@ -90,6 +90,7 @@ class JsonProgram:
         self.said_of(())
         self.asked = Asked(self)
         self._root = self.value(reader.root, ())
+        self._n_expressions = reader.strings.algebra.size
 
     # --- what a machine asks
 
@@ -128,6 +129,10 @@ class JsonProgram:
     @property
     def size(self) -> int:
         return len(self._keys)
+
+    @property
+    def weight(self) -> int:
+        return self.size + (self.reader.strings.algebra.size - self._n_expressions) // 4
 
     @property
     def n_records(self) -> int:
