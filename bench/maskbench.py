@@ -31,6 +31,7 @@ from thimble.kernel import default_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "maskbench-half.jsonl.gz"
+VECTORS = ROOT / "tests" / "vectors"
 RIGHT, LOST, LET_THROUGH, REFUSED = "right", "valid refused", "invalid accepted", "not understood"
 
 
@@ -137,6 +138,21 @@ def run(path: Path, every: int, options: JsonOptions, journal: Path | None) -> l
     return outcomes
 
 
+def elsewhere() -> dict[str, list[Outcome]]:
+    """What becomes of the schemas that the tests have: what pydantic and zod write, and the
+    standard's own, to which formats are annotations."""
+    words = Llama3Words.load(ROOT / "build" / "maskbench")
+    judge = Judge(words, AS_STANDARD)
+    found = {}
+    for name, file in (("pydantic 2", "pydantic.json"), ("zod 4", "zod.json")):
+        features = json.loads((VECTORS / file).read_text(encoding="utf-8"))["features"]
+        found[name] = list(map(judge.judge, features))
+    judge = Judge(words, dataclasses.replace(AS_STANDARD, formats="passed"))
+    suite = entries(VECTORS / "schema_suite.jsonl.gz", 1)
+    found["JSON-Schema-Test-Suite"] = list(map(judge.judge, suite))
+    return found
+
+
 def main() -> int:
     from bench import maskbench_report
 
@@ -152,7 +168,7 @@ def main() -> int:
     report = maskbench_report.report(found)
     print(report)
     if options.keep:
-        maskbench_report.keep(found, ROOT / "docs" / "bench")
+        maskbench_report.keep(found, elsewhere(), ROOT / "docs" / "bench")
     return 0
 
 

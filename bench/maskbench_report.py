@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -65,7 +66,7 @@ def _table(name: str, found: list[Outcome], groups: Callable[[Outcome], Iterable
         for group in groups(one):
             totals[group] += 1
             outcomes[group, one.outcome] += 1
-    lines = [f"| {name} | schemas | right | not understood | valid refused | invalid accepted |"]
+    lines = [f"|{name}|schemas|right|not understood|valid refused|invalid accepted|"]
     lines.append("|---|---|---|---|---|---|")
     for group, total in sorted(totals.items(), key=lambda item: -item[1]):
         cells = [
@@ -73,14 +74,23 @@ def _table(name: str, found: list[Outcome], groups: Callable[[Outcome], Iterable
             for one in ("not understood", "valid refused", "invalid accepted")
         ]
         right = f"{outcomes[group, 'right'] / total:.1%}".replace("%", " %")
-        lines.append(f"| {group} | {total:,} | {right} | {' | '.join(cells)} |")
+        lines.append(f"|{group}|{total:,}|{right}|{'|'.join(cells)}|")
     return "\n".join(lines)
 
 
-def keep(found: list[Outcome], folder: Path) -> None:
+def elsewhere(found: dict[str, list[Outcome]]) -> str:
+    """What became of schemas of other collections."""
+    named = [(name, one) for name, outcomes in found.items() for one in outcomes]
+    names = {id(one): name for name, one in named}
+    return _table("collection", [one for _, one in named], lambda one: [names[id(one)]])
+
+
+def keep(found: list[Outcome], others: dict[str, list[Outcome]], folder: Path) -> None:
     """The tables, and what is not right by name."""
     wrong = [
-        {"name": o.name, "outcome": o.outcome, "why": o.why} for o in found if o.outcome != "right"
+        {"name": o.name, "outcome": o.outcome, "why": o.why}
+        for o in itertools.chain(found, *others.values())
+        if o.outcome != "right"
     ]
     (folder / "structured.json").write_text(
         json.dumps({"machine": describe(), "wrong": wrong}, indent=1, ensure_ascii=False) + "\n"
@@ -89,5 +99,8 @@ def keep(found: list[Outcome], folder: Path) -> None:
         "# MaskBench\n\n`python -m bench.maskbench --keep` wrote this, on one core of "
         f"an {cpu_name()}. The others' figures are those published with the benchmark "
         "(guidance-ai/jsonschemabench, March 2025) for all of its 11,305 schemas, on a server; "
-        "docs/structured-output.md says which texts are accepted.\n\n" + report(found) + "\n"
+        "[Structured output](../structured-output.md) says which texts are accepted; here, what "
+        "the standard allows. Times are of the processor.\n\n" + report(found) + "\n\n"
+        "The same of what pydantic and zod write for a list of features, and of the standard's own "
+        "tests:\n\n" + elsewhere(others) + "\n"
     )

@@ -356,3 +356,20 @@ def test_watched_schemas_forbid_nothing() -> None:
             places = [machine.step(begin, text.encode(), bytearray()) for text in texts]
             found.append([place is not None and machine.accepts(place) for place in places])
         assert found[0] == found[1] == [True, True, True, True, False, options == AS_STANDARD]
+
+
+def test_an_identity_may_be_an_address_without_a_beginning() -> None:
+    schema = {
+        "$id": "example.org/schemas/list.json",
+        "items": {"$ref": "#/definitions/outer"},
+        "definitions": {
+            "outer": {"properties": {"a": {"$ref": "#/definitions/inner"}}, "required": ["a"]},
+            "inner": {
+                "$id": "parts/inner.json",
+                "type": ["integer", "array"],
+                "items": {"$ref": "#"},
+            },
+        },
+    }
+    assert accepts(schema, [{"a": [1, [2]]}])
+    assert not accepts(schema, [{"a": [{"a": 1}]}])

@@ -125,15 +125,19 @@ def test_a_link_brings_the_constraint(writer: Page, context: BrowserContext) -> 
     source = choose(writer, "JSON Schema", None)
     if "hero" not in source:  # what stood there was the visitor's own
         source = choose(writer, "JSON Schema", "A hero")
+    writer.get_by_text("How the JSON is written").click()
+    writer.get_by_label("White space").select_option("free")
     text = write(writer)
     writer.get_by_role("button", name="Copy link").click()
     expect(writer.locator("#announce")).to_have_text("Copied")
     page = writer.context.new_page()
     open_ready(page, writer.evaluate("() => navigator.clipboard.readText()"))
     assert page.locator("#constraint-source").input_value() == source
+    assert page.locator("#json-whitespace").input_value() == "free"
     expect(page.locator("#written")).to_be_empty()  # nothing runs by itself
     assert write(page) == text
     page.close()
+    writer.get_by_label("White space").select_option("compact")
 
 
 def test_talk_and_step_keep_to_the_constraint(writer: Page, tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ class Document:
             raise wrong from None
         self.raw = raw
         self._found: dict[tuple[str, tuple[str, ...]], Schema] = {}
-        self._resources: dict[str, tuple[Any, str, int]] | None = None
-        """Of each base: what stands there, its path and its draft."""
+        self._resources: dict[str, tuple[Any, str, int, str]] | None = None
+        """Of each base: what stands there, its path, its draft, and the base around it."""
         self._anchors: dict[tuple[str, str], tuple[str, bool]] = {}
         """Of a base and a name: the path, and whether it is a dynamic one."""
         self.dynamic = '"$dynamicRef"' in source or '"$recursiveRef"' in source
@@ -116,7 +116,7 @@ class Document:
                 f"{where}: {reference!r:.90} is not in this document; put that schema under "
                 "$defs, with its address as its $id"
             )
-        raw, path, draft = self._resources[target]
+        raw, path, draft, around = self._resources[target]
         if self.dynamic and target not in scope:
             scope = (*scope, target)
         if fragment and not fragment.startswith("/"):
@@ -124,7 +124,7 @@ class Document:
             if anchor is None:
                 raise OptionError(f"{where}: no schema calls itself {reference!r:.100}")
             return self._by_path(anchor[0], scope)
-        return self._at(where, raw, path, target, draft, fragment, scope)
+        return self._at(where, raw, path, around, draft, fragment, scope)
 
     def _dynamic(self, schema: Schema, reference: str) -> Schema | None:
         """The outermost schema of that dynamic name, where the nearest is one."""
@@ -195,17 +195,17 @@ class Document:
 
     def _enter(self, raw: Any, path: str, base: str, draft: int) -> str:
         assert self._resources is not None
-        own = _identity(raw, draft)
+        own, around = _identity(raw, draft), base
         if own:
             target, fragment = urldefrag(urljoin(base, own))
             if own[0] != "#":
                 base = target
-                self._resources.setdefault(base, (raw, path, draft))
+                self._resources.setdefault(base, (raw, path, draft, around))
             if fragment:
                 self._anchors[base, fragment] = (path, False)
         if path == "#":
-            self._resources.setdefault(base, (raw, path, draft))
-            self._resources.setdefault("", (raw, path, draft))
+            for name in (base, ""):
+                self._resources.setdefault(name, (raw, path, draft, around))
         if isinstance(raw, Mapping):
             for key in ("$anchor", "$dynamicAnchor"):
                 name = raw.get(key)
