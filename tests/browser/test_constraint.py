@@ -115,7 +115,7 @@ def test_work_at_a_hostile_constraint_is_stopped_while_the_page_goes_on(writer: 
         json.dumps({"$ref": "#/$defs/a", "$defs": {"a": HOSTILE["an expression that explodes"]}})
     )
     writer.evaluate(f"async () => {{ {WRITE_AND_STOP} }}")
-    expect(writer.locator("#outcome")).to_have_text("Stopped after 0 tokens.")
+    expect(writer.locator("#outcome")).to_have_text(re.compile(r"Stopped after \d+ tokens?\."))
     expect(writer.locator("#notice")).to_be_hidden()
     source.fill('{"enum": ["a", "b"]}')
     assert json.loads(write(writer)) in ("a", "b")
