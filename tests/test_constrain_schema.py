@@ -373,3 +373,16 @@ def test_an_identity_may_be_an_address_without_a_beginning() -> None:
     }
     assert accepts(schema, [{"a": [1, [2]]}])
     assert not accepts(schema, [{"a": [{"a": 1}]}])
+
+
+def test_a_recursive_reference_leads_to_the_outermost_resource() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2019-09/schema",
+        "$id": "tree.json", "$recursiveAnchor": True, "$ref": "node.json", "maxProperties": 1,
+        "$defs": {
+            "node": {"$id": "node.json", "$recursiveAnchor": True, "type": "object",
+                     "additionalProperties": {"$recursiveRef": "#"}},
+        },
+    }  # fmt: skip
+    assert accepts(schema, {"a": {"b": {}}})
+    assert not accepts(schema, {"a": {"b": {}, "c": {}}})

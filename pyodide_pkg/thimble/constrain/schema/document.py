@@ -145,13 +145,14 @@ class Document:
         """What `$recursiveRef: "#"` of draft 2019-09 leads to."""
         self._scan()
         assert self._resources is not None
-        raw, path, draft = self._resources.get(schema.base, (self.raw, "#", self.root.draft))
+        root = (self.raw, "#", self.root.draft, "")
+        raw, path, draft, around = self._resources.get(schema.base, root)
         if isinstance(raw, Mapping) and raw.get("$recursiveAnchor") is True:
             for base in schema.scope:
-                outer, outer_path, outer_draft = self._resources[base]
+                outer, outer_path, outer_draft, outer_around = self._resources[base]
                 if isinstance(outer, Mapping) and outer.get("$recursiveAnchor") is True:
-                    return self._schema(outer, outer_path, base, outer_draft, schema.scope)
-        return self._schema(raw, path, schema.base, draft, schema.scope)
+                    return self._schema(outer, outer_path, outer_around, outer_draft, schema.scope)
+        return self._schema(raw, path, around, draft, schema.scope)
 
     def _by_path(self, path: str, scope: tuple[str, ...]) -> Schema:
         return self._at(path, self.raw, "#", "", self.root.draft, path[1:], scope)
@@ -204,8 +205,8 @@ class Document:
             if fragment:
                 self._anchors[base, fragment] = (path, False)
         if path == "#":
-            for name in (base, ""):
-                self._resources.setdefault(name, (raw, path, draft, around))
+            for address in (base, ""):
+                self._resources.setdefault(address, (raw, path, draft, around))
         if isinstance(raw, Mapping):
             for key in ("$anchor", "$dynamicAnchor"):
                 name = raw.get(key)
