@@ -192,7 +192,8 @@ def _run(found: Model) -> str:
         ids = found.tokenizer.encode(TEXT)[:5]
         found.tokenizer.decode(ids)
         if not found.config.features.causal:
-            assert len(found.embed("a")) == found.config.dim
+            short = len(found.tokenizer.encode("a")) <= found.config.n_ctx
+            assert not short or len(found.embed("a")) == found.config.dim
             return "ran"
         session = found.session()
         try:
