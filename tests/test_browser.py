@@ -203,7 +203,7 @@ def test_a_stopped_run_is_over_and_its_tokens_stay(engine: Engine) -> None:
     ask(engine, "stop", session)
     assert fails(engine, "run", session, 0)[0] == "OptionError"
     more = ask(engine, "start", session, "", '{"continue": true, "max_tokens": 1}')
-    assert more["context"] == context
+    assert more["reused"] == context
 
 
 def test_a_prompt_that_does_not_fit_leaves_the_session_as_it_was(engine: Engine) -> None:
@@ -213,7 +213,7 @@ def test_a_prompt_that_does_not_fit_leaves_the_session_as_it_was(engine: Engine)
     assert kind == "ContextError"
     assert "shorten" in message
     more = ask(engine, "start", session, "", '{"continue": true}')
-    assert more["context"] == last["context"]
+    assert more["reused"] == last["context"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,28 @@ def test_what_does_not_fit_is_said_and_changes_nothing() -> None:
     assert refused[0] == "OptionError"
 
 
+@pytest.mark.parametrize("name", ["q8_0-tied", "spm"])
+def test_every_token_is_told_by_its_own_bytes(name: str) -> None:
+    engine, session = opened(SPECS[name])
+    model = engine.opened(session).model
+    options = {"logprobs": True, "max_tokens": 40, "stop": ["never said"], "top_logprobs": 2}
+    begun = ask(engine, "start", session, "Mia", json.dumps(options))
+    assert begun == {"prompt": len(model.tokenizer.encode("Mia")), "reused": 0}
+    texts: dict[int, str] = {}
+    parts: dict[int, list[int]] = {}
+    while True:
+        batch = ask(engine, "run", session, 50)
+        texts |= {int(token): text for token, text in batch["texts"].items()}
+        parts |= {int(token): part for token, part in batch["bytes"].items()}
+        if batch["finish_reason"]:
+            break
+    assert set(engine.opened(session).session.tokens[begun["prompt"] :]) <= set(texts)
+    for token, text in texts.items():
+        own = model.tokenizer.token_bytes(token)
+        assert bytes(parts.get(token, list(text.encode()))) == own
+        assert text == own.decode("utf-8", "replace")
+
+
 def test_a_plain_transcript() -> None:
     said = {"role": "assistant", "content": " Mia. "}
     turns = [*ASKED, said, {"role": "user", "content": "Why?"}]

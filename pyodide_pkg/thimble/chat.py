@@ -8,6 +8,7 @@ themselves where they want it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .template import Template
 
 ROLES = ("system", "user", "assistant", "tool")
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
+"""What a speaker may be called: nothing that spells what a template writes."""
 
 
 class ChatTemplate:
@@ -40,8 +43,8 @@ class ChatTemplate:
     ) -> str:
         """The prompt that stands for `messages`.
 
-        A message is `{"role": ..., "content": ...}`, the role one of `ROLES`. With
-        `add_generation_prompt` the prompt ends where the assistant's next turn begins. Raises
+        A message is `{"role": ..., "content": ...}`, the role one of `ROLES`; it may have a
+        `"name"`, which few templates write. With `add_generation_prompt` the prompt ends where the assistant's next turn begins. Raises
         OptionError for messages that are wrong or that the template refuses, FormatError for a
         template that is broken or runs away, UnsupportedError for one that wants more than the
         sandbox has, or where Jinja2 is not installed.
@@ -71,7 +74,8 @@ class ChatTemplate:
 
 
 def check_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """A copy of `messages`, each with a role and a content. Raises OptionError, saying which."""
+    """A copy of `messages`, each with a role, a content and maybe a name. Raises OptionError,
+    saying which is wrong."""
     if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
         raise OptionError(f"messages are a list, not {type(messages).__name__}")
     if not messages:
@@ -80,7 +84,7 @@ def check_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]
     for i, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise OptionError(f"messages[{i}] is a mapping, not {type(message).__name__}")
-        if set(message) != {"role", "content"}:
+        if set(message) - {"name"} != {"role", "content"}:
             keys = ", ".join(sorted(map(repr, message))) or "no keys"
             raise OptionError(f"messages[{i}] has 'role' and 'content', not {keys:.100}")
         role, content = message["role"], message["content"]
@@ -89,4 +93,11 @@ def check_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]
         if not isinstance(content, str):
             raise OptionError(f"messages[{i}] has a content of {type(content).__name__}, not str")
         checked.append({"role": role, "content": content})
+        if "name" in message:
+            if not isinstance(message["name"], str) or not NAME.fullmatch(message["name"]):
+                raise OptionError(
+                    f"messages[{i}] has the name {message['name']!r:.60}; a name has 1 to 64 "
+                    "letters, digits, _ or -"
+                )
+            checked[-1]["name"] = message["name"]
     return checked

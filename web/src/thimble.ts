@@ -23,7 +23,7 @@ import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
 import type { SavedModel } from "./storage/models";
-import type { KvType, RemoteEngine, ModelInfo, Stage } from "./protocol";
+import type { FromRun, KvType, Prompt, RemoteEngine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
@@ -213,6 +213,13 @@ export class Thimble {
     options?: PromptOptions & { logprobs?: false },
   ): ReadableStream<string>;
   promptStreaming(text: string, options: PromptOptions = {}): ReadableStream<string | TokenChunk> {
+    return this.write(String(text), options);
+  }
+
+  /** @internal The same after a text or a conversation; `hear` is told what the worker says. */
+  write(
+    prompt: Prompt, options: PromptOptions, hear?: (message: FromRun) => void,
+  ): ReadableStream<string | TokenChunk> {
     let encoded: string;
     try {
       options.signal?.throwIfAborted();
@@ -228,12 +235,13 @@ export class Thimble {
     return stream({
       host: this.#host,
       session: this.#id,
-      prompt: String(text),
+      prompt,
       options: encoded,
       signal: AbortSignal.any(signals.filter((signal) => signal !== undefined)),
       turn,
       over,
       usage: (tokens) => (this.#usage = tokens),
+      hear,
     });
   }
 

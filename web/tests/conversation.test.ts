@@ -1,28 +1,29 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { LiveSession } from "../src/live";
-import type { Message, TalkNews } from "../src/protocol/talk";
+import type { FromRun, Message } from "../src/protocol";
 import { Conversation, isTooLong } from "../src/talk/conversation";
 
 /** A model whose context holds so many messages, and that answers with what it was sent; of more, the
  * oldest pairs are left out. */
 function talker(most = Infinity): { conversation: Conversation; sent: { messages: Message[]; seed: unknown }[] } {
   const sent: { messages: Message[]; seed: unknown }[] = [];
-  let left_out = 0;
-  const say = (_session: number, messages: Message[], options: string): Promise<void> => {
-    sent.push({ messages, seed: (JSON.parse(options) as { seed?: number }).seed });
-    left_out = 2 * Math.ceil(Math.max(0, messages.length - most) / 2);
-    if (left_out < messages.length) return Promise.resolve();
-    return Promise.reject(Object.assign(new Error("too long"), { name: "ContextError" }));
-  };
   const session = {
     contextWindow: 100,
     destroy: () => undefined,
-    async listen(question: (engine: unknown, session: number, port: null) => Promise<void>, hear: (news: TalkNews) => void) {
-      await question({ talk: { say } }, 1, null);
-      hear({ type: "begun", prompt: 10, reused: 4, left_out });
-      const batch = { count: 2, context: 12, finish_reason: "stop", text: `answer ${sent.length}` } as const;
-      hear({ type: "batch", batch });
+    write(messages: Message[], { seed }: { seed?: number }, hear: (news: FromRun) => void): ReadableStream<string> {
+      sent.push({ messages, seed });
+      const left_out = 2 * Math.ceil(Math.max(0, messages.length - most) / 2);
+      return new ReadableStream({
+        start(to): void {
+          if (left_out >= messages.length) return to.error(Object.assign(new Error("too long"), { name: "ContextError" }));
+          hear({ type: "begun", prompt: 10, reused: 4, left_out });
+          const batch = { count: 2, context: 12, finish_reason: "stop", text: `answer ${sent.length}` } as const;
+          hear({ type: "batch", batch });
+          to.enqueue(batch.text);
+          to.close();
+        },
+      });
     },
   };
   const live = Object.assign(new EventTarget(), {

@@ -8,10 +8,12 @@ declare module "node:test" {
 
 declare module "node:assert/strict" {
   interface Assert {
-    equal(found: unknown, wanted: unknown): void;
+    equal(found: unknown, wanted: unknown, words?: string): void;
     deepEqual(found: unknown, wanted: unknown): void;
-    ok(found: unknown): asserts found;
-    throws(body: () => unknown, wanted: RegExp | { readonly name: string; readonly message?: RegExp }): void;
+    ok(found: unknown, words?: string): asserts found;
+    match(found: string, wanted: RegExp): void;
+    fail(words: string): never;
+    throws(body: () => unknown, wanted: RegExp | { readonly name: string; readonly message?: RegExp } | ((error: Error) => boolean)): void;
     rejects(body: Promise<unknown>, wanted: RegExp): Promise<void>;
   }
   const assert: Assert;

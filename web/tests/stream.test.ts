@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { chunksOf } from "../src/api/stream";
+import type { Texts } from "../src/api/stream";
 import { addToken, count, nothingYet } from "../src/live/writing";
 import type { Writing } from "../src/live/writing";
 
@@ -21,16 +22,27 @@ const SECOND = { whole: [4, 2750], real: [-8, 0.5], top: [[9, -0.25]] } as const
 
 test("a batch's numbers are the tokens that were packed", () => {
   const batch = { count: 2, context: 5, finish_reason: "stop", tokens: ["Once", ""], numbers: packed(FIRST, SECOND), texts: { 17: "Once", 9: " up" } } as const;
-  const [one, two] = chunksOf(batch, new Map([[4, "."]]));
+  const [one, two] = chunksOf(batch, new Map([[4, { text: ".", bytes: [46] }]]));
   assert.ok(typeof one === "object" && typeof two === "object");
   assert.deepEqual([one.text, one.id, one.logprob, one.entropy, one.milliseconds, one.finish_reason], ["Once", 17, -0.5, 1.25, 1.5, null]);
-  assert.deepEqual(one.top_logprobs, [{ id: 17, text: "Once", logprob: -0.5 }, { id: 9, text: " up", logprob: -2 }]);
+  assert.deepEqual(one.top_logprobs, [
+    { id: 17, text: "Once", bytes: [79, 110, 99, 101], logprob: -0.5 }, { id: 9, text: " up", bytes: [32, 117, 112], logprob: -2 },
+  ]);
   assert.deepEqual([two.text, two.id, two.milliseconds, two.finish_reason], ["", 4, 2.75, "stop"]);
-  assert.deepEqual(two.top_logprobs, [{ id: 9, text: " up", logprob: -0.25 }]);
+  assert.deepEqual(two.top_logprobs, [{ id: 9, text: " up", bytes: [32, 117, 112], logprob: -0.25 }]);
+});
+
+test("a token has its own text and bytes, whatever can be shown of it", () => {
+  const numbers = packed({ whole: [17, 1], real: [-1, 1], top: [] }, { whole: [4, 2], real: [-1, 1], top: [] });
+  const told = { texts: { 17: "\ufffd", 4: " the" }, bytes: { 17: [0xc3] } };
+  const [half, held] = chunksOf({ count: 2, context: 2, finish_reason: null, tokens: ["", ""], numbers, ...told }, new Map());
+  assert.ok(typeof half === "object" && typeof held === "object");
+  assert.deepEqual([half.text, half.token, half.bytes], ["", "\ufffd", [0xc3]]);
+  assert.deepEqual([held.text, held.token, held.bytes], ["", " the", [32, 116, 104, 101]]);
 });
 
 test("alternatives keep the texts that a batch before has told", () => {
-  const texts = new Map<number, string>();
+  const texts = new Map() as Texts;
   const batch = { count: 1, context: 1, finish_reason: null, tokens: ["a"], numbers: packed(SECOND) } as const;
   chunksOf({ ...batch, texts: { 9: "nine" } }, texts);
   const [again] = chunksOf(batch, texts);

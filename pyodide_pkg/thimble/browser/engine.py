@@ -79,7 +79,7 @@ class Run:
     times: list[int] = field(default_factory=list)
     """Microseconds from the beginning to each token that is not told yet."""
     told: set[int] = field(default_factory=set)
-    """Alternatives whose texts the page has."""
+    """Tokens whose own texts the page has."""
 
 
 class TokenRecord(NamedTuple):
@@ -304,7 +304,10 @@ class Engine:
     # Generation
 
     def start(self, session: int, prompt: str, options: str) -> dict[str, Any]:
-        """Begin to generate; `run` does the work."""
+        """Begin to generate; `run` does the work.
+
+        `prompt` counts the text's tokens, those that are kept before it included; `reused` these.
+        """
         began = time.perf_counter()
         opened = self.opened(session)
         merged = {**opened.defaults, **asked(options)}
@@ -332,7 +335,7 @@ class Engine:
         if not keep or ids:
             opened.records = []
         opened.run = Run(ids, params, detailed, began, constraint_start)
-        return {"prompt_tokens": len(ids), "context": n_cached}
+        return {"prompt": n_cached + len(ids), "reused": n_cached}
 
     def run(self, session: int, milliseconds: float) -> dict[str, Any]:
         """Work for about so long, for one token at least once the prompt is read."""
@@ -357,7 +360,7 @@ class Engine:
         if run.detailed:
             batch["tokens"] = [chunk.text for chunk in chunks]
             batch["numbers"] = _numbers(chunks, run.times)
-            batch["texts"] = _texts(opened.model, run.told, chunks)
+            batch["texts"], batch["bytes"] = _texts(opened.model, run.told, chunks)
             run.times = []
         else:
             batch["text"] = "".join(chunk.text for chunk in chunks)
@@ -467,13 +470,20 @@ def _numbers(chunks: list[TokenChunk], times: list[int]) -> str:
     return binascii.b2a_base64(b"".join(records), newline=False).decode("ascii")
 
 
-def _texts(model: Model, told: set[int], chunks: list[TokenChunk]) -> dict[int, str]:
-    """The texts of the chunks' alternatives that were not told before, by their ids."""
-    fresh: set[int] = set()
+def _texts(
+    model: Model, told: set[int], chunks: list[TokenChunk]
+) -> tuple[dict[int, str], dict[int, list[int]]]:
+    """The own texts of the chunks' tokens and alternatives that were not told before, by their
+    ids, and the bytes of those that are a part of a character, which no text can say."""
+    fresh = {chunk.id for chunk in chunks}
     for chunk in chunks:
         if isinstance(chunk.top, Top):
             fresh.update(chunk.top.ids)
     fresh -= told
     told |= fresh
-    token_bytes = model.tokenizer.token_bytes
-    return {token: token_bytes(token).decode("utf-8", "replace") for token in fresh}
+    pieces = {token: model.tokenizer.token_bytes(token) for token in fresh}
+    texts = {token: piece.decode("utf-8", "replace") for token, piece in pieces.items()}
+    parts = {
+        token: list(piece) for token, piece in pieces.items() if texts[token].encode() != piece
+    }
+    return texts, parts

@@ -9,6 +9,7 @@ import type {
   ModelInfo,
   ModelSource,
   NoStorage,
+  Prompt,
   RemoteEngine,
   Start,
   Threads,
@@ -293,7 +294,7 @@ export class EngineHost {
   /** Generate; `hear` is called with what the worker says until "done" or "failed". */
   generate(
     session: number,
-    prompt: string,
+    prompt: Prompt,
     options: string,
     hear: (message: FromRun) => void,
   ): () => void {
@@ -314,7 +315,7 @@ export class EngineHost {
     };
     port1.onmessage = (event: MessageEvent<FromRun>) => {
       const message = event.data;
-      if (message.type === "batch") hear(message);
+      if (message.type === "batch" || message.type === "begun") hear(message);
       else if (message.type === "done") end(message);
       else fail(new ThimbleError(message.error.name, message.error.message));
     };

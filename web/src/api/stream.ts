@@ -1,6 +1,6 @@
 /** A generation as a ReadableStream. */
 
-import type { Batch, FinishReason, FromRun } from "../protocol";
+import type { Batch, FinishReason, FromRun, Prompt } from "../protocol";
 import { abortable } from "./abort";
 import type { EngineHost } from "./engine";
 import { ThimbleError } from "./errors";
@@ -9,6 +9,8 @@ import { ThimbleError } from "./errors";
 export interface TopLogprob {
   readonly id: number;
   readonly text: string;
+  /** The token's own, which may be a part of a character. */
+  readonly bytes?: readonly number[];
   readonly logprob: number;
 }
 
@@ -16,6 +18,9 @@ export interface TopLogprob {
 export interface TokenChunk {
   readonly text: string;
   readonly id: number;
+  /** The token's own text, whatever of it can be shown yet; U+FFFD for a part of a character. */
+  readonly token?: string;
+  readonly bytes?: readonly number[];
   /** Natural logarithm of the model's own probability, before temperature and the rest. */
   readonly logprob: number;
   /** Of the model's distribution at this position, in nats. */
@@ -27,8 +32,20 @@ export interface TokenChunk {
   readonly finish_reason: FinishReason | null;
 }
 
-/** Texts of alternatives by their ids: what this generation has been told. */
-export type Texts = Map<number, string>;
+/** Tokens' own texts and bytes by their ids: what this generation has been told. */
+export type Texts = Map<number, { readonly text: string; readonly bytes: readonly number[] }>;
+
+const UNKNOWN = { text: "", bytes: [] } as const;
+const utf8 = new TextEncoder();
+
+/** Take note of what a batch says of tokens. */
+function learn({ texts: fresh = {}, bytes = {} }: Batch, texts: Texts): void {
+  for (const [name, text] of Object.entries(fresh)) {
+    const id = Number(name);
+    const part = bytes[id];
+    texts.set(id, { text, get bytes() { return part ?? [...utf8.encode(text)]; } });
+  }
+}
 
 /** int32 or float32 numbers ahead of a record's alternatives: see `Batch`. */
 const HEAD = 5;
@@ -36,7 +53,7 @@ const HEAD = 5;
 /** What a batch brings: a text, or a chunk a token where it has their numbers. */
 export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
   if (!batch.tokens) return batch.text ? [batch.text] : [];
-  for (const [id, text] of Object.entries(batch.texts ?? {})) texts.set(Number(id), text);
+  learn(batch, texts);
   const bytes = Uint8Array.from(atob(batch.numbers ?? ""), (byte) => byte.charCodeAt(0));
   const whole = new Int32Array(bytes.buffer);
   const real = new Float32Array(bytes.buffer);
@@ -47,9 +64,12 @@ export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
     const count = whole[at] ?? 0;
     next += HEAD + 2 * count;
     let alternatives: readonly TopLogprob[] | null = null;
+    const own = texts.get(whole[at + 1] ?? 0) ?? UNKNOWN;
     return {
       text,
       id: whole[at + 1] ?? 0,
+      token: own.text,
+      get bytes() { return own.bytes; },
       logprob: real[at + 3] ?? 0,
       entropy: real[at + 4] ?? 0,
       finish_reason: token === last ? batch.finish_reason : null,
@@ -58,7 +78,8 @@ export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
       get top_logprobs() {
         alternatives ??= Array.from({ length: count }, (_, n) => {
           const id = whole[at + HEAD + n] ?? 0;
-          return { id, text: texts.get(id) ?? "", logprob: real[at + HEAD + count + n] ?? 0 };
+          const { text, bytes } = texts.get(id) ?? UNKNOWN;
+          return { id, text, bytes, logprob: real[at + HEAD + count + n] ?? 0 };
         });
         return alternatives;
       },
@@ -69,7 +90,7 @@ export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
 export interface Generation {
   readonly host: EngineHost;
   readonly session: number;
-  readonly prompt: string;
+  readonly prompt: Prompt;
   /** The options as JSON. */
   readonly options: string;
   /** Aborted to stop; its reason is the stream's error. */
@@ -80,6 +101,8 @@ export interface Generation {
   over(): void;
   /** Told how many tokens are in the session's context. */
   usage(tokens: number): void;
+  /** Told all that the worker says, as it says it. */
+  hear?: ((message: FromRun) => void) | undefined;
 }
 
 /**
@@ -108,6 +131,8 @@ export function stream(generation: Generation): ReadableStream<string | TokenChu
 
   function run(to: ReadableStreamDefaultController<string | TokenChunk>): void {
     const hear = (message: FromRun): void => {
+      generation.hear?.(message);
+      if (message.type === "begun") return;
       if (message.type === "batch") {
         usage(message.batch.context);
         pending.push(...chunksOf(message.batch, texts));

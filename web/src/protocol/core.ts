@@ -116,8 +116,10 @@ export interface Batch {
   readonly text?: string;
   readonly tokens?: readonly string[];
   readonly numbers?: string;
-  /** Texts of the alternatives that this generation has not had before, by id. */
+  /** The own texts of tokens and alternatives that this generation has not had before, by id. */
   readonly texts?: Readonly<Record<number, string>>;
+  /** The bytes of those among them that are a part of a character. */
+  readonly bytes?: Readonly<Record<number, readonly number[]>>;
 }
 
 export interface ErrorWords {
@@ -130,8 +132,28 @@ export interface NoStorage {
   readonly thimble: "no storage";
 }
 
-/** Worker to page, on a generation's port. The last is one of "done" and "failed". */
+/** What a model answers to: words of the conversation that a chat template writes down. */
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+  /** Who says it, where a template tells. */
+  readonly name?: string;
+}
+
+/** A text to go on from, or a conversation to answer. */
+export type Prompt = string | readonly Message[];
+
+/** How large a prompt is, kept tokens before it included, and what of it was in the cache. */
+export interface Begun {
+  readonly prompt: number;
+  readonly reused: number;
+  /** How many of the oldest messages, those to keep aside, had no place in the context. */
+  readonly left_out: number;
+}
+
+/** Worker to page, on a generation's port, the prompt first; the last is "done" or "failed". */
 export type FromRun =
+  | ({ readonly type: "begun" } & Begun)
   | { readonly type: "batch"; readonly batch: Batch }
   | { readonly type: "done"; readonly context: number }
   | { readonly type: "failed"; readonly error: ErrorWords };
@@ -152,7 +174,7 @@ export interface Core {
   clone(session: number): number;
   destroy(session: number): void;
   tokenize(session: number, text: string): number[];
-  generate(session: number, prompt: string, options: string, port: MessagePort): void;
+  generate(session: number, prompt: Prompt, options: string, port: MessagePort): void;
   /** For tests of the bit promise: SHA-256 over the logits at every position. */
   logitsHash(session: number, tokens: readonly number[]): string;
 }

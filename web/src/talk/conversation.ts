@@ -6,8 +6,8 @@
  */
 
 import type { LiveSession } from "../live";
-import type { TalkNews, Message } from "../protocol/talk";
-import type { SamplingOptions, Thimble as Session } from "../thimble";
+import type { FromRun, Message } from "../protocol";
+import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
 
 export interface Turn {
   readonly role: "user" | "assistant";
@@ -40,7 +40,8 @@ export class Conversation extends EventTarget {
   #session: Session | null = null;
   /** The model that the session is on. */
   #model = "";
-  #stopped = false;
+  /** Aborted to stop the answer that is being written. */
+  #stop = new AbortController();
   #answering: Promise<void> = Promise.resolve();
   turns: Turn[] = [];
   /** The first turn that the model still reads: the context has no place for those before it. */
@@ -89,11 +90,8 @@ export class Conversation extends EventTarget {
 
   /** What is written stays. */
   stop(): void {
-    this.#stopped = true;
-    const session = this.#session;
-    if (!this.busy) return;
-    session?.ask((engine, id) => engine.talk.stop(id)).catch(() => undefined);
-    void this.#live.insist(this.#answering);
+    this.#stop.abort();
+    if (this.busy) void this.#live.insist(this.#answering);
   }
 
   /** Give the memory of its keys and values back; the turns stay. */
@@ -110,15 +108,14 @@ export class Conversation extends EventTarget {
     const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
     this.turns.push(turn);
     this.busy = true;
-    this.#stopped = false;
+    const { signal } = (this.#stop = new AbortController());
     this.#tell();
     try {
       const session = await this.#open();
-      if (!this.#stopped) await this.#write(session, this.#messages(turn), turn, settings);
+      if (!signal.aborted) await this.#write(session, this.#messages(turn), turn, { ...settings, signal });
     } catch (error) {
-      if (!(error instanceof Error && error.name === "CrashError")) throw error;
-      this.#session = null;
-      if (!this.#stopped) throw error;
+      if (error instanceof Error && error.name === "CrashError") this.#session = null;
+      if (!signal.aborted) throw error;
     } finally {
       this.busy = false;
       if (turn.tokens === 0) this.turns.splice(this.turns.indexOf(turn), 1);
@@ -127,31 +124,29 @@ export class Conversation extends EventTarget {
   }
 
   async #write(
-    session: Session, messages: readonly Message[], turn: Turn, settings: SamplingOptions,
+    session: Session, messages: readonly Message[], turn: Turn, settings: PromptOptions,
   ): Promise<void> {
     let first = 0;
-    const options = JSON.stringify({ ...settings, logprobs: false });
-    await session.listen<void, TalkNews>(
-      (engine, id, port) => engine.talk.say(id, messages, options, port),
-      (news) => {
-        const window = session.contextWindow;
-        if (news.type === "begun") {
-          const { prompt, reused } = news;
-          this.first += news.left_out;
-          this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
-        } else {
-          const { text = "", count, context, finish_reason: finish } = news.batch;
-          const now = performance.now();
-          turn.text += text;
-          turn.tokens += count;
-          turn.finish = finish;
-          if (first === 0) first = now;
-          const speed = now > first ? (1000 * (turn.tokens - 1)) / (now - first) : null;
-          if (this.counts) this.counts = { ...this.counts, context, speed };
-        }
-        this.#tell();
-      },
-    );
+    const hear = (news: FromRun): void => {
+      const window = session.contextWindow;
+      if (news.type === "begun") {
+        const { prompt, reused } = news;
+        this.first += news.left_out;
+        this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
+      } else if (news.type === "batch") {
+        const { text = "", count, context, finish_reason: finish } = news.batch;
+        const now = performance.now();
+        turn.text += text;
+        turn.tokens += count;
+        turn.finish = finish;
+        if (first === 0) first = now;
+        const speed = now > first ? (1000 * (turn.tokens - 1)) / (now - first) : null;
+        if (this.counts) this.counts = { ...this.counts, context, speed };
+      }
+      this.#tell();
+    };
+    const reader = session.write(messages, { ...settings, logprobs: false }, hear).getReader();
+    while (!(await reader.read()).done);
   }
 
   /** The system's word and the turns before this one that are still read, in their order. */

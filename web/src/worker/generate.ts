@@ -1,6 +1,6 @@
 /** The token loop: batches from Python, and a look at the mail between two of them. */
 
-import type { Batch, FromRun, ToRun } from "../protocol";
+import type { Batch, Begun, FromRun, Prompt, ToRun } from "../protocol";
 import { EngineError } from "./python";
 import type { Python } from "./python";
 
@@ -24,11 +24,16 @@ function describe(error: unknown): { name: string; message: string } {
   return { name: "Error", message: String(error) };
 }
 
+function begin(python: Python, session: number, prompt: Prompt, options: string): Begun {
+  if (typeof prompt === "string") return { ...python.call<Begun>("start", session, prompt, options), left_out: 0 };
+  return python.call<Begun>("talk.start", session, JSON.stringify(prompt), options);
+}
+
 /** Generate into `port` until the end, an error or a "stop" that comes on it. */
 export async function generate(
   python: Python,
   session: number,
-  prompt: string,
+  prompt: Prompt,
   options: string,
   port: MessagePort,
 ): Promise<void> {
@@ -38,7 +43,9 @@ export async function generate(
     if (event.data.type === "stop") stopped = true;
   };
   try {
-    let context = python.call<{ context: number }>("start", session, prompt, options).context;
+    const begun = begin(python, session, prompt, options);
+    let context = begun.reused;
+    say({ type: "begun", ...begun });
     let first = true;
     await yieldToMessages(); // a constraint may have taken its time
     while (!stopped) {

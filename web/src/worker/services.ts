@@ -12,7 +12,6 @@ export interface OwnMethods {
   readonly claims: Pick<Services["claims"], "probe" | "watch" | "seen" | "fetched" | "askFor" | "memory">;
   readonly console: Pick<Services["console"], "hello" | "run" | "complete" | "resetSampler">;
   readonly quantize: Pick<Services["quantize"], "run" | "stop">;
-  readonly talk: Pick<Services["talk"], "say" | "stop">;
   readonly train: Pick<Services["train"], "measure" | "run">;
 }
 

@@ -10,7 +10,6 @@ import type { Boot, Core, LoadProgress, ModelInfo, ModelSource, Start, Threads }
 import { PROTOCOL } from "../protocol";
 import { Arriving } from "./arriving";
 import { bringMethods } from "./bring";
-import { talkMethods } from "./talk";
 import { consoleMethods } from "./console";
 import { Download } from "./download";
 import { generate } from "./generate";
@@ -156,7 +155,6 @@ const own: OwnMethods = {
   claims: claimsMethods(engine),
   console: consoleMethods(engine),
   quantize: quantizeMethods(engine),
-  talk: talkMethods(engine),
   train: trainMethods(started, trainThreads),
 };
 

@@ -1,0 +1,172 @@
+/** Requests and answers in OpenAI's shape: those of its npm client's types that are text. */
+
+import type { EngineOptions } from "../api/sampling-options";
+import type { Constraint } from "../api/options";
+import type { ModelChoice } from "../thimble";
+
+/** Thimble's own sampling options are taken beside OpenAI's: `top_k`, `min_p` and the like. */
+type Own = Omit<EngineOptions, "max_tokens" | "temperature" | "top_p" | "seed" | "stop" | "logit_bias"
+  | "frequency_penalty" | "presence_penalty" | "top_logprobs">;
+
+interface Shared extends Own {
+  /** A name out of `models.list()`, or a GGUF file; the site's default without it. */
+  model?: ModelChoice;
+  stream?: boolean | null;
+  /** With `include_usage` a stream's last chunk has no choices but the usage. */
+  stream_options?: { include_usage?: boolean } | null;
+  max_tokens?: number | null;
+  temperature?: number | null;
+  top_p?: number | null;
+  frequency_penalty?: number | null;
+  presence_penalty?: number | null;
+  seed?: number | null;
+  stop?: string | string[] | null;
+  logit_bias?: Record<string, number> | null;
+  /** How many answers; each has the next seed. */
+  n?: number | null;
+  /** A label, which stays here. */
+  user?: string;
+  grammar?: string | Constraint;
+  signal?: AbortSignal;
+}
+
+export interface TextPart {
+  type: "text";
+  text: string;
+}
+
+export interface RefusalPart {
+  type: "refusal";
+  refusal: string;
+}
+
+export interface ChatMessage {
+  role: "system" | "developer" | "user" | "assistant";
+  content?: string | readonly (TextPart | RefusalPart)[] | null;
+  name?: string;
+  refusal?: string | null;
+}
+
+export interface ChatRequest extends Shared {
+  messages: readonly ChatMessage[];
+  max_completion_tokens?: number | null;
+  logprobs?: boolean | null;
+  top_logprobs?: number | null;
+  response_format?:
+    | { type: "text" }
+    /** `schema` as WebLLM takes it: a JSON Schema, as a text or as an object. */
+    | { type: "json_object"; schema?: string | object }
+    | { type: "json_schema"; json_schema: { name?: string; schema?: object; strict?: boolean | null } }
+    | { type: "grammar"; grammar: string }
+    | null;
+  /** Empty only. */
+  tools?: readonly never[];
+}
+
+export interface CompletionRequest extends Shared {
+  prompt: string | readonly string[];
+  /** How many of the best tokens to tell at each position. */
+  logprobs?: number | null;
+}
+
+export interface EmbeddingRequest {
+  input: string | readonly string[];
+  model?: ModelChoice;
+  encoding_format?: "float" | "base64";
+  /** The model's own only. */
+  dimensions?: number;
+  user?: string;
+}
+
+/** What the npm client takes beside a request; what concerns a network means nothing here. */
+export interface RequestOptions {
+  signal?: AbortSignal | null | undefined;
+  /** Milliseconds. */
+  timeout?: number;
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+export interface TopLogprob {
+  token: string;
+  logprob: number;
+  bytes: number[] | null;
+}
+
+export interface TokenLogprob extends TopLogprob {
+  top_logprobs: TopLogprob[];
+}
+
+export interface ChatLogprobs {
+  content: TokenLogprob[] | null;
+  refusal: TokenLogprob[] | null;
+}
+
+export type Finish = "stop" | "length";
+
+export interface Head<Kind extends string> {
+  id: string;
+  object: Kind;
+  /** Seconds since 1970. */
+  created: number;
+  model: string;
+}
+
+export interface ChatCompletion extends Head<"chat.completion"> {
+  choices: {
+    index: number;
+    message: { role: "assistant"; content: string | null; refusal: string | null };
+    logprobs: ChatLogprobs | null;
+    finish_reason: Finish;
+  }[];
+  usage?: Usage;
+}
+
+export interface ChatCompletionChunk extends Head<"chat.completion.chunk"> {
+  choices: {
+    index: number;
+    delta: { role?: "assistant"; content?: string | null };
+    logprobs?: ChatLogprobs | null;
+    finish_reason: Finish | null;
+  }[];
+  /** With `include_usage`: null on all chunks but the last. */
+  usage?: Usage | null;
+}
+
+export interface CompletionLogprobs {
+  tokens: string[];
+  token_logprobs: number[];
+  top_logprobs: Record<string, number>[];
+  /** Where in the answer's text each token begins. */
+  text_offset: number[];
+}
+
+export interface Completion extends Head<"text_completion"> {
+  choices: {
+    index: number;
+    text: string;
+    logprobs: CompletionLogprobs | null;
+    /** In a stream null on all chunks but a choice's last, which the npm client's type leaves out. */
+    finish_reason: Finish;
+  }[];
+  usage?: Usage;
+}
+
+export interface EmbeddingList<Vector = number[]> {
+  object: "list";
+  data: { object: "embedding"; index: number; embedding: Vector }[];
+  model: string;
+  usage: { prompt_tokens: number; total_tokens: number };
+}
+
+export interface ModelEntry {
+  id: string;
+  object: "model";
+  /** 0: nobody knows. */
+  created: number;
+  owned_by: string;
+}
