@@ -250,6 +250,108 @@ def test_attributes_are_properties(element: Any) -> None:
     ]  # fmt: skip
 
 
+def test_frameworks_may_assign_what_their_templates_say(element: Any) -> None:
+    page = element(prompt="A fox", seed=3, max_tokens=5)
+    alone = page.evaluate("() => all()[0].prompt()")
+    page = element()
+    attribute, texts, left = page.evaluate("""async () => {
+      const [element] = all();
+      // As React, Vue and Preact do with the attributes of a tag whose property is there.
+      Object.assign(element, { prompt: "A fox", seed: "3", maxTokens: "5", model: undefined });
+      const texts = [await element.prompt(), await element.prompt("A fox")];
+      const attribute = element.getAttribute("prompt");
+      Object.assign(element, { prompt: undefined, seed: undefined, reveal: "sometimes" });
+      await element.updateComplete;
+      return [attribute, texts, [element.getAttribute("prompt"), element.seed, element.reveal]];
+    }""")
+    assert attribute == "A fox"
+    assert texts == [alone, alone]
+    assert left == [None, None, "auto"]
+
+
+def test_a_prompt_may_be_assigned_before_the_element_is_defined(
+    page: Page, elsewhere: Elsewhere, server: str
+) -> None:
+    early = "<script>all()[0].prompt = 'Early'</script>"
+    script = f'<script type="module" src="{server}/widget.js"></script>'
+    page.goto(elsewhere.page(f'<thimble-lm reveal="manual"></thimble-lm>{TOOLS}{early}{script}'))
+    page.wait_for_function("() => all()[0].shadowRoot")
+    assert page.evaluate("() => [all()[0].defaultPrompt, typeof all()[0].prompt]") == [
+        "Early",
+        "function",
+    ]
+    expect(page.get_by_label("How does it begin?")).to_have_value("Early")
+
+
+def test_keys_that_are_typed_in_it_do_not_reach_the_page(element: Any) -> None:
+    page = element(readonly="")
+    page = element()
+    page.evaluate("""() => {
+      globalThis.deck = [];
+      for (const type of ["keydown", "keypress", "keyup"]) {
+        document.addEventListener(type, ({ key }) => deck.push(key));
+      }
+    }""")
+    field = page.get_by_label("How does it begin?")
+    field.press_sequentially("f b é")
+    for key in ("Space", "ArrowLeft", "PageDown", "Backspace", "Enter"):
+        field.press(key)
+    assert page.evaluate("() => deck") == []
+    field.press("Control+k")  # the page's own
+    field.press("F8")
+    assert {"k", "F8"} <= set(page.evaluate("() => deck"))
+    page.evaluate("() => deck.length = 0")
+    button = page.get_by_role("button", name="Write")
+    button.focus()
+    page.evaluate(
+        "() => all()[0].shadowRoot.querySelector('button').addEventListener("
+        "'click', (event) => event.stopImmediatePropagation(), { capture: true })"
+    )
+    button.press("Space")
+    assert page.evaluate("() => deck") == []
+    button.press("ArrowRight")
+    assert "ArrowRight" in page.evaluate("() => deck")
+
+
+@pytest.mark.parametrize("prompt", ["Once", None], ids=["writing", "getting ready"])
+def test_a_model_that_is_changed_while_one_loads_takes_its_place(
+    page: Page, elsewhere: Elsewhere, server: str, prompt: str | None
+) -> None:
+    attributes = "" if prompt is None else f'prompt="{prompt}" max-tokens="4"'
+    page.goto(elsewhere.page(tag(server, f'loading="eager" model="story" {attributes}')))
+    page.wait_for_function("() => all()[0].state === 'loading'")
+    heard, state = page.evaluate(
+        """async (wanted) => {
+      const [element] = all();
+      const there = new Promise((done) => element.addEventListener(wanted, done));
+      element.setAttribute("model", "names");
+      await there;
+      await new Promise((done) => setTimeout(done, 50));
+      const heard = element.heard.filter(([name]) => name !== "progress" && name !== "token");
+      return [heard.map(([name, { model }]) => [name, model?.name]), element.state];
+    }""",
+        "load" if prompt is None else "finish",
+    )
+    loaded = [["load", "names"]]
+    assert heard == (loaded if prompt is None else [*loaded, ["finish", None]])
+    assert state == ("ready" if prompt is None else "finished")
+
+
+def test_the_engine_goes_with_the_last_element_and_comes_again(
+    page: Page, elsewhere: Elsewhere, server: str
+) -> None:
+    page.goto(elsewhere.page(tag(server, 'model="names" prompt="a" max-tokens="3"', count=2)))
+    page.evaluate("() => Promise.all(all().map(ended)).then(() => 1)")
+    assert any("worker" in worker.url or "blob:" in worker.url for worker in page.workers)
+    page.evaluate("() => { globalThis.first = all()[0]; for (const one of all()) one.remove(); }")
+    for _ in range(400):
+        if not page.workers:
+            break
+        page.wait_for_timeout(100)
+    assert page.workers == []
+    assert page.evaluate("() => { document.body.append(first); return first.prompt('b'); }") != ""
+
+
 def test_methods_write_stop_and_clear(element: Any) -> None:
     page = element(seed=2, max_tokens=20)
     first, second, state = page.evaluate("""async () => {

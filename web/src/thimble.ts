@@ -313,6 +313,11 @@ export class Thimble {
     host?.end();
   }
 
+  /** @internal The same unless somebody has a session, or waits for a model. */
+  static endIfUnused(): void {
+    if (host?.alive && !host.isUsed) host.end();
+  }
+
   /** @internal Let go of models that no session uses. */
   static tidy(): void {
     host?.tidy();

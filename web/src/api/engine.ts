@@ -181,6 +181,11 @@ export class EngineHost {
     this.#crash(new ThimbleError("CrashError", "the engine was ended"));
   }
 
+  /** Whether there is a session, or somebody waits for a model. */
+  get isUsed(): boolean {
+    return this.#loads.size > 0 || [...this.#sessions.values()].some((count) => count > 0);
+  }
+
   isLoaded(name: string): boolean {
     return this.#loaded.has(name);
   }

@@ -9,12 +9,26 @@ export const number: ComplexAttributeConverter<number | null> = {
   toAttribute: (value) => (value === null ? null : String(value)),
 };
 
+/** A property's number: frameworks assign what their templates say, which is a text. */
+export function asNumber(value: unknown): number | null {
+  if (value === null || value === undefined) return null;
+  return typeof value === "number" ? value : (number.fromAttribute?.(String(value)) ?? null);
+}
+
+/** A property's text: frameworks assign undefined where a template says nothing. */
+export function asText(value: unknown): string | null {
+  return value === null || value === undefined ? null : String(value);
+}
+
 /** One of `values`; anything else is the first, as HTML does it. */
 export function oneOf<Value extends string>(
   ...values: readonly [Value, ...Value[]]
-): ComplexAttributeConverter<Value> {
+): ComplexAttributeConverter<Value> & { readonly fromAttribute: (given: unknown) => Value } {
   return { fromAttribute: (given) => values.find((value) => value === given) ?? values[0] };
 }
+
+export const LOADING = oneOf("lazy", "eager");
+export const REVEAL = oneOf("auto", "manual");
 
 /** Attribute → option; ranges are the engine's to check. */
 const OPTIONS = {

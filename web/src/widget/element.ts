@@ -4,7 +4,7 @@ import { LitElement } from "lit";
 import type { PropertyDeclaration, PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
 import { abortable } from "../api/abort";
 import type { TokenChunk, ModelInfo, Thimble } from "../thimble";
-import { number, oneOf, optionsOf } from "./attributes";
+import { LOADING, REVEAL, asNumber, asText, number, optionsOf } from "./attributes";
 import type { Options } from "./attributes";
 import { tell } from "./events";
 import type { ErrorDetail, FinishDetail, ProgressDetail, ThimbleLmEventMap } from "./events";
@@ -27,8 +27,8 @@ export class ThimbleLm extends LitElement {
   static override properties: PropertyDeclarations = {
     model: PLAIN,
     defaultPrompt: { ...PLAIN, attribute: "prompt" },
-    loading: { ...PLAIN, converter: oneOf("lazy", "eager") },
-    reveal: { ...PLAIN, converter: oneOf("auto", "manual") },
+    loading: { ...PLAIN, converter: LOADING },
+    reveal: { ...PLAIN, converter: REVEAL },
     poster: PLAIN,
     readOnly: { ...PLAIN, attribute: "readonly", type: Boolean },
     maxTokens: { ...PLAIN, attribute: "max-tokens", converter: number },
@@ -77,6 +77,11 @@ export class ThimbleLm extends LitElement {
     this.reveal = "auto";
     this.readOnly = false;
     this.maxTokens = this.temperature = this.topP = this.seed = null;
+    // Assigned before the element was defined: it would stand before the accessor.
+    const early = Object.getOwnPropertyDescriptor(this, "prompt")?.value as unknown;
+    if (early === undefined) return;
+    Reflect.deleteProperty(this, "prompt");
+    this.prompt = asText(early);
   }
 
   /** What it does: "idle", "loading", "ready", "writing", "stopped", "finished" or "failed". */
@@ -90,10 +95,20 @@ export class ThimbleLm extends LitElement {
   }
 
   /**
-   * Write a text that begins with `text`, or with what is in the prompt's field, instead of any
-   * other; gives what was written, up to where it was stopped if it was.
+   * Called: write a text that begins with `text`, or with what is in the prompt's field, instead of
+   * any other; gives what was written, up to where it was stopped if it was.
+   *
+   * Assigned: the attribute `prompt`, which is what React, Vue and Preact mean by it.
    */
-  async prompt(text?: string): Promise<string> {
+  get prompt(): (text?: string) => Promise<string> {
+    return (text) => this.#ask(text);
+  }
+
+  set prompt(text: string | null | undefined) {
+    this.defaultPrompt = asText(text);
+  }
+
+  async #ask(text?: string): Promise<string> {
     if (text !== undefined) this.#typed = String(text);
     while (this.#abort) await this.stop();
     const abort = (this.#abort = new AbortController());
@@ -132,15 +147,33 @@ export class ThimbleLm extends LitElement {
     this.#observer?.disconnect();
     // An element that is moved is away for a moment only.
     queueMicrotask(() => {
-      if (!this.isConnected) this.#leave();
+      if (this.isConnected) return;
+      this.#abort?.abort();
+      this.#leave();
     });
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
+    this.#convert(changed);
     if (changed.has("defaultPrompt") && this.hasUpdated) this.#typed = null;
-    if (!changed.has("model") || !this.hasUpdated) return;
+    if (!changed.has("model") || !this.hasUpdated || changed.get("model") === this.model) return;
+    // A text that waits for its model waits for the other one; one that is written ends.
+    if (this.#state !== "loading") this.#abort?.abort();
     this.#leave();
     this.#arm();
+  }
+
+  /** What a framework has assigned, as its attribute would have been read. */
+  #convert(changed: PropertyValues<this>): void {
+    for (const name of ["maxTokens", "temperature", "topP", "seed"] as const) {
+      if (changed.has(name)) this[name] = asNumber(this[name]);
+    }
+    for (const name of ["model", "defaultPrompt", "poster"] as const) {
+      if (changed.has(name)) this[name] = asText(this[name]);
+    }
+    if (changed.has("loading")) this.loading = LOADING.fromAttribute(this.loading);
+    if (changed.has("reveal")) this.reveal = REVEAL.fromAttribute(this.reveal);
+    this.readOnly = Boolean(this.readOnly);
   }
 
   protected override firstUpdated(): void {
@@ -185,7 +218,8 @@ export class ThimbleLm extends LitElement {
 
   get #sampling(): Options {
     const { maxTokens, temperature, topP, seed } = this;
-    return { "max-tokens": maxTokens, temperature, "top-p": topP, seed };
+    const values = { "max-tokens": maxTokens, temperature, "top-p": topP, seed };
+    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, asNumber(value)])) as Options;
   }
 
   #hasPoster(): boolean {
@@ -218,14 +252,27 @@ export class ThimbleLm extends LitElement {
 
   /** Get the session ready without writing. */
   async #load(): Promise<void> {
+    this.#failure = null;
     this.#become("loading");
     try {
-      await this.#open();
+      await this.#session();
       if (this.#state !== "loading") return;
       this.#revealed ||= this.reveal === "auto";
       this.#become("ready");
     } catch (error) {
-      if (!this.#leaving.signal.aborted) throw this.#fail(error);
+      if (this.isConnected) throw this.#fail(error);
+    }
+  }
+
+  /** The session, on whichever model it is by the time it is there. */
+  async #session(signal?: AbortSignal): Promise<Thimble> {
+    for (;;) {
+      const opening = this.#open();
+      const left = this.#leaving.signal;
+      const session = await abortable(opening, signal).catch((error: unknown) => {
+        if (!left.aborted || signal?.aborted || !this.isConnected) throw error;
+      });
+      if (session && !left.aborted) return session;
     }
   }
 
@@ -238,7 +285,7 @@ export class ThimbleLm extends LitElement {
       result.seed = options.seed;
       this.#revealed ||= this.reveal === "manual";
       if (!this.#info) this.#become("loading");
-      const session = await abortable(this.#open(), signal);
+      const session = await this.#session(signal);
       this.#revealed = true;
       this.#result = result;
       this.#become("writing");
@@ -269,6 +316,7 @@ export class ThimbleLm extends LitElement {
       model: this.model,
       signal,
       progress: ({ loaded, bytes, totalBytes, stage }) => {
+        if (signal.aborted) return;
         this.#progress = { loaded, bytes, totalBytes, stage };
         tell(this, "progress", this.#progress);
         this.requestUpdate();
@@ -277,7 +325,7 @@ export class ThimbleLm extends LitElement {
     this.#opening = opening;
     opening.then(
       (session) => {
-        signal.addEventListener("abort", () => session.destroy());
+        if (signal.aborted) return;
         this.#info = session.model;
         tell(this, "load", { model: session.model });
       },
@@ -290,16 +338,17 @@ export class ThimbleLm extends LitElement {
 
   /** Give back what the element holds of the engine. */
   #leave(): void {
-    this.#abort?.abort();
     this.#leaving.abort(new DOMException("the element is gone", "AbortError"));
     this.#opening = this.#info = this.#progress = null;
     this.#begun = this.#result !== null;
-    if (this.#state === "loading" || this.#state === "ready") this.#become("idle");
+    const waits = this.isConnected && this.#state === "loading";
+    if (waits) this.#begun = true;
+    else if (this.#state === "loading" || this.#state === "ready") this.#become("idle");
   }
 
   #fail(error: unknown): Error {
     const failure = error instanceof Error ? error : new Error(String(error));
-    if (failure.name === "CrashError") this.#opening = this.#info = null; // its session went too
+    if (failure.name === "CrashError") this.#leave(); // its session went too
     const { name, message } = failure;
     this.#failure = { name, message };
     this.#revealed = true;

@@ -11,8 +11,45 @@ export interface Opening {
   progress(event: DownloadProgressEvent): void;
 }
 
-/** A session of one's own on a model that all elements share. */
-export async function openSession({ model, signal, progress }: Opening): Promise<Thimble> {
+/** Milliseconds without an element after which the engine goes: pages change, and elements move. */
+const LEFT_MS = 5_000;
+
+/** Elements that have a session, or wait for one. */
+let holders = 0;
+let leaving: ReturnType<typeof setTimeout> | undefined;
+
+function hold(): void {
+  holders += 1;
+  clearTimeout(leaving);
+}
+
+/** With the last element go the worker and the models in it, unless the page itself uses them. */
+function release(): void {
+  holders -= 1;
+  if (holders > 0) return;
+  leaving = setTimeout(() => void importApi().then(({ Thimble }) => Thimble.endIfUnused()), LEFT_MS);
+}
+
+/** A session of one's own on a model that all elements share; it goes when the signal is aborted. */
+export async function openSession(opening: Opening): Promise<Thimble> {
+  const { signal } = opening;
+  hold();
+  try {
+    const session = await open(opening);
+    if (signal.aborted) session.destroy();
+    signal.throwIfAborted();
+    signal.addEventListener("abort", () => {
+      session.destroy();
+      release();
+    }, { once: true });
+    return session;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function open({ model, signal, progress }: Opening): Promise<Thimble> {
   const watch = new PolicyWatch(site().origin);
   try {
     const { Thimble } = await importApi();
@@ -23,10 +60,7 @@ export async function openSession({ model, signal, progress }: Opening): Promise
           progress(event as DownloadProgressEvent),
         ),
     };
-    const session = await Thimble.create(model === null ? options : { ...options, model });
-    if (!signal.aborted) return session;
-    session.destroy();
-    throw signal.reason;
+    return await Thimble.create(model === null ? options : { ...options, model });
   } catch (error) {
     if (signal.aborted || !(error instanceof Error)) throw error;
     throw await watch.explain(error);

@@ -33,17 +33,39 @@ const STAGES = {
 } as const;
 
 export function render(view: View): TemplateResult {
-  return html`<div part="sheet" class="sheet" @keydown=${(event: KeyboardEvent) => key(event, view)}>
+  return html`<div part="sheet" class="sheet" @keydown=${(event: KeyboardEvent) => key(event, view)}
+    @keypress=${keepTyped} @keyup=${keepTyped}>
     ${view.covered ? poster(view) : [prompt(view), bar(view), notice(view), text(view), foot(view)]}
   </div>`;
 }
 
+/** Keys that move or change something in a text field. */
+const EDITING = [
+  "Enter", "Backspace", "Delete", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End",
+  "PageUp", "PageDown", "Dead", "Process", "Unidentified",
+];
+
+/** Whether a key means the element: what is typed into its field, and what presses its buttons. */
+export function isTyped({ key, ctrlKey, metaKey }: KeyboardEvent, altGraph: boolean, inField: boolean): boolean {
+  if (!inField) return key === " " || key === "Enter";
+  if (EDITING.includes(key)) return true;
+  return [...key].length === 1 && (altGraph || !(ctrlKey || metaKey));
+}
+
+/** A page has keys of its own, a slide deck say, and cannot see that somebody types in here. */
+function keepTyped(event: KeyboardEvent): void {
+  const inField = event.target instanceof HTMLTextAreaElement;
+  if (isTyped(event, event.getModifierState("AltGraph"), inField)) event.stopPropagation();
+}
+
 /** What a key does inside the element, and nowhere else in its page. */
 function key(event: KeyboardEvent, view: View): void {
+  keepTyped(event);
   if (event.key === "Escape" && view.busy) view.stop();
   else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) view.write();
   else return;
   event.preventDefault();
+  event.stopPropagation();
 }
 
 function poster(view: View): TemplateResult {
