@@ -12,7 +12,7 @@ from thimble.browser import Engine
 from thimble.browser.talk import common, plain
 
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was sad?"}]
-OPTIONS = json.dumps({"temperature": 0.8, "seed": 5, "max_tokens": 12})
+OPTIONS = json.dumps({"temperature": 0.8, "seed": 5, "max_tokens": 12, "conversation": {"keep": 0}})
 
 
 def opened(spec: TinySpec) -> tuple[Engine, int]:

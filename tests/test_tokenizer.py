@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def special(tokenizer: Tokenizer, text: str) -> int:
     return tokenizer.vocabulary.ids[text]
 
 
-def tokens(tokenizer: Tokenizer, text: str, **options: bool) -> list[str]:
+def tokens(tokenizer: Tokenizer, text: str, **options: Any) -> list[str]:
     return [tokenizer.token_text(i) for i in tokenizer.encode(text, **options)]
 
 

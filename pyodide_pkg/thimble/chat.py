@@ -1,9 +1,8 @@
 """Conversation to prompt: a list of messages written down as the model's own template wants it.
 
 The template comes with the file (`tokenizer.chat_template`) and is a program by a stranger: it runs
-in `template/`, which alone knows Jinja2. This file knows messages. It does not know tokens;
-encode what it gives with `add_special=False, parse_special=True`, for templates write BOS
-themselves where they want it.
+in `template/`, which alone knows Jinja2. This file knows messages. It does not know tokens:
+`conversation.py` makes ids of what it gives, in which nobody's words become control tokens.
 """
 
 from __future__ import annotations
@@ -44,9 +43,10 @@ class ChatTemplate:
         """The prompt that stands for `messages`.
 
         A message is `{"role": ..., "content": ...}`, the role one of `ROLES`; it may have a
-        `"name"`, which few templates write. With `add_generation_prompt` the prompt ends where the assistant's next turn begins. Raises
-        OptionError for messages that are wrong or that the template refuses, FormatError for a
-        template that is broken or runs away, UnsupportedError for one that wants more than the
+        `"name"`, which few templates write. With `add_generation_prompt` the prompt ends where the
+        assistant's next turn begins. Raises OptionError for messages that are wrong or that the
+        template refuses, FormatError for a template that is broken or runs away, UnsupportedError
+        for one that wants more than the
         sandbox has, or where Jinja2 is not installed.
         """
         checked = check_messages(messages)

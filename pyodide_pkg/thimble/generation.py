@@ -67,12 +67,19 @@ class StopStrings:
         return 0
 
 
-def prompt_ids(model: LanguageModel, prompt: str | Sequence[int], *, first: bool) -> list[int]:
-    """The ids of a prompt; the first text of a session begins with the model's BOS token."""
+def prompt_ids(
+    model: LanguageModel,
+    prompt: str | Sequence[int],
+    *,
+    first: bool,
+    parse_special: bool = False,
+) -> list[int]:
+    """The ids of a prompt; the first text of a session begins with the model's BOS token, and with
+    `parse_special` control tokens may be spelled."""
     if not isinstance(prompt, str):
         return list(prompt)
     if prompt or first:
-        return model.tokenizer.encode(prompt, add_special=first)
+        return model.tokenizer.encode(prompt, add_special=first, parse_special=parse_special)
     return []
 
 

@@ -224,7 +224,7 @@ export class Thimble {
     try {
       options.signal?.throwIfAborted();
       this.#destroyed.signal.throwIfAborted();
-      encoded = encodeOptions(options, { own: ["signal"], also: ["continue"] });
+      encoded = encodeOptions(options, { own: ["signal"], also: ["continue", "conversation"] });
     } catch (error) {
       return failedStream(error);
     }

@@ -36,7 +36,7 @@ export class FakeHost {
     const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
     await turn();
     if (this.#refusal) return hear({ type: "failed", error: { name: "ContextError", message: this.#refusal } });
-    hear({ type: "begun", prompt: 7, reused: 0 });
+    hear({ type: "begun", prompt: 7, reused: 0, left_out: 0 });
     for (const [at, token] of this.#tokens.entries()) {
       await turn();
       if (stopped()) break;

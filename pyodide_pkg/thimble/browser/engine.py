@@ -40,7 +40,7 @@ from ..model_config import architecture_of
 from ..sampling import SamplingParams, Top
 from ..state import usual_kv_type
 from .interrupts import interruptible
-from .options import asked, sampling
+from .options import asked, parses_special, sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
 
 if TYPE_CHECKING:
@@ -315,7 +315,9 @@ class Engine:
             params, detailed = sampling(merged)
         keep = bool(merged.get("continue", False))
         n_cached = len(opened.session) if keep else 0
-        ids = prompt_ids(opened.model, prompt, first=n_cached == 0)
+        ids = prompt_ids(
+            opened.model, prompt, first=n_cached == 0, parse_special=parses_special(merged)
+        )
         n_ctx = opened.session.n_ctx
         if n_cached + len(ids) >= n_ctx:
             raise ContextError(

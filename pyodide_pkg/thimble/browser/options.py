@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..constrain import Grammar
 
 SAMPLING_OPTIONS = tuple(OPTIONS)
-KNOWN = (*SAMPLING_OPTIONS, "logprobs", "continue")
+SWITCHES = ("logprobs", "continue", "parse_special")
+KNOWN = (*SAMPLING_OPTIONS, *SWITCHES)
 
 
 def asked(text: str) -> Any:
@@ -38,10 +39,15 @@ def sampling(options: dict[str, Any]) -> tuple[SamplingParams, bool]:
         chosen["logit_bias"] = _biases(chosen["logit_bias"])
     if chosen.get("grammar") is not None:
         chosen["grammar"] = _grammar(chosen["grammar"])
-    for name in ("logprobs", "continue"):
+    for name in SWITCHES:
         if not isinstance(options.get(name, False), bool):
             raise OptionError(f"{name} must be true or false, not {options[name]!r}")
     return SamplingParams(**chosen), bool(options.get("logprobs", False))
+
+
+def parses_special(options: dict[str, Any]) -> bool:
+    """Whether a prompt may spell control tokens."""
+    return bool(options.get("parse_special", False))
 
 
 def _stops(value: Any) -> tuple[str, ...]:

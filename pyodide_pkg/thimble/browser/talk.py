@@ -1,13 +1,13 @@
 """A conversation: what its prompt is, and how much of it the session has in its cache already.
 
-Every turn writes the whole conversation down anew, by the file's own template (`thimble.chat`), and
-keeps the keys and values of as many tokens as it has in common with what the session holds. So a
-turn that goes on costs its own tokens only, one that was edited those from the edit on, and the
-text is the same, bit for bit, as from an empty session.
+Every turn writes the whole conversation down anew, by the file's own template
+(`conversation.py`), and keeps the keys and values of as many tokens as it has in common with what
+the session holds. So a turn that goes on costs its own tokens only, one that was edited those from
+the edit on, and the text is the same, bit for bit, as from an empty session.
 
-A conversation that has become longer than the context goes on without its oldest turns; what the
-system says stays. More of them go than must, so that the next turns go on too and not all of them
-are computed anew.
+A conversation that has become longer than the context goes on without its oldest turns, where that
+is asked for; what the system says stays. More of them go than must, so that the next turns go on
+too and not all of them are computed anew.
 
 A model without a template can be talked to by a plain transcript, see `plain`; it knows no roles.
 """
@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..chat import check_messages
+from ..conversation import conversation_ids
 from ..errors import ContextError
 from .engine import Run
-from .options import asked, sampling
+from .options import asked, parses_special, sampling
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 NAMES = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
 STOP = "\nUser:"
 """Where an answer in a plain transcript ends: the model begins to write the other's turn."""
+
+
+class How(NamedTuple):
+    """How a conversation becomes a prompt."""
+
+    keep: int | None = None
+    """How many of the first messages stay where the context is too short; None refuses then."""
+    newest: int = 1
+    """How many of the last messages stay."""
+    prefix: bool = False
+    """Whether the last message is the beginning of the answer."""
+    append: bool = False
+    """Whether nothing is answered yet."""
+    parse_special: bool = False
+    """Whether messages may spell control tokens."""
 
 
 class Service:
@@ -51,18 +67,21 @@ class Service:
         """Begin the assistant's next turn after a JSON list of messages; the engine's `run` writes.
 
         `prompt` counts the conversation's tokens, `reused` those that were not computed again,
-        `left_out` the oldest messages that the model did not read, the system's aside. Raises
-        OptionError for messages that are wrong or that the template refuses, ContextError where the
-        last message alone leaves no room for an answer; the session is then as before.
+        `left_out` the oldest messages that the model did not read, the system's aside. The options
+        may have a `conversation`, the fields of `How`. Raises OptionError for messages that are
+        wrong or that the template refuses, ContextError where what must be read leaves no room for
+        an answer; the session is then as before.
         """
         began = time.perf_counter()
         opened = self._engine.opened(session)
         given = {**opened.defaults, **asked(options)}
+        how = How(**given.pop("conversation", {}), parse_special=parses_special(given))
         if opened.model.chat_template is None:
             given.setdefault("stop", [STOP])
         params, detailed = sampling(given)
-        said, n_ctx = check_messages(asked(messages)), opened.session.n_ctx
-        ids, left_out = shifted(opened.model, said, n_ctx, params.max_tokens)
+        n_ctx = opened.session.n_ctx
+        answer = 0 if how.append else params.max_tokens
+        ids, left_out = shifted(opened.model, asked(messages), n_ctx, answer, how)
         # The last token is computed in any case: what comes next is asked from it.
         reused = common(opened.session.tokens, ids[:-1])
         opened.session.rollback(reused)
@@ -72,42 +91,48 @@ class Service:
 
 
 def shifted(
-    model: Model, messages: Sequence[dict[str, str]], n_ctx: int, answer: int
+    model: Model, messages: Sequence[dict[str, str]], n_ctx: int, answer: int, how: How
 ) -> tuple[list[int], int]:
     """The ids of a conversation with room for an answer of so many tokens, a quarter of the context
     at most; and how many of its oldest messages are left out for that, so that it begins with the
-    user's turn. Raises ContextError where the last turn alone does not fit."""
+    user's turn. Raises ContextError where what must stay does not fit."""
     room = min(answer, n_ctx // 4)
-    ids = prompt_of(model, messages)
-    if len(ids) + room <= n_ctx:
+    given = check_messages(messages)
+    ids = prompt_of(model, given, how)
+    if len(ids) + room <= n_ctx and len(ids) < n_ctx:
         return ids, 0
-    system = [m for m in messages[:1] if m["role"] == "system"]
-    turns = list(messages[len(system) :])
     fits = (ids, 0) if len(ids) < n_ctx else None
-    for at in [at for at, m in enumerate(turns) if at and m["role"] == "user"]:
-        ids = prompt_of(model, [*system, *turns[at:]])
+    keep = max(how.keep or 0, int(given[0]["role"] == "system"))
+    begins = range(keep + 1, len(given) - how.newest + 1) if how.keep is not None else ()
+    for at in [at for at in begins if given[at]["role"] == "user"]:
+        ids = prompt_of(model, [*given[:keep], *given[at:]], how)
         if len(ids) < n_ctx:
-            fits = ids, at
+            fits = ids, at - keep
         if len(ids) + room <= n_ctx * 3 // 4:
             break
     if fits is None:
         raise ContextError(
-            f"the message has {len(ids):,} tokens with what stands before it, and this model's "
-            f"context holds {n_ctx:,}, its answer included"
+            f"the conversation has {len(ids):,} tokens, without what may be left out, and this "
+            f"model's context holds {n_ctx:,}, its answer included"
         )
     return fits
 
 
-def prompt_of(model: Model, messages: Sequence[dict[str, str]]) -> list[int]:
-    """The ids of a conversation, up to where the assistant's next turn begins."""
-    template = model.chat_template
-    if template is None:
-        return model.tokenizer.encode(plain(messages), add_special=True)
-    text = template.render(messages)
-    return model.tokenizer.encode(text, add_special=False, parse_special=True)
+def prompt_of(model: Model, messages: Sequence[dict[str, str]], how: How) -> list[int]:
+    """The ids of a conversation, up to where the assistant writes."""
+    if model.chat_template is None:
+        text = plain(messages, is_open=not (how.append or how.prefix))
+        return model.tokenizer.encode(text, parse_special=how.parse_special)
+    return conversation_ids(
+        model,
+        messages,
+        add_generation_prompt=not how.append,
+        continue_final=how.prefix,
+        parse_special=how.parse_special,
+    )
 
 
-def plain(messages: Sequence[dict[str, str]]) -> str:
+def plain(messages: Sequence[dict[str, str]], *, is_open: bool = True) -> str:
     """The transcript of a conversation for a model that has no template: what the system says, an
     empty line, then one line to a turn, "User: ..." or "Assistant: ...", the last one open."""
     lines: list[str] = []
@@ -116,7 +141,7 @@ def plain(messages: Sequence[dict[str, str]]) -> str:
             lines += [message["content"].strip(), ""]
         else:
             lines.append(f"{NAMES[message['role']]}: {message['content'].strip()}")
-    return "\n".join([*lines, "Assistant:"])
+    return "\n".join([*lines, "Assistant:"] if is_open else lines)
 
 
 def common(held: Sequence[int], wanted: Sequence[int]) -> int:

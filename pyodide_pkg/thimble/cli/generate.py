@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..conversation import conversation_ids
 from ..errors import OptionError, UnsupportedError
 from ..generation import TokenChunk, prompt_ids
 from ..language_model import LanguageModel
@@ -29,6 +30,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "(write --prompt=TEXT where it begins with a dash)")  # fmt: skip
     add("--chat", action="store_true",
         help="take the prompt for a message and put it into the model's chat template")  # fmt: skip
+    add("--special", action="store_true",
+        help="let the prompt spell control tokens like <|im_end|>; else they are text")  # fmt: skip
     add("--draft", metavar="DRAFT.gguf",
         help="a small model of the same tokenizer that drafts; the text stays")  # fmt: skip
     add("--json-schema", metavar="FILE",
@@ -53,7 +56,10 @@ def run(options: Namespace) -> int:
         if options.chat:
             raise OptionError("--chat writes one answer; --best-of and --vote go on from a prompt")
         return several.run(options, model, prompt, params)
-    ids = _chat_ids(model, prompt) if options.chat else prompt_ids(model, prompt, first=True)
+    if options.chat:
+        ids = _chat_ids(model, prompt, parse_special=options.special)
+    else:
+        ids = prompt_ids(model, prompt, first=True, parse_special=options.special)
     writing = _Writing(len(ids))
     session = model.session()
     _write(session, ids, params, writing, shown=not options.json)
@@ -110,15 +116,15 @@ def _grammar(options: Namespace) -> Grammar | None:
     return Grammar("gbnf" if name == "grammar" else name, source, written)
 
 
-def _chat_ids(model: LanguageModel, prompt: str) -> list[int]:
+def _chat_ids(model: LanguageModel, prompt: str, *, parse_special: bool) -> list[int]:
     """A conversation of one message, ready for the answer."""
     if model.chat_template is None:
         raise UnsupportedError(
             f"model {model.name!r} has no chat template; leave --chat out and it goes on from the "
             "prompt"
         )
-    text = model.chat_template.render([{"role": "user", "content": prompt}])
-    return model.tokenizer.encode(text, add_special=False, parse_special=True)
+    message = {"role": "user", "content": prompt}
+    return conversation_ids(model, [message], parse_special=parse_special)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import compress
 from unicodedata import category
 
@@ -73,26 +74,48 @@ class Tokenizer(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.n_vocab:,} tokens>"
 
+    @cached_property
+    def control_texts(self) -> tuple[str, ...]:
+        """What control tokens and the unknown one are called, long names first."""
+        user_defined = set(self._user_defined)
+        return tuple(token[1] for token in self._parsed if token not in user_defined)
+
+    @cached_property
+    def control_beginnings(self) -> frozenset[str]:
+        """What those names begin with, each short of its end."""
+        return frozenset(text[:n] for text in self.control_texts for n in range(1, len(text)))
+
     def encode(
-        self, text: str, *, add_special: bool = True, parse_special: bool = False
+        self,
+        text: str,
+        *,
+        add_special: bool = True,
+        parse_special: bool = False,
+        quoted: Mapping[int, str] | None = None,
     ) -> list[int]:
         """The ids of `text`.
 
         `add_special` adds BOS and EOS where the file wants them. With `parse_special` the text of a
         special token (`</s>`, `<|im_end|>`) becomes that token; without it, it is text like any
-        other, which is what text that a user typed should be. Raises OptionError where `text` is
-        no str, has half a surrogate pair, or has what the vocabulary cannot say.
+        other, which is what text that a user typed should be. `quoted` maps characters of `text`
+        to those that they stand for where no special token may begin (`conversation.py`); ordinary
+        text then never becomes a control token, even where its pieces would join to one. Raises
+        OptionError where `text` is no str, has half a surrogate pair, or has what the vocabulary
+        cannot say.
         """
         check_text(text)
         ids: list[int] = []
         if add_special and self.vocabulary.add_bos and self.bos_id is not None:
             ids.append(self.bos_id)
         first = True
-        for fragment in self._split_specials(text, parse_special):
+        for fragment in self._fragments(text, parse_special, quoted):
             if isinstance(fragment, int):
                 ids.append(fragment)
             else:
+                begin = len(ids)
                 self._encode_fragment(fragment, self._takes_space(fragment, first), ids)
+                if quoted is not None and any(map(self.is_control, ids[begin:])):
+                    ids[begin:] = self._in_pieces(ids[begin:])
             first = False
         if add_special and self.vocabulary.add_eos and self.eos_id is not None:
             ids.append(self.eos_id)
@@ -132,6 +155,32 @@ class Tokenizer(ABC):
         self._check_id(token_id)
         return self.vocabulary.types[token_id] in (CONTROL, UNKNOWN)
 
+    def is_control(self, token_id: int) -> bool:
+        """Whether the token is one that a template writes and a text does not."""
+        return self.vocabulary.types[token_id] == CONTROL
+
+    def _fragments(
+        self, text: str, parse_special: bool, quoted: Mapping[int, str] | None
+    ) -> Iterator[str | int]:
+        """`text` between special tokens, and these as ids; stand-ins become what they stand for."""
+        for fragment in self._split_specials(text, parse_special):
+            if isinstance(fragment, int) or not quoted:
+                yield fragment
+            else:
+                yield from self._split_specials(fragment.translate(quoted), False)
+
+    def _in_pieces(self, ids: Iterable[int]) -> Iterator[int]:
+        """The same without control tokens: their names, a character or a byte at a time."""
+        for token_id in ids:
+            if not self.is_control(token_id):
+                yield token_id
+                continue
+            for character in self.vocabulary.tokens[token_id]:
+                found: list[int] = []
+                self._encode_fragment(character, False, found)
+                whole = not any(map(self.is_control, found))
+                yield from found if whole else self._byte_ids(character)
+
     def _takes_space(self, text: str, first: bool) -> bool:
         """Whether a stretch of text gets a space before it, where any does."""
         if self.space_scheme == ALWAYS:
@@ -142,6 +191,10 @@ class Tokenizer(ABC):
     def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
         """Append the ids of `text`, in which there are no special tokens any more; `spaced` says
         that a space goes before it, where `adds_space`."""
+
+    def _byte_ids(self, character: str) -> list[int]:
+        """The ids of a character's bytes, where bytes have tokens of their own."""
+        return []
 
     @abstractmethod
     def _normal_bytes(self, token: str) -> bytes:

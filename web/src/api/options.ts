@@ -21,18 +21,36 @@ export interface SamplingOptions extends EngineOptions {
   json_options?: JsonOptions;
   /** The same as a grammar in GBNF, or in a notation that is named. */
   grammar?: string | Constraint;
+  /** Let prompts spell control tokens, like `<|im_end|>`; otherwise they are text like any other. */
+  parse_special?: boolean;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
+}
+
+/** How a conversation becomes a prompt: `How` of thimble/browser/talk.py. */
+export interface Conversing {
+  /** How many of the first messages stay where the context is too short; without it that is an error. */
+  readonly keep?: number;
+  /** How many of the last messages stay. */
+  readonly newest?: number;
+  /** Whether the last message is the beginning of the answer. */
+  readonly prefix?: boolean;
+  /** Whether nothing is answered yet. */
+  readonly append?: boolean;
 }
 
 export interface PromptOptions extends SamplingOptions {
   /** Keep the session's tokens and write on after them; otherwise the prompt begins afresh. */
   continue?: boolean;
+  /** @internal */
+  conversation?: Conversing;
   /** Abort to stop; the tokens so far stay in the session. */
   signal?: AbortSignal;
 }
 
-const SAMPLING: readonly string[] = [...ENGINE_OPTIONS, "logprobs", "responseConstraint", "json_options", "grammar"];
+const SAMPLING: readonly string[] = [
+  ...ENGINE_OPTIONS, "logprobs", "responseConstraint", "json_options", "grammar", "parse_special",
+];
 
 /** A constraint as the engine takes it. */
 function constraintOf(given: unknown): Constraint {

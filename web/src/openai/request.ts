@@ -6,7 +6,8 @@ import { ENGINE_OPTIONS } from "../api/sampling-options";
 import type { Message } from "../protocol/core";
 import type { ChatRequest, CompletionRequest } from "./types";
 
-const OWN = ["model", "stream", "stream_options", "n", "signal", "grammar", ...ENGINE_OPTIONS];
+const PASSED = [...ENGINE_OPTIONS, "grammar", "json_options", "parse_special"];
+const OWN = ["model", "stream", "stream_options", "n", "signal", ...PASSED];
 const CHAT = ["messages", "max_completion_tokens", "logprobs", "response_format"];
 const COMPLETION = ["prompt", "logprobs"];
 
@@ -58,7 +59,7 @@ export function answersOf({ n }: { n?: number | null }): number {
 function passed(request: object): SamplingOptions {
   const options: Record<string, unknown> = {};
   const given = request as Record<string, unknown>;
-  for (const name of [...ENGINE_OPTIONS, "grammar"]) {
+  for (const name of PASSED) {
     if (given[name] !== undefined && given[name] !== null) options[name] = given[name];
   }
   return options;

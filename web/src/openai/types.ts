@@ -27,6 +27,8 @@ interface Shared extends Own {
   /** A label, which stays here. */
   user?: string;
   grammar?: string | Constraint;
+  /** Let prompts and messages spell control tokens. */
+  parse_special?: boolean;
   signal?: AbortSignal;
 }
 

@@ -145,7 +145,8 @@ export class Conversation extends EventTarget {
       }
       this.#tell();
     };
-    const reader = session.write(messages, { ...settings, logprobs: false }, hear).getReader();
+    const options = { ...settings, logprobs: false, conversation: { keep: 0, newest: 1 } };
+    const reader = session.write(messages, options, hear).getReader();
     while (!(await reader.read()).done);
   }
 
