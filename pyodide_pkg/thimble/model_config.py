@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 from .architectures import ARCHITECTURES, CONVOLUTIONS, VECTORS, Architecture, Shapes
 from .errors import FormatError, UnsupportedError
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
+from .header_keys import MAX_WIDTH, Keys
 from .tensor_types import F16, F32
-from .yarn import Yarn
+from .yarn import rope_scale, yarn_of
 
 LANES = 4
 """Widths are multiples of this: the kernels work on four values at a time."""
@@ -35,16 +35,12 @@ __all__ = [
     "tensor_names",
 ]
 
-MAX_WIDTH = 1 << 24
 MAX_HEAD = 4096
 """Values of a head; models in use have at most 512."""
-"""More is a lie or a mistake, and far behind what fits into a page."""
 MAX_EXPERTS = 1024
 """Models in use have at most 512."""
 MAX_TAPS = 64
 """Positions that a short convolution may read; models in use have 3 or 4."""
-MAX_SCALE = 1 << 20
-"""More cannot be meant by how often something rotates, or by how much longer a text is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +139,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     `FormatError` where a value or a tensor is missing, out of its range or of the wrong shape.
     """
     arch = architecture_of(header)
-    keys = _Keys(header.metadata, arch.name)
+    keys = Keys(header.metadata, arch.name)
     for key, allowed in arch.refused.items():
         value = keys.metadata.get(keys.full(key), allowed[0])
         if value not in allowed:
@@ -176,7 +172,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         rope_base=keys.number("rope.freq_base", default=10000.0),
         rope_dim=keys.width("rope.dimension_count", default=head_dim) if arch.rope else 0,
         rope_interleaved=arch.rope_interleaved,
-        rope_scale_linear=_rope_scale(keys, rope_short) if arch.rope else 1.0,
+        rope_scale_linear=rope_scale(keys, rope_short) if arch.rope else 1.0,
         rope_freqs="rope_freqs.weight" in names,
         tied_output="output.weight" not in names,
     )
@@ -189,13 +185,13 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     return config
 
 
-def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: bool) -> Features:
+def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: bool) -> Features:
     """Return in what a model differs from llama."""
     window = keys.count("attention.sliding_window") if arch.windows else 0
     parallel = keys.metadata.get(keys.full("use_parallel_residual"), arch.parallel)
     wide = config.n_layers == arch.scale_by_width
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
-    yarn = _yarn(config, arch, keys)
+    yarn = yarn_of(arch, keys, config.rope_base, config.n_ctx)
     experts, used = _experts(keys) if arch.experts else (0, 0)
     factor = yarn.attention_factor if yarn else 1.0
     return Features(
@@ -228,7 +224,7 @@ def _features(config: ModelConfig, arch: Architecture, keys: _Keys, rope_short: 
 
 
 def _kv_heads(
-    keys: _Keys, arch: Architecture, n_layers: int, n_heads: int
+    keys: Keys, arch: Architecture, n_layers: int, n_heads: int
 ) -> tuple[int, tuple[bool, ...]]:
     """Return how many heads of keys and values layers have, and which of them have none."""
     key = "attention.head_count_kv"
@@ -242,7 +238,7 @@ def _kv_heads(
     return rest.width(key), tuple(count == 0 for count in counts)
 
 
-def _experts(keys: _Keys) -> tuple[int, int]:
+def _experts(keys: Keys) -> tuple[int, int]:
     """Return how many experts there are, and how many of them a token uses."""
     count, used = keys.width("expert_count"), keys.width("expert_used_count")
     if count > MAX_EXPERTS:
@@ -256,7 +252,7 @@ def _experts(keys: _Keys) -> tuple[int, int]:
     return count, used
 
 
-def _activation(arch: Architecture, keys: _Keys) -> int:
+def _activation(arch: Architecture, keys: Keys) -> int:
     """Return what stands between the products of a feed-forward block."""
     full = keys.full("hidden_activation")
     name = keys.metadata.get(full) if arch.activations else None
@@ -366,57 +362,12 @@ def once_parts(config: ModelConfig) -> frozenset[str]:
     return frozenset(ARCHITECTURES[config.architecture].tensors)
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """The metadata, read with types and ranges checked."""
-
-    metadata: dict[str, Any]
-    architecture: str
-
-    def full(self, key: str) -> str:
-        return f"{self.architecture}.{key}"
-
-    def width(self, key: str, *, default: int | None = None) -> int:
-        """Return a whole number from 1 to MAX_WIDTH."""
-        value = self.metadata.get(self.full(key), default)
-        if value is None:
-            raise FormatError(f"{self.full(key)} is missing; it is a whole number")
-        if is_list(value) and value and value.count(value[0]) == len(value):
-            value = value[0]  # one number for each layer, all the same
-        if is_list(value):
-            raise UnsupportedError(f"{self.full(key)} differs between layers; one value runs here")
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_WIDTH:
-            raise FormatError(
-                f"{self.full(key)} is {value!r:.100}; a whole number from 1 to {MAX_WIDTH} is right"
-            )
-        return value
-
-    def number(self, key: str, *, default: float | None = None) -> float:
-        """Return a finite number above 0."""
-        value = self.metadata.get(self.full(key), default)
-        if value is None:
-            raise FormatError(f"{self.full(key)} is missing; it is a number above 0")
-        if not isinstance(value, float) or not math.isfinite(value) or value <= 0:
-            raise FormatError(f"{self.full(key)} is {value!r:.100}; a float above 0 is right")
-        return value
-
-    def count(self, key: str) -> int:
-        """Return a whole number that may be 0, or missing, which is the same."""
-        return self.width(key) if self.metadata.get(self.full(key)) else 0
-
-    def text(self, key: str, *, default: str) -> str:
-        value = self.metadata.get(key, default)
-        if not isinstance(value, str):
-            raise FormatError(f"{key} is {value!r:.100}; a string is right")
-        return value
-
-
 def _divide(dim: int, n_heads: int) -> int | None:
     """Return the values of each head where the file does not say; None where it has to."""
     return dim // n_heads if dim % n_heads == 0 else None
 
 
-def _n_vocab(keys: _Keys) -> int:
+def _n_vocab(keys: Keys) -> int:
     """Return the number of tokens: of the tokenizer's list, as in llama.cpp, or else by its key."""
     tokens = keys.metadata.get("tokenizer.ggml.tokens")
     if tokens is None:
@@ -431,7 +382,7 @@ def _n_vocab(keys: _Keys) -> int:
     return n_vocab
 
 
-def _n_ctx(keys: _Keys, rope_short: bool) -> int:
+def _n_ctx(keys: Keys, rope_short: bool) -> int:
     """Return how long a text may be."""
     n_ctx = keys.width("context_length")
     if rope_short:
@@ -439,55 +390,12 @@ def _n_ctx(keys: _Keys, rope_short: bool) -> int:
     return n_ctx
 
 
-def _cap(keys: _Keys, key: str, default: float) -> float:
+def _cap(keys: Keys, key: str, default: float) -> float:
     """Return a soft cap, or 0 where the architecture has none."""
     return keys.number(key, default=default) if default else 0.0
 
 
-def _yarn(config: ModelConfig, arch: Architecture, keys: _Keys) -> Yarn | None:
-    """Return how the file scales RoPE where that is YaRN."""
-    if not arch.rope or keys.metadata.get(keys.full("rope.scaling.type")) != "yarn":
-        return None
-    if arch.windows:
-        raise UnsupportedError(
-            f"{keys.full('rope.scaling.type')} is 'yarn', which does not run in {arch.name} models"
-        )
-    if config.rope_base <= 1.0:
-        raise FormatError(f"{keys.full('rope.freq_base')} is {config.rope_base}; above 1 is right")
-    usual = {"factor": None, "yarn_beta_fast": 32.0, "yarn_beta_slow": 1.0, "attn_factor": 1.0}
-    factor, fast, slow, grown = (
-        keys.number(f"rope.scaling.{name}", default=number) for name, number in usual.items()
-    )
-    for name, number in zip(usual, (factor, fast, slow, grown), strict=True):
-        least = 1.0 if name == "factor" else 1 / MAX_SCALE
-        if not least <= number <= MAX_SCALE:
-            raise FormatError(
-                f"{keys.full('rope.scaling')}.{name} is {number}; {least:g} to {MAX_SCALE} is right"
-            )
-    trained = keys.width("rope.scaling.original_context_length", default=config.n_ctx)
-    return Yarn(factor, trained, fast, slow, grown)
-
-
-def _rope_scale(keys: _Keys, rope_short: bool) -> float:
-    """Return what positions are divided by."""
-    kind = keys.metadata.get(keys.full("rope.scaling.type"), "linear")
-    if kind == "yarn" or (rope_short and kind == "longrope"):
-        return 1.0
-    if kind not in ("none", "linear"):
-        raise UnsupportedError(
-            f"{keys.full('rope.scaling.type')} is {kind!r:.100}; 'none', 'linear' and 'yarn' run "
-            "here"
-        )
-    factor = "rope.scaling.factor"
-    if keys.full(factor) not in keys.metadata:
-        factor = "rope.scale_linear"  # the name before scaling had types
-    value = keys.metadata.get(keys.full(factor), 0.0)
-    if kind == "none" or value == 0.0:
-        return 1.0
-    return keys.number(factor)
-
-
-def _check_widths(config: ModelConfig, arch: Architecture, keys: _Keys) -> None:
+def _check_widths(config: ModelConfig, arch: Architecture, keys: Keys) -> None:
     """Check what the numbers say about each other."""
     if config.n_heads % config.n_kv_heads:
         raise FormatError(

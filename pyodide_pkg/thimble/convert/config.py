@@ -13,7 +13,7 @@ from typing import Any
 
 from ..architectures import ARCHITECTURES, GELU_ERF, GELU_TANH, SILU
 from ..errors import FormatError, UnsupportedError
-from ..model_config import MAX_WIDTH
+from ..header_keys import MAX_WIDTH
 from ..yarn import Yarn
 from .names import ENCODERS, KINDS, Kind
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError, OptionError, UnsupportedError
+from ..header_keys import MAX_WIDTH
 from ..kernel import Kernel
-from ..model_config import MAX_WIDTH
 from ..quantize import type_named
 from ..tokenizer.bpe import ALPHABET
 from ..tokenizer.vocabulary import NORMAL, UNUSED, USER_DEFINED
