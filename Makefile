@@ -13,6 +13,10 @@ endif
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# A folder with GGUF files that the page offers behind its own: without a word about it, that of a
+# chat model from PyPI.
+MODELS ?= $(shell $(RUN) -m tools.real_model)
+WITH_MODEL := $(if $(filter file,$(origin MODELS)),setup-model)
 
 # Everything that a build leaves stays in the checkout; a home folder is not needed.
 export ZIG_GLOBAL_CACHE_DIR := $(CURDIR)/build/zig
@@ -26,8 +30,8 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-play: site-here  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=)
-	@$(RUN) server.py --host $(HOST) --port $(PORT)
+play: site-here $(WITH_MODEL)  ## set everything up and serve on http://127.0.0.1:8000 (HOST=, PORT=, MODELS= none or a folder)
+	@THIMBLE_CACHE="$${THIMBLE_CACHE:-$(CURDIR)/build/cache}" $(RUN) server.py --host $(HOST) --port $(PORT) $(if $(MODELS),--models "$(MODELS)")
 
 check: lint  ## lint, unit tests and kernels, in minutes and without a browser (ARGS= for pytest)
 	@$(RUN) -m pytest --ignore tests/browser -m "not browser and not slow" -n auto $(ARGS)
@@ -39,6 +43,11 @@ test: setup-test lint  ## set everything up and run every test (WORKERS= process
 
 setup: python-is-new-enough  ## virtual environment, packages, kernels
 	@$(PYTHON) -m tools.setup_env play
+
+# A chat model for `make play`, 98 MB.
+.PHONY: setup-model
+setup-model: setup
+	@$(RUN) -m tools.setup_env model
 
 setup-check: python-is-new-enough  ## the same and what `make check` needs
 	@$(PYTHON) -m tools.setup_env check

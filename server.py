@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from thimble.errors import ThimbleError
 from thimble.hosting import application, connection
-from thimble.hosting.models import OwnModel
+from thimble.hosting.models import OwnModel, read_folder
 
 ROOT = Path(__file__).resolve().parent
 SITE = ROOT / "build" / "site"
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any")
     parser.add_argument("--site", type=Path, default=SITE, help="the folder that `make site` made")
     parser.add_argument(
+        "--models", type=Path, metavar="DIR",
+        help="a folder with GGUF files to offer behind the site's own",
+    )  # fmt: skip
+    parser.add_argument(
         "--allowed-host", action="append", metavar="HOST",
         help="a host that requests may name; may be given again "
         f"(any, or {application.ALLOWED_HOSTS})",
@@ -47,9 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         application.SiteHolder(options.site, TEMPLATES).page("")
-        made = create_app(options.site, hosts=options.allowed_host)
+        own, problems = read_folder(options.models, first=False) if options.models else ([], [])
+        made = create_app(options.site, own=own, hosts=options.allowed_host)
     except ThimbleError as error:
         sys.exit(f"thimble: {error}")
+    for problem in problems:
+        print(f"thimble: left out: {problem}", file=sys.stderr)
     uvicorn.run(made, host=options.host, port=options.port, **connection.settings())
 
 

@@ -10,12 +10,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -120,17 +121,16 @@ def _server_packages() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
     """The application under Uvicorn, as `make play` runs it; its address, without a slash."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "server.py", "--port", str(port)]
-    with log.open("w") as output:
+    command = [sys.executable, "server.py", "--port", str(port), *arguments]
+    with tempfile.NamedTemporaryFile("w", suffix=".log") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
-            wait_for(f"{address}/healthz", process, log)
+            wait_for(f"{address}/healthz", process, Path(output.name))
             yield address
         finally:
             process.terminate()
@@ -139,6 +139,13 @@ def server(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(site: Path) -> Iterator[str]:
+    """The application over the built site; its address."""
+    with serving() as address:
+        yield address
 
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -128,6 +128,14 @@ def test_own_models_are_listed_first_and_served_by_content(tmp_path: Path, own: 
     assert client.get("/healthz").json()["build"] == build["build"]
 
 
+def test_models_behind_the_site_s_own_leave_it_the_default(tmp_path: Path, own: Path) -> None:
+    found, _ = models.read_folder(own, first=False)
+    client = TestClient(server.create_app(write_site(tmp_path / "site"), own=found))
+    listed = client.get("/build.json").json()["models"]
+    assert [model["name"] for model in listed] == ["story", "a b", "b"]
+    assert [model.get("default", False) for model in listed] == [True, False, False]
+
+
 def test_a_model_of_one_s_own_takes_the_place_of_a_built_one(tmp_path: Path, own: Path) -> None:
     (own / "b.gguf").rename(own / "story.gguf")
     found, _ = models.read_folder(own)

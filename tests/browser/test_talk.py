@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.conftest import resting, too_wide, violations
+from tests.conftest import serving
 from tests.tiny_models import SPECS, make
 
 TINY = make(replace(SPECS["q8_0-tied"], n_ctx=192, seed=31))
@@ -72,6 +74,25 @@ def test_a_model_without_a_template_says_so_and_can_be_talked_to_and_stopped(tal
     assert talk.locator(".turn.models .turn-text").inner_text()
     talk.get_by_role("button", name="New conversation").click()
     expect(talk.locator(".turn")).to_have_count(0)
+
+
+def test_a_chat_model_of_the_site_is_two_clicks_away(
+    chromium: Browser, site: Path, tmp_path: Path
+) -> None:
+    """As `make play` serves SmolLM2: behind the site's own, fetched when somebody wants it."""
+    (tmp_path / "chatty.gguf").write_bytes(TINY)
+    with serving("--models", str(tmp_path)) as address:
+        context = chromium.new_context(base_url=address, reduced_motion="reduce")
+        page = context.new_page()
+        fetched: list[str] = []
+        page.on("request", lambda request: fetched.append(request.url))
+        page.goto("/#max_tokens=16&panel=talk")
+        expect(page.locator("#talk-model")).to_contain_text("story")
+        assert not any("chatty" in url for url in fetched)
+        page.get_by_role("button", name=re.compile(r"^Load .*, \d+\.\d MB$")).click()
+        expect(page.locator("#talk-model")).to_have_text("chatty · its own chat template")
+        assert say(page, "Hello.")
+        context.close()
 
 
 def test_a_conversation_goes_on_without_computing_anew(talk: Page) -> None:

@@ -294,7 +294,7 @@ class Site:
             self.replace(precache.NAME, renewed)
 
     def _models(self) -> list[dict[str, Any]]:
-        wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "default")
+        wanted = ("name", "title", "bytes", "sha256", "license", "parameters", "chat", "default")
         return [
             {key: model[key] for key in wanted if key in model} | {"url": model["file"]}
             for model in self.build["models"]

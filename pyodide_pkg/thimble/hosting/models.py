@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class OwnModel:
     path: Path
     listing: dict[str, Any]
     """Its entry in `build.json`."""
+    first: bool = True
+    """Whether it is listed before the site's own, and so is the default; else behind them."""
 
     @property
     def name(self) -> str:
@@ -41,8 +43,9 @@ class OwnModel:
         return str(self.listing["file"])
 
 
-def read_folder(folder: Path) -> tuple[list[OwnModel], list[str]]:
-    """The models of a folder, by name, and a line for each file that is none.
+def read_folder(folder: Path, *, first: bool = True) -> tuple[list[OwnModel], list[str]]:
+    """The models of a folder, by name, and a line for each file that is none; `first` as of an
+    OwnModel.
 
     Raises OptionError where there is no such folder, or nothing in it.
     """
@@ -57,7 +60,7 @@ def read_folder(folder: Path) -> tuple[list[OwnModel], list[str]]:
     with Digests() as digests:
         for path in paths:
             try:
-                models.append(_read(path, digests))
+                models.append(replace(_read(path, digests), first=first))
             except ThimbleError as error:
                 problems.append(f"{path.name}: {error}")
             except OSError as error:
@@ -85,13 +88,15 @@ def describe(path: Path, header: GGUFHeader) -> dict[str, Any]:
         "license": str(header.metadata.get("general.license", "unknown")),
         "parameters": sum(tensor.n_elements for tensor in header.tensors),
         "bytes": path.stat().st_size,
+        **({"chat": True} if header.metadata.get("tokenizer.chat_template") else {}),
     }
 
 
 def with_models(
     build: dict[str, Any], own: Sequence[OwnModel], only: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """`build.json` with one's own models before the built ones, or with those that `only` names.
+    """`build.json` with one's own models before the built ones, or behind them, as each says; or
+    with those that `only` names.
 
     One's own take the place of built ones of the same name. The first is the default. Where the
     models are others, so is the build's hash: caches tell builds apart by it.
@@ -99,7 +104,9 @@ def with_models(
     """
     if not own and only is None:
         return build
-    offered = {model["name"]: model for model in [*(one.listing for one in own), *build["models"]]}
+    before = [one.listing for one in own if one.first]
+    behind = [one.listing for one in own if not one.first]
+    offered = {model["name"]: model for model in [*before, *build["models"], *behind]}
     for one in own:
         offered[one.name] = one.listing
     if unknown := [name for name in only or () if name not in offered]:

@@ -10,6 +10,8 @@ export interface ModelListing {
   readonly sha256: string;
   readonly license: string;
   readonly parameters: number;
+  /** Whether it has a template for conversations. */
+  readonly chat?: boolean;
   readonly default?: boolean;
 }
 

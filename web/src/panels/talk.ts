@@ -76,6 +76,9 @@ class Talk {
       this.#show();
       this.#text.focus();
     });
+    for (const get of part("talk-plain").querySelectorAll<HTMLButtonElement>(".talk-get")) {
+      get.addEventListener("click", () => void this.#live.open(get.dataset["model"] ?? ""));
+    }
     button("talk-open").addEventListener("click", () => byId("model-file", HTMLInputElement).click());
   }
 
