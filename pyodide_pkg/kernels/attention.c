@@ -76,7 +76,7 @@ TK_INLINE void score_groups(const int type, const tk_state *kept, int32_t head, 
 
 /* Turns scores [n] into exp(score - max), padded with zeros to a multiple of 4; returns what to
  * multiply them with. A row that may look nowhere becomes zeros. */
-static float exponentials(float *scores, int32_t n) {
+float tk_exponentials(float *scores, int32_t n) {
     const float never = -__builtin_inff();
     int32_t padded = (n + 3) & ~3;
     for (int32_t t = n; t < padded; t++) scores[t] = never;
@@ -146,7 +146,7 @@ static int32_t attend(const tk_attention_job *a, int32_t head, int32_t token, fl
         tk_move(row, scores + from, (size_t)(n - from) * sizeof(float));
     }
     if (a->to <= 1) return 1;
-    float factor = exponentials(row, n - from);
+    float factor = tk_exponentials(row, n - from);
     if (pattern && a->from <= 1)
         for (int32_t t = 0; t < a->keys; t++)
             pattern[t] = t < from || t >= n ? 0.0f : row[t - from] * factor;

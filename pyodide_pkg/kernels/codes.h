@@ -72,6 +72,8 @@ TK_INLINE size_t tk_code_block(const tk_code *c) {
 /* As blocks.h's. */
 int32_t tk_pack_codes(const tk_code *c, const tk_tensor *t, int32_t row, const uint8_t *source);
 void tk_row_of_codes(const tk_code *c, const tk_tensor *t, int32_t row, float *out);
+void tk_quad_of_codes(const tk_code *c, const tk_tensor *t, int32_t quad, int32_t first, float *out,
+                      size_t stride);
 int32_t tk_steps_of_codes(const tk_code *c, const tk_tensor *w, int32_t row, float *steps);
 tk_int tk_decode_codes(const tk_code *c, tk_int source, tk_int out, tk_int n);
 void tk_rows_of_codes(float *y, const tk_tensor *w, const tk_act *a, int32_t begin, int32_t end);

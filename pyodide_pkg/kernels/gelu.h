@@ -12,9 +12,8 @@ TK_INLINE v4f gelu_tanh4(v4f x) {
     return x / (splat4(1.0f) + exp4(-u));
 }
 
-/* x (1 + erf(x / sqrt 2)) / 2; erfc by formula 7.1.26 of Abramowitz & Stegun, whose error is below
- * 1.5e-7. */
-TK_INLINE v4f gelu_erf4(v4f x) {
+/* 1 + erf(x / sqrt 2); erfc by formula 7.1.26 of Abramowitz & Stegun, whose error is below 1.5e-7. */
+TK_INLINE v4f one_and_erf4(v4f x) {
     v4i negative = x < splat4(0.0f);
     v4f z = (v4f)((v4i)x & 0x7fffffff) * splat4(0.707106781f);
     v4f t = splat4(1.0f) / (splat4(1.0f) + splat4(0.3275911f) * z);
@@ -24,8 +23,11 @@ TK_INLINE v4f gelu_erf4(v4f x) {
     p = p * t + splat4(0.254829592f);
     v4f erfc = p * t * exp4(-(z * z));
     v4f other = splat4(2.0f) - erfc;
-    return splat4(0.5f) * x * (v4f)(((v4i)erfc & negative) | ((v4i)other & ~negative));
+    return (v4f)(((v4i)erfc & negative) | ((v4i)other & ~negative));
 }
+
+/* x (1 + erf(x / sqrt 2)) / 2. */
+TK_INLINE v4f gelu_erf4(v4f x) { return splat4(0.5f) * x * one_and_erf4(x); }
 
 /* cap tanh(x / cap): Gemma 2's way to keep scores and logits small. tanh y = 1 - 2 / (exp 2y + 1). */
 TK_INLINE v4f soft_cap4(v4f x, v4f cap) {

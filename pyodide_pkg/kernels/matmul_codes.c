@@ -208,6 +208,18 @@ void tk_row_of_codes(const tk_code *c, const tk_tensor *t, int32_t row, float *o
     }
 }
 
+/* The block of a quad that begins at a column, as floats: [4 rows][c->values], `stride` apart. */
+void tk_quad_of_codes(const tk_code *c, const tk_tensor *t, int32_t quad, int32_t first, float *out,
+                      size_t stride) {
+    tk_unpacked u;
+    unpack(c, tk_quad(t, quad) + (size_t)(first / c->values) * tk_code_block(c), quad, &u);
+    for (int r = 0; r < 4; r++, out += stride)
+        for (int i = 0; i < c->values; i++) {
+            int j = i & 3, value = u.fours[i / 4][r * 4 + ((j & 1) << 1 | j >> 1)] - c->offset;
+            out[i] = u.scale[i / c->sub][r] * (float)value;
+        }
+}
+
 /* The wider one where 32 columns are two sub-blocks, and the widest gap of the values. */
 int32_t tk_steps_of_codes(const tk_code *c, const tk_tensor *w, int32_t row, float *steps) {
     tk_unpacked u;

@@ -127,6 +127,7 @@ int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
 int32_t tk_op_scan(const tk_run *r, const tk_op *op);
 /* attention.c */
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
+float tk_exponentials(float *scores, int32_t n);
 
 /* state.c */
 int32_t tk_fixed_begin(tk_state *k, int32_t past);

@@ -42,6 +42,7 @@ typedef struct {
     float scale;
     float *down; /* A: [cols][rank] */
     float *up;   /* B: [quads][rank][4] */
+    float *d_down, *d_up; /* their gradients, where they are learned: see adapter_backward.c */
 } tk_adapter;
 
 /* A matrix, rows × cols, packed by quads of four rows, and four quads to a group (see pack.c): quad q

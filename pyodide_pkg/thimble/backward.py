@@ -1,0 +1,242 @@
+"""A model forward and backward over whole texts: what each value inside has to do with the loss.
+
+    backward = Backward(model, positions=128)
+    nats = backward.loss(ids, targets)              # and the gradients of adapters that learn
+    backward.kept["blocks.0.hook_resid_pre"]        # of values that `keep` names
+
+Forward keeps what goes into each layer. Backward takes the layers from last to first: it computes one
+again with all its values in memory, then goes through its operations in reverse
+(`kernels/backward.c`). So the memory is that of one layer and one stream a layer, and no weight is
+ever a float for longer than a tile is used. Products with quantized matrices round what they multiply
+to 8 bits; gradients pass that as if it were not there (Bengio et al. 2013).
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .errors import MemoryLimitError, NumericError, OptionError, ThimbleError, UnsupportedError
+from .kernel import Scratch
+from .plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, compile_plan
+from .program import STAGES, value_width
+from .state import State, failure
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .model_config import ModelConfig
+
+ROWS = 32
+"""Positions whose logits are there at once."""
+PASSED = frozenset((
+    "embed", "positions", "rotations", "norm", "products", "head_norm", "rope", "attend",
+    "heads_out", "activate", "add", "last", "soft_cap", "check",
+))  # fmt: skip
+"""Kinds of operations that gradients pass (`kernels/backward.c`)."""
+WITHOUT = ON_DEMAND | {"ids", "rope", "rope_local"}
+"""Values that have no gradient."""
+IN, OUT = "hook_resid_pre", "hook_resid_post"
+
+
+def check(config: ModelConfig, name: str) -> None:
+    """Raise UnsupportedError where gradients do not pass an operation of the model called `name`."""
+    for _, section in compile_plan(config).sections():
+        for op in section:
+            if op.kind not in PASSED:
+                raise UnsupportedError(
+                    f"model {name!r} has the operation {op.kind!r}, which gradients do not pass here"
+                )
+
+
+def passed(config: ModelConfig) -> list[str]:
+    """Return the names of all values that have gradients, in the order in which they arise."""
+    plan = compile_plan(config)
+    names = [] if plan.stream == IN else [plan.stream]
+    for layer, section in enumerate(plan.layers):
+        inside = dict.fromkeys(v for op in section for v in (*op.inputs, *op.outputs))
+        names += [f"blocks.{layer}.{value}" for value in inside if value not in WITHOUT]
+    return names
+
+
+class Backward:
+    """Memory for passes over texts of at most so many positions. Close it to give it back."""
+
+    def __init__(self, model: Model, positions: int) -> None:
+        """Raises UnsupportedError, MemoryLimitError; OptionError where hooks stand on the model."""
+        check(model.config, model.name)
+        if model.fwd_hooks:
+            raise OptionError("hooks stand on the model, which gradients would not see: remove them")
+        self.kept: dict[str, bytes] = {}
+        """Of the last pass, the gradients of values that were asked for: float32, a row each
+        position."""
+        self._model, self._kernel, self._config = model, model.kernel, model.config
+        self._plan = compile_plan(model.config)
+        self._positions = positions
+        self._stream = 4 * positions * value_width(self._config, IN)
+        self._state = State(model, positions, whole=True)
+        self._numbers = Scratch(self._kernel, 16 + 4 * positions, "a loss")
+        self._streams = Scratch(
+            self._kernel, self._stream * (self._config.n_layers + 3), "a text's streams"
+        )
+        self._values, self._value_at = self._place(ON_DEMAND)
+        self._grads, self._grad_at = self._place(WITHOUT)
+        self._threads = self._kernel.call("threads_alive")
+
+    def _place(self, without: frozenset[str]) -> tuple[Scratch, dict[str, int]]:
+        """Memory for each value of a section but some, behind a table of their addresses."""
+        places, total = {}, 8 * len(VALUES)
+        for section in (self._plan.begin, *self._plan.layers, self._plan.end):
+            rows = ROWS if section is self._plan.end else self._positions
+            for value in _values(section):
+                if value not in {*places, *without, IN, OUT, self._plan.stream}:
+                    total = (total + 63) & ~63
+                    places[value] = total
+                    total += 4 * rows * (value_width(self._config, value) or 1)
+        scratch = Scratch(self._kernel, total, f"gradients over {self._positions:,} tokens")
+        return scratch, {value: scratch.address + place for value, place in places.items()}
+
+    def loss(
+        self, ids: Sequence[int], targets: Sequence[int], *, scale: float = 1.0,
+        keep: Collection[str] = (), learn: bool = True,
+    ) -> float:  # fmt: skip
+        """Return the negative log-likelihood of the targets in nats, each behind the token at its
+        place; one below 0 is none. Gradients are of `scale` times that: those of adapters that
+        learn are added up, those of values that `keep` names are in `kept`. Without `learn` nothing
+        flows back. Raises OptionError for ids and targets that do not fit, NumericError."""
+        n, vocab = len(ids), self._config.n_vocab
+        if not 1 <= n <= self._positions or len(targets) != n:
+            raise OptionError(
+                f"a text of {n:,} tokens with {len(targets):,} targets; 1 to {self._positions:,} "
+                "tokens, and a target for each, are right"
+            )
+        if min(ids) < 0 or max(ids) >= vocab or max(targets) >= vocab:
+            raise OptionError(f"an id is not in the vocabulary of {vocab:,}")
+        self.kept = {}
+        self._kernel.write(self._value_at["ids"], array("i", ids).tobytes())
+        self._numbers.write(struct.pack("<2d", 0.0, scale) + array("i", targets).tobytes())
+        self._forward(n)
+        self._head(n, targets, learn=learn)
+        if learn:
+            self._back(n, frozenset(keep))
+        (nats,) = struct.unpack("<d", self._kernel.read(self._numbers.address, 8))
+        return float(nats)
+
+    def _forward(self, n: int) -> None:
+        begin = self._plan.begin
+        self._run(n, 0, len(begin), {self._plan.stream: self._stream_at(0)})
+        at = len(begin)
+        for layer, section in enumerate(self._plan.layers):
+            self._run(n, at, at + len(section), self._around(layer))
+            at += len(section)
+
+    def _head(self, n: int, targets: Sequence[int], *, learn: bool) -> None:
+        """The loss, some rows at a time, and what flows from it into the last stream."""
+        layers = self._config.n_layers
+        start = sum(len(section) for _, section in self._plan.sections()) - len(self._plan.end)
+        row = self._stream // self._positions
+        for first in range(0, n, ROWS):
+            rows = min(ROWS, n - first)
+            stream = self._gradient_at(layers) + first * row
+            if max(targets[first : first + rows]) < 0:
+                self._kernel.write(stream, bytes(rows * row))
+                continue
+            values = {OUT: self._stream_at(layers) + first * row}
+            self._run(rows, start, start + len(self._plan.end), values)
+            numbers = self._numbers.address
+            args = (rows, self._config.n_vocab, numbers + 16 + 4 * first, numbers)
+            places = self._value_at["logits"], self._grad_at["logits"]
+            if self._kernel.call("loss_back", places[0], *args, places[1]):
+                raise NumericError("the loss is not finite")
+            if learn:
+                end = start + len(self._plan.end)
+                self._run_back(rows, start, end, values, {OUT: stream})
+
+    def _back(self, n: int, keep: frozenset[str]) -> None:
+        at = sum(len(section) for _, section in self._plan.sections()) - len(self._plan.end)
+        for layer in reversed(range(self._config.n_layers)):
+            section = self._plan.layers[layer]
+            end, at = at, at - len(section)
+            values = self._around(layer)
+            grads = {IN: self._gradient_at(layer), OUT: self._gradient_at(layer + 1)}
+            self._run(n, at, at + _needed(section), values)
+            self._run_back(n, at, end, values, grads)
+            self._keep(f"blocks.{layer}.", _values(section), n, grads, keep)
+        grads = {self._plan.stream: self._gradient_at(0)}
+        self._keep("", (self._plan.stream,), n, grads, keep)
+
+    def _keep(
+        self, prefix: str, names: Iterable[str], n: int, places: dict[str, int],
+        keep: frozenset[str],
+    ) -> None:  # fmt: skip
+        for value in names:
+            if prefix + value in keep and value not in WITHOUT:
+                at = places.get(value) or self._grad_at[value]
+                size = 4 * n * value_width(self._config, value)
+                self.kept[prefix + value] = self._kernel.read(at, size)
+
+    def _stream_at(self, layer: int) -> int:
+        """What goes into a layer."""
+        return self._streams.address + layer * self._stream
+
+    def _gradient_at(self, layer: int) -> int:
+        """The gradient of that: there are two, by turns."""
+        return self._stream_at(self._config.n_layers + 1 + layer % 2)
+
+    def _around(self, layer: int) -> dict[str, int]:
+        return {IN: self._stream_at(layer), OUT: self._stream_at(layer + 1)}
+
+    def _table(self, scratch: Scratch, places: dict[str, int], own: dict[str, int]) -> int:
+        found = {**places, **own}
+        scratch.write(array("q", [found.get(value, 0) for value in NUMBER_OF]).tobytes())
+        return scratch.address
+
+    def _run(self, n: int, start: int, end: int, own: dict[str, int]) -> None:
+        table = self._table(self._values, self._value_at, own)
+        args = (n, n, start * STAGES, end * STAGES)
+        status = self._kernel.call("run_program", self._state.address, table, *args)
+        self._check(status)
+
+    def _run_back(
+        self, n: int, start: int, end: int, values: dict[str, int], grads: dict[str, int]
+    ) -> None:
+        tables = (
+            self._table(self._values, self._value_at, values),
+            self._table(self._grads, self._grad_at, grads),
+        )
+        status = self._kernel.call("run_backward", self._state.address, *tables, n, n, start, end)
+        self._check(status, back=True)
+
+    def _check(self, status: int, *, back: bool = False) -> None:
+        if self._kernel.call("threads_alive") < self._threads:
+            raise ThimbleError("a thread died while gradients were computed: begin again")
+        if status < 0:
+            raise MemoryLimitError("no memory for gradients")
+        if status and back:
+            raise NumericError(
+                f"a gradient is not finite in layer {(status & 0x3FFF) - 1} of model "
+                f"{self._model.name!r}"
+            )
+        if status:
+            raise failure(self._model.name, self._config.n_layers, status)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._state.close()
+        for scratch in (self._numbers, self._streams, self._values, self._grads):
+            scratch.close()
+
+
+def _values(section: Layer) -> list[str]:
+    """The values of a section that have memory, in the order in which they arise."""
+    found = dict.fromkeys(v for op in section for v in (*op.inputs, *op.outputs))
+    return [value for value in found if value and value not in ON_DEMAND]
+
+
+def _needed(section: Layer) -> int:
+    """How many operations leave what flows back through the section reads: what comes behind the
+    last that leaves such a value is not computed again."""
+    adds = {"add", "check"}
+    read = {value for op in section if op.kind not in adds for value in op.inputs}
+    return 1 + max(i for i, op in enumerate(section) if read & {*op.outputs})
