@@ -25,7 +25,7 @@ export npm_config_cache ?= $(CURDIR)/build/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help play check test setup setup-check setup-test site wheel lint lint-python lint-web lint-kernels fuzz fuzz-wasm sanitize soak bench bench-training \
-	bench-own corpora models ensembles load load-hostile visits claims screens npm release pyodide-build lock clean
+	bench-gradients bench-own corpora models ensembles load load-hostile visits claims screens npm release pyodide-build lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*##\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -111,6 +111,9 @@ bench: setup-test site  ## speed beside wllama, transformers.js and llama.cpp (A
 
 bench-training: setup-test site  ## how fast it trains, in Chromium and beside PyTorch
 	@$(RUN) -m bench.training
+
+bench-gradients: setup-test site  ## how fast gradients flow back through a model, in Chromium
+	@$(RUN) -m bench.gradients
 
 bench-own: setup-test site  ## models of 135M and 0.5B parameters beside wllama (ARGS= for bench/own.py)
 	@$(RUN) -m bench --only own $(ARGS)

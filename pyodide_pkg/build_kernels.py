@@ -48,6 +48,13 @@ WASM_IMPORTS = ("calloc", "free", "malloc", "memcpy", "memmove", "memset", "real
 TRAINING = ("train*.[ch]", "numeric.h", "simd.h", "quantize.c")
 # What a training of low rank depends on besides.
 ADAPTING = ("adapter_train.c",)
+# What adapters depend on that learn through a model's plan: all that computes one, and back.
+THROUGH_PLAN = (
+    "adapter.c", "adapter_backward.c", "attention.c", "backward*.[ch]", "blocks.[ch]",
+    "codes*.[ch]", "dots.h", "gelu.h", "kv.h", "look_up.h", "matmul*.c", "numeric.h", "ops.c",
+    "pack.c", "packed.h", "plan.[ch]", "products.c", "simd.h", "tiles.c", "train.h",
+    "train_gemm.c",
+)  # fmt: skip
 
 EXPORT = re.compile(r"^TK_EXPORT\s[^;{(]*?\b(tk_\w+)\s*\(", re.MULTILINE)
 
@@ -213,9 +220,21 @@ def _compile(wanted: Target, variant: Variant, scratch: Path, optimize: str) -> 
 
     def one(source: Path) -> Path:
         made = scratch / f"{source.stem}.o"
+        # For one file alone: a change of any of them then compiles no more than that.
+        plan = source.name == "adapter_backward.c"
+        own = [f'-DTK_THROUGH_PLAN="{training_sha256(THROUGH_PLAN)}"'] if plan else []
         # A relative source and working folder keep the machine's paths out of the result.
         _zig(
-            "cc", "-target", wanted.zig, *variant.flags, *flags, "-c", source.name, "-o", str(made)
+            "cc",
+            "-target",
+            wanted.zig,
+            *variant.flags,
+            *flags,
+            *own,
+            "-c",
+            source.name,
+            "-o",
+            str(made),
         )
         return made
 

@@ -19,12 +19,11 @@ import thimble
 from tests.fingerprint import load
 from tests.tiny_folders import CONFIGS, RECORD, converted, recorded
 from tests.vectors.record_architectures import STEP
-from thimble.errors import ThimbleError, UnsupportedError
+from thimble.errors import ThimbleError
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
 from thimble.model_config import config_from_header
 from thimble.reference import ReferenceModel
-from thimble.train.finetune import Base
 
 Floats = NDArray[np.float32]
 
@@ -119,11 +118,6 @@ def test_layers_with_a_window_see_no_further(name: str) -> None:
     model = load(converted(name, "f32"))
     assert away(logits(model, ids)[-1:], logits(model, other)[-1:]) > 0.0
     model.close()
-
-
-def test_what_is_not_done_with_an_architecture_is_said() -> None:
-    with pytest.raises(UnsupportedError, match=r"is a gpt2, and no llama: .* not trained"):
-        Base(converted("gpt2", "f32"))
 
 
 def test_phi3_is_a_llama_with_its_matrices_together() -> None:

@@ -1,6 +1,6 @@
 /* What flows back through an adapter of low rank, y = scale B (A x), and what it learns. */
 #include "backward.h"
-#include "simd.h"
+#include "numeric.h"
 
 /* B as its rows, [rows][rank]. */
 static void rows_of_up(float *b, const tk_adapter *p) {
@@ -52,8 +52,23 @@ TK_EXPORT tk_int tk_adapter_learn(tk_int adapter, tk_int d_down, tk_int d_up) {
     return 0;
 }
 
+/* First values of A [rank][cols]: normal numbers of deviation 1 / sqrt(columns) (Box & Muller 1958),
+ * each from its own place in the stream, as adapter_train.c draws them. */
+TK_EXPORT tk_int tk_learn_init(tk_int a, tk_int rank, tk_int cols, tk_int low, tk_int high) {
+    uint64_t key = (uint64_t)(uint32_t)low | (uint64_t)(uint32_t)high << 32;
+    double deviation = 1.0 / __builtin_sqrt((double)cols), unit = 0x1p-53;
+    for (size_t i = 0; i < (size_t)rank * (size_t)cols; i++) {
+        double c, s;
+        double u = (double)((tk_draw(key, 2 * i) >> 11) + 1) * unit;
+        double v = (double)(tk_draw(key, 2 * i + 1) >> 11) * unit;
+        tk_cos_sin(6.283185307179586 * v, &c, &s);
+        ((float *)a)[i] = (float)(deviation * (__builtin_sqrt(-2.0 * tk_log(u)) * c));
+    }
+    return 0;
+}
+
 /* AdamW (Loshchilov & Hutter 2019), as train_update.c has it, of n numbers, a multiple of four:
- * values, gradients, first and second averages one behind the other. numbers: double [8]: the factor
+ * values, gradients, first and second averages one behind the other. numbers: double [7]: the factor
  * that clips the gradients, rate, beta1, beta2, 1 / (1 - beta1^step), the same of beta2, decay. */
 TK_EXPORT tk_int tk_learn_adam(tk_int values, tk_int n, tk_int numbers) {
     const double *f = (const double *)numbers;
@@ -83,3 +98,10 @@ TK_EXPORT tk_int tk_learn_norm(tk_int values, tk_int n, tk_int out) {
     *(double *)out = __builtin_sqrt((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
     return 0;
 }
+
+#ifndef TK_THROUGH_PLAN
+#define TK_THROUGH_PLAN "not built by build_kernels.py, which knows the hash of the sources here"
+#endif
+
+/* Where the SHA-256 of all sources stands that decide what is learned so: 64 characters. */
+TK_EXPORT tk_int tk_learn_sources(void) { return (tk_int)TK_THROUGH_PLAN; }

@@ -4,11 +4,11 @@
     nats = backward.loss(ids, targets)              # and the gradients of adapters that learn
     backward.kept["blocks.0.hook_resid_pre"]        # of values that `keep` names
 
-Forward keeps what goes into each layer. Backward takes the layers from last to first: it computes one
-again with all its values in memory, then goes through its operations in reverse
+Forward keeps what goes into each layer. Backward takes the layers from last to first: it computes
+one again with all its values in memory, then goes through its operations in reverse
 (`kernels/backward.c`). So the memory is that of one layer and one stream a layer, and no weight is
-ever a float for longer than a tile is used. Products with quantized matrices round what they multiply
-to 8 bits; gradients pass that as if it were not there (Bengio et al. 2013).
+a float for longer than a tile is used. Products with quantized matrices round what they multiply to
+8 bits; gradients pass that as if it were not there (Bengio et al. 2013).
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ IN, OUT = "hook_resid_pre", "hook_resid_post"
 
 
 def check(config: ModelConfig, name: str) -> None:
-    """Raise UnsupportedError where gradients do not pass an operation of the model called `name`."""
+    """Raise UnsupportedError where gradients do not pass an operation of a model called `name`."""
     for _, section in compile_plan(config).sections():
         for op in section:
             if op.kind not in PASSED:
                 raise UnsupportedError(
-                    f"model {name!r} has the operation {op.kind!r}, which gradients do not pass here"
+                    f"model {name!r} has the operation {op.kind!r}, which gradients do not pass"
                 )
 
 
@@ -67,7 +67,9 @@ class Backward:
         """Raises UnsupportedError, MemoryLimitError; OptionError where hooks stand on the model."""
         check(model.config, model.name)
         if model.fwd_hooks:
-            raise OptionError("hooks stand on the model, which gradients would not see: remove them")
+            raise OptionError(
+                "hooks stand on the model, which gradients would not see: remove them"
+            )
         self.kept: dict[str, bytes] = {}
         """Of the last pass, the gradients of values that were asked for: float32, a row each
         position."""
@@ -86,7 +88,8 @@ class Backward:
 
     def _place(self, without: frozenset[str]) -> tuple[Scratch, dict[str, int]]:
         """Memory for each value of a section but some, behind a table of their addresses."""
-        places, total = {}, 8 * len(VALUES)
+        places: dict[str, int] = {}
+        total = 8 * len(VALUES)
         for section in (self._plan.begin, *self._plan.layers, self._plan.end):
             rows = ROWS if section is self._plan.end else self._positions
             for value in _values(section):
@@ -136,12 +139,11 @@ class Backward:
         layers = self._config.n_layers
         start = sum(len(section) for _, section in self._plan.sections()) - len(self._plan.end)
         row = self._stream // self._positions
-        for first in range(0, n, ROWS):
-            rows = min(ROWS, n - first)
-            stream = self._gradient_at(layers) + first * row
-            if max(targets[first : first + rows]) < 0:
-                self._kernel.write(stream, bytes(rows * row))
-                continue
+        into = self._gradient_at(layers)
+        self._kernel.write(into, bytes(n * row))
+        chosen = [place for place, target in enumerate(targets) if target >= 0]
+        for first in range(chosen[0], chosen[-1] + 1, ROWS) if chosen else ():
+            rows = min(ROWS, chosen[-1] + 1 - first)
             values = {OUT: self._stream_at(layers) + first * row}
             self._run(rows, start, start + len(self._plan.end), values)
             numbers = self._numbers.address
@@ -151,7 +153,7 @@ class Backward:
                 raise NumericError("the loss is not finite")
             if learn:
                 end = start + len(self._plan.end)
-                self._run_back(rows, start, end, values, {OUT: stream})
+                self._run_back(rows, start, end, values, {OUT: into + first * row})
 
     def _back(self, n: int, keep: frozenset[str]) -> None:
         at = sum(len(section) for _, section in self._plan.sections()) - len(self._plan.end)

@@ -139,6 +139,14 @@ class Model(LanguageModel):
 
         return run_with_hooks(self, tokens, fwd_hooks, **options)
 
+    def gradients(
+        self, tokens: str | Sequence[int], names: Names = None, **options: Any
+    ) -> tuple[float, Cache]:
+        """A text's loss, and its gradients of values inside: see `lens/gradients.py`."""
+        from .lens.gradients import gradients
+
+        return gradients(self, tokens, names, **options)
+
     def hooked(self, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> HookedModel:
         """The same weights with hooks that stand, beside those of this model or `alone`."""
         return HookedModel(self, fwd_hooks, alone=alone)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests import fingerprint
+from tests import fingerprint, gradient_fingerprint
 from tests.conftest import BROWSER_TIMEOUT_MS
 from tests.tiny_blocks import make_blocks
 from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, make
+from tests.vectors.record_gradients import RECORD, made
 from thimble.tensor_types import LOOKED_UP
 
 ROOT = Path(__file__).parents[2]
+GRADIENTS: dict[str, str] = json.loads(RECORD.read_text(encoding="utf-8"))
 SHIPPED = sorted((ROOT / "web" / "models").glob("*.gguf"))
 
 # A page of the test's own: Pyodide as the site ships it, without the product's worker around it.
@@ -60,8 +64,11 @@ def python(chromium: Browser, server: str) -> Iterator[Page]:
     page.close()
 
 
-def in_page(page: Page, data: bytes, variant: str = "base", kv_type: str = "f32") -> str:
-    source = inspect.getsource(fingerprint)
+def in_page(
+    page: Page, data: bytes, variant: str = "base", kv_type: str = "f32",
+    hashed: ModuleType = fingerprint,
+) -> str:  # fmt: skip
+    source = inspect.getsource(hashed)
     arguments = [source, base64.b64encode(data).decode(), variant, kv_type]
     found: str = page.evaluate(RUN, arguments)
     return found
@@ -97,6 +104,14 @@ def test_relaxed_simd_changes_no_bit(python: Page, name: str) -> None:
 def test_every_encoding_gives_the_same_bits(python: Page, name: str, variant: str) -> None:
     data = make_blocks(name)
     assert in_page(python, data, variant) == fingerprint.fingerprint(data)
+
+
+@pytest.mark.parametrize("variant", ["base", "relaxed"])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_have_the_same_bits(python: Page, name: str, variant: str) -> None:
+    """Those that were recorded natively, with any number of threads (`tests/test_backward.py`)."""
+    found = in_page(python, made(name), variant, hashed=gradient_fingerprint)
+    assert found == GRADIENTS[name]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -7,8 +7,10 @@
     adapter = trainer.export()          # a GGUF file, for `model.adapt` and for llama.cpp
 
 It is the trainer of `trainer.py` with other first weights, the model's tokenizer and, with
-`lora_rank`, another network (`low_rank.py`); so recipe, text and base decide every bit. The weights
-of a quantized base are those that its file says, as float32.
+`lora_rank`, another network; so recipe, text and base decide every bit. Which network, the base
+decides: the trainer's own computes what a llama with tied embeddings does, with weights as float32
+(`low_rank.py`); adapters of all others learn through the model's plan, over weights as they are
+(`plan_network.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +19,18 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from .. import grids
+from .. import backward, grids
 from ..adapter import adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
 from ..gguf import TensorInfo, read_header
 from ..gguf_lists import plain
-from ..kernel import Kernel
+from ..kernel import Bytes, Kernel
 from ..model_config import ModelConfig, config_from_header
 from .low_rank import LowRankNetwork, adapted
 from .model_file import model_file
 from .network import WEIGHTS, Network, tensors
-from .receipt import low_rank_sha256
+from .plan_network import PlanNetwork, adaptable
+from .receipt import low_rank_sha256, plan_sha256
 from .recipe import BLOCK, BYTES, Recipe
 from .trainer import Trainer
 
@@ -58,7 +61,7 @@ class Base:
     """The model that a run begins from: the bytes of a GGUF file.
 
     Raises what `read_header` and `config_from_header` do, and UnsupportedError for a model that
-    our kernels run and cannot train.
+    our kernels run and that gradients do not pass.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -68,7 +71,10 @@ class Base:
         self.metadata: dict[str, Any] = header.metadata
         self.config: ModelConfig = config_from_header(header)
         self._tensors: dict[str, TensorInfo] = {t.name: t for t in header.tensors}
-        _check(self.config)
+        self.other = _other(self.config)
+        """What it has that the trainer's own network has not, in words; empty for nothing. Its
+        adapters then learn through its plan."""
+        backward.check(self.config, self.name)
 
     @property
     def name(self) -> str:
@@ -101,6 +107,8 @@ class Base:
         _fill(made, "micro_tokens", ROWS, "context")
         _fill(made, "decay_steps", 1, "steps")
         _fill(made, "lora_alpha", 2.0, "lora_rank")
+        if choices.get("lora_rank"):
+            made.setdefault("lora_matrices", " ".join(self._adaptable()))
         recipe = Recipe.from_dict(made)
         self.check(recipe)
         return recipe
@@ -118,6 +126,28 @@ class Base:
             raise OptionError(
                 f"context is {recipe.context}; the base model was trained for {self.config.n_ctx}"
             )
+        if self.other:
+            self._check_other(recipe)
+
+    def _check_other(self, recipe: Recipe) -> None:
+        """Raise where a recipe asks for what is not learned through a plan."""
+        if not recipe.lora_rank:
+            raise UnsupportedError(
+                f"model {self.config.name!r} {self.other}: not all of its weights can be trained "
+                "here; with lora_rank an adapter is"
+            )
+        if recipe.dropout:
+            raise OptionError(f"dropout is {recipe.dropout}; with this base model it must be 0")
+        found = self._adaptable()
+        for name in recipe.lora_matrices.split():
+            if name not in found:
+                raise OptionError(
+                    f"lora_matrices has {name!r}, no matrix of its own in the base model's file; "
+                    f"it must be some of {' '.join(found)}"
+                )
+
+    def _adaptable(self) -> list[str]:
+        return adaptable(list(self._tensors.values()))
 
     def write_into(self, network: Network, recipe: Recipe) -> None:
         """Give a network these weights; NumericError for one that is not finite."""
@@ -153,8 +183,8 @@ def _fill(choices: dict[str, Any], name: str, times: float, of: str) -> None:
         choices[name] = times * value
 
 
-def _check(c: ModelConfig) -> None:
-    """Raise UnsupportedError for a model that cannot be trained."""
+def _other(c: ModelConfig) -> str:
+    """Return what a model has that the trainer's own network has not, in words."""
     reasons = {
         f"is a {c.architecture}, and no llama": c.architecture != "llama",
         "has an output matrix of its own, not its token embedding": not c.tied_output,
@@ -165,9 +195,7 @@ def _check(c: ModelConfig) -> None:
         "has heads whose width is no multiple of 4": bool(c.head_dim % 4),
         f"has a vocabulary of less than {BYTES}": c.n_vocab < BYTES,
     }
-    for words, is_so in reasons.items():
-        if is_so:
-            raise UnsupportedError(f"model {c.name!r} {words}: it runs here, but is not trained")
+    return next((words for words, is_so in reasons.items() if is_so), "")
 
 
 class BegunNetwork(Network):
@@ -204,8 +232,15 @@ class FineTuner(Trainer):
         )
 
     def _network(self) -> Network:
+        if self.base.other:
+            return PlanNetwork(self.recipe, self.kernel, self.base.data)
         make = LowRankNetwork if self.recipe.lora_rank else BegunNetwork
         return make(self.recipe, self.kernel, self._begin)
+
+    @property
+    def n_parameters(self) -> int:
+        network = self.network
+        return network.n_learned if isinstance(network, PlanNetwork) else network.n_weights
 
     def _begin(self, network: Network) -> None:
         self.base.write_into(network, self.recipe)
@@ -218,7 +253,25 @@ class FineTuner(Trainer):
             return self.whole(type)
         if type != "f32":
             raise OptionError(f"the type is {type!r}; an adapter is written as 'f32'")
-        numbers, at, pairs = memoryview(self.network.read(WEIGHTS)), 0, {}
+        metadata = {
+            "general.name": r.title,
+            "general.license": r.license,
+            "general.base_model.count": 1,
+            "general.base_model.0.name": self.base.name,
+        }
+        pairs = self._pairs()
+        architecture = self.base.config.architecture
+        return adapter_file(
+            pairs, alpha=r.lora_alpha, architecture=architecture, metadata=metadata
+        ).to_bytes()
+
+    def _pairs(self) -> dict[str, tuple[tuple[int, int, int], Bytes, Bytes]]:
+        """A and B of each matrix that is adapted."""
+        if isinstance(self.network, PlanNetwork):
+            return self.network.pairs()
+        r = self.recipe
+        pairs: dict[str, tuple[tuple[int, int, int], Bytes, Bytes]] = {}
+        numbers, at = memoryview(self.network.read(WEIGHTS)), 0
         for matrix in adapted(r):
             a, b = 4 * r.lora_rank * matrix.cols, 4 * r.lora_rank * matrix.rows
             pairs[matrix.name] = (
@@ -226,16 +279,20 @@ class FineTuner(Trainer):
                 numbers[at + a : at + a + b],
             )  # fmt: skip
             at += a + b
-        metadata = {
-            "general.name": r.title,
-            "general.license": r.license,
-            "general.base_model.count": 1,
-            "general.base_model.0.name": self.base.name,
-        }
-        return adapter_file(pairs, alpha=r.lora_alpha, metadata=metadata).to_bytes()
+        return pairs
+
+    def sample(self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0) -> str:
+        """Return what the model now writes after `prompt`, at most `n` tokens."""
+        if isinstance(self.network, PlanNetwork):
+            return self.network.sample(prompt, n, temperature, seed)
+        return super().sample(prompt, n, temperature=temperature, seed=seed)
 
     def whole(self, type: str = "f32") -> bytes:
         """Return the model that writes as this one does now: adapters are in its matrices."""
+        if self.base.other:
+            raise UnsupportedError(
+                f"model {self.base.name!r} is not written as a whole: export its adapter"
+            )
         self._settle()
         network = self.network
         read = network.merged if isinstance(network, LowRankNetwork) else self._weights
@@ -256,7 +313,9 @@ class FineTuner(Trainer):
     def receipt(self, **facts: Any) -> dict[str, Any]:
         made = super().receipt(**facts)
         made["base"] = {"sha256": self.base.sha256, "name": self.base.name}
-        if self.recipe.lora_rank:
+        if self.base.other:
+            made["kernels"]["plan"] = plan_sha256(self.kernel)
+        elif self.recipe.lora_rank:
             made["kernels"]["low_rank"] = low_rank_sha256(self.kernel)
         return made
 

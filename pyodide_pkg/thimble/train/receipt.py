@@ -75,6 +75,11 @@ def low_rank_sha256(kernel: Kernel) -> str:
     return kernel.read(kernel.call("lora_sources"), 64).decode("ascii", "replace")
 
 
+def plan_sha256(kernel: Kernel) -> str:
+    """Return the hash of what adapters that learn through a model's plan need instead."""
+    return kernel.read(kernel.call("learn_sources"), 64).decode("ascii", "replace")
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A receipt that was read: the parts that can be checked."""
@@ -90,6 +95,8 @@ class Claim:
     curve: list[dict[str, Any]]
     low_rank: str | None
     """Of the sources that a run of low rank needs besides."""
+    plan: str | None
+    """Of those that one through a model's plan needs instead."""
     model: tuple[str, str] | None
     """Of the file that came of it, where the receipt tells of one: encoding, and SHA-256."""
 
@@ -113,6 +120,8 @@ class Claim:
         if not isinstance(recipe, dict) or not isinstance(curve, list):
             raise FormatError("a receipt has a recipe, an object, and a curve, a list")
         made = Recipe.from_dict(recipe)
+        kernels = receipt.get("kernels")
+        plan = made.lora_rank and isinstance(kernels, dict) and "plan" in kernels
         heldout = receipt.get("heldout")
         steps = receipt.get("steps")
         if not isinstance(steps, int) or isinstance(steps, bool) or not 0 < steps <= made.steps:
@@ -124,7 +133,8 @@ class Claim:
             heldout=None if heldout is None else _hash(receipt, "heldout"),
             tokenizer=_hash(receipt, "tokenizer"),
             kernels=_hash(receipt, "kernels"),
-            low_rank=_hash(receipt, "kernels", "low_rank") if made.lora_rank else None,
+            low_rank=_hash(receipt, "kernels", "low_rank") if made.lora_rank and not plan else None,
+            plan=_hash(receipt, "kernels", "plan") if plan else None,
             steps=steps,
             weights=_hash(receipt, "weights"),
             curve=_curve(curve, steps),
@@ -145,6 +155,9 @@ class Claim:
         here = low_rank_sha256(kernel)
         if self.low_rank not in (None, here):
             found.append(f"the low-rank kernels are {here[:12]} here, {self.low_rank:.12} there")
+        here = plan_sha256(kernel)
+        if self.plan not in (None, here):
+            found.append(f"the plan's kernels are {here[:12]} here, {self.plan:.12} there")
         return found
 
 

