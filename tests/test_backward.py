@@ -97,7 +97,7 @@ def of_pytorch(data: bytes) -> tuple[float, dict[str, Array]]:
         values["logits"], torch.tensor(targets), ignore_index=-1, reduction="sum"
     )
     loss.backward()
-    found = {name: value.grad for name, value in values.items()}
+    found = {name: value.grad for name, value in values.items() if value is not None}
     return loss.item(), {name: grad.numpy() for name, grad in found.items() if grad is not None}
 
 

@@ -3,6 +3,7 @@ that are the same to the bit however they are run."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def tuned(base: Base, steps: int | None = None, **options: Any) -> FineTuner:
 
 def test_gradients_are_those_of_the_trainers_own_network() -> None:
     """Which finite differences and PyTorch have told right (`test_finetune.py`), for a llama."""
-    base = Base(make(SPEC))
+    base = Base(make(dataclasses.replace(SPEC, tensor_type="F32")))
     trainer = FineTuner(base.recipe(CHOICES | {"lora_alpha": 3.0}), TEXT, base=base)
     own = trainer.network
     assert isinstance(own, LowRankNetwork)
@@ -55,22 +56,21 @@ def test_gradients_are_those_of_the_trainers_own_network() -> None:
     for network in (own, other):
         network.write(WEIGHTS, values.tobytes())
         network.settle(exact=True)
-    # The plan rounds activations to 8 bits, the trainer does not.
-    assert other.learn(batch, 1.0, 0) == pytest.approx(own.learn(batch, 1.0, 0), rel=2e-3)
-    assert other.measure(batch) == pytest.approx(own.measure(batch), rel=2e-3)
+    assert other.learn(batch, 1.0, 0) == pytest.approx(own.learn(batch, 1.0, 0), rel=1e-5)
+    assert other.measure(batch) == pytest.approx(own.measure(batch), rel=1e-5)
     own.project()
     wanted, found, at = np.array(own.gradients()), np.array(other.gradients()), 0
     for matrix in adapted(trainer.recipe):
         for size in (4 * matrix.cols, 4 * matrix.rows):
             part = slice(at, at + size)
             apart = np.linalg.norm(found[part] - wanted[part]) / np.linalg.norm(wanted[part])
-            assert apart < 0.06, (matrix.name, apart)
+            assert apart < 1e-4, (matrix.name, apart)
             at += size
     other.close()
     trainer.close()
 
 
-@pytest.mark.parametrize("name", ["gemma3", "gpt2", "gptneox", "olmo2", "phi3", "qwen3"])
+@pytest.mark.parametrize("name", ["gemma3", "gpt2", "lfm2", "olmoe", "phi3", "qwen3"])
 def test_adapters_of_other_architectures_learn(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     trainer = FineTuner(base.recipe(CHOICES | {"steps": 12}), TEXT, base=base)
@@ -131,7 +131,8 @@ def test_every_architecture_is_taken_as_a_base(name: str) -> None:
     recipe = base.recipe({"lora_rank": 2, "context": 16})
     fused = {"gpt2", "gptneox", "gptneox-serial", "phi3", "phi3-long", "phi4"}
     assert ("attn_q" in recipe.lora_matrices) == (name not in fused)
-    assert "attn_output" in recipe.lora_matrices and "ffn_down" in recipe.lora_matrices
+    assert "attn_output" in recipe.lora_matrices
+    assert ("ffn_down" in recipe.lora_matrices) == (name != "olmoe")
 
 
 def test_what_cannot_be_learned_through_a_plan_is_told() -> None:

@@ -40,22 +40,20 @@ class TorchPlan:
                 found = getattr(self, op.kind)(op, *(values.get(name) for name in op.inputs))
                 for name, value in zip(reversed(op.outputs), reversed(found), strict=False):
                     values[name] = kept[prefix + name] = value
-                    if value.requires_grad:
+                    if value is not None and value.requires_grad:
                         value.retain_grad()
         return kept
 
-    def weight(self, op: Op, which: int) -> Tensor | None:
+    def weight(self, op: Op, which: int) -> Any:
         name = op.tensors[which]
         return torch.from_numpy(self.reference.weights[self.prefix + name]) if name else None
 
     def embed(self, op: Op, _: None) -> list[Tensor]:
         matrix = self.weight(op, 0)
-        assert matrix is not None
         return [(matrix[self.ids] * (op.numbers["scale"] or 1.0)).requires_grad_()]
 
     def positions(self, op: Op) -> list[Tensor]:
         matrix = self.weight(op, 0)
-        assert matrix is not None
         return [matrix[: len(self.ids)].clone().requires_grad_()]
 
     def norm(self, op: Op, x: Tensor) -> list[Tensor]:
@@ -72,7 +70,6 @@ class TorchPlan:
 
     def head_norm(self, op: Op, x: Tensor) -> list[Tensor]:
         weight = self.weight(op, 0)
-        assert weight is not None
         parts = x.view(len(x), -1, len(weight))
         return [F.rms_norm(parts, parts.shape[-1:], weight, op.numbers["eps"]).view(x.shape)]
 
@@ -123,6 +120,27 @@ class TorchPlan:
 
     def last(self, op: Op, x: Tensor) -> list[Tensor]:
         return [x]
+
+    def multiply(self, op: Op, a: Tensor, b: Tensor) -> list[Tensor]:
+        return [a * b]
+
+    def short_conv(self, op: Op, x: Tensor) -> list[Tensor]:
+        weight = self.weight(op, 0)
+        columns, taps = weight.shape
+        padded = F.pad(x.T, (taps - 1, 0))
+        return [F.conv1d(padded[None], weight[:, None], groups=columns)[0].T]
+
+    def route(self, op: Op, logits: Tensor) -> list[Tensor]:
+        shares, which = logits.softmax(-1).topk(int(op.numbers["chosen"]), -1)
+        return [shares, which]
+
+    def experts_in(self, op: Op, x: Tensor, which: Tensor) -> list[Any]:
+        matrices = [self.weight(op, i) for i in range(2)]
+        return [*(torch.einsum("nc,nkrc->nkr", x, one[which]) for one in matrices), None, None]
+
+    def experts_out(self, op: Op, x: Tensor, shares: Tensor, which: Tensor) -> list[Any]:
+        each = torch.einsum("nkc,nkrc->nkr", x, self.weight(op, 0)[which])
+        return [(each * shares[..., None]).sum(1), None, None]
 
     def soft_cap(self, op: Op, x: Tensor) -> list[Tensor]:
         return [op.numbers["cap"] * torch.tanh(x / op.numbers["cap"])]

@@ -20,6 +20,11 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_ADD: return tk_back_add(b, op);
     case TK_OP_LAST: return tk_back_last(b, op);
     case TK_OP_SOFT_CAP: return tk_back_soft_cap(b, op);
+    case TK_OP_SHORT_CONV: return tk_back_short_conv(b, op);
+    case TK_OP_ROUTE: return tk_back_route(b, op);
+    case TK_OP_EXPERTS_IN: return tk_back_experts_in(b, op);
+    case TK_OP_EXPERTS_OUT: return tk_back_experts_out(b, op);
+    case TK_OP_MULTIPLY: return tk_back_multiply(b, op);
     }
     return TK_UNKNOWN;
 }

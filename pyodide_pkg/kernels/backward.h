@@ -36,6 +36,8 @@ void tk_quad_floats(const tk_tensor *w, int32_t quad, int32_t first, int32_t n, 
 size_t tk_products_scratch(void);
 int32_t tk_back_products(const tk_back *b, const tk_op *op);
 int32_t tk_back_heads_out(const tk_back *b, const tk_op *op);
+/* dx [rows][columns] += dy [rows][rows of w padded] times w */
+void tk_back_matrix(const tk_back *b, const tk_tensor *w, float *dx, const float *dy, int32_t rows);
 /* adapter_backward.c: dx += scale A^T B^T dy and, where they are learned, the gradients of A and B */
 int32_t tk_back_adapter(const tk_back *b, const tk_adapter *p, float *dx, const float *x,
                         const float *dy, int32_t rows);
@@ -50,5 +52,11 @@ int32_t tk_back_activate(const tk_back *b, const tk_op *op);
 int32_t tk_back_add(const tk_back *b, const tk_op *op);
 int32_t tk_back_last(const tk_back *b, const tk_op *op);
 int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op);
+int32_t tk_back_multiply(const tk_back *b, const tk_op *op);
+int32_t tk_back_short_conv(const tk_back *b, const tk_op *op);
+/* backward_experts.c */
+int32_t tk_back_route(const tk_back *b, const tk_op *op);
+int32_t tk_back_experts_in(const tk_back *b, const tk_op *op);
+int32_t tk_back_experts_out(const tk_back *b, const tk_op *op);
 
 #endif

@@ -139,3 +139,35 @@ int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op) {
     }
     return TK_DONE;
 }
+
+int32_t tk_back_multiply(const tk_back *b, const tk_op *op) {
+    const float *dy = tk_grads(b, op->out[0]);
+    size_t n = count(b, op->out[0]);
+    for (int side = 0; side < 2; side++) {
+        float *dx = tk_grads(b, op->in[side]);
+        const float *other = tk_rows(b->r, op->in[1 - side]);
+        for (size_t i = 0; i < n; i += 4)
+            store4(dx + i, load4(dx + i) + load4(dy + i) * load4(other + i));
+    }
+    return TK_DONE;
+}
+
+/* Each value went into its own position's sum and into those of the next ones, first to last. */
+int32_t tk_back_short_conv(const tk_back *b, const tk_op *op) {
+    const tk_tensor *weights = tk_op_tensor(op, 0);
+    size_t width = tk_width(b->r, op->in[0]);
+    int32_t taps = op->n[0];
+    for (int32_t t = 0; t < b->r->rows; t++) {
+        float *dx = tk_grads(b, op->in[0]) + (size_t)t * width;
+        const float *dy = tk_grads(b, op->out[0]) + (size_t)t * width;
+        int32_t later = b->r->rows - t < taps ? b->r->rows - t : taps;
+        for (int32_t q = 0; q < weights->quads; q++) {
+            const float *w = (const float *)tk_quad(weights, q);
+            v4f sum = load4(dx + 4 * q);
+            for (int32_t i = 0; i < later; i++)
+                sum += load4(dy + (size_t)i * width + 4 * q) * load4(w + 16 * (taps - 1 - i));
+            store4(dx + 4 * q, sum);
+        }
+    }
+    return TK_DONE;
+}

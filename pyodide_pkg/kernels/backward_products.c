@@ -9,6 +9,7 @@ typedef struct {
     const tk_tensor *w;
     float *dx;       /* [rows][cols] */
     const float *dy; /* [rows][rows of w padded to whole quads] */
+    int32_t rows;
 } tk_back_product;
 
 /* Some columns, over all rows of the matrix in their order. */
@@ -20,7 +21,7 @@ static void columns(const tk_back_product *p, float *scratch, int32_t first, int
         for (int32_t q = 0; q < rows; q += 4)
             tk_quad_floats(w, (row + q) / 4, first, n, tile + (size_t)q * (size_t)n, (size_t)n);
         tk_gemm(scratch, p->dx + first, w->cols, by_rows(p->dy + row, (ptrdiff_t)w->quads * 4),
-                by_rows(tile, n), p->b->r->rows, n, rows, 1);
+                by_rows(tile, n), p->rows, n, rows, 1);
     }
 }
 
@@ -33,12 +34,14 @@ static void part_of_columns(void *argument, int32_t part, int32_t parts) {
         columns(p, tk_own_scratch(p->b, part), c, end - c < TK_TILE_COLS ? end - c : TK_TILE_COLS);
 }
 
+void tk_back_matrix(const tk_back *b, const tk_tensor *w, float *dx, const float *dy, int32_t rows) {
+    tk_back_product p = {b, w, dx, dy, rows};
+    tk_parallel(part_of_columns, &p);
+}
+
 /* One matrix; x: what it was multiplied with. */
 static int32_t back(const tk_back *b, const tk_tensor *w, float *dx, const float *x, const float *dy) {
-    if (dx) {
-        tk_back_product p = {b, w, dx, dy};
-        tk_parallel(part_of_columns, &p);
-    }
+    if (dx) tk_back_matrix(b, w, dx, dy, b->r->rows);
     return w->adapter ? tk_back_adapter(b, w->adapter, dx, x, dy, b->r->rows) : TK_DONE;
 }
 

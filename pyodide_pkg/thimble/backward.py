@@ -16,11 +16,12 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Collection, Iterable, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from .errors import MemoryLimitError, NumericError, OptionError, ThimbleError, UnsupportedError
 from .kernel import Scratch
-from .plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, compile_plan
+from .plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, compile_plan, widths
 from .program import STAGES, value_width
 from .state import State, failure
 
@@ -32,10 +33,13 @@ ROWS = 32
 """Positions whose logits are there at once."""
 PASSED = frozenset((
     "embed", "positions", "rotations", "norm", "products", "head_norm", "rope", "attend",
-    "heads_out", "activate", "add", "last", "soft_cap", "check",
+    "heads_out", "activate", "add", "last", "soft_cap", "check", "short_conv", "route",
+    "experts_in", "experts_out", "multiply",
 ))  # fmt: skip
 """Kinds of operations that gradients pass (`kernels/backward.c`)."""
-WITHOUT = ON_DEMAND | {"ids", "rope", "rope_local"}
+WITHOUT = ON_DEMAND | {
+    "ids", "rope", "rope_local", "mlp.hook_expert_indices", "mlp.gathered", "mlp.multiplied",
+}  # fmt: skip
 """Values that have no gradient."""
 IN, OUT = "hook_resid_pre", "hook_resid_post"
 
@@ -175,8 +179,12 @@ class Backward:
         for value in names:
             if prefix + value in keep and value not in WITHOUT:
                 at = places.get(value) or self._grad_at[value]
-                size = 4 * n * value_width(self._config, value)
-                self.kept[prefix + value] = self._kernel.read(at, size)
+                padded = 4 * value_width(self._config, value)
+                width = 4 * prod(widths(self._config)[axis] for axis in VALUES[value][1:])
+                data = self._kernel.read(at, n * padded)
+                if width < padded:
+                    data = b"".join(data[i * padded :][:width] for i in range(n))
+                self.kept[prefix + value] = data
 
     def _stream_at(self, layer: int) -> int:
         """What goes into a layer."""

@@ -147,7 +147,7 @@ class Base:
                 )
 
     def _adaptable(self) -> list[str]:
-        return adaptable(list(self._tensors.values()))
+        return adaptable(self._tensors.values(), self.config)
 
     def write_into(self, network: Network, recipe: Recipe) -> None:
         """Give a network these weights; NumericError for one that is not finite."""

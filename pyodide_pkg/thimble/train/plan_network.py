@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..adapter import MATRICES
@@ -20,6 +20,7 @@ from ..errors import MemoryLimitError, NumericError, OptionError
 from ..gguf import TensorInfo
 from ..kernel import Bytes, Kernel, Scratch
 from ..loader import ModelLoader
+from ..model_config import ModelConfig, parts_of
 from ..sampling import SamplingParams
 from .counter import draw
 from .low_rank import factor
@@ -41,12 +42,13 @@ class Matrix(NamedTuple):
     end: int
 
 
-def matrices(tensors: list[TensorInfo], recipe: Recipe) -> Iterator[Matrix]:
+def matrices(
+    tensors: Iterable[TensorInfo], recipe: Recipe, config: ModelConfig
+) -> Iterator[Matrix]:
     """Yield the matrices that a recipe adapts, of those in a file."""
     chosen, at, rank = recipe.lora_matrices.split(), 0, _padded(recipe.lora_rank)
     for tensor in tensors:
-        parts = tensor.name.split(".")
-        if parts[0] == "blk" and parts[2] in chosen and parts[3] == "weight":
+        if _is_one(tensor, config) and tensor.name.split(".")[2] in chosen:
             rows, cols = tensor.shape
             b = at + rank * cols
             end = b + _padded(rows) * rank
@@ -54,10 +56,17 @@ def matrices(tensors: list[TensorInfo], recipe: Recipe) -> Iterator[Matrix]:
             at = end
 
 
-def adaptable(tensors: list[TensorInfo]) -> list[str]:
+def adaptable(tensors: Iterable[TensorInfo], config: ModelConfig) -> list[str]:
     """Return which of a layer's matrices can be adapted: those that are one in the file."""
-    names = {tensor.name.split(".")[2] for tensor in tensors if tensor.name.startswith("blk.")}
+    names = {tensor.name.split(".")[2] for tensor in tensors if _is_one(tensor, config)}
     return [name for name in MATRICES if name in names]
+
+
+def _is_one(tensor: TensorInfo, config: ModelConfig) -> bool:
+    """Whether a tensor is one matrix of a layer, and not several."""
+    parts = tensor.name.split(".")
+    layer = parts[0] == "blk" and parts[-1] == "weight" and len(tensor.shape) == 2
+    return layer and parts_of(config, tensor.name) is None
 
 
 class PlanNetwork(Network):
@@ -73,7 +82,7 @@ class PlanNetwork(Network):
         loader = ModelLoader(len(data), kernel=kernel)
         loader.feed(data)
         self._model = loader.finish()
-        self._matrices = list(matrices(list(self._model.tensors), recipe))
+        self._matrices = list(matrices(self._model.tensors, recipe, self._model.config))
         self.n_weights = self._matrices[-1].end
         self._backward = Backward(self._model, recipe.context)
         self._learned = Scratch(kernel, 16 * self.n_weights, f"adapters of rank {recipe.lora_rank}")
