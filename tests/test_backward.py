@@ -25,6 +25,9 @@ from thimble.tensor_types import BF16, BIG, F16, F32, Q4_0, Q8_0, TensorType
 
 N = 52
 """Tokens: more than the tests' windows and than queries that are looked at together."""
+WITHOUT_GRADIENTS = {"mamba2": "scan", "gemma-embedding": "pool"}
+"""Models with an operation that gradients do not pass yet."""
+WITH_GRADIENTS = [name for name in CONFIGS if name not in WITHOUT_GRADIENTS]
 Array = NDArray[np.float64]
 
 
@@ -50,7 +53,7 @@ def loss_of(logits: Array, targets: list[int]) -> float:
     return float(sum(log_sum[i] - logits[i, t] for i, t in enumerate(targets) if t >= 0))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     data = converted(name, "f32")
     nats, found = gradients(data)
@@ -101,7 +104,7 @@ def of_pytorch(data: bytes) -> tuple[float, dict[str, Array]]:
     return loss.item(), {name: grad.numpy() for name, grad in found.items() if grad is not None}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
 def test_gradients_are_those_of_pytorch(name: str) -> None:
     data = converted(name, "f32")
     nats, found = gradients(data)
@@ -187,9 +190,9 @@ def test_the_lens_gives_gradients_by_their_names() -> None:
     model.close()
 
 
-def test_an_operation_without_a_way_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thimble.backward.PASSED", frozenset({"embed", "rotations"}))
-    model = load(converted("llama", "f32"))
-    with pytest.raises(UnsupportedError, match="the operation 'norm', which gradients do not pass"):
+@pytest.mark.parametrize(("name", "kind"), WITHOUT_GRADIENTS.items())
+def test_an_operation_without_a_way_back_is_named(name: str, kind: str) -> None:
+    model = load(converted(name, "f32"))
+    with pytest.raises(UnsupportedError, match=f"the operation '{kind}', which gradients do not"):
         Backward(model, 4)
     model.close()

@@ -13,8 +13,9 @@ import pytest
 
 from tests.command_line import Capture
 from tests.fingerprint import load
+from tests.test_backward import WITH_GRADIENTS
 from tests.test_finetune import SPEC, TEXT
-from tests.tiny_folders import CONFIGS, converted
+from tests.tiny_folders import converted
 from tests.tiny_models import make
 from thimble import cli
 from thimble.adapter import read_adapter
@@ -125,7 +126,7 @@ def test_runs_are_the_same_to_the_bit() -> None:
     assert len(said) == 1 and said[0].endswith("here, 111111111111 there")
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", WITH_GRADIENTS)
 def test_every_architecture_is_taken_as_a_base(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     recipe = base.recipe({"lora_rank": 2, "context": 16})
