@@ -84,7 +84,7 @@ def test_setup_names_the_groups_that_there_are() -> None:
     command = [sys.executable, "-m", "tools.setup_env", "everything"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2
-    assert "play, check or test, not 'everything'" in ran.stderr
+    assert "play, model, check or test, not 'everything'" in ran.stderr
 
 
 def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
