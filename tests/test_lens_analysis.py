@@ -14,8 +14,11 @@ import thimble
 from tests import induction_model
 from tests.test_lens_capture import IDS
 from tests.test_session import load
+from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, make
 from thimble import lens
+from thimble.dequantize import dequantize
+from thimble.gguf import read_header
 from thimble.lens.probes import draw
 
 STORIES = [
@@ -226,3 +229,22 @@ def test_rounding_is_at_most_what_is_said(name: str) -> None:
         slack = {"q8_0": 1.1, "q4_0": 2.1}.get(name, 1.0)
         assert (moved <= slack * most + 1e-9).all()
         assert moved.mean() > 0.3 * most.mean()
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0"])
+@pytest.mark.parametrize("name", ["phi3", "gpt2", "lfm2", "olmoe", "mamba2"])
+def test_every_tensor_of_a_file_can_be_looked_at(name: str, kind: str) -> None:
+    """Also one that is several in memory, or holds all experts."""
+    data = converted(name, kind)
+    model = load(data)
+    for tensor in read_header(data, file_size=len(data)).tensors:
+        raw = memoryview(data)[tensor.offset : tensor.offset + tensor.nbytes]
+        expected = dequantize(raw, tensor.type, tensor.shape)
+        np.testing.assert_array_equal(lens.matrix(model, tensor.name), expected, tensor.name)
+        shown, moved, every = lens.sampled(model, tensor.name, 1 << 20)
+        assert every == 1 and len(shown) == len(moved) == expected.size
+
+
+def test_a_layer_without_neurons_says_so() -> None:
+    with pytest.raises(thimble.OptionError, match="layer 1 of model 'olmoe' has no neurons"):
+        lens.neuron_writes(load(converted("olmoe", "q8_0")), layer=1, neuron=3)

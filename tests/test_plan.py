@@ -13,6 +13,7 @@ from tests.test_session import load
 from tests.tiny_folders import CONFIGS, converted
 from tests.tiny_models import SPECS, make
 from thimble.errors import MemoryLimitError
+from thimble.footprint import weights_bytes
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
 from thimble.model_config import ModelConfig, config_from_header
@@ -111,3 +112,11 @@ def test_memory_for_the_program_is_asked_for_in_words(monkeypatch: pytest.Monkey
     )
     with pytest.raises(MemoryLimitError, match="no memory for the model's program"):
         load(make(SPECS["f32"]))
+
+
+@pytest.mark.parametrize(
+    "name", ["phi3", "gpt2", "lfm2", "olmoe", "mamba2", "gemma-embedding-dense"]
+)
+def test_what_weights_take_is_known_before_they_come(name: str) -> None:
+    model = load(converted(name, "q8_0"))
+    assert weights_bytes(model.kernel, model.tensors, model.config) == model.nbytes

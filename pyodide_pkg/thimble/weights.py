@@ -153,11 +153,22 @@ class Weights:
     def row(self, name: str, index: int, n: int) -> array[float]:
         """Row `index` of a matrix, `n` floats."""
         kernel = self.kernel
+        name, index = self.part(name, index)
         at = kernel.alloc(4 * n, "a row")
         kernel.call("tensor_row", self._tensors[name], index, at)
         data = array("f", kernel.read(at, 4 * n))
         kernel.free(at)
         return data
+
+    def part(self, name: str, row: int) -> tuple[str, int]:
+        """Which tensor here has a row of one in the file, and as which row: the same, where it is
+        not several."""
+        assert self._config is not None
+        for part, rows in parts_of(self._config, name) or ():
+            if row < rows:
+                return part, row
+            row -= rows
+        return name, row
 
     def tensor(self, name: str) -> int:
         """Where a tensor is; one that a file fuses with others has its own name here."""

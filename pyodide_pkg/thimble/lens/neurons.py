@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import OptionError
 from ..kernel import Scratch
+from ..model_config import is_vector, parts_of
 from .interventions import check_units
 from .run import Tokens, run_with_cache
 from .tensor import Array, Floats, flat, to_array
@@ -64,6 +66,8 @@ def neuron_writes(model: Model, *, layer: int, neuron: int, most: int = 10) -> P
     config = model.config
     check_units(model, [(layer, neuron)], config.hidden_dim, "neuron")
     name = f"blk.{layer}.ffn_down.weight"
+    if not model.weights.has(name):
+        raise OptionError(f"layer {layer} of model {model.name!r} has no neurons of its own")
     column = [model.weights.row(name, i, config.hidden_dim)[neuron] for i in range(config.dim)]
     return direction_writes(model, column, most=most)
 
@@ -136,9 +140,10 @@ def matrix(model: Model, name: str) -> Array:
     size = found[name].shape
     if 4 * found[name].n_elements > MOST_ROWS:
         raise OptionError(f"{name} is {size}, more than is taken out at once")
-    if len(size) == 1:
-        return to_array(vector(model, name, size[0]).tobytes(), size)
-    rows = (model.weights.row(name, i, size[-1]).tobytes() for i in range(size[0]))
+    if is_vector(found[name]):
+        parts = parts_of(model.config, name) or ((name, found[name].n_elements),)
+        return to_array(b"".join(vector(model, *part).tobytes() for part in parts), size)
+    rows = (model.weights.row(name, i, size[-1]).tobytes() for i in range(prod(size[:-1])))
     return to_array(b"".join(rows), size)
 
 
@@ -156,7 +161,8 @@ def rounding(model: Model, name: str) -> Array:
     """
     weights = matrix(model, name)
     tensor = next(tensor for tensor in model.tensors if tensor.name == name)
-    moved = _moved(model, name, tensor.type.name, flat(weights), range(tensor.shape[0]))
+    rows = range(prod(tensor.shape[:-1]))
+    moved = _moved(model, name, tensor.type.name, flat(weights), rows)
     return to_array(moved.tobytes(), tensor.shape)
 
 
@@ -165,11 +171,11 @@ def sampled(model: Model, name: str, most: int) -> tuple[array[float], array[flo
     every so many rows, so that there are at most `most` numbers and one row at least; the
     `rounding` of each; and how many rows one stands for."""
     tensor = next((tensor for tensor in model.tensors if tensor.name == name), None)
-    if tensor is None or len(tensor.shape) == 1:
+    if tensor is None or is_vector(tensor):
         weights = array("f", flat(matrix(model, name)))  # says which names there are
         rows, every = range(1), 1
     else:
-        n_rows, cols = tensor.shape
+        n_rows, cols = prod(tensor.shape[:-1]), tensor.shape[-1]
         every = max(1, -(-n_rows * cols // most))
         rows, weights = range(0, n_rows, every), array("f")
         for row in rows:
@@ -188,7 +194,8 @@ def _moved(model: Model, name: str, encoding: str, weights: Floats, rows: range)
     found = array("f")
     try:
         for row in rows:
-            kernel.call("row_steps", model.weights.tensor(name), row, memory.address)
+            part, own = model.weights.part(name, row)
+            kernel.call("row_steps", model.weights.tensor(part), own, memory.address)
             for step in memory.floats(cols // BLOCK):
                 found += array("f", (abs(step) / 2,)) * BLOCK
     finally:
