@@ -49,7 +49,7 @@ class Outcome:
     @property
     def source(self) -> str:
         """Where the schema comes from, as the benchmark names it."""
-        return re.split(r"---|_(?=(?:java|simple|sql|multiple|parallel))", self.name)[0]
+        return re.split(r"---|_(?=(?:java|simple|sql|multiple|parallel|\d))", self.name)[0]
 
 
 class Judge:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from bench.maskbench import Outcome
 
 PEERS = """\
-| | Thimble | LLGuidance 0.7.10 | XGrammar 0.1.17 | Outlines 0.2.3 | llama.cpp |
+||Thimble|LLGuidance 0.7.10|XGrammar 0.1.17|Outlines 0.2.3|llama.cpp|
 |---|---|---|---|---|---|
-| right on every instance | {right} | 78.8 % | 71.8 % | 62.4 % | 57.5 % |
-| schemas with an invalid instance let through | {through} | 0 | 12.1 % | 7.3 % | 5.7 % |
-| compile, p50 / p99 | {compile} | 1.0 / 18 ms | 0.9 / > 900 s | 0.6 / 413 s | 0.3 / 29 ms |
-| mask, mean / p99, µs | {mask} | 64 / 533 | 728 / 5,687 | 1,858 / 7,184 | 16,565 / 60,371 |"""
+|right on every instance|{right}|78.8 %|71.8 %|62.4 %|57.5 %|
+|schemas with an invalid instance let through|{through}|0|12.1 %|7.3 %|5.7 %|
+|compile, p50 / p99|{compile}|1.0 / 18 ms|0.9 / > 900 s|0.6 / 413 s|0.3 / 29 ms|
+|mask, mean / p99, µs|{mask}|64 / 533|728 / 5,687|1,858 / 7,184|16,565 / 60,371|"""
 NAMED = (
     "$ref", "additionalItems", "additionalProperties", "allOf", "anyOf", "const", "contains",
     "dependencies", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items",
@@ -66,14 +66,14 @@ def _table(name: str, found: list[Outcome], groups: Callable[[Outcome], Iterable
         for group in groups(one):
             totals[group] += 1
             outcomes[group, one.outcome] += 1
-    lines = [f"|{name}|schemas|right|not understood|valid refused|invalid accepted|"]
+    lines = [f"|{name}|schemas|right, %|not understood|valid refused|invalid accepted|"]
     lines.append("|---|---|---|---|---|---|")
     for group, total in sorted(totals.items(), key=lambda item: -item[1]):
         cells = [
             f"{outcomes[group, one]:,}"
             for one in ("not understood", "valid refused", "invalid accepted")
         ]
-        right = f"{outcomes[group, 'right'] / total:.1%}".replace("%", " %")
+        right = f"{100 * outcomes[group, 'right'] / total:.1f}"
         lines.append(f"|{group}|{total:,}|{right}|{'|'.join(cells)}|")
     return "\n".join(lines)
 
@@ -96,11 +96,10 @@ def keep(found: list[Outcome], others: dict[str, list[Outcome]], folder: Path) -
         json.dumps({"machine": describe(), "wrong": wrong}, indent=1, ensure_ascii=False) + "\n"
     )
     (folder / "structured.md").write_text(
-        "# MaskBench\n\n`python -m bench.maskbench --keep` wrote this, on one core of "
-        f"an {cpu_name()}. The others' figures are those published with the benchmark "
-        "(guidance-ai/jsonschemabench, March 2025) for all of its 11,305 schemas, on a server; "
-        "[Structured output](../structured-output.md) says which texts are accepted; here, what "
-        "the standard allows. Times are of the processor.\n\n" + report(found) + "\n\n"
-        "The same of what pydantic and zod write for a list of features, and of the standard's own "
-        "tests:\n\n" + elsewhere(others) + "\n"
+        f"# MaskBench\n\nBy `python -m bench.maskbench --keep`, one core of an {cpu_name()} that "
+        "others used, too; processor time. The others' figures: guidance-ai/jsonschemabench, March "
+        "2025, all 11,305 schemas, on a server.\n\n" + report(found) + "\n\n"
+        "What pydantic and zod write for a list of features, and the standard's own tests:\n\n"
+        + elsewhere(others)
+        + "\n"
     )
