@@ -47,7 +47,7 @@ def write_site(folder: Path, build: str = "a" * 64) -> Path:
             "icon-192.png": "assets/icon-192.1a2b3c4d.png",
             "frame.css": "assets/frame.0badcafe.css",
             "frame.js": "assets/frame.0badcafe.js",
-            "keep-model.js": "assets/keep-model.0badcafe.js",
+            "save-model.js": "assets/save-model.0badcafe.js",
         },
         "models": [
             {
@@ -149,7 +149,7 @@ def test_security_headers_are_on_every_answer(client: TestClient) -> None:
 def test_one_page_may_reach_other_hosts_and_no_script_that_a_worker_could_start(
     client: TestClient,
 ) -> None:
-    response = client.get("/keep-model/")
+    response = client.get("/save-model/")
     policy = response.headers["content-security-policy"]
     assert "connect-src 'self' https: " in policy
     assert "script-src 'self';" in policy and "worker-src 'none'" in policy
@@ -157,7 +157,7 @@ def test_one_page_may_reach_other_hosts_and_no_script_that_a_worker_could_start(
     assert response.headers["content-type"].startswith("text/html")
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cross-origin-embedder-policy"] == "require-corp"
-    assert 'src="../assets/keep-model.0badcafe.js"' in response.text
+    assert 'src="../assets/save-model.0badcafe.js"' in response.text
     for path in ("/", "/embed/story/", "/thimble.js", "/assets/page.1a2b3c4d.js"):
         assert "connect-src 'self';" in client.get(path).headers["content-security-policy"]
 

@@ -15,7 +15,7 @@ const out = resolve(process.argv[2]);
 // Entries in assets/, named by content. A new bundle is a line here; one whose source does not
 // exist is skipped.
 const HASHED = [
-  "src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/frame.ts", "src/keep-model.ts",
+  "src/page.ts", "src/worker/worker.ts", "src/worker/thread.ts", "src/frame.ts", "src/save-model.ts",
 ];
 
 // Entries that other sites name, at the root.

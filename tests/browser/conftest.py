@@ -65,7 +65,7 @@ def short_of_room(context: BrowserContext, server: str, room: int, *, half_way: 
     """The page where storage has so many bytes left, which it knows of, or only finds out."""
     page = context.new_page()
     if half_way:
-        page.route("**/keep-model.*.js", lambda route: route.fulfill(
+        page.route("**/save-model.*.js", lambda route: route.fulfill(
             response=(answer := route.fetch()), body=ROOM_FOR_ALL + answer.text(),
         ))  # fmt: skip
     page.goto("/")

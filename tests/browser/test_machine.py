@@ -278,7 +278,7 @@ def test_a_link_s_model_with_another_digest_is_refused(
 # job as the page would.
 ASK_A_WORKER = """async ([name, address]) => {
   const build = await (await fetch(new URL("/build.json", location.href))).json();
-  const file = name === "assets" ? build.assets["keep-model.js"] : name;
+  const file = name === "assets" ? build.assets["save-model.js"] : name;
   const worker = new Worker(new URL(`/${file}`, location.href), { type: "module" });
   const { port1, port2 } = new MessageChannel();
   const argumentList = [{ type: "RAW", value: [address] }, { type: "RAW", value: 1024 }];
@@ -304,7 +304,7 @@ def test_only_the_fetching_page_may_reach_other_hosts(
     assert page.workers[0].evaluate(refused, other.address) == "TypeError"
     # The console's code can start workers and make no frames. As a worker the script that may has
     # the policy of every other, and the page that has another policy is no script.
-    for name in ("assets", "keep-model/"):
+    for name in ("assets", "save-model/"):
         assert page.evaluate(ASK_A_WORKER, [name, other.address]) == "refused"
     assert other.asked == []
     other.allows = False

@@ -185,7 +185,7 @@ def test_without_a_server_panels_do_their_work(alone: tuple[BrowserContext, Plac
     # The fetches of panels that have not come yet to this page, by what the site says of them.
     fetched = page.evaluate("""async () => {
       const build = await (await fetch("build.json")).json();
-      const files = [build.library, ...build.corpora.map(({ file }) => file), "keep-model/"];
+      const files = [build.library, ...build.corpora.map(({ file }) => file), "save-model/"];
       const answers = await Promise.all(files.map((file) => fetch(file)));
       return answers.map(({ ok }) => ok);
     }""")

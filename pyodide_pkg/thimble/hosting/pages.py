@@ -20,7 +20,7 @@ FOR_ONE = "private, no-cache"
 # What is rendered beside the embed pages, by its address without the first slash.
 PAGES = {
     "": ("page.html", SECURITY_HEADERS),
-    precache.FETCHING: ("keep-model.html", FETCHING_HEADERS),
+    precache.FETCHING: ("save-model.html", FETCHING_HEADERS),
 }
 
 
@@ -66,7 +66,7 @@ def static_pages(templates: Path, site: Site, base_url: str | None) -> dict[str,
         "index.html": render(texts, site, "page.html", policy=policy, base_url=base_url),
         "404.html": render(texts, site, "error.html", policy=policy, **lost),
         precache.file_of(precache.FETCHING): render(
-            texts, site, "keep-model.html", policy=_within(FETCHING_HEADERS)
+            texts, site, "save-model.html", policy=_within(FETCHING_HEADERS)
         ),
         **_static_frames(texts, site, base_url),
     }

@@ -29,7 +29,7 @@ WITHDRAWN = "service-worker.withdrawn.js"
 """To be put in its place where offline use is taken back; see docs/offline.md."""
 
 PAGE = "./"
-FETCHING = "keep-model/"
+FETCHING = "save-model/"
 """The page that may reach other hosts (docs/offline.md)."""
 BUILD = "build.json"
 

@@ -1,6 +1,6 @@
 /**
  * A model by its address: its first bytes, and all of them, taken up again where a connection broke.
- * It runs in the page that may reach other hosts (keep-model.ts). Requests are plain ones with a
+ * It runs in the page that may reach other hosts (save-model.ts). Requests are plain ones with a
  * Range at most: anything more, If-Range too, would make the browser ask the host for leave first,
  * which many hosts of models refuse. That the file is still the same is seen by size and by ETag or
  * date; a download that neither they nor a digest identify begins anew where it broke.

@@ -14,7 +14,7 @@ import type { ResourceEstimate } from "./estimate";
 import { join, joinFiles } from "./join";
 import type { Part } from "./join";
 import { keyOf } from "./download-key";
-import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../keep-model";
+import type { Arrival, Brought, Look, ModelKeeper, Seen } from "../save-model";
 import type { LiveSession } from "../live";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";

@@ -4,7 +4,7 @@
  */
 
 import { wrap } from "comlink";
-import type { ModelKeeper } from "../keep-model";
+import type { ModelKeeper } from "../save-model";
 import { SITE } from "../offline/app";
 
 export interface OpenKeeper {
@@ -16,7 +16,7 @@ export interface OpenKeeper {
 /** Rejects where the page did not come. */
 export async function openKeeper(): Promise<OpenKeeper> {
   const frame = document.createElement("iframe");
-  frame.src = new URL("keep-model/", SITE).href;
+  frame.src = new URL("save-model/", SITE).href;
   frame.title = "Fetches models";
   frame.hidden = true;
   const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));

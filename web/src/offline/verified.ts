@@ -10,7 +10,7 @@ import type { AnswerKind, Precache, PrecacheEntry } from "../storage/names";
 
 function kindOf(url: string): AnswerKind {
   if (!url.endsWith("/")) return "file";
-  if (url === "keep-model/") return "fetching";
+  if (url === "save-model/") return "fetching";
   return url.startsWith("embed/") ? "frame" : "page";
 }
 
