@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 import thimble
 from thimble import constrain
+from thimble.constrain import Constraint
 from thimble.constrain.effort import watched
 from thimble.constrain.machine import Machine
+from thimble.constrain.masks import Shelf
 from thimble.constrain.schema.automaton import JsonProgram
 from thimble.json_options import AS_STANDARD, JsonOptions
 from thimble.kernel import default_kernel
@@ -386,3 +388,17 @@ def test_a_recursive_reference_leads_to_the_outermost_resource() -> None:
     }  # fmt: skip
     assert accepts(schema, {"a": {"b": {}}})
     assert not accepts(schema, {"a": {"b": {}, "c": {}}})
+
+
+def test_a_schema_that_was_forgotten_allows_the_same(model: thimble.Model) -> None:
+    grammar = constrain.json_schema(
+        {"type": "string", "pattern": "^(?:[a-z]+ ){0,9}[a-z]+$", "maxLength": 60}
+    )
+    text = model.tokenizer.encode('"some words that go on and on"', add_special=False)
+    found = []
+    for _ in range(2):
+        constraint = Constraint(model.kernel, model.tokenizer, grammar, 0, False)
+        found.append([constraint.count(text[:n]) for n in range(len(text) + 1)])
+        Shelf.of(model.kernel, model.tokenizer).grammars.clear()
+        grammar.forget()
+    assert found[0] == found[1] and all(found[0])

@@ -104,11 +104,6 @@ class Algebra:
             self.nothing, self.epsilon = library.nothing, library.epsilon
             self.everything = library.everything
 
-    @property
-    def size(self) -> int:
-        """Expressions that were made here."""
-        return len(self._made)
-
     def next_number(self) -> int:
         self._numbers[0] += 1
         return self._numbers[0]

@@ -90,7 +90,6 @@ class JsonProgram:
         self.said_of(())
         self.asked = Asked(self)
         self._root = self.value(reader.root, ())
-        self._n_expressions = reader.strings.algebra.size
 
     # --- what a machine asks
 
@@ -132,7 +131,7 @@ class JsonProgram:
 
     @property
     def weight(self) -> int:
-        return self.size + (self.reader.strings.algebra.size - self._n_expressions) // 4
+        return self.size
 
     @property
     def n_records(self) -> int:
