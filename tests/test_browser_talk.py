@@ -92,6 +92,34 @@ def test_every_token_is_told_by_its_own_bytes(name: str) -> None:
         assert text == own.decode("utf-8", "replace")
 
 
+@pytest.mark.parametrize("name", ["q8_0-tied", "spm"], ids=["template", "plain"])
+def test_what_is_appended_waits_and_a_prefix_is_gone_on_with(name: str) -> None:
+    engine, session = opened(SPECS[name])
+    options = {"temperature": 0.8, "seed": 5, "max_tokens": 9}
+    done = {**options, "max_tokens": 0, "conversation": {"append": True}}
+    begun = ask(engine, "talk.start", session, json.dumps(ASKED), json.dumps(done))
+    assert ask(engine, "run", session, 50)["finish_reason"] == "length"
+    assert len(engine.opened(session).session) == begun["prompt"]
+    measured = [
+        ask(engine, "talk.measure", session, json.dumps(ASKED), json.dumps(how))
+        for how in ({"append": True}, {})
+    ]
+    assert measured[0] == begun["prompt"] < measured[1]
+    _, total, reused = say(engine, session, ASKED)
+    assert total == measured[1] and reused > begun["prompt"] - 5
+    # The beginning of that answer, as a prefix, has the rest of it for an answer.
+    started = [*ASKED, {"role": "assistant", "content": " Mia \n"}]
+    go_on = {**options, "conversation": {"prefix": True}}
+    begun = ask(engine, "talk.start", session, json.dumps(started), json.dumps(go_on))
+    ids = [*engine.opened(session).session.tokens, *engine.opened(session).run.prompt]
+    assert engine.opened(session).model.tokenizer.decode(ids).endswith("Mia \n")
+    assert len(ids) == begun["prompt"]
+    refused = json.loads(
+        engine.call("talk.start", session, json.dumps(started * 40), json.dumps(go_on))
+    )["error"]
+    assert refused[0] == "ContextError"  # nothing is left out unless that is asked for
+
+
 def test_a_plain_transcript() -> None:
     said = {"role": "assistant", "content": " Mia. "}
     turns = [*ASKED, said, {"role": "user", "content": "Why?"}]

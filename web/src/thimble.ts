@@ -22,8 +22,10 @@ import { hasSimd } from "./api/simd";
 import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
+import { canonicalPrompt, isSupported } from "./prompt-api/messages";
+import type { CoreOptions } from "./prompt-api/types";
 import type { SavedModel } from "./storage/models";
-import type { FromRun, KvType, Prompt, RemoteEngine, ModelInfo, Stage } from "./protocol";
+import type { FromRun, KvType, LoadProgress, Message, Prompt, RemoteEngine, ModelInfo, Stage } from "./protocol";
 import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
@@ -48,11 +50,13 @@ export interface CreateOptions extends SamplingOptions {
   monitor?: (monitor: EventTarget) => void;
 }
 
+const ProgressBase = (globalThis.ProgressEvent ?? Event) as typeof ProgressEvent; // Node has none
+
 /** How far a model and its engine have come. */
-export class DownloadProgressEvent extends Event {
+export class DownloadProgressEvent extends ProgressBase {
   /** Of the whole way, from 0 to `total`, which is 1. */
-  readonly loaded: number;
-  readonly total = 1;
+  override readonly loaded: number;
+  override readonly total = 1;
   /** Unpacked bytes that have come, of so many. */
   readonly bytes: number;
   readonly totalBytes: number;
@@ -141,7 +145,9 @@ export class Thimble {
   }
 
   /** Whether `create` would succeed, and whether it would have to download first. */
-  static async availability({ model }: { model?: ModelChoice } = {}): Promise<Availability> {
+  static async availability(options: Pick<CoreOptions, "model" | "expectedInputs" | "expectedOutputs"> = {}): Promise<Availability> {
+    const { model } = options;
+    if (!isSupported(options)) return "unavailable";
     if (!hasSimd() || typeof Worker === "undefined") return "unavailable";
     try {
       const { name } = sourceOf(await readBuild(), model);
@@ -164,15 +170,19 @@ export class Thimble {
     }
     const target = new EventTarget();
     monitor?.(target);
+    let told = -1;
+    const tell = (progress: LoadProgress): void => {
+      if (signal?.aborted || progress.loaded < told) return;
+      told = progress.loaded;
+      target.dispatchEvent(new DownloadProgressEvent(progress));
+    };
+    tell({ loaded: 0, bytes: 0, totalBytes: 0, stage: "download" });
     const build = await abortable(readBuild(), signal);
     const source = sourceOf(build, model);
     if (!host?.alive) host = new EngineHost(build);
     const mine = host;
-    const info = await mine.load(
-      source,
-      (progress) => target.dispatchEvent(new DownloadProgressEvent(progress)),
-      signal,
-    );
+    const info = await mine.load(source, tell, signal);
+    if (told < 1) tell({ loaded: 1, bytes: info.bytes, totalBytes: info.bytes, stage: "ready" });
     const id = await mine.open(source.name, defaults);
     return new Thimble(mine, id, info, 0);
   }
@@ -192,8 +202,8 @@ export class Thimble {
     return this.#model.contextWindow;
   }
 
-  /** The whole text that the model writes after `text`. */
-  async prompt(text: string, options: PromptOptions = {}): Promise<string> {
+  /** The whole text that the model writes after `text`, or its answer to messages. */
+  async prompt(text: string | readonly Message[], options: PromptOptions = {}): Promise<string> {
     let answer = "";
     const reader = this.promptStreaming(text, { ...options, logprobs: false }).getReader();
     for (;;) {
@@ -205,15 +215,22 @@ export class Thimble {
 
   /** The same as it is written: pieces of text, or with `logprobs` one `TokenChunk` a token. */
   promptStreaming(
-    text: string,
+    text: string | readonly Message[],
     options: PromptOptions & { logprobs: true },
   ): ReadableStream<TokenChunk>;
   promptStreaming(
-    text: string,
+    text: string | readonly Message[],
     options?: PromptOptions & { logprobs?: false },
   ): ReadableStream<string>;
-  promptStreaming(text: string, options: PromptOptions = {}): ReadableStream<string | TokenChunk> {
-    return this.write(String(text), options);
+  promptStreaming(
+    text: string | readonly Message[], options: PromptOptions = {},
+  ): ReadableStream<string | TokenChunk> {
+    if (typeof text !== "object") return this.write(String(text), options);
+    try {
+      return this.write(canonicalPrompt(text, false).messages, options);
+    } catch (error) {
+      return failedStream(error);
+    }
   }
 
   /** @internal The same after a text or a conversation; `hear` is told what the worker says. */

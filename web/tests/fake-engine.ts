@@ -1,7 +1,8 @@
 /** An engine that writes what it is told to, a token a turn of the event loop. It knows no model. */
 
 import type { EngineHost } from "../src/api/engine";
-import type { FromRun, Prompt } from "../src/protocol";
+import type { FromRun, Message, Prompt } from "../src/protocol";
+import type { Conversing } from "../src/protocol/talk";
 import { Thimble } from "../src/thimble";
 
 /** Stands for half a character in a token's text. */
@@ -15,6 +16,9 @@ export class FakeHost {
   #running = 0;
   readonly #tokens: readonly string[];
   readonly #refusal: string | null;
+  /** How many messages its context holds. */
+  window = Infinity;
+  sessions = 1;
 
   constructor(tokens: readonly string[], refusal: string | null = null) {
     this.#tokens = tokens;
@@ -25,22 +29,37 @@ export class FakeHost {
     this.asked.push({ prompt, options: JSON.parse(options) as Record<string, unknown> });
     this.most = Math.max(this.most, (this.#running += 1));
     let stopped = false;
-    void this.#write(hear, () => stopped).finally(() => (this.#running -= 1));
+    void this.#write(hear, () => stopped, this.#leftOut(prompt, options)).finally(() => (this.#running -= 1));
     return () => {
       stopped = true;
       this.stopped += 1;
     };
   }
 
-  async #write(hear: (message: FromRun) => void, stopped: () => boolean): Promise<void> {
+  /** How many messages are left out for the rest to fit; null where they may not be. */
+  #leftOut(prompt: Prompt, options: string): number | null {
+    const { conversation = {} } = JSON.parse(options) as { conversation?: Conversing };
+    const { keep, newest = 1 } = conversation;
+    const over = typeof prompt === "string" ? 0 : 2 * Math.ceil((prompt.length - this.window) / 2);
+    if (over <= 0) return 0;
+    return keep !== undefined && over <= prompt.length - keep - newest ? over : null;
+  }
+
+  async #write(
+    hear: (message: FromRun) => void, stopped: () => boolean, leftOut: number | null,
+  ): Promise<void> {
     const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
     await turn();
-    if (this.#refusal) return hear({ type: "failed", error: { name: "ContextError", message: this.#refusal } });
-    hear({ type: "begun", prompt: 7, reused: 0, left_out: 0 });
-    for (const [at, token] of this.#tokens.entries()) {
+    const refusal = leftOut === null ? "too long" : this.#refusal;
+    if (refusal) return hear({ type: "failed", error: { name: "ContextError", message: refusal } });
+    hear({ type: "begun", prompt: 7, reused: 0, left_out: leftOut ?? 0 });
+    const { max_tokens = Infinity, logprobs } = this.asked.at(-1)?.options as { max_tokens?: number; logprobs?: boolean };
+    for (const [at, token] of this.#tokens.slice(0, max_tokens).entries()) {
       await turn();
       if (stopped()) break;
-      hear({ type: "batch", batch: this.#batch(token, at) });
+      const { count, context, finish_reason, text, ...told } = this.#batch(token, at);
+      const batch = { count, context, finish_reason };
+      hear({ type: "batch", batch: logprobs ? { ...batch, ...told } : { ...batch, text: text ?? "" } });
     }
     hear({ type: "done", context: 7 + this.#tokens.length });
   }
@@ -64,13 +83,19 @@ export class FakeHost {
       return { numbers: btoa(String.fromCharCode(...bytes)) };
     };
     return question({
+      talk: { measure: (_id: number, messages: readonly Message[]) => Promise.resolve(7 * messages.length) },
       embed: { texts: (_id: number, texts: readonly string[]) => Promise.resolve(vectors(texts)) },
       tokenize: (_id: number, text: string) => Promise.resolve([...text].map((sign) => sign.codePointAt(0))),
     });
   }
 
+  clone(): Promise<number> {
+    this.sessions += 1;
+    return Promise.resolve(this.sessions);
+  }
+
   destroy(): void {
-    // Nothing is held.
+    this.sessions -= 1;
   }
 }
 

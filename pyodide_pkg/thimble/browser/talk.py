@@ -63,6 +63,12 @@ class Service:
             "context": opened.session.n_ctx,
         }
 
+    def measure(self, session: int, messages: str, how: str) -> int:
+        """How many tokens a JSON list of messages has, written down in one of the ways of `How`."""
+        return len(
+            prompt_of(self._engine.opened(session).model, asked(messages), How(**asked(how)))
+        )
+
     def start(self, session: int, messages: str, options: str) -> dict[str, Any]:
         """Begin the assistant's next turn after a JSON list of messages; the engine's `run` writes.
 
@@ -134,14 +140,18 @@ def prompt_of(model: Model, messages: Sequence[dict[str, str]], how: How) -> lis
 
 def plain(messages: Sequence[dict[str, str]], *, is_open: bool = True) -> str:
     """The transcript of a conversation for a model that has no template: what the system says, an
-    empty line, then one line to a turn, "User: ..." or "Assistant: ...", the last one open."""
+    empty line, then one line to a turn, "User: ..." or "Assistant: ...", the last one open. Where
+    it is not, it ends where the last message does, with all its spaces."""
     lines: list[str] = []
     for message in check_messages(messages):
         if message["role"] == "system":
             lines += [message["content"].strip(), ""]
         else:
             lines.append(f"{NAMES[message['role']]}: {message['content'].strip()}")
-    return "\n".join([*lines, "Assistant:"] if is_open else lines)
+    if is_open:
+        return "\n".join([*lines, "Assistant:"])
+    said = messages[-1]["content"]
+    return "\n".join(lines) + said[len(said.rstrip()) :]
 
 
 def common(held: Sequence[int], wanted: Sequence[int]) -> int:

@@ -1,5 +1,6 @@
 /** The options of a generation, under OpenAI's names. */
 
+import type { Conversing } from "../protocol/talk";
 import { ThimbleError } from "./errors";
 import type { JsonOptions } from "./json-options";
 import { ENGINE_OPTIONS } from "./sampling-options";
@@ -25,18 +26,6 @@ export interface SamplingOptions extends EngineOptions {
   parse_special?: boolean;
   /** Stream every token's id, log-probability and entropy instead of bare text. */
   logprobs?: boolean;
-}
-
-/** How a conversation becomes a prompt: `How` of thimble/browser/talk.py. */
-export interface Conversing {
-  /** How many of the first messages stay where the context is too short; without it that is an error. */
-  readonly keep?: number;
-  /** How many of the last messages stay. */
-  readonly newest?: number;
-  /** Whether the last message is the beginning of the answer. */
-  readonly prefix?: boolean;
-  /** Whether nothing is answered yet. */
-  readonly append?: boolean;
 }
 
 export interface PromptOptions extends SamplingOptions {

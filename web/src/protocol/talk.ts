@@ -1,4 +1,18 @@
-/** What the worker answers to the Talk panel. */
+/** What the worker answers to the Talk panel, and of conversations. */
+
+import type { Message } from "./core";
+
+/** How a conversation becomes a prompt: `How` of thimble/browser/talk.py. */
+export interface Conversing {
+  /** How many of the first messages stay where the context is too short; without it that is an error. */
+  readonly keep?: number;
+  /** How many of the last messages stay. */
+  readonly newest?: number;
+  /** Whether the last message is the beginning of the answer. */
+  readonly prefix?: boolean;
+  /** Whether nothing is answered yet. */
+  readonly append?: boolean;
+}
 
 export interface TalkAbout {
   /** Whether the model's file says how a conversation is written down for it. */
@@ -10,4 +24,6 @@ export interface TalkAbout {
 
 export interface TalkService {
   about(session: number): TalkAbout;
+  /** How many tokens a conversation has; `how` as in the option `conversation`. */
+  measure(session: number, messages: readonly Message[], how: Conversing): number;
 }
