@@ -111,7 +111,9 @@ def test_what_is_appended_waits_and_a_prefix_is_gone_on_with(name: str) -> None:
     started = [*ASKED, {"role": "assistant", "content": " Mia \n"}]
     go_on = {**options, "conversation": {"prefix": True}}
     begun = ask(engine, "talk.start", session, json.dumps(started), json.dumps(go_on))
-    ids = [*engine.opened(session).session.tokens, *engine.opened(session).run.prompt]
+    run = engine.opened(session).run
+    assert run is not None
+    ids = [*engine.opened(session).session.tokens, *run.prompt]
     assert engine.opened(session).model.tokenizer.decode(ids).endswith("Mia \n")
     assert len(ids) == begun["prompt"]
     refused = json.loads(

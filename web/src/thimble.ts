@@ -145,7 +145,7 @@ export class Thimble {
   }
 
   /** Whether `create` would succeed, and whether it would have to download first. */
-  static async availability(options: Pick<CoreOptions, "model" | "expectedInputs" | "expectedOutputs"> = {}): Promise<Availability> {
+  static async availability(options: Pick<CoreOptions, "expectedInputs" | "expectedOutputs"> & { model?: ModelChoice } = {}): Promise<Availability> {
     const { model } = options;
     if (!isSupported(options)) return "unavailable";
     if (!hasSimd() || typeof Worker === "undefined") return "unavailable";

@@ -8,7 +8,7 @@
 import { abortable } from "../api/abort";
 import type { FromRun, Message } from "../protocol/core";
 import { Thimble } from "../thimble";
-import type { Availability } from "../thimble";
+import type { Availability, ModelChoice } from "../thimble";
 import { domException, quotaExceeded } from "./errors";
 import { canonicalPrompt, isSupported, PARAMS, samplingOf, withConstraint } from "./messages";
 import type { Canonical, Sampling } from "./messages";
@@ -24,6 +24,11 @@ interface Parts {
   readonly messages: readonly Message[];
   readonly initial: number;
   readonly usage: number;
+}
+
+/** Thimble's own option: a name out of `Thimble.models()`, or a GGUF file. */
+interface OnModel {
+  model?: ModelChoice;
 }
 
 /** Only this module makes sessions. */
@@ -55,7 +60,7 @@ export class LanguageModel extends EventTarget {
     this.#usage = parts.usage;
   }
 
-  static async availability(options: CoreOptions = {}): Promise<Availability> {
+  static async availability(options: CoreOptions & OnModel = {}): Promise<Availability> {
     samplingOf(options);
     if (!isSupported(options)) return "unavailable";
     return Thimble.availability(options.model === undefined ? {} : { model: options.model });
@@ -66,7 +71,7 @@ export class LanguageModel extends EventTarget {
     return (await Thimble.availability()) === "unavailable" ? null : { ...PARAMS };
   }
 
-  static async create(options: CreateOptions = {}): Promise<LanguageModel> {
+  static async create(options: CreateOptions & OnModel = {}): Promise<LanguageModel> {
     const { model, signal, monitor, initialPrompts, seed } = options;
     const sampling = samplingOf(options);
     const supported = isSupported(options);

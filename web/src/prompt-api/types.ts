@@ -1,7 +1,5 @@
 /** The Prompt API's dictionaries (webmachinelearning/prompt-api), and what Thimble adds to them. */
 
-import type { ModelChoice } from "../thimble";
-
 export type Role = "system" | "user" | "assistant";
 
 export type ContentType = "text" | "image" | "audio" | "tool-call" | "tool-response";
@@ -36,8 +34,6 @@ export interface CoreOptions {
   expectedOutputs?: readonly Expected[];
   /** Empty only. */
   tools?: readonly unknown[];
-  /** Thimble's own: a name out of `Thimble.models()`, or a GGUF file. */
-  model?: ModelChoice;
 }
 
 export interface CreateOptions extends CoreOptions {
