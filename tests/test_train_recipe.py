@@ -37,7 +37,7 @@ def test_what_is_no_recipe_is_refused_by_name(tmp_path: Path) -> None:
         ({"size": 0.4}, "size is 0.4; it must be one of 0.05,"),
         ({"size": 0.37, "dim": 128}, "dim is 128, and size 0.37 makes it 96"),
         ({"steps": 10**12}, "steps is 1000000000000; it must be from 0 to 100,0"),
-        ({"micro_batches": 2**53}, "micro_batches is 9007199254740992; it must be from 1 to 4,096"),
+        ({"micro_batches": 2**53}, "micro_batches is 9007199254740992; it must be from 0 to 4,096"),
         ({"grad_clip": 10**400}, "grad_clip is 1000"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd'; it must be one of muon, adamw"),
         ({"dropout": 1}, "dropout is 1"),
