@@ -264,7 +264,12 @@ def test_an_unknown_target_is_named_with_the_known_ones(tmp_path: Path) -> None:
 def test_the_native_wheel_brings_the_front_end(site: Path, wheel: Path) -> None:
     files = contents(wheel)
     build = json.loads(files["thimble/_site/build.json"])
-    for name in ["thimble.js", *build["assets"].values(), *(m["file"] for m in build["models"])]:
+    for name in [
+        "thimble.js",
+        "THIRD-PARTY.txt",
+        *build["assets"].values(),
+        *(m["file"] for m in build["models"]),
+    ]:
         assert files[f"thimble/_site/{name}"] == (site / name).read_bytes()
     root = build_archive.HERE.parent
     page = root / "web" / "templates" / "page.html"

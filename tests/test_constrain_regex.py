@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 import tracemalloc
 import unicodedata
+from pathlib import Path
 
 import pytest
 import regex
@@ -12,13 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import thimble
+from thimble import constrain
 from thimble.constrain import read_regex, regex_looks, regex_syntax, unicode_sets
-from thimble.constrain.automaton import NOWHERE, Automaton
+from thimble.constrain.automaton import MOST_ITEMS, NOWHERE, Automaton
 from thimble.constrain.effort import Effort
+from thimble.constrain.masks import Constraint
 from thimble.constrain.network import Network
 from thimble.constrain.nodes import Both, Node, Not
 from thimble.constrain.regular import Algebra
+from thimble.constrain.rules import RuleProgram
 
+MODEL = Path(__file__).resolve().parent.parent / "web" / "models" / "story.gguf"
 NO_TEXT = "no text can ever satisfy"
 
 
@@ -229,6 +235,48 @@ def test_looking_around_has_a_bound(pattern: str, monkeypatch: pytest.MonkeyPatc
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 16 << 20
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?:" + "|".join(f".*{chr(97 + i)}.{{9}}" for i in range(26)) + ")(?:.{0,99}e.{0,99}){9}",
+        "(?:" + "|".join(f"(?:.*{c}.{{{20 + i}}})" for i, c in enumerate("etaoinshrdlu")) + ")",
+        "(?:(?:a|b|[a-z ])*[a-m](?:[a-z ]){40}x){1,9}",
+        "(?:(?:(?:.{0,9}e?){0,9}){0,9}){0,9}z",
+    ],
+    ids=lambda pattern: pattern[:24],
+)
+def test_a_short_expression_cannot_fill_the_memory(pattern: str) -> None:
+    """As long as a link's: each state of its automaton stands at thousands of places."""
+    assert len(pattern) < 285
+    model = thimble.load(MODEL)
+    constraint = Constraint(model.kernel, model.tokenizer, constrain.regex(pattern), 0, False)
+    tokens = model.tokenizer.encode(" a tree of the sea", add_special=False)
+    try:
+        for n in range(len(tokens)):
+            constraint.mask(tokens[:n])
+            program = constraint._masks.program
+            assert isinstance(program, RuleProgram)
+            assert program.automaton.n_items <= MOST_ITEMS
+    except thimble.OptionError as error:
+        assert "make it simpler" in str(error)
+    finally:
+        model.close()
+
+
+@pytest.mark.parametrize("kind", ["regex", "gbnf", "lark"])
+def test_a_count_of_many_digits_is_refused_at_once(kind: str) -> None:
+    """Digits were read one by one, each into a larger number: a minute for so many."""
+    count = "{" + "1" * 60_000 + "}"
+    texts = {
+        "regex": f"a{count}", "gbnf": f'root ::= "a"{count}', "lark": f'start: "a"~{"1" * 60_000}'
+    }  # fmt: skip
+    began = time.process_time()
+    with pytest.raises(thimble.OptionError) as told:
+        constrain.Grammar(kind, texts[kind])
+    assert len(str(told.value)) < 300
+    assert time.process_time() - began < 20  # a hundred times what it takes
 
 
 def test_what_is_repeated_behind_a_look_around_still_shares_its_masks() -> None:

@@ -90,7 +90,7 @@ def test_it_says_what_it_is_and_holds_what_it_says(archive: Path) -> None:
     assert (package["name"], package["type"]) == ("thimble-lm", "module")
     for place in re.findall(r'"\./([^"]+\.(?:js|d\.ts))"', files["package.json"]):
         assert place in files
-    assert {"README.md", "LICENSE"} <= set(files)
+    assert {"README.md", "LICENSE", "THIRD-PARTY.txt"} <= set(files)
     assert not [name for name in files if name.endswith(".map")]
     pinned = json.loads((ROOT / "web" / "package.json").read_text())["dependencies"]
     wanted = package["dependencies"]

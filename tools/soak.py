@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import mmap
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -151,7 +151,7 @@ def soak(
 
 def resident() -> int:
     """Bytes that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -167,9 +167,9 @@ def in_wasm(counts: dict[str, float]) -> list[dict[str, Any]]:
     from tests.in_pyodide import run
 
     code = f"""
-import sys, types, pathlib, json, pyodide_js
-sys.modules["mmap"] = sys.modules.get("mmap") or types.ModuleType("mmap")
+import types, pathlib, json, pyodide_js
 soak = types.ModuleType("soak")
+soak.__file__ = "/mounted1/tools/soak.py"
 exec(pathlib.Path("/mounted1/tools/soak.py").read_text(), soak.__dict__)
 files = soak.files_of(pathlib.Path("/mounted1/web/models"))
 json.dumps(soak.soak(files, {counts!r}, lambda: pyodide_js._module.HEAPU8.length))

@@ -55,6 +55,7 @@ typedef struct {
 struct tk_session {
     const tk_model *model;
     int32_t n_past, scores_room, rings; /* whether a state has a ring */
+    int32_t n_states;                   /* its own: it may be freed after its model */
     tk_state *states; /* [n_states] */
     float *scores;    /* [TK_MAX_THREADS][scores_room] */
     void *at[TK_MAX_BUFFERS];

@@ -44,7 +44,7 @@ static void release(tk_segment *segment) {
 }
 
 void tk_states_free(tk_session *s) {
-    for (int32_t i = 0; s->states && i < s->model->n_states; i++) {
+    for (int32_t i = 0; s->states && i < s->n_states; i++) {
         for (int32_t j = 0; j < s->states[i].count; j++) release(s->states[i].segments[j]);
         tk_delete(s->states[i].segments);
     }
@@ -57,7 +57,8 @@ void tk_states_free(tk_session *s) {
 int32_t tk_states_new(tk_session *s, int32_t hint, int32_t ring, int32_t type) {
     int32_t shift = 5;
     while (shift < LONGEST && (1 << shift) < hint) shift++;
-    s->states = tk_new(tk_size((size_t)s->model->n_states, sizeof(tk_state), 1));
+    s->n_states = s->model->n_states;
+    s->states = tk_new(tk_size((size_t)s->n_states, sizeof(tk_state), 1));
     if (!s->states) return 0;
     for (int32_t i = 0; i < s->model->n_states; i++) {
         tk_state *k = s->states + i;

@@ -25,6 +25,8 @@ from .network import Network
 
 MOST_AT_ONCE = 5_000
 """Places in one state: more means that the text can be read in too many ways."""
+MOST_ITEMS = 200_000
+"""Places in all states together, some 30 MB; between tokens a new automaton begins long before."""
 ITEMS_A_STEP = 20
 NOWHERE = -1
 """Stands in a row where a byte cannot come."""
@@ -266,10 +268,15 @@ class Automaton:
         return known
 
     def _named(self, items: frozenset[Item], accepting: bool) -> int:
-        number = self._numbers.setdefault((items, accepting), len(self.items))
-        if number == len(self.items):
+        number = self._numbers.get((items, accepting))
+        if number is None:
             if len(items) > MOST_AT_ONCE:
                 raise self._ambiguous()
+            if self.n_items + len(items) > MOST_ITEMS:
+                raise OptionError(
+                    f"the grammar's states take more than {MOST_ITEMS:,} places; make it simpler"
+                )
+            number = self._numbers[items, accepting] = len(self.items)
             self.items.append(items)
             self.n_items += len(items)
             self.accepting.append(accepting)
