@@ -31,7 +31,9 @@ static void quantize_block(const float *x, int16_t *q, int8_t *narrow, float *sc
         for (int j = 0; j < 4; j++) narrow[i + j] = (int8_t)n[(j & 1) << 1 | j >> 1];
     }
     *scale = d;
-    *sum = (total[0] + total[1]) + (total[2] + total[3]);
+    /* Unsigned: of what is no number the bits are anything, and their sum may not overflow. */
+    const v4u parts = (v4u)total;
+    *sum = (int32_t)((parts[0] + parts[1]) + (parts[2] + parts[3]));
 }
 
 static void act_quantize(tk_act *a) {
