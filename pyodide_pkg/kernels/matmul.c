@@ -31,9 +31,10 @@ static void quantize_block(const float *x, int16_t *q, int8_t *narrow, float *sc
         for (int j = 0; j < 4; j++) narrow[i + j] = (int8_t)n[(j & 1) << 1 | j >> 1];
     }
     *scale = d;
-    /* Unsigned: of what is no number the bits are anything, and their sum may not overflow. */
+    /* Of what is no number the sum would be anything; the scale says that it is none. */
     const v4u parts = (v4u)total;
-    *sum = (int32_t)((parts[0] + parts[1]) + (parts[2] + parts[3]));
+    uint32_t all = (parts[0] + parts[1]) + (parts[2] + parts[3]);
+    *sum = d < __builtin_inff() ? (int32_t)all : 0;
 }
 
 static void act_quantize(tk_act *a) {
