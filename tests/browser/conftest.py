@@ -13,6 +13,9 @@ from tests.browser.api import api as api
 from tests.browser.api import elsewhere as elsewhere
 from tests.browser.api import fresh_api as fresh_api
 from tests.browser.api import host_page as host_page
+from tests.browser.widget import element as element
+from tests.browser.widget import other_site as other_site
+from tests.browser.widget import quiet as quiet
 from tests.conftest import ROOT
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
