@@ -245,23 +245,39 @@ def test_tokens_and_json_in_rules(
     assert [parts for parts in no if accepts(grammar, *parts)] == []
 
 
-def test_texts_of_a_model_are_of_their_grammar(model: thimble.Model) -> None:
-    source = (
+WRITTEN = {
+    "pairs": (
         'start: pair ("," pair)*\npair: WORD ":" (NUMBER | list)\n'
         'list: "[" [pair ("," pair)*] "]"\n'
-        "WORD: /[a-z]{1,9}/\nNUMBER: /-?[0-9]{1,3}(\\.[0-9])?/\n%ignore / {1,2}/"
-    )
-    grammar, matcher = constrain.lark(source), judge(source)
+        "WORD: /[a-z]{1,5}/\nNUMBER: /-?[0-9]{1,3}(\\.[0-9])?/\n%ignore / {1,2}/"
+    ),
+    "sums": (  # left recursive, and read in two ways
+        'start: sum ";"\nsum: sum ("+" | "-") sum | term\nterm: /[0-9]{1,2}/ | "(" sum ")"'
+    ),
+    "lexemes": (
+        'start: (KEY | NAME)~1..6 END\nKEY: "if" | "in"i\n'
+        "NAME: /[a-z]{2,4}/ & ~/.*oo.*/\nEND: /[.!]{1,2}/\n%ignore / /"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_thousand_texts_are_of_their_grammar_for_llguidance(
+    model: thimble.Model, name: str
+) -> None:
+    grammar, matcher = constrain.lark(WRITTEN[name]), judge(WRITTEN[name])
     session = model.session()
-    whole = 0
-    for seed in range(400):
+    whole = seed = 0
+    while whole < 1_000:
+        seed += 1
+        assert seed < 3_000, f"{seed - whole} of {seed} texts had no room to end"
         session.rollback(0)
-        params = SamplingParams(grammar=grammar, temperature=2.0, seed=seed, max_tokens=100)
+        params = SamplingParams(grammar=grammar, temperature=2.0, seed=seed, max_tokens=60)
         chunks = list(session.generate("", params))
         if chunks[-1].finish_reason == "stop":
             whole += 1
-            assert judged(matcher, "".join(chunk.text for chunk in chunks).encode())
-    assert whole > 300
+            text = "".join(chunk.text for chunk in chunks)
+            assert judged(matcher, text.encode()), text
     session.close()
 
 
