@@ -70,6 +70,8 @@ class Masks:
         self._following: dict[tuple[Place, int], Place | None] = {}
         """The place behind a place and a token."""
         self._masks: dict[Place, Scratch] = {}
+        self._alike: dict[tuple[Place, Place], bool] = {}
+        """Of two places around others whether their masks are the same."""
         self._folded: dict[Place, Place] = {}
         self._folded_frames: dict[int, int] = {0: 0}
         self._spaced: Scratch | None = None
@@ -98,10 +100,42 @@ class Masks:
         folded = self._fold(place)
         found = self._masks.get(folded)
         if found is None:
-            while len(self._masks) >= self._most:
-                del self._masks[next(iter(self._masks))]
-            found = self._masks[folded] = self._made(folded, folded)
+            found = self._enclosed(folded) or self._made(folded, folded)
+            self._keep(folded, found)
         return found.address
+
+    def _keep(self, place: Place, mask: Scratch) -> None:
+        while len(self._masks) >= self._most:
+            del self._masks[next(iter(self._masks))]
+        self._masks[place] = mask
+
+    def _kept(self, place: Place) -> Scratch:
+        """The mask of this very place, made where it is not there."""
+        found = self._masks.get(place)
+        if found is None:
+            found = self._made(place, place)
+            self._keep(place, found)
+        return found
+
+    def _enclosed(self, place: Place) -> Scratch | None:
+        """The mask of a place that lies between two others with one and the same mask: however many
+        copies of a part may still come, it is made once. None where there is no such thing."""
+        self.program.begin()
+        less, more = (place._replace(state=one) for one in self.program.around(place.state))
+        if less == more:
+            return None
+        if (less, more) not in self._alike:
+            self._alike[less, more] = self._are_alike(less, more)
+        return self._kept(more) if self._alike[less, more] else None
+
+    def _are_alike(self, less: Place, more: Place) -> bool:
+        kernel, size = self.vocabulary.kernel, 4 * self.vocabulary.n_words
+        try:
+            outer = self._kept(more)
+            inner = self._made(less, less, afresh=False)  # both together are one piece of work
+        except OptionError:  # nothing may come in one of them, or it is too much work
+            return False
+        return bytes(kernel.read(inner.address, size)) == bytes(kernel.read(outer.address, size))
 
     def _fold(self, place: Place) -> Place:
         """The place for all that no token tells from this one."""
@@ -168,10 +202,11 @@ class Masks:
         """Whether a text must end at a place."""
         return self.program.dead(place.state) and self.machine.accepts(place)
 
-    def _made(self, place: Place, begin: Place) -> Scratch:
+    def _made(self, place: Place, begin: Place, *, afresh: bool = True) -> Scratch:
         """The mask of a place, walked from another that has the same behind it."""
         vocabulary = self.vocabulary
-        self.program.begin()
+        if afresh:
+            self.program.begin()
         size = 4 * vocabulary.n_words
         mask = Scratch(vocabulary.kernel, size, "a mask of tokens")
         most = self.program.slice(begin.state, begin.record)
