@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .regular import ALT, BOTH, REPEAT, SEQ, Algebra, Regular
 
-FEW_COPIES = 8
+FEW_COPIES = 4
 """Of what has several parts: a token seldom holds more."""
 
 
