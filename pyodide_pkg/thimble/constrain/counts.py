@@ -34,17 +34,18 @@ def folded(algebra: Algebra, r: Regular, reach: int) -> Regular:
 def around(algebra: Algebra, r: Regular, reach: int) -> tuple[Regular, Regular]:
     """A language that has no text that `r` lacks, and one that has all of its texts, the same
     for all numbers of repetitions that a token of `reach` bytes will hardly come to."""
-    if r.kind == SEQ:
-        heads = [r.a]
-        while r.b.kind == SEQ:
-            r = r.b
-            heads.append(r.a)
-        pairs = [around(algebra, part, reach) for part in (*heads, r.b)]
-        return algebra.seq(*(less for less, _ in pairs)), algebra.seq(*(more for _, more in pairs))
-    if r.kind in (ALT, BOTH):
+    if r.kind in (SEQ, ALT, BOTH):
+        parts = list(r.a) if r.kind != SEQ else [r]
+        while parts[-1].kind == SEQ == r.kind:
+            parts[-1:] = [parts[-1].a, parts[-1].b]
+        pairs = [around(algebra, part, reach) for part in parts]
+        if all(less is more for less, more in pairs):
+            return r, r
+        inner, outer = [less for less, _ in pairs], [more for _, more in pairs]
+        if r.kind == SEQ:
+            return algebra.seq(*inner), algebra.seq(*outer)
         join = algebra.alt if r.kind == ALT else algebra.both
-        pairs = [around(algebra, part, reach) for part in r.a]
-        return join(less for less, _ in pairs), join(more for _, more in pairs)
+        return join(inner), join(outer)
     if r.kind == REPEAT:
         low, high = r.b
         most = FEW_COPIES if r.a.kind == SEQ else reach
