@@ -36,8 +36,8 @@ play: site-here $(WITH_MODEL)  ## set everything up and serve on http://127.0.0.
 check: lint  ## lint, unit tests and kernels, in minutes and without a browser (ARGS= for pytest)
 	@$(RUN) -m pytest --ignore tests/browser -m "not browser and not slow" -n auto $(ARGS)
 
-# Two processes share the tests: while one waits for a browser the other computes.
-WORKERS ?= 2
+# Three processes share the tests: while one waits for a browser another computes.
+WORKERS ?= 3
 test: setup-test lint  ## set everything up and run every test (WORKERS= processes, ARGS= for pytest)
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
