@@ -26,6 +26,12 @@ MOST_STATES = 16_384
 text stands."""
 MOST_MACHINES = 8
 """Grammars whose masks are kept for a vocabulary."""
+SOME_STATES = 1_000
+"""An automaton of fewer makes masks so quickly that none are looked for to share."""
+OFTEN = 5
+"""Places that have the same two around them, so that it is worth two masks to share one."""
+MANY_STATES = 100
+"""That the mask of one place makes."""
 MOST_MASKS = 16 << 20
 """Bytes of a grammar's masks that are kept."""
 
@@ -72,6 +78,9 @@ class Masks:
         self._masks: dict[Place, Scratch] = {}
         self._alike: dict[tuple[Place, Place], bool] = {}
         """Of two places around others whether their masks are the same."""
+        self._met: dict[tuple[Place, Place], int] = {}
+        """And how many places they were found around before that was asked."""
+        self._n_weighed = self._n_dear = 0
         self._folded: dict[Place, Place] = {}
         self._folded_frames: dict[int, int] = {0: 0}
         self._spaced: Scratch | None = None
@@ -120,13 +129,32 @@ class Masks:
     def _enclosed(self, place: Place) -> Scratch | None:
         """The mask of a place that lies between two others with one and the same mask: however many
         copies of a part may still come, it is made once. None where there is no such thing."""
+        if self.program.size < SOME_STATES:
+            return None
         self.program.begin()
         less, more = (place._replace(state=one) for one in self.program.around(place.state))
         if less == more:
             return None
-        if (less, more) not in self._alike:
-            self._alike[less, more] = self._are_alike(less, more)
-        return self._kept(more) if self._alike[less, more] else None
+        alike = self._alike.get((less, more))
+        if alike is None:
+            met = self._met[less, more] = self._met.get((less, more), 0) + 1
+            if met < OFTEN and not self._dear:
+                return self._weighed(place)
+            alike = self._alike[less, more] = self._are_alike(less, more)
+        return self._kept(more) if alike else None
+
+    @property
+    def _dear(self) -> bool:
+        """Whether most places with something around them made many states, so that it is worth two
+        masks to make fewer."""
+        return self._n_dear >= 3 and 2 * self._n_dear >= self._n_weighed
+
+    def _weighed(self, place: Place) -> Scratch:
+        before = self.program.size
+        found = self._made(place, place)
+        self._n_weighed += 1
+        self._n_dear += self.program.size - before >= MANY_STATES
+        return found
 
     def _are_alike(self, less: Place, more: Place) -> bool:
         kernel, size = self.vocabulary.kernel, 4 * self.vocabulary.n_words
