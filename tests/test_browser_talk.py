@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import gguf
 import pytest
 
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.browser import Engine
-from thimble.browser.talk import common, plain
+from thimble.browser.talk import RECOMMENDED, common, plain, recommended
 
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was sad?"}]
 OPTIONS = json.dumps({"temperature": 0.8, "seed": 5, "max_tokens": 12, "conversation": {"keep": 0}})
@@ -32,12 +33,17 @@ def ask(engine: Engine, method: str, *arguments: Any) -> Any:
 def say(engine: Engine, session: int, messages: list[dict[str, str]]) -> tuple[str, int, int]:
     """The answer, the prompt's tokens, and those that were reused."""
     begun = ask(engine, "talk.start", session, json.dumps(messages), OPTIONS)
+    return written(engine, session)[0], begun["prompt"], begun["reused"]
+
+
+def written(engine: Engine, session: int) -> tuple[str, str]:
+    """What a generation writes, and why it ends."""
     text = ""
     while True:
         batch = ask(engine, "run", session, 50)
         text += batch["text"]
         if batch["finish_reason"]:
-            return text, begun["prompt"], begun["reused"]
+            return text, batch["finish_reason"]
 
 
 @pytest.mark.parametrize("name", ["q8_0-tied", "spm"], ids=["template", "plain"])
@@ -168,3 +174,62 @@ def test_the_last_turn_is_kept_even_where_it_leaves_little_room() -> None:
     begun = ask(engine, "talk.start", session, json.dumps(said), OPTIONS)
     assert begun["left_out"] == 2
     assert 256 * 3 // 4 < begun["prompt"] < 256
+
+
+@pytest.mark.parametrize("name", ["q8_0-tied", "spm"], ids=["template", "plain"])
+@pytest.mark.parametrize("grammar", [None, "[a-zé ]{30,}\\."], ids=["free", "constrained"])
+def test_an_answer_that_was_cut_off_goes_on_as_if_it_had_not_been(
+    name: str, grammar: str | None
+) -> None:
+    """The same tokens wherever it is cut, in a character and in a stop string too."""
+    engine, session = opened(SPECS[name])
+    options: dict[str, Any] = {
+        "temperature": 0.9,
+        "seed": 5,
+        "repetition_penalty": 1.1,
+        "stop": ["qqq", "é"],
+    }
+    if grammar:
+        options["grammar"] = {"kind": "regex", "source": grammar}
+
+    def start(length: int, **how: bool) -> Any:
+        given = json.dumps({**options, "max_tokens": length, "conversation": {"keep": 0, **how}})
+        return ask(engine, "talk.start", session, json.dumps(ASKED), given)
+
+    start(40)
+    at_once = written(engine, session)
+    tokens = engine.opened(session).session.tokens
+    cuts = 0
+    for length in (1, 2, 3, 5, 8, 13, 21, 34):
+        start(length)
+        text, reason = written(engine, session)
+        if reason == "stop":
+            break
+        resumed = start(40 - length, resume=True)["resumed"]
+        assert text.startswith(resumed["text"])
+        rest, reason = written(engine, session)
+        assert (resumed["text"] + rest, reason) == at_once
+        assert engine.opened(session).session.tokens == tokens
+        cuts += 1
+    assert cuts > 2
+    fresh = ask(engine, "open", "tiny", "{}")
+    refused = json.loads(
+        engine.call("talk.start", fresh, json.dumps(ASKED), '{"conversation": {"resume": true}}')
+    )["error"]
+    assert refused == ["OptionError", "the session has no answer that could go on"]
+
+
+def test_what_a_file_recommends_is_told_by_our_names() -> None:
+    keys = gguf.Keys.General
+    said = {
+        keys.SAMPLING_TEMP: 0.6000000238418579,
+        keys.SAMPLING_TOP_K: 40,
+        keys.SAMPLING_TOP_P: 7.0,  # no share
+        keys.SAMPLING_PENALTY_LAST_N: "all",
+        keys.SAMPLING_PENALTY_REPEAT: 1.25,
+        keys.SAMPLING_SEQUENCE: "k;p",
+    }
+    found = recommended(said)
+    assert found == {"temperature": 0.6, "top_k": 40, "repetition_penalty": 1.25}
+    known = {value for name, value in vars(keys).items() if name.startswith("SAMPLING_")}
+    assert {f"general.sampling.{key}" for key in RECOMMENDED} == known - {keys.SAMPLING_SEQUENCE}

@@ -16,7 +16,7 @@ TALK = "[data-panel=talk] .sheet"
 
 def talk(page: Page, address: str, shot: Shot) -> None:
     """A model that was not made to talk, asked anyway, edited, and with its context full."""
-    page.goto(f"{address}/#max_tokens=60&seed=7&panel=talk")
+    page.goto(f"{address}/#talk_max_tokens=60&talk_seed=7&panel=talk")
     expect(page.locator("#talk-plain")).to_be_visible(timeout=120_000)
     shot("talk-plain")
     page.get_by_role("button", name="Talk anyway").click()

@@ -38,6 +38,8 @@ class Form(NamedTuple):
     step: float
     slider: float | None = None
     """Where its slider ends; `high` for None."""
+    chat: float | None = None
+    """The default in a conversation, fit for small chat models; `default` for None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class SamplingParams:
 
     temperature: float = _number(
         1.0, "Temperature", "0 takes the most likely token; higher is wilder", 0, 100,
-        Form(0.8, 0, 10, 0.05, 2), flag="--temp",
+        Form(0.8, 0, 10, 0.05, 2, chat=0.3), flag="--temp",
     )  # fmt: skip
     top_k: int = _whole(
         0, "Top-k", "Sample from the k most likely tokens; 0 for all", 0, _MOST,
@@ -97,7 +99,7 @@ class SamplingParams:
     )  # fmt: skip
     top_p: float = _number(
         1.0, "Top-p", "Sample from the most likely tokens that add up to this", 0, 1,
-        Form(0.95, 0, 1, 0.01), drops=True,
+        Form(0.95, 0, 1, 0.01, chat=0.9), drops=True,
     )  # fmt: skip
     min_p: float = _number(
         0.0, "Min-p", "Exclude tokens below this share of the best", 0, 1,
@@ -105,7 +107,7 @@ class SamplingParams:
     )  # fmt: skip
     repetition_penalty: float = _number(
         1.0, "Repetition penalty", "Above 1 discourages tokens that are there already", 0.01, 100,
-        Form(1, 0.1, 10, 0.01, 2), flag="--repeat-penalty",
+        Form(1, 0.1, 10, 0.01, 2, chat=1.1), flag="--repeat-penalty",
     )  # fmt: skip
     frequency_penalty: float = _number(
         0.0, "Frequency penalty", "Subtracted from a token's logit for each time it occurs", -2, 2,
@@ -177,7 +179,7 @@ class SamplingParams:
     )  # fmt: skip
     max_tokens: int = _whole(
         256, "Length", "Maximum number of tokens to write", 0, _MOST,
-        decides=False, flag="--n-predict", form=Form(200, 1, 100_000, 1, 500),
+        decides=False, flag="--n-predict", form=Form(200, 1, 100_000, 1, 500, chat=512),
     )  # fmt: skip
     logit_bias: Mapping[int, float] = _option(
         {}, "Logit bias", "Added to the logits of these ids; minus infinity bans one",

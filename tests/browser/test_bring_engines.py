@@ -64,7 +64,7 @@ CHOSEN = """async () => {
 
 TALKED = """async () => {
   TOOLS
-  location.hash = "panel=talk";
+  location.hash = "panel=talk&talk_max_tokens=40";
   await until(() => at("talk-model")?.textContent.startsWith("tiny"));
   at("max_tokens").value = 16;
   at("talk-text").value = "Who was sad?";

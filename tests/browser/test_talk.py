@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ TINY = make(replace(SPECS["q8_0-tied"], n_ctx=192, seed=31))
 @pytest.fixture(scope="module")
 def talk(visit: Page) -> Page:
     """A page on the panel, with the tiny model opened from a file."""
-    visit.goto("/#max_tokens=16&seed=3&panel=talk")
+    visit.goto("/#max_tokens=9&talk_max_tokens=16&talk_seed=3&talk_temperature=0.8&panel=talk")
     expect(visit.locator("#talk-model")).to_contain_text("a plain transcript")
     return visit
 
@@ -48,6 +49,23 @@ def number(page: Page, name: str) -> int:
     return int(page.locator(f"#talk-{name}").inner_text().split("/")[0].replace(",", ""))
 
 
+# Every answer of the worker's that has text has this one, once.
+SPEAK = """(() => {
+  const text = TEXT;
+  const hear = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
+  Object.defineProperty(MessagePort.prototype, "onmessage", { ...hear, set(handler) {
+    let said = false;
+    hear.set.call(this, handler && ((event) => {
+      const { batch } = event.data ?? {};
+      if (batch?.text === undefined) return handler.call(this, event);
+      const data = { ...event.data, batch: { ...batch, text: said ? "" : text } };
+      said = true;
+      handler.call(this, new MessageEvent("message", { data }));
+    }));
+  } });
+})()"""
+
+
 # Sends what is in the field, and stops as soon as there is a first word of the answer.
 SEND_AND_STOP = """() => {
   const turns = document.getElementById("talk-turns");
@@ -57,9 +75,9 @@ SEND_AND_STOP = """() => {
     document.getElementById("talk-stop").click();
   });
   watch.observe(turns, { childList: true, subtree: true, characterData: true });
-  document.getElementById("max_tokens").value = 400;
+  document.getElementById("talk_max_tokens").value = 400;
   document.getElementById("talk-form").requestSubmit();
-  document.getElementById("max_tokens").value = 16;
+  document.getElementById("talk_max_tokens").value = 16;
 }"""
 
 
@@ -74,6 +92,10 @@ def test_a_model_without_a_template_says_so_and_can_be_talked_to_and_stopped(tal
     assert talk.locator(".turn.models .turn-text").inner_text()
     talk.get_by_role("button", name="New conversation").click()
     expect(talk.locator(".turn")).to_have_count(0)
+    talk.get_by_role("button", name="Bring back the conversation before").click()
+    expect(talk.locator(".turn")).to_have_count(2)
+    talk.get_by_role("button", name="New conversation").click()
+    expect(talk.locator(".turn")).to_have_count(0)
 
 
 def test_a_chat_model_of_the_site_is_two_clicks_away(
@@ -86,7 +108,7 @@ def test_a_chat_model_of_the_site_is_two_clicks_away(
         page = context.new_page()
         fetched: list[str] = []
         page.on("request", lambda request: fetched.append(request.url))
-        page.goto("/#max_tokens=16&panel=talk")
+        page.goto("/#talk_max_tokens=16&panel=talk")
         expect(page.locator("#talk-model")).to_contain_text("story")
         assert not any("chatty" in url for url in fetched)
         page.get_by_role("button", name=re.compile(r"^Load .*, \d+\.\d MB$")).click()
@@ -107,6 +129,25 @@ def test_a_conversation_goes_on_without_computing_anew(talk: Page) -> None:
     assert 0 < number(talk, "read") < number(talk, "reused") + asked
     expect(talk.locator(".turn")).to_have_count(4)
     assert "sad" not in talk.url
+
+
+def test_its_settings_are_its_own_and_an_answer_that_is_cut_off_continues(talk: Page) -> None:
+    assert talk.locator("#max_tokens").input_value() == "9"
+    talk.get_by_role("button", name="Settings").click()
+    length = talk.get_by_role("spinbutton", name="Length")
+    assert length.input_value() == "16"
+    assert talk.get_by_role("spinbutton", name="Temperature").input_value() == "0.8"
+    assert talk.get_by_role("spinbutton", name="Repetition penalty").input_value() == "1.1"
+    expect(talk.locator("#talk-outcome")).to_have_text("Cut off at 16 tokens.")
+    talk.get_by_role("button", name="Continue").click()
+    expect(talk.locator("#talk-outcome")).to_have_text("Cut off at 32 tokens.")
+    continued = talk.locator(".turn.models .turn-text").last.inner_text()
+    length.fill("32")
+    talk.get_by_role("button", name="Edit").last.click()
+    talk.keyboard.press("Enter")
+    assert answered(talk) == continued
+    length.fill("16")
+    talk.get_by_role("button", name="Settings").click()
 
 
 def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk: Page) -> None:
@@ -149,6 +190,87 @@ def test_a_conversation_goes_on_past_the_context_and_the_page_says_so(talk: Page
     field.press("Enter")
     expect(talk.locator("#talk-notice-words")).to_contain_text("context holds 192")
     expect(talk.locator("#talk-notice-words")).to_contain_text("Shorten your message")
+
+
+HOSTILE = """# Plan
+
+Some **bold** and *slanted*: `x < y`.
+
+- one
+  1. inner
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+```js
+alert(1) // <b>
+```
+
+<img src=x onerror="window.ran=1"><script>window.ran=1</script><style>*{display:none}</style>
+
+![p](https://evil.example/p.png) [go](javascript:window.ran=1) [data](data:text/html,x)
+[site](https://evil.example/a"onclick=x) <iframe src="https://evil.example/"></iframe>
+
+[ref]: javascript:window.ran=1
+[ref] &lt;b&gt;
+
+"""
+
+
+def open_saved(page: Page) -> None:
+    page.reload()
+    page.get_by_role("button", name="Load tiny, 0.").click()
+    expect(page.locator("#talk-model")).to_have_text("tiny · its own chat template")
+
+
+def test_a_chat_model_that_is_saved_here_is_offered_after_a_reload(talk: Page) -> None:
+    open_saved(talk)
+    assert say(talk, "Who was sad?")
+
+
+def test_an_answer_is_markdown_that_runs_and_loads_nothing(talk: Page) -> None:
+    """The worker's answer is put in place of the model's; the page then shows what it would say."""
+    asked: list[str] = []
+    talk.on("request", lambda request: asked.append(request.url))
+    talk.add_init_script(SPEAK.replace("TEXT", json.dumps(HOSTILE)))
+    open_saved(talk)
+    asked.clear()
+    say(talk, "Who?")
+    text = talk.locator(".turn.models .turn-text").last
+    assert text.locator("strong").inner_text() == "bold"
+    assert text.locator("em").inner_text() == "slanted"
+    assert text.locator("ul ol > li").inner_text() == "inner"
+    assert text.locator("td").all_inner_texts() == ["1", "2"]
+    assert text.locator("pre").inner_text() == "alert(1) // <b>"
+    text.get_by_role("button", name="Copy code").click()
+    expect(talk.locator("#talk-outcome")).to_have_text("Copied.")
+    assert text.locator("img, script, style, iframe, object, [onclick], [onerror]").count() == 0
+    links = text.locator("a")
+    assert {link.get_attribute("rel") for link in links.all()} == {"noopener noreferrer nofollow"}
+    assert all(str(link.get_attribute("href")).startswith("https://") for link in links.all())
+    assert "(https://evil.example/a" in text.inner_text()
+    assert "![p](https://evil.example/p.png)" in text.inner_text()
+    assert not talk.evaluate("window.ran") and not any("evil" in url for url in asked)
+
+
+def test_the_page_follows_the_answer_until_the_reader_scrolls_up(talk: Page) -> None:
+    talk.set_viewport_size({"width": 360, "height": 640})
+    for _ in range(4):
+        say(talk, "Who?")
+        box = talk.locator("#talk-text").bounding_box()
+        assert box and box["y"] + box["height"] < 640
+        below = "document.getElementById('talk-sheet').getBoundingClientRect().bottom - innerHeight"
+        assert talk.evaluate(below) < 2
+    talk.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    box = talk.locator("#talk-text").bounding_box()
+    assert box and box["y"] + box["height"] < 640
+    # Focus that goes back through the turns never lies under the field.
+    talk.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
+    copy = talk.locator(".turn.models").first.get_by_role("button", name="Copy", exact=True)
+    copy.focus()
+    box, form = copy.bounding_box(), talk.locator("#talk-form").bounding_box()
+    assert box and form and box["y"] >= 0 and box["y"] + box["height"] <= form["y"]
 
 
 def test_it_is_reached_by_everybody(talk: Page) -> None:

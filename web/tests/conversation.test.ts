@@ -2,23 +2,32 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import type { LiveSession } from "../src/live";
 import type { FromRun, Message } from "../src/protocol";
+import type { Conversing } from "../src/protocol/talk";
+import type { PromptOptions } from "../src/thimble";
 import { Conversation, isTooLong } from "../src/talk/conversation";
+
+interface Sent {
+  messages: Message[];
+  seed: unknown;
+  how: Conversing | undefined;
+}
 
 /** A model whose context holds so many messages, and that answers with what it was sent; of more, the
  * oldest pairs are left out. */
-function talker(most = Infinity): { conversation: Conversation; sent: { messages: Message[]; seed: unknown }[] } {
-  const sent: { messages: Message[]; seed: unknown }[] = [];
+function talker(most = Infinity): { conversation: Conversation; sent: Sent[] } {
+  const sent: Sent[] = [];
   const session = {
     contextWindow: 100,
     destroy: () => undefined,
-    write(messages: Message[], { seed }: { seed?: number }, hear: (news: FromRun) => void): ReadableStream<string> {
-      sent.push({ messages, seed });
+    write(messages: Message[], { seed, conversation: how, max_tokens }: PromptOptions, hear: (news: FromRun) => void): ReadableStream<string> {
+      sent.push({ messages, seed, how });
       const left_out = 2 * Math.ceil(Math.max(0, messages.length - most) / 2);
       return new ReadableStream({
         start(to): void {
           if (left_out >= messages.length) return to.error(Object.assign(new Error("too long"), { name: "ContextError" }));
-          hear({ type: "begun", prompt: 10, reused: 4, left_out });
-          const batch = { count: 2, context: 12, finish_reason: "stop", text: `answer ${sent.length}` } as const;
+          const resumed = how?.resume ? { resumed: { text: "answer ", tokens: 1 } } : {};
+          hear({ type: "begun", prompt: 10, reused: 4, left_out, ...resumed });
+          const batch = { count: 2, context: 12, finish_reason: max_tokens ? "length" : "stop", text: `answer ${sent.length}` } as const;
           hear({ type: "batch", batch });
           to.enqueue(batch.text);
           to.close();
@@ -87,4 +96,30 @@ test("a message that does not fit alone is refused and stays", async () => {
   assert.ok(isTooLong(failure));
   assert.deepEqual(said(conversation), ["One?"]);
   assert.equal(conversation.busy, false);
+});
+
+test("an answer that is cut off goes on from its tokens, or from its text where they are gone", async () => {
+  const { conversation, sent } = talker();
+  await conversation.send("One?", { max_tokens: 2, seed: 7 });
+  await conversation.continue({ max_tokens: 2 });
+  assert.deepEqual(sent[1]?.how, { resume: true });
+  assert.equal(sent[1]?.seed, 7);
+  assert.deepEqual(said(conversation), ["One?", "answer answer 2"]);
+  assert.equal(conversation.turns[1]?.tokens, 3);
+  conversation.close();
+  await conversation.continue({});
+  assert.deepEqual(sent[2]?.how, { keep: 0, newest: 1, prefix: true });
+  assert.deepEqual(sent[2]?.messages.at(-1), { role: "assistant", content: "answer answer 2" });
+  assert.equal(conversation.canContinue, false);
+});
+
+test("a conversation that was cleared comes back until something is said", async () => {
+  const { conversation } = talker();
+  await conversation.send("One?", {});
+  conversation.clear();
+  conversation.restore();
+  assert.deepEqual(said(conversation), ["One?", "answer 1"]);
+  conversation.clear();
+  await conversation.send("Two?", {});
+  assert.equal(conversation.canRestore, false);
 });

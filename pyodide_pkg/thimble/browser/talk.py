@@ -9,28 +9,52 @@ A conversation that has become longer than the context goes on without its oldes
 is asked for; what the system says stays. More of them go than must, so that the next turns go on
 too and not all of them are computed anew.
 
+An answer that was cut off goes on from the very tokens that it has, `How.resume`: what
+comes is what would have come at once.
+
 A model without a template can be talked to by a plain transcript, see `plain`; it knows no roles.
 """
 
 from __future__ import annotations
 
+import codecs
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..chat import check_messages
 from ..conversation import conversation_ids
-from ..errors import ContextError
+from ..errors import ContextError, OptionError
+from ..generation import StopStrings
+from ..sampling_options import SamplingParams, params_from
+from ..tokenizer import StreamDecoder
 from .engine import Run
 from .options import asked, parses_special, sampling
 
 if TYPE_CHECKING:
     from ..model import Model
-    from .engine import Engine
+    from .engine import Engine, SessionEntry
 
 NAMES = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
 STOP = "\nUser:"
 """Where an answer in a plain transcript ends: the model begins to write the other's turn."""
+_ANSWER = "answer"
+"""What a session has noted: the place of its tokens where the last answer begins."""
+RECOMMENDED = {
+    "temp": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "xtc_probability": "xtc_probability",
+    "xtc_threshold": "xtc_threshold",
+    "penalty_last_n": "repeat_last_n",
+    "penalty_repeat": "repetition_penalty",
+    "mirostat": "mirostat",
+    "mirostat_tau": "mirostat_tau",
+    "mirostat_eta": "mirostat_eta",
+}
+"""GGUF's keys of recommended sampling, below `general.sampling.`, and our names."""
 
 
 class How(NamedTuple):
@@ -44,6 +68,8 @@ class How(NamedTuple):
     """Whether the last message is the beginning of the answer."""
     append: bool = False
     """Whether nothing is answered yet."""
+    resume: bool = False
+    """Whether the answer that the session ends with goes on; the messages are not read."""
     parse_special: bool = False
     """Whether messages may spell control tokens."""
 
@@ -55,12 +81,14 @@ class Service:
         self._engine = engine
 
     def about(self, session: int) -> dict[str, Any]:
-        """Whether a session's model has a chat template, and how many tokens it can hold."""
+        """Whether a session's model has a chat template, how many tokens it can hold, and the
+        sampling options that its file recommends."""
         opened = self._engine.opened(session)
         return {
             "template": opened.model.chat_template is not None,
             "architecture": opened.model.config.architecture,
             "context": opened.session.n_ctx,
+            "sampling": recommended(opened.model.metadata),
         }
 
     def measure(self, session: int, messages: str, how: str) -> int:
@@ -76,7 +104,8 @@ class Service:
         `left_out` the oldest messages that the model did not read, the system's aside. The options
         may have a `conversation`, the fields of `How`. Raises OptionError for messages that are
         wrong or that the template refuses, ContextError where what must be read leaves no room for
-        an answer; the session is then as before.
+        an answer; the session is then as before. Where an answer goes on, `resumed` has its `text`
+        and `tokens` so far, without half a character or what may become a stop string at its end.
         """
         began = time.perf_counter()
         opened = self._engine.opened(session)
@@ -85,6 +114,8 @@ class Service:
         if opened.model.chat_template is None:
             given.setdefault("stop", [STOP])
         params, detailed = sampling(given)
+        if how.resume:
+            return resume(opened, params, detailed, began)
         n_ctx = opened.session.n_ctx
         answer = 0 if how.append else params.max_tokens
         ids, left_out = shifted(opened.model, asked(messages), n_ctx, answer, how)
@@ -92,8 +123,80 @@ class Service:
         reused = common(opened.session.tokens, ids[:-1])
         opened.session.rollback(reused)
         opened.records = []
+        opened.extras[_ANSWER] = len(ids)
+        if params.grammar is not None:
+            from .constraint import stands  # who has no grammar does not wait for it
+
+            stands(opened, params.grammar, len(ids))
         opened.run = Run(ids[reused:], params, detailed, began)
         return {"prompt": len(ids), "reused": reused, "left_out": left_out}
+
+
+def resume(
+    opened: SessionEntry, params: SamplingParams, detailed: bool, began: float
+) -> dict[str, Any]:
+    """Let the session's last answer go on. Raises OptionError where it has none, ContextError where
+    the context is full."""
+    session, place = opened.session, opened.extras.get(_ANSWER)
+    if place is None or place > len(session):
+        raise OptionError("the session has no answer that could go on")
+    if len(session) >= session.n_ctx:
+        raise ContextError(f"the context of {session.n_ctx:,} tokens is full")
+    kept, text = whole(opened.model, session.tokens, place, params.stop)
+    constraint_start = None
+    if params.grammar is not None:
+        from .constraint import begins
+
+        constraint_start = begins(opened, params.grammar, kept, resumed=True)
+    dropped = len(session) - kept
+    if dropped:  # they are drawn again, from what the token before them says
+        before = session.tokens[kept - 1]
+        session.rollback(kept - 1)
+        session.append([before])
+        params = replace(params, max_tokens=params.max_tokens + dropped)
+    opened.records = []
+    opened.run = Run([], params, detailed, began, constraint_start)
+    return {
+        "prompt": kept,
+        "reused": kept - (dropped > 0),
+        "left_out": 0,
+        "resumed": {"text": text, "tokens": kept - place},
+    }
+
+
+def whole(model: Model, tokens: Sequence[int], place: int, stop: Sequence[str]) -> tuple[int, str]:
+    """Up to which of the tokens an answer that begins at `place` has whole characters and nothing
+    that may become a stop string, and its text up to there."""
+    at_start = all(model.tokenizer.is_special(token) for token in tokens[:place])
+    decoder = StreamDecoder(model.tokenizer, at_start=at_start)
+    utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+    stops, read, shown = StopStrings(stop), 0, ""
+    kept, text = place, ""
+    for number, token in enumerate(tokens[place:], place + 1):
+        piece = utf8.decode(decoder.next_bytes(token))
+        read += len(piece)
+        shown += stops.push(piece)
+        if len(shown) == read and not utf8.getstate()[0]:
+            kept, text = number, shown
+    return kept, text
+
+
+def recommended(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """The sampling options that a file names, `general.sampling.*`, by our names; what is no value
+    of an option is passed over."""
+    found: dict[str, float] = {}
+    for key, name in RECOMMENDED.items():
+        value = metadata.get(f"general.sampling.{key}")
+        if isinstance(value, float):
+            value = float(f"{value:.6g}")  # as it was meant, before it was a float32
+        if value is None:
+            continue
+        try:
+            params_from({name: value})
+        except OptionError:
+            continue
+        found[name] = value
+    return found
 
 
 def shifted(

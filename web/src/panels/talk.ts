@@ -4,11 +4,16 @@ import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
 import { Conversation, isTooLong } from "../talk/conversation";
 import type { Turn } from "../talk/conversation";
+import { Follow } from "../talk/follow";
+import { markdown } from "../talk/markdown";
+import { savedTalkers } from "../talk/saved";
 import type { LiveSession } from "../live";
 import type { TalkAbout } from "../protocol/talk";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
-import { count, plural, rate, sentence } from "../ui/format";
+import { count, megabytes, plural, rate, sentence } from "../ui/format";
+import { TALK, readSettings } from "../ui/link";
+import { SettingControls } from "../ui/settings";
 
 const button = (id: string): HTMLButtonElement => byId(id, HTMLButtonElement);
 const part = (id: string): HTMLElement => byId(id, HTMLElement);
@@ -21,6 +26,11 @@ class Talk {
   readonly #system = byId("talk-system-text", HTMLTextAreaElement);
   readonly #send = button("talk-send");
   readonly #stop = button("talk-stop");
+  readonly #settings: SettingControls;
+  readonly #follows = new Follow(part("talk-sheet"));
+  /** Elements of answers, and the texts that they are of. */
+  readonly #shown = new WeakMap<Turn, { text: string; elements: unknown }>();
+  #frame = 0;
   #about: TalkAbout | null = null;
   /** The model that `#about` is about. */
   #asked = "";
@@ -33,10 +43,12 @@ class Talk {
     this.#root = root;
     this.#live = live;
     this.#talk = new Conversation(live);
-    this.#talk.addEventListener("change", () => this.#show());
+    this.#settings = new SettingControls(part("talk-settings"), part("talk-digest"));
+    this.#talk.addEventListener("change", () => this.#soon());
     live.addEventListener("state", () => this.#follow());
-    addEventListener("hashchange", () => this.#follow());
+    addEventListener("hashchange", () => this.#restore());
     this.#listen();
+    this.#restore();
     this.#follow();
     this.#show();
   }
@@ -59,12 +71,12 @@ class Talk {
       if (this.#talk.busy) this.#talk.stop();
       else if (this.#editing !== null) this.#edit(null);
     });
-    const toggle = button("talk-system-toggle");
-    toggle.addEventListener("click", () => {
-      const field = part("talk-system");
-      field.hidden = !field.hidden;
-      toggle.setAttribute("aria-expanded", String(!field.hidden));
-      if (!field.hidden) this.#system.focus();
+    this.#unfold("talk-system", () => this.#system.focus());
+    this.#unfold("talk-settings", () => undefined);
+    button("talk_dice").addEventListener("click", () => this.#settings.roll());
+    button("talk-undo").addEventListener("click", () => {
+      this.#talk.restore();
+      this.#text.focus();
     });
     button("talk-new").addEventListener("click", () => {
       this.#fail(null);
@@ -82,6 +94,35 @@ class Talk {
     button("talk-open").addEventListener("click", () => byId("model-file", HTMLInputElement).click());
   }
 
+  #unfold(id: string, opened: () => void): void {
+    const toggle = button(`${id}-toggle`);
+    toggle.addEventListener("click", () => {
+      const field = part(id);
+      field.hidden = !field.hidden;
+      toggle.setAttribute("aria-expanded", String(!field.hidden));
+      if (!field.hidden) opened();
+    });
+  }
+
+  /** Take what an address says of these settings. */
+  #restore(): void {
+    const refused = this.#settings.restore(readSettings(new URLSearchParams(location.hash.slice(1)), TALK));
+    if (refused.length) part("talk-outcome").textContent = `Parts of the link cannot be used: ${refused.join("; ")}.`;
+    this.#follow();
+  }
+
+  #grow(): void {
+    this.#show();
+    this.#follows.keep();
+  }
+
+  /** Show once a frame while tokens come. */
+  #soon(): void {
+    cancelAnimationFrame(this.#frame);
+    if (this.#talk.busy) this.#frame = requestAnimationFrame(() => this.#grow());
+    else this.#grow();
+  }
+
   /** Ask once about each model that is there while the panel is shown. */
   #follow(): void {
     const { model } = this.#live;
@@ -91,8 +132,11 @@ class Talk {
     this.#talk.close(); // the model before makes room
     this.#live.ask((engine, session) => engine.talk.about(session)).then(
       (about) => {
-        if (this.#asked === model) this.#about = about;
+        if (this.#asked !== model) return;
+        this.#about = about;
+        this.#recommend(about);
         this.#show();
+        if (!about.template) void this.#offerSaved();
       },
       (error: unknown) => {
         this.#asked = "";
@@ -101,10 +145,27 @@ class Talk {
     );
   }
 
-  /** As they stand in Write. */
-  #settings() {
-    const { settings, constraint } = this.#live.draft();
-    return { ...settings, ...constraint };
+  /** Let the settings begin with what the model's file recommends. */
+  #recommend({ sampling }: TalkAbout): void {
+    this.#settings.suggest(sampling);
+    const names = Object.keys(sampling);
+    part("talk-recommended").hidden = names.length === 0;
+    part("talk-recommended").textContent = `The model's file recommends: ${names.map((name) => `${name} ${sampling[name]}`).join(", ")}.`;
+  }
+
+  /** Offer the chat models that earlier visits have saved. */
+  async #offerSaved(): Promise<void> {
+    const found = await savedTalkers(this.#live);
+    const open = (name: string) => (): void => void this.#live.open(name);
+    render(
+      found.map(({ name, bytes }) => html`<button type="button" @click=${open(name)}>Load ${name}, ${megabytes(bytes)} MB, saved here</button>`),
+      part("talk-saved"),
+    );
+  }
+
+  /** Its own, with the constraint that stands in Write. */
+  #options() {
+    return { ...this.#settings.read(), ...this.#live.draft().constraint };
   }
 
   get #mayTalk(): boolean {
@@ -115,19 +176,21 @@ class Talk {
     const text = this.#text.value.trim();
     if (!text || this.#talk.busy || !this.#mayTalk) return;
     this.#text.value = "";
-    void this.#work(this.#talk.send(text, this.#settings()));
+    void this.#work(this.#talk.send(text, this.#options()));
   }
 
   async #work(work: Promise<void>): Promise<void> {
     this.#fail(null);
     this.#editing = null;
     this.#show();
+    this.#follows.begin();
     const focused = document.activeElement;
     if (focused === this.#send) this.#stop.focus();
     part("talk-outcome").textContent = "Writing.";
     try {
       await work;
       part("talk-outcome").textContent = this.#outcome();
+      this.#follows.keep();
     } catch (error) {
       part("talk-outcome").textContent = "";
       this.#fail(error);
@@ -144,7 +207,7 @@ class Talk {
     if (last.finish === "length" && counts && counts.context >= counts.window) {
       return "The context is full: the answer ends here.";
     }
-    return last.finish === "length" ? `Cut off at ${tokens}, the length set in Write.` : `Answered with ${tokens}.`;
+    return last.finish === "length" ? `Cut off at ${tokens}.` : `Answered with ${tokens}.`;
   }
 
   #fail(error: unknown): void {
@@ -167,6 +230,7 @@ class Talk {
     const { turns, busy, counts } = this.#talk;
     render(turns.map((turn, at) => this.#turn(turn, at)), part("talk-turns"));
     part("talk-empty").hidden = turns.length > 0;
+    button("talk-undo").hidden = !this.#talk.canRestore || busy;
     this.#send.hidden = busy;
     this.#stop.hidden = !busy;
     this.#send.disabled = !this.#mayTalk || this.#text.value.trim() === "";
@@ -198,9 +262,18 @@ class Talk {
     return html`<li class="turn ${yours ? "yours" : "models"} ${at < first ? "unread" : ""}">
       ${at > 0 && at === first ? this.#shift() : nothing}
       <span class="turn-who">${yours ? "You" : turn.model}</span>
-      ${this.#editing === at ? this.#editor(turn, at) : html`<p class="turn-text">${yours ? turn.text : turn.text.trimStart()}</p>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text">${yours ? turn.text : this.#answer(turn)}</div>
         <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
     </li>`;
+  }
+
+  /** Only a text that has grown is read anew. */
+  #answer(turn: Turn): unknown {
+    const known = this.#shown.get(turn);
+    if (known?.text === turn.text) return known.elements;
+    const elements = markdown(turn.text.trimStart(), (code) => void this.#copy(code));
+    this.#shown.set(turn, { text: turn.text, elements });
+    return elements;
   }
 
   #shift(): TemplateResult {
@@ -210,8 +283,10 @@ class Talk {
   }
 
   #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {
-    const again = (): void => void this.#work(this.#talk.regenerate(this.#settings()));
+    const again = (): void => void this.#work(this.#talk.regenerate(this.#options()));
+    const goOn = (): void => void this.#work(this.#talk.continue(this.#options()));
     return html`
+      ${isLast && this.#talk.canContinue ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${goOn}>Continue</button>` : nothing}
       ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
       ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
       <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>`;
@@ -221,7 +296,7 @@ class Talk {
     const resend = (event: Event): void => {
       const field = (event.target as HTMLElement).closest(".turn-edit")?.querySelector("textarea");
       const text = field?.value.trim();
-      if (text && this.#mayTalk) void this.#work(this.#talk.resend(at, text, this.#settings()));
+      if (text && this.#mayTalk) void this.#work(this.#talk.resend(at, text, this.#options()));
     };
     const onKey = (event: KeyboardEvent): void => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;

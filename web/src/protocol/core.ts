@@ -149,6 +149,8 @@ export interface Begun {
   readonly reused: number;
   /** How many of the oldest messages, those to keep aside, had no place in the context. */
   readonly left_out: number;
+  /** The answer that goes on, as far as it has whole characters. */
+  readonly resumed?: { readonly text: string; readonly tokens: number };
 }
 
 /** Worker to page, on a generation's port, the prompt first; the last is "done" or "failed". */

@@ -12,6 +12,8 @@ export interface Conversing {
   readonly prefix?: boolean;
   /** Whether nothing is answered yet. */
   readonly append?: boolean;
+  /** Whether the answer that the session ends with goes on. */
+  readonly resume?: boolean;
 }
 
 export interface TalkAbout {
@@ -20,6 +22,8 @@ export interface TalkAbout {
   readonly architecture: string;
   /** Tokens that a conversation may have. */
   readonly context: number;
+  /** The sampling options that its file recommends, by their names. */
+  readonly sampling: Readonly<Record<string, number>>;
 }
 
 export interface TalkService {

@@ -7,6 +7,7 @@
 
 import type { LiveSession } from "../live";
 import type { FromRun, Message } from "../protocol";
+import type { Conversing } from "../protocol/talk";
 import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
 
 export interface Turn {
@@ -17,6 +18,8 @@ export interface Turn {
   tokens: number;
   /** Null while it is being written, or where it was stopped. */
   finish: "stop" | "length" | null;
+  /** What its tokens are drawn by. */
+  seed?: number;
 }
 
 export interface Counts {
@@ -51,16 +54,21 @@ export class Conversation extends EventTarget {
   counts: Counts | null = null;
   /** Other answers that were asked for at this place. */
   #again = 0;
+  /** The turn that the session's tokens end with. */
+  #held: Turn | null = null;
+  /** What was there before it was cleared. */
+  #before: Pick<Conversation, "turns" | "first" | "counts"> | null = null;
 
   constructor(live: LiveSession) {
     super();
     this.#live = live;
-    live.addEventListener("restart", () => (this.#session = null));
+    live.addEventListener("restart", () => (this.#session = this.#held = null));
   }
 
   /** Say something, and have it answered. Rejects with the reason where it is not. */
   async send(text: string, settings: SamplingOptions): Promise<void> {
     this.turns.push({ role: "user", text, tokens: 0, finish: null });
+    this.#before = null;
     this.#again = 0;
     await this.#answer(settings);
   }
@@ -80,11 +88,38 @@ export class Conversation extends EventTarget {
     await this.#answer({ ...settings, seed });
   }
 
+  /** Whether the last answer was cut off, or stopped. */
+  get canContinue(): boolean {
+    const last = this.turns.at(-1);
+    return !this.busy && last?.role === "assistant" && last.finish !== "stop";
+  }
+
+  /** Go on with the last answer, as if its length had been larger. */
+  async continue(settings: SamplingOptions): Promise<void> {
+    const last = this.turns.at(-1);
+    if (!this.canContinue || !last) return;
+    await this.#answer({ ...settings, seed: last.seed ?? settings.seed ?? 0 }, last);
+  }
+
+  /** Begin afresh; `restore` brings back what was there, until something new is said. */
   clear(): void {
+    const { turns, first, counts } = this;
+    this.#before = { turns, first, counts };
     this.turns = [];
     this.first = 0;
     this.counts = null;
     this.#again = 0;
+    this.#tell();
+  }
+
+  get canRestore(): boolean {
+    return this.#before !== null && this.turns.length === 0;
+  }
+
+  restore(): void {
+    if (!this.#before || !this.canRestore) return;
+    Object.assign(this, this.#before);
+    this.#before = null;
     this.#tell();
   }
 
@@ -98,61 +133,85 @@ export class Conversation extends EventTarget {
   close(): void {
     this.#session?.destroy();
     this.#session = null;
+    this.#held = null;
   }
 
-  async #answer(settings: SamplingOptions): Promise<void> {
-    await (this.#answering = this.#answerLast(settings));
+  async #answer(settings: SamplingOptions, cut?: Turn): Promise<void> {
+    await (this.#answering = this.#answerLast(settings, cut));
   }
 
-  async #answerLast(settings: SamplingOptions): Promise<void> {
-    const turn: Turn = { role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null };
-    this.turns.push(turn);
+  async #answerLast(settings: SamplingOptions, cut?: Turn): Promise<void> {
+    const { seed } = settings;
+    const turn: Turn = cut ?? {
+      role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null,
+      ...(seed === undefined ? {} : { seed }),
+    };
+    if (!cut) this.turns.push(turn);
+    const before = { ...turn };
     this.busy = true;
     const { signal } = (this.#stop = new AbortController());
     this.#tell();
     try {
       const session = await this.#open();
-      if (!signal.aborted) await this.#write(session, this.#messages(turn), turn, { ...settings, signal });
+      if (!signal.aborted) await this.#write(session, turn, cut !== undefined, { ...settings, signal });
     } catch (error) {
-      if (error instanceof Error && error.name === "CrashError") this.#session = null;
+      if (error instanceof Error && error.name === "CrashError") this.close();
       if (!signal.aborted) throw error;
     } finally {
       this.busy = false;
-      if (turn.tokens === 0) this.turns.splice(this.turns.indexOf(turn), 1);
+      if (turn.tokens === 0 && !before.text) this.turns.splice(this.turns.indexOf(turn), 1);
       this.#tell();
     }
   }
 
+  /**
+   * How the answer begins. One that is cut off goes on from the session's very tokens; where they are
+   * gone, or fill the context, its text is what the model goes on from.
+   */
+  #how(turn: Turn, cut: boolean): Conversing {
+    const isFull = this.counts !== null && this.counts.context >= this.counts.window;
+    if (cut && this.#held === turn && !isFull) return { resume: true };
+    return { keep: 0, newest: 1, ...(cut ? { prefix: true } : {}) };
+  }
+
   async #write(
-    session: Session, messages: readonly Message[], turn: Turn, settings: PromptOptions,
+    session: Session, turn: Turn, cut: boolean, settings: PromptOptions,
   ): Promise<void> {
     let first = 0;
+    let fresh = 0;
+    const conversation = this.#how(turn, cut);
+    const messages = this.#messages(turn, cut);
+    this.#held = null;
     const hear = (news: FromRun): void => {
       const window = session.contextWindow;
       if (news.type === "begun") {
         const { prompt, reused } = news;
         this.first += news.left_out;
+        this.#held = turn;
+        if (news.resumed) Object.assign(turn, news.resumed);
         this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
       } else if (news.type === "batch") {
         const { text = "", count, context, finish_reason: finish } = news.batch;
         const now = performance.now();
         turn.text += text;
         turn.tokens += count;
+        fresh += count;
         turn.finish = finish;
         if (first === 0) first = now;
-        const speed = now > first ? (1000 * (turn.tokens - 1)) / (now - first) : null;
+        const speed = now > first ? (1000 * (fresh - 1)) / (now - first) : null;
         if (this.counts) this.counts = { ...this.counts, context, speed };
       }
       this.#tell();
     };
-    const options = { ...settings, logprobs: false, conversation: { keep: 0, newest: 1 } };
+    const options = { ...settings, logprobs: false, conversation };
     const reader = session.write(messages, options, hear).getReader();
     while (!(await reader.read()).done);
   }
 
-  /** The system's word and the turns before this one that are still read, in their order. */
-  #messages(before: Turn): Message[] {
-    const said = this.turns.slice(this.first, this.turns.indexOf(before));
+  /** The system's word and the turns before this one that are still read, in their order; with
+   * `cut` this one too. */
+  #messages(turn: Turn, cut: boolean): Message[] {
+    const said = this.turns.slice(this.first, this.turns.indexOf(turn) + Number(cut));
     const turns = said.map(({ role, text }): Message => ({ role, content: text }));
     const system = this.system.trim();
     return system ? [{ role: "system", content: system }, ...turns] : turns;

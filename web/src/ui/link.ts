@@ -36,17 +36,22 @@ function jsonOptions(values: URLSearchParams): { options?: JsonOptions } {
   return found.length ? { options: Object.fromEntries(found.map(([name, known]) => [name, known[1]])) } : {};
 }
 
+/** Talk's settings in a fragment have this before their names; those without it are Write's. */
+export const TALK = "talk_";
+
+/** Settings by name; those of one form have `prefix` before their names. */
+export function readSettings(values: URLSearchParams, prefix = ""): Map<string, string> {
+  const found = NAMES.map((name) => [name, values.get(prefix + name)] as const);
+  return new Map(found.filter((entry): entry is [string, string] => entry[1] !== null));
+}
+
 /** Read a fragment; null where it holds nothing of ours. */
 export function readLink(fragment: string): Shared | null {
   const values = new URLSearchParams(fragment.replace(/^#/, ""));
   const prompt = values.get("prompt")?.slice(0, LONGEST);
   const model = values.get("model");
   const sha256 = values.get("sha256");
-  const settings = new Map<string, string>();
-  for (const name of NAMES) {
-    const value = values.get(name);
-    if (value !== null) settings.set(name, value);
-  }
+  const settings = readSettings(values);
   const [constraint] = NOTATIONS.flatMap((kind): Constraint[] => {
     const source = values.get(kind)?.slice(0, LONGEST);
     if (source === undefined) return [];

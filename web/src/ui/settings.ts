@@ -14,12 +14,14 @@ export class SettingControls {
   readonly #inputs = new Map<OptionName, HTMLInputElement>();
   readonly #sliders = new Map<OptionName, HTMLInputElement>();
   readonly #digest: HTMLElement;
+  /** What the visitor or a link has set. */
+  readonly #chosen = new Set<OptionName>();
 
   constructor(root: HTMLElement, digest: HTMLElement) {
     this.#digest = digest;
     for (const input of root.querySelectorAll<HTMLInputElement>("input[data-option]")) {
       this.#inputs.set(input.name as OptionName, input);
-      input.addEventListener("input", () => this.#typed(input.name as OptionName));
+      input.addEventListener("input", () => this.#typed(input.name as OptionName, true));
     }
     for (const slider of root.querySelectorAll<HTMLInputElement>("input[data-for]")) {
       const name = slider.dataset["for"] as OptionName;
@@ -44,7 +46,16 @@ export class SettingControls {
     const input = this.#inputs.get(name);
     if (!input) return;
     input.value = String(value);
-    this.#typed(name);
+    this.#typed(name, true);
+  }
+
+  /** Take a model's values, or else the usual ones, for what nobody has chosen. */
+  suggest(values: Readonly<Partial<Record<string, number>>>): void {
+    for (const [name, input] of this.#inputs) {
+      if (this.#chosen.has(name)) continue;
+      input.value = String(values[name] ?? input.defaultValue);
+      this.#typed(name);
+    }
   }
 
   /** Take values from a link; the words say what could not be taken. */
@@ -59,7 +70,7 @@ export class SettingControls {
         refused.push(`${name} ${value} is not from ${input.min} to ${input.max}`);
         input.value = before;
       }
-      this.#typed(name);
+      this.#typed(name, input.value !== before);
     }
     return refused;
   }
@@ -69,7 +80,8 @@ export class SettingControls {
     this.set("seed", seed % LARGEST_SEED);
   }
 
-  #typed(name: OptionName): void {
+  #typed(name: OptionName, chosen = false): void {
+    if (chosen) this.#chosen.add(name);
     const slider = this.#sliders.get(name);
     const input = this.#inputs.get(name);
     if (slider && input) slider.value = input.value;
