@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import thimble
 from tests.fingerprint import load
 from tests.gradient_fingerprint import fingerprint
 from tests.random_blocks import random_blocks
 from tests.test_product import BLOCKS, encode
-from tests.tiny_folders import CONFIGS, converted
+from tests.tiny_folders import CONFIGS, ENCODERS, converted
 from tests.vectors.record_gradients import RECORD, made
 from thimble import grids
 from thimble.backward import Backward, passed
@@ -25,9 +27,7 @@ from thimble.tensor_types import BF16, BIG, F16, F32, Q4_0, Q8_0, TensorType
 
 N = 52
 """Tokens: more than the tests' windows and than queries that are looked at together."""
-WITHOUT_GRADIENTS = {"mamba2": "scan", "gemma-embedding": "pool"}
-"""Models with an operation that gradients do not pass yet."""
-WITH_GRADIENTS = [name for name in CONFIGS if name not in WITHOUT_GRADIENTS]
+TOWARD = np.random.default_rng(5).standard_normal(1024).astype(np.float32)
 Array = NDArray[np.float64]
 
 
@@ -40,27 +40,41 @@ def text(n_vocab: int) -> tuple[list[int], list[int]]:
 def gradients(data: bytes) -> tuple[float, dict[str, bytes]]:
     model = load(data)
     backward = Backward(model, N)
-    nats = backward.loss(*text(model.config.n_vocab), keep=passed(model.config))
+    ids, targets = text(model.config.n_vocab)
+    if model.config.features.causal:
+        found = backward.loss(ids, targets, keep=passed(model.config))
+    else:
+        vector = backward.vector(ids, TOWARD[: model.config.dim], keep=passed(model.config))
+        found = float(np.array(vector) @ TOWARD[: len(vector)])
     kept = backward.kept
     backward.close()
     model.close()
-    return nats, kept
+    return found, kept
 
 
-def loss_of(logits: Array, targets: list[int]) -> float:
+def vector_of(values: dict[str, Any]) -> Any:
+    return values["hook_vector" if "hook_vector" in values else "hook_pooled"][0]
+
+
+def loss_of(values: dict[str, Array], targets: list[int]) -> float:
+    """The loss of a text; of an encoder its vector's product with TOWARD."""
+    if "logits" not in values:
+        vector = vector_of(values)
+        return float(vector @ TOWARD[: len(vector)])
+    logits = values["logits"]
     top = logits.max(axis=1, keepdims=True)
     log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
     return float(sum(log_sum[i] - logits[i, t] for i, t in enumerate(targets) if t >= 0))
 
 
-@pytest.mark.parametrize("name", WITH_GRADIENTS)
+@pytest.mark.parametrize("name", [*CONFIGS, *ENCODERS])
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     data = converted(name, "f32")
     nats, found = gradients(data)
     reference = ReferenceModel(data)
     ids, targets = text(reference.config.n_vocab)
     base = reference.run(ids)
-    assert nats == pytest.approx(loss_of(base["logits"], targets), rel=1e-5)
+    assert nats == pytest.approx(loss_of(base, targets), rel=1e-5)
     rng = np.random.default_rng(3)
     compared = 0
     last = f"blocks.{reference.config.n_layers - 1}."
@@ -74,10 +88,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
         direction += gradient * np.linalg.norm(direction) / (np.linalg.norm(gradient) + 1e-12)
         step = 1e-5 / np.abs(direction).max()
         ahead, behind = (
-            loss_of(
-                reference.run(ids, {value: base[value] + sign * step * direction})["logits"],
-                targets,
-            )
+            loss_of(reference.run(ids, {value: base[value] + sign * step * direction}), targets)
             for sign in (1, -1)
         )
         slope = (ahead - behind) / (2 * step)
@@ -96,15 +107,19 @@ def of_pytorch(data: bytes) -> tuple[float, dict[str, Array]]:
     reference = ReferenceModel(data)
     ids, targets = text(reference.config.n_vocab)
     values = TorchPlan(reference, ids).run()
-    loss = torch.nn.functional.cross_entropy(
-        values["logits"], torch.tensor(targets), ignore_index=-1, reduction="sum"
-    )
+    if "logits" in values:
+        loss = torch.nn.functional.cross_entropy(
+            values["logits"], torch.tensor(targets), ignore_index=-1, reduction="sum"
+        )
+    else:
+        vector = vector_of(values)
+        loss = vector @ torch.from_numpy(TOWARD[: len(vector)]).double()
     loss.backward()
     found = {name: value.grad for name, value in values.items() if value is not None}
     return loss.item(), {name: grad.numpy() for name, grad in found.items() if grad is not None}
 
 
-@pytest.mark.parametrize("name", WITH_GRADIENTS)
+@pytest.mark.parametrize("name", [*CONFIGS, *ENCODERS])
 def test_gradients_are_those_of_pytorch(name: str) -> None:
     data = converted(name, "f32")
     nats, found = gradients(data)
@@ -190,9 +205,26 @@ def test_the_lens_gives_gradients_by_their_names() -> None:
     model.close()
 
 
-@pytest.mark.parametrize(("name", "kind"), WITHOUT_GRADIENTS.items())
-def test_an_operation_without_a_way_back_is_named(name: str, kind: str) -> None:
-    model = load(converted(name, "f32"))
-    with pytest.raises(UnsupportedError, match=f"the operation '{kind}', which gradients do not"):
-        Backward(model, 4)
+def test_an_encoders_gradients_are_of_a_similarity() -> None:
+    model = load(converted("gemma-embedding-dense", "f32"))
+    toward = thimble.embed(model, ["a cat"])[0]
+    found, cache = model.gradients("the dog", "hook_resid_pre", toward=toward)
+    own = thimble.embed(model, ["the dog"])[0]
+    assert found == pytest.approx(float(np.array(own) @ np.array(toward)), abs=1e-5)
+    first = "blocks.0.hook_resid_pre"
+    gradient = np.array(cache[first])
+    reference = ReferenceModel(converted("gemma-embedding-dense", "f32"))
+    ids = model.tokenizer.encode("the dog")
+    base = reference.run(ids)[first]
+    slope = []
+    for sign in (1, -1):
+        vector = vector_of(reference.run(ids, {first: base + sign * 1e-5 * gradient}))
+        slope.append(float(vector @ np.array(toward)) / np.linalg.norm(vector))
+    assert (slope[0] - slope[1]) / 2e-5 == pytest.approx(float((gradient**2).sum()), rel=2e-3)
+    with pytest.raises(OptionError, match="`toward` is for encoders"):
+        model.gradients("the dog")
+    with pytest.raises(UnsupportedError, match="is an encoder, which has no next tokens"):
+        Backward(model, 4).loss([1, 2], [2, 3])
+    with pytest.raises(OptionError, match=r"a direction of 2 numbers; 64 are right"):
+        Backward(model, 4).vector([1, 2], [0.5, 0.5])
     model.close()

@@ -127,8 +127,23 @@ class TorchPlan:
     def short_conv(self, op: Op, x: Tensor) -> list[Tensor]:
         weight = self.weight(op, 0)
         columns, taps = weight.shape
-        padded = F.pad(x.T, (taps - 1, 0))
-        return [F.conv1d(padded[None], weight[:, None], groups=columns)[0].T]
+        padded, bias = F.pad(x.T, (taps - 1, 0)), self.weight(op, 1)
+        return [F.conv1d(padded[None], weight[:, None], bias, groups=columns)[0].T]
+
+    def scan(self, op: Op, xbc: Tensor, dt: Tensor) -> list[Tensor]:
+        heads, width, size = (int(op.numbers[name]) for name in ("heads", "width", "size"))
+        x, b, c = xbc.split([heads * width, size, size], -1)
+        x, dt = x.view(len(x), heads, width), F.softplus(dt)
+        a, d = self.weight(op, 0).flatten(), self.weight(op, 1).flatten()
+        state, rows = torch.zeros(heads, width, size, dtype=x.dtype), []
+        for t in range(len(x)):
+            taken = torch.einsum("h,hw,s->hws", dt[t], x[t], b[t])
+            state = state * torch.exp(a * dt[t])[:, None, None] + taken
+            rows.append(state @ c[t] + d[:, None] * x[t])
+        return [torch.stack(rows).flatten(1)]
+
+    def pool(self, op: Op, x: Tensor) -> list[Tensor]:
+        return [x.mean(0, keepdim=True)]
 
     def route(self, op: Op, logits: Tensor) -> list[Tensor]:
         shares, which = logits.softmax(-1).topk(int(op.numbers["chosen"]), -1)

@@ -21,6 +21,8 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_LAST: return tk_back_last(b, op);
     case TK_OP_SOFT_CAP: return tk_back_soft_cap(b, op);
     case TK_OP_SHORT_CONV: return tk_back_short_conv(b, op);
+    case TK_OP_SCAN: return tk_back_scan(b, op);
+    case TK_OP_POOL: return tk_back_pool(b, op);
     case TK_OP_ROUTE: return tk_back_route(b, op);
     case TK_OP_EXPERTS_IN: return tk_back_experts_in(b, op);
     case TK_OP_EXPERTS_OUT: return tk_back_experts_out(b, op);
@@ -37,8 +39,8 @@ static int32_t rows_at(const tk_run *r, int32_t index) {
 static void forget(const tk_back *b, int32_t from, int32_t to) {
     for (int32_t index = from; index < to; index++) {
         const tk_op *op = b->r->m->ops + index;
-        int32_t last = op->kind == TK_OP_LAST;
-        size_t rows = (size_t)(last ? b->r->tokens : rows_at(b->r, index));
+        int32_t all = op->kind == TK_OP_LAST || op->kind == TK_OP_POOL;
+        size_t rows = (size_t)(all ? b->r->tokens : rows_at(b->r, index));
         if (op->kind == TK_OP_CHECK) continue;
         for (int i = 0; i < 4; i++) {
             float *grad = tk_grads(b, op->in[i]);

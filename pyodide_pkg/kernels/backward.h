@@ -54,6 +54,9 @@ int32_t tk_back_last(const tk_back *b, const tk_op *op);
 int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op);
 int32_t tk_back_multiply(const tk_back *b, const tk_op *op);
 int32_t tk_back_short_conv(const tk_back *b, const tk_op *op);
+int32_t tk_back_pool(const tk_back *b, const tk_op *op);
+/* backward_scan.c */
+int32_t tk_back_scan(const tk_back *b, const tk_op *op);
 /* backward_experts.c */
 int32_t tk_back_route(const tk_back *b, const tk_op *op);
 int32_t tk_back_experts_in(const tk_back *b, const tk_op *op);

@@ -127,6 +127,17 @@ int32_t tk_back_last(const tk_back *b, const tk_op *op) {
     return TK_DONE;
 }
 
+/* Each position has the same part of a mean. */
+int32_t tk_back_pool(const tk_back *b, const tk_op *op) {
+    size_t n = tk_width(b->r, op->out[0]);
+    const float *dy = tk_grads(b, op->out[0]);
+    float *dx = tk_grads(b, op->in[0]);
+    v4f part = splat4((float)(1.0 / (double)b->r->tokens));
+    for (int32_t t = 0; t < b->r->tokens; t++, dx += n)
+        for (size_t i = 0; i < n; i += 4) store4(dx + i, load4(dx + i) + load4(dy + i) * part);
+    return TK_DONE;
+}
+
 /* Where it left its values in the place of those that it read, so it does with gradients. */
 int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op) {
     const float *y = tk_rows(b->r, op->out[0]), *dy = tk_grads(b, op->out[0]);

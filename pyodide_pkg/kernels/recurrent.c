@@ -1,7 +1,7 @@
 /* Operations that look back at a few positions by what was kept of them, or at all of them by a state of
  * fixed size, and not by attention. */
 #include "kv.h"
-#include "numeric.h"
+#include "scan.h"
 
 enum { MOST = 64 };       /* taps; thimble/model_config.py refuses more */
 enum { SMALL = 1 << 15 }; /* multiply-adds that one thread does sooner alone */
@@ -77,24 +77,6 @@ typedef struct {
     int32_t first, last;
 } tk_scan;
 
-/* One head's token: its state decays and takes up x b; y is what c reads out of it, and d x. */
-static void scan_token(float *state, float *y, const float *x, const float *b, const float *c, float dt,
-                       float a, float d, int32_t width, int32_t size) {
-    v4f decay = exp4(splat4(a * dt));
-    for (int32_t p = 0; p < width; p++, state += size) {
-        v4f taken = splat4(x[p] * dt), sum = splat4(0.0f);
-        for (int32_t n = 0; n < size; n += 4) {
-            v4f now = load4(state + n) * decay + load4(b + n) * taken;
-            store4(state + n, now);
-            sum += now * load4(c + n);
-        }
-        y[p] = sum4(sum) + d * x[p];
-    }
-}
-
-/* log(1 + exp(x)), which makes any number positive. */
-static float softplus(float x) { return x > 20.0f ? x : (float)tk_log(1.0 + tk_exp((double)x)); }
-
 static void part_of_scan(void *argument, int32_t part, int32_t parts) {
     const tk_scan *j = argument;
     const tk_run *r = j->r;
@@ -110,10 +92,10 @@ static void part_of_scan(void *argument, int32_t part, int32_t parts) {
             __builtin_memset(state, 0, block * sizeof(float));
         for (int32_t t = j->first; t < j->last; t++) {
             const float *x = tk_rows(r, j->op->in[0]) + (size_t)t * row, *b = x + all;
-            float dt = softplus(tk_rows(r, j->op->in[1])[(size_t)t * steps + (size_t)h]);
+            float dt = tk_softplus(tk_rows(r, j->op->in[1])[(size_t)t * steps + (size_t)h]);
             size_t own = (size_t)h * (size_t)width;
-            scan_token(state, tk_rows(r, j->op->out[0]) + (size_t)t * all + own, x + own, b, b + size, dt,
-                       tk_op_vector(j->op, 0)[h], tk_op_vector(j->op, 1)[h], width, size);
+            tk_scan_token(state, tk_rows(r, j->op->out[0]) + (size_t)t * all + own, x + own, b, b + size,
+                          dt, tk_op_vector(j->op, 0)[h], tk_op_vector(j->op, 1)[h], width, size);
         }
     }
 }

@@ -34,7 +34,7 @@ ROWS = 32
 PASSED = frozenset((
     "embed", "positions", "rotations", "norm", "products", "head_norm", "rope", "attend",
     "heads_out", "activate", "add", "last", "soft_cap", "check", "short_conv", "route",
-    "experts_in", "experts_out", "multiply",
+    "experts_in", "experts_out", "multiply", "scan", "pool",
 ))  # fmt: skip
 """Kinds of operations that gradients pass (`kernels/backward.c`)."""
 WITHOUT = ON_DEMAND | {
@@ -95,7 +95,8 @@ class Backward:
         places: dict[str, int] = {}
         total = 8 * len(VALUES)
         for section in (self._plan.begin, *self._plan.layers, self._plan.end):
-            rows = ROWS if section is self._plan.end else self._positions
+            few = section is self._plan.end and self._config.features.causal
+            rows = ROWS if few else self._positions
             for value in _values(section):
                 if value not in {*places, *without, IN, OUT, self._plan.stream}:
                     total = (total + 63) & ~63
@@ -112,16 +113,16 @@ class Backward:
         place; one below 0 is none. Gradients are of `scale` times that: those of adapters that
         learn are added up, those of values that `keep` names are in `kept`. Without `learn` nothing
         flows back. Raises OptionError for ids and targets that do not fit, NumericError."""
-        n, vocab = len(ids), self._config.n_vocab
-        if not 1 <= n <= self._positions or len(targets) != n:
-            raise OptionError(
-                f"a text of {n:,} tokens with {len(targets):,} targets; 1 to {self._positions:,} "
-                "tokens, and a target for each, are right"
+        n = len(ids)
+        if not self._config.features.causal:
+            raise UnsupportedError(
+                f"model {self._model.name!r} is an encoder, which has no next tokens and so no loss"
             )
-        if min(ids) < 0 or max(ids) >= vocab or max(targets) >= vocab:
-            raise OptionError(f"an id is not in the vocabulary of {vocab:,}")
-        self.kept = {}
-        self._kernel.write(self._value_at["ids"], array("i", ids).tobytes())
+        if len(targets) != n:
+            raise OptionError(
+                f"a text of {n:,} tokens with {len(targets):,} targets; a target for each is right"
+            )
+        self._begin(ids, targets)
         self._numbers.write(struct.pack("<2d", 0.0, scale) + array("i", targets).tobytes())
         self._forward(n)
         self._head(n, targets, learn=learn)
@@ -129,6 +130,38 @@ class Backward:
             self._back(n, frozenset(keep))
         (nats,) = struct.unpack("<d", self._kernel.read(self._numbers.address, 8))
         return float(nats)
+
+    def vector(
+        self, ids: Sequence[int], toward: Sequence[float], *, keep: Collection[str] = ()
+    ) -> array[float]:
+        """Return an encoder's vector of a text, of any length. Gradients are of its product with
+        `toward`. Raises OptionError, UnsupportedError for a model that is no encoder."""
+        n, dim = len(ids), self._config.dim
+        if self._config.features.causal:
+            raise UnsupportedError(f"model {self._model.name!r} is no encoder, and has no vector")
+        if len(toward) != dim:
+            raise OptionError(f"a direction of {len(toward):,} numbers; {dim:,} are right")
+        self._begin(ids)
+        self._forward(n)
+        layers, end = self._config.n_layers, self._plan.end
+        start = sum(len(section) for _, section in self._plan.sections()) - len(end)
+        values, place = {OUT: self._stream_at(layers)}, end[-1].inputs[0]
+        self._run(n, start, start + len(end), values, wanted=1)
+        found = array("f", self._kernel.read(self._value_at[place], 4 * dim))
+        self._kernel.write(self._grad_at[place], array("f", toward).tobytes())
+        grads = {OUT: self._gradient_at(layers)}
+        self._run_back(n, start, start + len(end), values, grads, wanted=1)
+        self._back(n, frozenset(keep))
+        return found
+
+    def _begin(self, ids: Sequence[int], targets: Sequence[int] = ()) -> None:
+        n, vocab = len(ids), self._config.n_vocab
+        if not 1 <= n <= self._positions:
+            raise OptionError(f"a text of {n:,} tokens; 1 to {self._positions:,} are right")
+        if min(ids) < 0 or max(ids) >= vocab or max(targets, default=0) >= vocab:
+            raise OptionError(f"an id is not in the vocabulary of {vocab:,}")
+        self.kept = {}
+        self._kernel.write(self._value_at["ids"], array("i", ids).tobytes())
 
     def _forward(self, n: int) -> None:
         begin = self._plan.begin
@@ -202,20 +235,24 @@ class Backward:
         scratch.write(array("q", [found.get(value, 0) for value in NUMBER_OF]).tobytes())
         return scratch.address
 
-    def _run(self, n: int, start: int, end: int, own: dict[str, int]) -> None:
+    def _run(
+        self, n: int, start: int, end: int, own: dict[str, int], *, wanted: int | None = None
+    ) -> None:
         table = self._table(self._values, self._value_at, own)
-        args = (n, n, start * STAGES, end * STAGES)
+        args = (n, wanted or n, start * STAGES, end * STAGES)
         status = self._kernel.call("run_program", self._state.address, table, *args)
         self._check(status)
 
     def _run_back(
-        self, n: int, start: int, end: int, values: dict[str, int], grads: dict[str, int]
-    ) -> None:
+        self, n: int, start: int, end: int, values: dict[str, int], grads: dict[str, int], *,
+        wanted: int | None = None,
+    ) -> None:  # fmt: skip
         tables = (
             self._table(self._values, self._value_at, values),
             self._table(self._grads, self._grad_at, grads),
         )
-        status = self._kernel.call("run_backward", self._state.address, *tables, n, n, start, end)
+        args = (n, wanted or n, start, end)
+        status = self._kernel.call("run_backward", self._state.address, *tables, *args)
         self._check(status, back=True)
 
     def _check(self, status: int, *, back: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 
 def gradients(
     model: Model, tokens: Tokens, names: Names = None, *, targets: Sequence[int] | None = None,
-    max_bytes: int = MOST_BYTES,
+    toward: Sequence[float] | None = None, max_bytes: int = MOST_BYTES,
 ) -> tuple[float, Cache]:  # fmt: skip
     """Return the loss of a text or its ids, and its gradients with respect to values inside.
 
     The loss is the negative log-likelihood in nats of `targets`, one behind each token (-1: none);
-    without them of the text's own next tokens. `names` as in `run_with_cache`; all values that have
-    a gradient without it. Raises OptionError for a name without one, MemoryLimitError for more than
-    `max_bytes`, UnsupportedError for a model with an operation that gradients do not pass.
+    without them of the text's own next tokens. An encoder has none: there it is the similarity of
+    the text with `toward`, a vector of `thimble.embed`. `names` as in `run_with_cache`; all values
+    that have a gradient without it. Raises OptionError for a name without one, MemoryLimitError for
+    more than `max_bytes`, UnsupportedError for an operation that gradients do not pass.
     """
     ids = token_ids(model, tokens)
     known = passed(model.config)
@@ -33,10 +35,30 @@ def gradients(
     if without:
         raise OptionError(f"{without[0]!r} has no gradient here; {known[-2]!r} has one")
     check_cost(model, len(ids), wanted, max_bytes)
+    if model.config.features.causal == (toward is not None):
+        raise OptionError(
+            "`toward` is for encoders, whose vector has a direction; they need it, and others none"
+        )
     backward = Backward(model, len(ids))
     try:
-        chosen = [*ids[1:], -1] if targets is None else list(targets)
-        nats = backward.loss(ids, chosen, keep=wanted)
+        if toward is None:
+            chosen = [*ids[1:], -1] if targets is None else list(targets)
+            found = backward.loss(ids, chosen, keep=wanted)
+        else:
+            found = _similarity(backward, ids, toward, wanted)
     finally:
         backward.close()
-    return nats, Cache(model, tuple(ids), {name: backward.kept[name] for name in wanted})
+    return found, Cache(model, tuple(ids), {name: backward.kept[name] for name in wanted})
+
+
+def _similarity(
+    backward: Backward, ids: Sequence[int], toward: Sequence[float], keep: Sequence[str]
+) -> float:
+    """Of a text's vector v, which has any length, with `toward`, u: v u / |v|, whose gradient is
+    (u - v (v u) / |v|^2) / |v|."""
+    vector = backward.vector(ids, toward)
+    length = math.sqrt(math.fsum(x * x for x in vector))
+    found = math.fsum(x * u for x, u in zip(vector, toward, strict=True)) / length
+    across = [(u - x * found / length) / length for x, u in zip(vector, toward, strict=True)]
+    backward.vector(ids, across, keep=keep)
+    return found

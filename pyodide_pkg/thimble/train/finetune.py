@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backward, grids
-from ..adapter import adapter_file
+from ..adapter import MATRICES, adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
 from ..gguf import TensorInfo, read_header
 from ..gguf_lists import plain
@@ -61,7 +61,7 @@ class Base:
     """The model that a run begins from: the bytes of a GGUF file.
 
     Raises what `read_header` and `config_from_header` do, and UnsupportedError for a model that
-    our kernels run and that gradients do not pass.
+    our kernels run and that cannot learn.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -75,6 +75,10 @@ class Base:
         """What it has that the trainer's own network has not, in words; empty for nothing. Its
         adapters then learn through its plan."""
         backward.check(self.config, self.name)
+        if not self.config.features.causal:
+            raise UnsupportedError(
+                f"model {self.name!r} is an encoder: it has no next tokens, which training teaches"
+            )
 
     @property
     def name(self) -> str:
@@ -108,6 +112,11 @@ class Base:
         _fill(made, "decay_steps", 1, "steps")
         _fill(made, "lora_alpha", 2.0, "lora_rank")
         if choices.get("lora_rank"):
+            if not self._adaptable():
+                raise UnsupportedError(
+                    f"model {self.config.name!r} has no matrix that an adapter changes: they are "
+                    f"{' '.join(MATRICES)}"
+                )
             made.setdefault("lora_matrices", " ".join(self._adaptable()))
         recipe = Recipe.from_dict(made)
         self.check(recipe)
