@@ -208,13 +208,13 @@ def test_the_lens_gives_gradients_by_their_names() -> None:
 def test_an_encoders_gradients_are_of_a_similarity() -> None:
     model = load(converted("gemma-embedding-dense", "f32"))
     toward = thimble.embed(model, ["a cat"])[0]
-    found, cache = model.gradients("the dog", "hook_resid_pre", toward=toward)
+    ids = model.tokenizer.encode("the dog")
+    found, cache = model.gradients(ids, "blocks.0.hook_resid_mid", toward=toward)
     own = thimble.embed(model, ["the dog"])[0]
     assert found == pytest.approx(float(np.array(own) @ np.array(toward)), abs=1e-5)
-    first = "blocks.0.hook_resid_pre"
+    first = "blocks.0.hook_resid_mid"
     gradient = np.array(cache[first])
     reference = ReferenceModel(converted("gemma-embedding-dense", "f32"))
-    ids = model.tokenizer.encode("the dog")
     base = reference.run(ids)[first]
     slope = []
     for sign in (1, -1):

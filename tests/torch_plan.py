@@ -98,7 +98,8 @@ class TorchPlan:
         if op.numbers["causal"]:
             seen = seen.tril()
         if op.numbers["window"]:
-            seen = seen.triu(1 - int(op.numbers["window"]))
+            far = int(op.numbers["window"]) - 1
+            seen = seen.triu(-far).tril(far)
         pattern = scores.masked_fill(~seen, -torch.inf).softmax(-1)
         return [(pattern @ v).transpose(0, 1).reshape(n, -1)]
 

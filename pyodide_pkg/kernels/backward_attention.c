@@ -21,6 +21,7 @@ static void pattern(const tk_back_attend_job *a, float *p, float *slopes, int32_
     for (int32_t i = 0; i < n; i++, p += stride, slopes += stride) {
         int32_t pos = first + i, end = a->causal ? pos + 1 : keys;
         int32_t low = a->window && a->window <= pos ? pos + 1 - a->window : 0;
+        if (!a->causal && a->window && a->window < keys - pos) end = pos + a->window;
         for (int32_t t = 0; t < stride; t += 4) {
             v4f s = load4(p + t) * splat4(a->scale);
             if (a->cap != 0.0f) {
