@@ -44,7 +44,8 @@ def gradients(data: bytes) -> tuple[float, dict[str, bytes]]:
     if model.config.features.causal:
         found = backward.loss(ids, targets, keep=passed(model.config))
     else:
-        vector = backward.vector(ids, TOWARD[: model.config.dim], keep=passed(model.config))
+        toward = TOWARD[: model.config.dim].tolist()
+        vector = backward.vector(ids, toward, keep=passed(model.config))
         found = float(np.array(vector) @ TOWARD[: len(vector)])
     kept = backward.kept
     backward.close()

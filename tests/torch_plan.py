@@ -133,7 +133,8 @@ class TorchPlan:
 
     def scan(self, op: Op, xbc: Tensor, dt: Tensor) -> list[Tensor]:
         heads, width, size = (int(op.numbers[name]) for name in ("heads", "width", "size"))
-        x, b, c = xbc.split([heads * width, size, size], -1)
+        inner = heads * width
+        x, b, c = xbc[:, :inner], xbc[:, inner : inner + size], xbc[:, inner + size :]
         x, dt = x.view(len(x), heads, width), F.softplus(dt)
         a, d = self.weight(op, 0).flatten(), self.weight(op, 1).flatten()
         state, rows = torch.zeros(heads, width, size, dtype=x.dtype), []
