@@ -64,9 +64,9 @@ CHOSEN = """async () => {
 
 TALKED = """async () => {
   TOOLS
-  location.hash = "panel=talk&talk_max_tokens=40";
+  location.hash = "panel=talk";
   await until(() => at("talk-model")?.textContent.startsWith("tiny"));
-  at("max_tokens").value = 16;
+  at("talk_max_tokens").value = 16;
   at("talk-text").value = "Who was sad?";
   at("talk-text").dispatchEvent(new Event("input", { bubbles: true }));
   await until(() => !at("talk-send").disabled);
