@@ -33,11 +33,13 @@ TYPICAL = {"f32": 1e-5, "f16": 5e-3, "q8_0": 6e-2}
 """How far they may be on the whole, by the root mean square and in parts of the logits' own."""
 TABLE = 1e-2
 """What llama.cpp's GELU, a table in half precision, may be worth; 5e-3 was measured."""
-WIDER = {"smollm3": 1.3, "olmoe": 1.6}
+WIDER = {"smollm3": 1.3, "olmoe": 1.6, "ernie4_5": 1.3}
 """How much more is right where scores are so far apart that llama.cpp is 0.71 away itself, or where
 rounding lets a router choose another expert: llama.cpp is 0.93 away there."""
 ARCHITECTURE = "general.architecture"
-GELU = ("gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial")
+GELU = (
+    "gemma", "gemma2", "gemma3", "gpt2", "gptneox", "gptneox-serial", "starcoder2", "phi2",
+)  # fmt: skip
 
 
 def logits(model: thimble.Model, ids: list[int]) -> Floats:

@@ -118,6 +118,28 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "head_dim": 16, "state_size": 32, "n_groups": 1, "pad_token_id": 0, "eos_token_id": 0,
         "tie_word_embeddings": False, "max_position_embeddings": 4096,
     },
+    "granite": {
+        "model_type": "granite", **_LLAMA, "embedding_multiplier": 3.0, "logits_scaling": 2.0,
+        "attention_multiplier": 0.2, "residual_multiplier": 0.5, "tie_word_embeddings": True,
+    },
+    "starcoder2": {
+        "model_type": "starcoder2", **_LLAMA, "bos_token_id": 0, "eos_token_id": 0,
+    },
+    "phi2": {
+        "model_type": "phi", **_LLAMA, "num_key_value_heads": 4, "intermediate_size": 256,
+    },
+    "stablelm": {"model_type": "stablelm", **_LLAMA, "use_qkv_bias": True},
+    "exaone4": {
+        "model_type": "exaone4", **_LLAMA, "sliding_window": None, "rope_parameters": _LLAMA3,
+        "layer_types": ["full_attention"] * 2,
+    },
+    "ernie4_5": {"model_type": "ernie4_5", **_LLAMA, "head_dim": 32},
+    "hunyuan-dense": {
+        "model_type": "hunyuan_v1_dense", **_LLAMA, "head_dim": 16, "tie_word_embeddings": True,
+        "rope_parameters": {
+            "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0, "rope_theta": 10000.0,
+        },
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 
@@ -164,7 +186,7 @@ def write_folder(folder: Path, name: str, *, stored: str = "F32", shards: int = 
 
 def dense_layers(name: str) -> dict[str, NDArray[np.float32]]:
     """The matrices behind an encoder's vector, by the folders that sentence-transformers has."""
-    if not name.endswith("-dense"):
+    if name not in ENCODERS or not name.endswith("-dense"):
         return {}
     width = ENCODERS[name]["hidden_size"]
     shapes = {"2_Dense": (PROJECTED, width), "3_Dense": (width, PROJECTED)}

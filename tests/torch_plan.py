@@ -159,6 +159,9 @@ class TorchPlan:
         each = torch.einsum("nkc,nkrc->nkr", x, self.weight(op, 0)[which])
         return [(each * shares[..., None]).sum(1), None, None]
 
+    def scale(self, op: Op, x: Tensor) -> list[Tensor]:
+        return [x * op.numbers["factor"]]
+
     def soft_cap(self, op: Op, x: Tensor) -> list[Tensor]:
         return [op.numbers["cap"] * torch.tanh(x / op.numbers["cap"])]
 

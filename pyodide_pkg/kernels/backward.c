@@ -19,6 +19,7 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_ACTIVATE: return tk_back_activate(b, op);
     case TK_OP_ADD: return tk_back_add(b, op);
     case TK_OP_LAST: return tk_back_last(b, op);
+    case TK_OP_SCALE: return tk_back_scale(b, op);
     case TK_OP_SOFT_CAP: return tk_back_soft_cap(b, op);
     case TK_OP_SHORT_CONV: return tk_back_short_conv(b, op);
     case TK_OP_SCAN: return tk_back_scan(b, op);

@@ -51,6 +51,7 @@ int32_t tk_back_rope(const tk_back *b, const tk_op *op);
 int32_t tk_back_activate(const tk_back *b, const tk_op *op);
 int32_t tk_back_add(const tk_back *b, const tk_op *op);
 int32_t tk_back_last(const tk_back *b, const tk_op *op);
+int32_t tk_back_scale(const tk_back *b, const tk_op *op);
 int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op);
 int32_t tk_back_multiply(const tk_back *b, const tk_op *op);
 int32_t tk_back_short_conv(const tk_back *b, const tk_op *op);

@@ -151,6 +151,18 @@ int32_t tk_back_soft_cap(const tk_back *b, const tk_op *op) {
     return TK_DONE;
 }
 
+/* The same holds here. */
+int32_t tk_back_scale(const tk_back *b, const tk_op *op) {
+    const float *dy = tk_grads(b, op->out[0]);
+    float *dx = tk_grads(b, op->in[0]);
+    size_t n = count(b, op->out[0]);
+    for (size_t i = 0; i < n; i += 4) {
+        v4f d = load4(dy + i) * splat4(op->f[0]);
+        store4(dx + i, dx == dy ? d : load4(dx + i) + d);
+    }
+    return TK_DONE;
+}
+
 int32_t tk_back_multiply(const tk_back *b, const tk_op *op) {
     const float *dy = tk_grads(b, op->out[0]);
     size_t n = count(b, op->out[0]);

@@ -52,6 +52,7 @@ enum {
     TK_OP_LAST,
     TK_OP_POOL,
     TK_OP_SOFT_CAP,
+    TK_OP_SCALE,
     TK_OP_CHECK,
 };
 

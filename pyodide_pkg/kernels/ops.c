@@ -226,6 +226,15 @@ int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
+/* f: the factor. */
+int32_t tk_op_scale(const tk_run *r, const tk_op *op) {
+    const float *x = tk_rows(r, op->in[0]);
+    float *y = tk_rows(r, op->out[0]);
+    size_t n = (size_t)r->rows * tk_width(r, op->out[0]);
+    for (size_t i = 0; i < n; i += 4) store4(y + i, load4(x + i) * splat4(op->f[0]));
+    return 0;
+}
+
 int32_t tk_op_check(const tk_run *r, const tk_op *op) {
     size_t n = (size_t)r->rows * tk_width(r, op->in[0]);
     return tk_finite(tk_rows(r, op->in[0]), n) ? 0 : TK_NOT_FINITE;

@@ -25,6 +25,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_LAST: return tk_op_last(r, op);
     case TK_OP_POOL: return tk_op_pool(r, op);
     case TK_OP_SOFT_CAP: return tk_op_soft_cap(r, op);
+    case TK_OP_SCALE: return tk_op_scale(r, op);
     case TK_OP_CHECK: return tk_op_check(r, op);
     }
     return TK_UNKNOWN;

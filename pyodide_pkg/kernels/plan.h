@@ -114,6 +114,7 @@ int32_t tk_op_multiply(const tk_run *r, const tk_op *op);
 int32_t tk_op_last(const tk_run *r, const tk_op *op);
 int32_t tk_op_pool(const tk_run *r, const tk_op *op);
 int32_t tk_op_soft_cap(const tk_run *r, const tk_op *op);
+int32_t tk_op_scale(const tk_run *r, const tk_op *op);
 int32_t tk_op_check(const tk_run *r, const tk_op *op);
 /* products.c */
 tk_act tk_activations(const tk_run *r, const float *f, int32_t rows, int32_t cols);

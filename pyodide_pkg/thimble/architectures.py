@@ -48,6 +48,8 @@ class Architecture:
     """Tensors that there are once."""
     optional: Shapes = field(default_factory=lambda: {"output.weight": ("vocab", "dim")})
     """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
+    layer_optional: Shapes = field(default_factory=dict)
+    """Tensors that all layers may have, or none."""
     headless_tensors: Shapes = field(default_factory=dict)
     """Those of layers that `attention.head_count_kv` says have no heads, if there may be such."""
     fused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -74,8 +76,15 @@ class Architecture:
     activations: Mapping[str, int] = field(default_factory=dict)
     """Others, by what the key `hidden_activation` may say, which is ours: llama.cpp has none."""
     parallel: bool = False
-    """Whether the feed-forward block stands beside attention, not behind it, unless the key
-    `use_parallel_residual` says otherwise."""
+    """Whether the feed-forward block stands beside attention, not behind it; without a norm of its
+    own it shares attention's."""
+    parallel_key: bool = False
+    """Whether the key `use_parallel_residual` may say otherwise."""
+    norm_after_rope: bool = False
+    """Whether norms of queries and keys come behind RoPE, not before it."""
+    scales: Mapping[str, bool] = field(default_factory=dict)
+    """Keys of what embeddings, scores and a block's result are multiplied by, and logits divided,
+    and whether a file must have them."""
     scaled_embedding: bool = False
     """Whether embeddings are multiplied by the square root of their width."""
     attn_logit_softcapping: float = 0.0
@@ -89,6 +98,8 @@ class Architecture:
     """Whether layers have a scan (Mamba-2) in the place of attention and feed-forward block."""
     experts: bool = False
     """Whether feed-forward blocks are several experts', of which a router chooses some."""
+    experts_normed: bool = False
+    """Whether the shares of the chosen ones are divided by their sum."""
     taps_key: str = ""
     """The key that says how many positions a short convolution reads, if layers have one."""
     windows: bool = False
@@ -116,25 +127,35 @@ _GATED: Shapes = {
 _BASE: Shapes = {**_NORMS, **_ATTENTION, **_GATED}
 _HEAD_NORMS: Shapes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
 _POST_NORMS: Shapes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
+_ATTENTION_BIASES: Shapes = {"attn_q.bias": ("q",), "attn_k.bias": ("kv",), "attn_v.bias": ("kv",)}
 _FUSED_QKV = {
     "attn_qkv.weight": {"attn_q.weight": "q", "attn_k.weight": "kv", "attn_v.weight": "kv"},
     "attn_qkv.bias": {"attn_q.bias": "q", "attn_k.bias": "kv", "attn_v.bias": "kv"},
 }
-# GPT-2 and GPT-NeoX: everything has a bias.
-_BIASED: Shapes = {
-    **_NORMS,
-    "attn_norm.bias": ("dim",),
-    "ffn_norm.bias": ("dim",),
-    "attn_qkv.weight": ("qkv", "dim"),
-    "attn_qkv.bias": ("qkv",),
-    "attn_output.weight": ("dim", "q"),
+_UNGATED: Shapes = {
     "attn_output.bias": ("dim",),
     "ffn_up.weight": ("hidden", "dim"),
     "ffn_up.bias": ("hidden",),
     "ffn_down.weight": ("dim", "hidden"),
     "ffn_down.bias": ("dim",),
 }
+_NORM_BIASES: Shapes = {"attn_norm.bias": ("dim",), "ffn_norm.bias": ("dim",)}
+# GPT-2 and GPT-NeoX: everything has a bias.
+_BIASED: Shapes = {
+    **_NORMS,
+    **_NORM_BIASES,
+    "attn_qkv.weight": ("qkv", "dim"),
+    "attn_qkv.bias": ("qkv",),
+    "attn_output.weight": ("dim", "q"),
+    **_UNGATED,
+}
 _EMBEDDING: Shapes = {"token_embd.weight": ("vocab", "dim")}
+_OUTPUT_LAYER_NORM: Shapes = {**_OUTPUT_NORM, "output_norm.bias": ("dim",)}
+_HEAD: Shapes = {"output.weight": ("vocab", "dim")}
+_SCALES = {
+    "embedding_scale": False, "attention.scale": False, "residual_scale": False,
+    "logit_scale": True,
+}  # fmt: skip
 
 _TABLE = (
     Architecture(
@@ -153,9 +174,7 @@ _TABLE = (
         "qwen2",
         {
             **_BASE,
-            "attn_q.bias": ("q",),
-            "attn_k.bias": ("kv",),
-            "attn_v.bias": ("kv",),
+            **_ATTENTION_BIASES,
         },
     ),
     Architecture("qwen3", {**_BASE, **_HEAD_NORMS}),
@@ -239,6 +258,7 @@ _TABLE = (
         layer_norm=True,
         activation=GELU_ERF,
         parallel=True,
+        parallel_key=True,
     ),
     Architecture(
         "olmo2",
@@ -317,6 +337,56 @@ _TABLE = (
         refused={"attention.causal": (True,), "attention.clamp_kqv": (0.0,)},
         experts=True,
     ),
+    Architecture(
+        "granite",
+        _BASE,
+        rope_interleaved=True,
+        rope_whole_head=True,
+        scales=_SCALES,
+    ),
+    Architecture(
+        "starcoder2",
+        {**_NORMS, **_NORM_BIASES, **_ATTENTION, **_ATTENTION_BIASES, **_UNGATED},
+        tensors={**_EMBEDDING, **_OUTPUT_LAYER_NORM},
+        layer_norm=True,
+        activation=GELU_TANH,
+        windows=True,
+    ),
+    Architecture(
+        "phi2",
+        {
+            "attn_norm.weight": ("dim",),
+            "attn_norm.bias": ("dim",),
+            **_ATTENTION,
+            **_ATTENTION_BIASES,
+            **_UNGATED,
+        },
+        tensors={**_EMBEDDING, **_OUTPUT_LAYER_NORM, **_HEAD, "output.bias": ("vocab",)},
+        optional={},
+        layer_norm=True,
+        activation=GELU_TANH,
+        parallel=True,
+    ),
+    Architecture(
+        "stablelm",
+        {**_BASE, **_NORM_BIASES},
+        tensors={**_EMBEDDING, **_OUTPUT_LAYER_NORM, **_HEAD},
+        optional={},
+        layer_optional=_ATTENTION_BIASES,
+        layer_norm=True,
+    ),
+    Architecture(
+        "exaone4",
+        {**_ATTENTION, **_GATED, **_POST_NORMS, **_HEAD_NORMS},
+        optional={**_HEAD, "rope_freqs.weight": ("pairs",)},
+        refused={
+            "expert_count": (0,),
+            "attention.causal": (True,),
+            "attention.sliding_window": (0,),
+        },
+    ),
+    Architecture("ernie4_5", _BASE, rope_interleaved=True, rope_whole_head=True),
+    Architecture("hunyuan-dense", {**_BASE, **_HEAD_NORMS}, norm_after_rope=True),
 )
 
 ARCHITECTURES: dict[str, Architecture] = {a.name: a for a in _TABLE}

@@ -33,7 +33,7 @@ ROWS = 32
 """Positions whose logits are there at once."""
 PASSED = frozenset((
     "embed", "positions", "rotations", "norm", "products", "head_norm", "rope", "attend",
-    "heads_out", "activate", "add", "last", "soft_cap", "check", "short_conv", "route",
+    "heads_out", "activate", "add", "last", "soft_cap", "scale", "check", "short_conv", "route",
     "experts_in", "experts_out", "multiply", "scan", "pool",
 ))  # fmt: skip
 """Kinds of operations that gradients pass (`kernels/backward.c`)."""

@@ -9,10 +9,11 @@ nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .architectures import ARCHITECTURES, CONVOLUTIONS, VECTORS, Architecture, Shapes
 from .errors import FormatError, UnsupportedError
+from .features import Features
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
 from .header_keys import MAX_WIDTH, Keys
@@ -44,66 +45,6 @@ MAX_TAPS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """In what a model differs from llama, for which all of this is as it stands here.
-
-    `architectures.py` says what each is.
-    """
-
-    layer_norm: bool = False
-    activation: int = 0
-    parallel: bool = False
-    window: int = 0
-    """Positions that layers see, the query's included; 0 for all."""
-    sliding_window_pattern: int = 0
-    embed_scale: float = 0.0
-    score_scale: float = 0.0
-    """Scores are multiplied by it; 0 for one over the square root of a head's width."""
-    attn_logit_softcapping: float = 0.0
-    final_logit_softcapping: float = 0.0
-    attention_factor: float = 1.0
-    """Rotated values are multiplied by it."""
-    rope_divisors: tuple[float, ...] = ()
-    """RoPE's frequencies are divided by these, one a pair; none where YaRN is not asked for."""
-    no_rope_layer_interval: int = 0
-    """One layer of so many, the last of them, has no RoPE; 0 for none."""
-    rope_base_local: float = 0.0
-    headless: tuple[bool, ...] = ()
-    """Of each layer whether it has no attention; none where all have it."""
-    taps: int = 0
-    """Positions that a short convolution reads, its own included."""
-    scan_state: int = 0
-    """Numbers that a scan keeps for each of its values; 0 where layers have attention."""
-    causal: bool = True
-    projected: int = 0
-    """Width of an encoder's first dense layer; 0 without any."""
-    experts: int = 0
-    """Of each feed-forward block; 0 where it is one network."""
-    experts_used: int = 0
-    """That a token's router chooses."""
-    rope_short: bool = False
-    """Whether `rope_factors_short.weight` divides RoPE's frequencies. Those for longer texts are
-    left alone, and texts kept as short as the others allow."""
-
-    def windowed(self, layer: int) -> bool:
-        """Whether a layer sees the nearest positions only."""
-        last = (
-            self.sliding_window_pattern
-            and layer % self.sliding_window_pattern == self.sliding_window_pattern - 1
-        )
-        return bool(self.window and not last)
-
-    def attends(self, layer: int) -> bool:
-        """Whether a layer has attention."""
-        return not self.headless or not self.headless[layer]
-
-    def uses_rope(self, layer: int) -> bool:
-        """Whether RoPE rotates the queries and keys of a layer."""
-        every = self.no_rope_layer_interval
-        return not every or layer % every != every - 1
-
-
-@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """The numbers that make up a model."""
 
@@ -129,7 +70,7 @@ class ModelConfig:
     """Whether `rope_freqs.weight` divides RoPE's frequencies, one divisor a pair."""
     tied_output: bool
     """Whether the output matrix is the token embedding."""
-    features: Features = Features()
+    features: Features = field(default_factory=Features)
 
 
 def config_from_header(header: GGUFHeader) -> ModelConfig:
@@ -161,7 +102,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
         head_dim=head_dim,
-        hidden_dim=inner if scans else keys.width("feed_forward_length"),
+        hidden_dim=inner if scans else _hidden_dim(keys, arch),
         n_vocab=_n_vocab(keys),
         n_ctx=_n_ctx(keys, rope_short),
         norm_eps=keys.number(
@@ -176,7 +117,10 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         rope_freqs="rope_freqs.weight" in names,
         tied_output="output.weight" not in names,
     )
-    features = replace(_features(config, arch, keys, rope_short), headless=headless)
+    optional = tuple(name for name in arch.layer_optional if f"blk.0.{name}" in names)
+    features = replace(
+        _features(config, arch, keys, rope_short), headless=headless, layer_optional=optional
+    )
     if "dense_2.weight" in names and "dense_2.weight" in arch.optional:
         features = replace(features, projected=keys.width("dense_2_feat_out"))
     config = replace(config, features=features)
@@ -188,8 +132,11 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
 def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: bool) -> Features:
     """Return in what a model differs from llama."""
     window = keys.count("attention.sliding_window") if arch.windows else 0
-    parallel = keys.metadata.get(keys.full("use_parallel_residual"), arch.parallel)
+    parallel = arch.parallel
+    if arch.parallel_key:
+        parallel = keys.metadata.get(keys.full("use_parallel_residual"), parallel) is True
     wide = config.n_layers == arch.scale_by_width
+    scales = {key: _scale(keys, key, must) for key, must in arch.scales.items()}
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
     yarn = yarn_of(arch, keys, config.rope_base, config.n_ctx)
     experts, used = _experts(keys) if arch.experts else (0, 0)
@@ -197,13 +144,18 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
     return Features(
         layer_norm=arch.layer_norm,
         activation=_activation(arch, keys),
-        parallel=parallel is True,
+        parallel=parallel,
         window=window if arch.causal or not window else window // 2 + 1,
         causal=arch.causal,
         scan_state=keys.width("ssm.state_size") if arch.scans else 0,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
-        embed_scale=math.sqrt(config.dim) if arch.scaled_embedding else 0.0,
-        score_scale=score_scale,
+        embed_scale=(
+            math.sqrt(config.dim) if arch.scaled_embedding else scales.get("embedding_scale", 0.0)
+        ),
+        score_scale=scales.get("attention.scale", score_scale),
+        residual_scale=scales.get("residual_scale", 0.0),
+        logit_scale=scales.get("logit_scale", 0.0),
+        norm_after_rope=arch.norm_after_rope,
         attn_logit_softcapping=_cap(keys, "attn_logit_softcapping", arch.attn_logit_softcapping),
         final_logit_softcapping=_cap(keys, "final_logit_softcapping", arch.final_logit_softcapping),
         attention_factor=(
@@ -219,6 +171,7 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
         taps=keys.width(arch.taps_key) if arch.taps_key else 0,
         experts=experts,
         experts_used=used,
+        experts_normed=arch.experts_normed,
         rope_short=rope_short,
     )
 
@@ -236,6 +189,17 @@ def _kv_heads(
     found = [count for count in counts if count != 0]
     rest = replace(keys, metadata={keys.full(key): found}) if found else keys
     return rest.width(key), tuple(count == 0 for count in counts)
+
+
+def _hidden_dim(keys: Keys, arch: Architecture) -> int:
+    """Return how wide a feed-forward block is inside, or each expert's."""
+    own = "expert_feed_forward_length"
+    return keys.width(own if arch.experts and keys.count(own) else "feed_forward_length")
+
+
+def _scale(keys: Keys, key: str, must: bool) -> float:
+    """Return what something is multiplied or divided by; 0 where a file does not say."""
+    return keys.number(key) if must or keys.full(key) in keys.metadata else 0.0
 
 
 def _experts(keys: Keys) -> tuple[int, int]:
@@ -301,7 +265,10 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
     arch = ARCHITECTURES[config.architecture]
-    return arch.layer_tensors if config.features.attends(layer) else arch.headless_tensors
+    if not config.features.attends(layer):
+        return arch.headless_tensors
+    more = {name: arch.layer_optional[name] for name in config.features.layer_optional}
+    return {**arch.layer_tensors, **more}
 
 
 def _widths(config: ModelConfig) -> dict[str, int]:

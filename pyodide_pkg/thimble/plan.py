@@ -75,6 +75,7 @@ KINDS: dict[str, Kind] = {
     # x -> the mean of all positions' rows
     "pool": Kind(in_place=False),
     "soft_cap": Kind(floats=("cap",)),
+    "scale": Kind(floats=("factor",)),
     # x -> nothing; whether all of it is finite
     "check": Kind(),
 }  # fmt: skip
@@ -292,7 +293,8 @@ class _Compiler:
         else:
             out = self.attention(normed, windowed, rotated)
         if self.config.features.parallel:
-            fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm"))
+            own = "ffn_norm.weight" in self.tensors
+            fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm") if own else normed)
             x = self.emit("add", (x, out), ("attn.sum",))
         else:
             x = self.emit("add", (x, out), ("hook_resid_mid",))
@@ -309,30 +311,40 @@ class _Compiler:
         table = "rope_local" if windowed and f.rope_base_local else "rope"
         sides = []
         for side, name, heads in (("q", q, c.n_heads), ("k", k, c.n_kv_heads)):
-            if f"attn_{side}_norm.weight" in self.tensors:
-                tensor = (f"attn_{side}_norm.weight",)
-                name = self.emit(
-                    "head_norm", (name,), (f"attn.{side}_norm",), tensor, eps=c.norm_eps
-                )
+            if not f.norm_after_rope:
+                name = self.head_norm(name, side)
             if rotated and c.rope_dim:
                 name = self.emit(
                     "rope", (name, table), (f"attn.hook_rot_{side}",), heads=heads,
                     width=c.head_dim, rotated=c.rope_dim, interleaved=c.rope_interleaved,
                 )  # fmt: skip
-            sides.append(name)
+            sides.append(self.head_norm(name, side) if f.norm_after_rope else name)
         z = self.emit(
             "attend", (*sides, v), ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
             heads=c.n_heads, kv_heads=c.n_kv_heads, width=c.head_dim, causal=f.causal,
             window=f.window if windowed else 0, cap=f.attn_logit_softcapping,
             scale=f.score_scale or c.head_dim**-0.5,
         )  # fmt: skip
-        post = "post_attention_norm.weight" in self.tensors
+        inner = "post_attention_norm.weight" in self.tensors or f.residual_scale
         out = self.emit(
             "heads_out", (z, "attn.result_before"),
-            ("attn.hook_result", "attn.out" if post else "hook_attn_out"),
+            ("attn.hook_result", "attn.out" if inner else "hook_attn_out"),
             ("attn_output.weight", self._bias("attn_output")), heads=c.n_heads,
         )  # fmt: skip
-        return self.norm(out, "ln1_post", "post_attention_norm", "hook_attn_out")
+        out = self.norm(out, "ln1_post", "post_attention_norm", "hook_attn_out")
+        return self.times(out, f.residual_scale, "hook_attn_out")
+
+    def head_norm(self, x: str, side: str) -> str:
+        """The norm of queries ("q") or keys ("k"), or x where there is none."""
+        tensor = f"attn_{side}_norm.weight"
+        if tensor not in self.tensors:
+            return x
+        eps = self.config.norm_eps
+        return self.emit("head_norm", (x,), (f"attn.{side}_norm",), (tensor,), eps=eps)
+
+    def times(self, x: str, factor: float, out: str) -> str:
+        """x times a number, or x where that is 0."""
+        return self.emit("scale", (x,), (out,), factor=factor) if factor else x
 
     def short_conv(self, x: str) -> str:
         """A gated short convolution (Liquid AI 2025, https://arxiv.org/abs/2511.23404)."""
@@ -374,10 +386,12 @@ class _Compiler:
         inputs = ("mlp.hook_pre", "mlp.hook_pre_linear") if gated else ("mlp.hook_pre",)
         function = self.config.features.activation
         hidden = self.emit("activate", inputs, ("mlp.hook_post",), function=function)
-        post = "post_ffw_norm.weight" in self.tensors
-        self.products(hidden, ("ffn_down", "mlp.out" if post else "hook_mlp_out"))
-        out = "mlp.out" if post else "hook_mlp_out"
-        return self.norm(out, "ln2_post", "post_ffw_norm", "hook_mlp_out")
+        scale = self.config.features.residual_scale
+        inner = "post_ffw_norm.weight" in self.tensors or scale
+        out = "mlp.out" if inner else "hook_mlp_out"
+        self.products(hidden, ("ffn_down", out))
+        out = self.norm(out, "ln2_post", "post_ffw_norm", "hook_mlp_out")
+        return self.times(out, scale, "hook_mlp_out")
 
     def experts(self, x: str) -> str:
         """The same by several networks, of which each token uses some (Shazeer et al. 2017,
@@ -410,7 +424,9 @@ class _Compiler:
         tensor = next(name for name in named if f"{name}.weight" in self.tensors)
         x = self.norm(x, "ln_final", tensor)
         output = "token_embd.weight" if c.tied_output else "output.weight"
-        self.emit("products", (x,), ("logits",), (output, ""))
+        self.emit("products", (x,), ("logits",), (output, self._bias("output")))
+        if c.features.logit_scale:
+            self.times("logits", 1.0 / c.features.logit_scale, "logits")
         if c.features.final_logit_softcapping:
             cap = c.features.final_logit_softcapping
             self.emit("soft_cap", ("logits",), ("logits",), cap=cap)

@@ -305,6 +305,9 @@ class ReferenceModel:
     def soft_cap(self, op: Op, x: Array) -> tuple[Array, ...]:
         return (soft_capped(x, op.numbers["cap"]),)
 
+    def scale(self, op: Op, x: Array) -> tuple[Array, ...]:
+        return (x * op.numbers["factor"],)
+
     def check(self, op: Op, x: Array) -> tuple[Array, ...]:
         return ()
 

@@ -29,6 +29,15 @@ ACTIVATIONS = {
 }
 
 
+SCALES = {
+    "embedding_scale": "embedding_multiplier",
+    "attention.scale": "attention_multiplier",
+    "residual_scale": "residual_multiplier",
+    "logit_scale": "logits_scaling",
+}
+"""What a config.json calls the scales of `Architecture.scales`."""
+
+
 class Settings:
     """A config.json, of which each word is asked for once and with its type."""
 
@@ -145,9 +154,11 @@ def keys(settings: Settings) -> Keys:
         "attention.head_count": s.n_heads,
         "attention.head_count_kv": s.n_kv_heads,
         f"attention.{epsilon}": s.number(
-            "rms_norm_eps", "norm_eps", "layer_norm_eps", "layer_norm_epsilon", default=1e-5
+            "rms_norm_eps", "norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
+            default=1e-5,
         ),
-    }
+        **{key: s.number(SCALES[key], default=1.0) for key in s.arch.scales},
+    }  # fmt: skip
     if s.head_dim * s.n_heads != s.dim:
         found |= {"attention.key_length": s.head_dim, "attention.value_length": s.head_dim}
     if s.arch.rope:
@@ -166,7 +177,7 @@ def keys(settings: Settings) -> Keys:
         found["pooling_type"] = 1  # the mean
     if s.arch.name == "lfm2":
         found |= _lfm2_keys(s)
-    if s.arch.name == "gptneox":
+    if s.arch.parallel_key:
         found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
     return found
 
@@ -312,12 +323,18 @@ def _rope_keys(s: Settings) -> Keys:
                 else magnitude
             ),
         }
+    elif kind == "dynamic" and rope.get("alpha") is not None and s.arch.name == "hunyuan-dense":
+        width = max(s.head_dim, 4)  # a base that is larger by a fixed number, whatever it is called
+        found["rope.freq_base"] *= _rope_number(rope, "alpha") ** (width / (width - 2))
     elif kind == "yarn" and not s.arch.windows:
         found |= _yarn_keys(s, rope)
-    elif kind not in ("default", "llama3") or (kind == "llama3" and s.kind.architecture != "llama"):
+    elif kind not in ("default", "llama3") or (
+        kind == "llama3" and "rope_freqs.weight" not in s.arch.optional
+    ):
         raise UnsupportedError(
             f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'yarn' where no layer "
-            "has a window, 'llama3' in llama models and 'longrope' in phi3 models run here"
+            "has a window, 'llama3' in llama and exaone4 models, 'longrope' in phi3 models and "
+            "'dynamic' with alpha in hunyuan models run here"
         )
     return found
 
@@ -375,8 +392,11 @@ def _check(s: Settings) -> None:
     s.refuse("add_cross_attention", False)
     s.refuse("use_bidirectional_attention", not s.arch.causal)
     s.refuse("clip_qkv", None)
-    s.refuse("norm_topk_prob", False)
-    s.refuse("use_parallel_residual", True, False)
+    s.refuse("norm_topk_prob", s.arch.experts_normed)
+    if not s.arch.parallel_key:
+        s.refuse("use_parallel_residual", s.arch.parallel)
+    if "attention.sliding_window" in s.arch.refused:
+        s.refuse("sliding_window", None)
     if s.arch.sliding_window_pattern:
         _check_gemma(s)
     if s.arch.no_rope_layer_interval:

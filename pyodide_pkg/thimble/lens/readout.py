@@ -213,7 +213,7 @@ def _added_rows(
         else:
             # What stands behind attention divides all heads by the same number.
             scale = scales.get(f"blocks.{layer}.{POST_SCALE}")
-            gain = array("f", (1.0,)) * dim
+            gain = array("f", (model.config.features.residual_scale or 1.0,)) * dim
             if scale is not None:
                 weights = vector(model, f"blk.{layer}.post_attention_norm.weight", dim)
                 gain = array("f", (w / scale for w in weights))

@@ -76,21 +76,27 @@ def normed_direction(model: Model, row: Sequence[float]) -> array[float]:
 
 
 def token_bias(model: Model, token: int, against: int | None = None) -> float:
-    """What the last norm's bias gives to a token's logit, or to the difference of two."""
-    bias = norm_names(model)[1]
-    if not bias:
-        return 0.0
-    return dot(_row(model, token, against), vector(model, bias, model.config.dim))
+    """What biases of the last norm and of the output matrix give to a token's logit, or to the
+    difference of two."""
+    found, bias, own = 0.0, norm_names(model)[1], "output.bias"
+    if bias:
+        found = dot(_row(model, token, against), vector(model, bias, model.config.dim))
+    if model.weights.has(own):
+        values = vector(model, own, model.config.n_vocab)
+        scale = model.config.features.logit_scale or 1.0
+        found += (values[token] - (0.0 if against is None else values[against])) / scale
+    return found
 
 
 def _row(model: Model, token: int, against: int | None) -> array[float]:
-    """A token's row of the output matrix, or the difference of two."""
+    """A token's row of the output matrix, or the difference of two, over what logits are."""
     name, dim = output_name(model), model.config.dim
     row = model.weights.row(name, check_token(model, token), dim)
-    if against is None:
-        return row
-    other = model.weights.row(name, check_token(model, against), dim)
-    return array("f", (a - b for a, b in zip(row, other, strict=True)))
+    if against is not None:
+        other = model.weights.row(name, check_token(model, against), dim)
+        row = array("f", (a - b for a, b in zip(row, other, strict=True)))
+    scale = model.config.features.logit_scale
+    return array("f", (a / scale for a in row)) if scale else row
 
 
 class Reader:
