@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import thimble
 from tests.fingerprint import load
 from tests.tiny_folders import CONFIGS, RECORD, converted, recorded
-from tests.vectors.record_architectures import STEP
+from tests.vectors.record_architectures import STEP, STEPS
 from thimble.errors import ThimbleError
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
@@ -80,7 +80,8 @@ def test_logits_are_the_peers(name: str, kind: str) -> None:
     tolerance = TOLERANCE[kind] * WIDER.get(name, 1.0)
     assert away(ours, original) < tolerance
     assert typical(ours, original) < TYPICAL[kind] * WIDER.get(name, 1.0)
-    assert typical(ours, original) < 1.2 * typical(other, original) + 1e-6
+    rounded = STEPS["f32"] / math.sqrt(12) / float(np.std(original))  # as they were recorded
+    assert typical(ours, original) < 1.2 * typical(other, original) + 1e-6 + rounded
     table = TABLE if name in GELU else 0.0
     assert away(ours, other) < tolerance + table
     if kind == "f32":

@@ -16,7 +16,7 @@ static tk_act activations(const tk_run *r, const float *f, int32_t first, int32_
 
 static void add_bias(float *y, const tk_tensor *bias, int32_t rows) {
     const float *b = (const float *)bias->data;
-    for (int32_t t = 0; t < rows; t++, y += bias->cols)
+    for (int32_t t = 0; t < rows; t++, y += (bias->cols + 3) & ~3)
         for (int32_t i = 0; i < bias->cols; i += 4) store4(y + i, load4(y + i) + load4(b + i));
 }
 

@@ -49,8 +49,8 @@ ARRAYS = RECORD.with_suffix(".npz")
 N_IDS = 64
 STEP = 11
 TYPES = ("f32", "f16", "q8_0")
-EXACT_STEP = 2.0**-15
-STEPS = {"f16": 2.0**-10, "q8_0": 2.0**-7}
+STEPS = {"f32": 2.0**-15, "f16": 2.0**-10, "q8_0": 2.0**-7}
+"""Of what recorded logits are multiples, by the type of the model's matrices."""
 SHORT = "Mia had a little red boat. "
 ENCODED = ("a", SHORT, SHORT * 4 + "The duck swam to it." * 5)
 """Whose vectors are recorded of encoders; in the last, no window holds all."""
@@ -131,7 +131,7 @@ def record_transformers(names: list[str]) -> None:
         models, arrays = json.loads(RECORD.read_text())["models"], recorded_arrays()
     for name in names or (*CONFIGS, *ENCODERS):
         models[name], logits = transformers_logits(name)
-        arrays[f"transformers/{name}"] = logits if name in ENCODERS else logits[:, ::STEP]
+        arrays[f"transformers/{name}"] = logits if name in ENCODERS else shortened(logits)
         print(name, logits.std(), np.abs(logits).max())
     versions = {name: version(name) for name in ("transformers", "torch")}
     before = json.loads(RECORD.read_text()) if names else {}
@@ -197,26 +197,21 @@ def record_llama_cpp(names: list[str]) -> None:
                     continue
                 options = yarn_options(model["config"])
                 logits, model["texts"] = llama_cpp_logits(path, model["ids"], **options)
-                logits = logits[:, ::STEP]
+                logits = shortened(logits, kind)
                 arrays[f"llama.cpp/{name}/{kind}"] = logits
                 away = np.abs(logits - arrays[f"transformers/{name}"]).max()
                 print(name, kind, "from transformers:", away)
     write(record, arrays)
 
 
-def shortened(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits without the bits that no test looks at, which would take room: multiples of 2^-15, or
-    of larger steps where the peer rounded itself."""
-    peer, model, *kind = name.split("/")
-    if model in ENCODERS:
-        return values
-    step = np.float32(STEPS.get(kind[0], EXACT_STEP) if peer == "llama.cpp" else EXACT_STEP)
-    return np.round(values / step) * step
+def shortened(logits: NDArray[np.float32], kind: str = "f32") -> NDArray[np.float32]:
+    """The logits of every STEP-th token without bits that no test looks at, which take room."""
+    step = np.float32(STEPS[kind])
+    return np.round(logits[:, ::STEP] / step) * step
 
 
 def write(record: dict[str, Any], arrays: dict[str, Any]) -> None:
-    short: dict[str, Any] = {name: shortened(name, a) for name, a in arrays.items()}
-    np.savez_compressed(ARRAYS, **short)
+    np.savez_compressed(ARRAYS, **arrays)
     text = json.dumps(record, indent=1)
     text = re.sub(r"(?<=[\[,])\s+(?=-?\d)", " ", text)  # lists of numbers in one line each
     RECORD.write_text(re.sub(r"(?<=\d)\s+\]", "]", text) + "\n", encoding="utf-8")
