@@ -20,7 +20,6 @@ from thimble.constrain.automaton import NOWHERE, Automaton
 from thimble.constrain.machine import Machine
 from thimble.constrain.masks import Constraint, Shelf
 from thimble.constrain.rules import RuleProgram
-from thimble.constrain.schema.automaton import JsonProgram
 from thimble.constrain.schema.formats import DATE
 from thimble.constrain.utf8 import utf8_ranges
 from thimble.sampling import SamplingParams
@@ -291,51 +290,6 @@ def test_places_that_no_token_tells_apart_share_their_masks(model: thimble.Model
     assert masks.program.size > 100
     assert masks.n_masks == 2  # where it begins, and behind any of the letters
     session.close()
-
-
-@pytest.mark.parametrize(
-    ("schema", "shared"),
-    [
-        ({"pattern": r"^(?:\S+\s+){0,40}\S+$"}, True),
-        ({"pattern": "^(?:[a-z]+ ){2,40}[a-z]{3,30}$"}, True),
-        ({"pattern": r"^$|^(?:\S+\s+){0,30}\S+$", "maxLength": 60}, True),
-        ({"pattern": "^(?:[a-z]+ ){0,40}[a-z]$", "not": {"pattern": "the end"}}, True),
-        ({"pattern": "^(?:[a-z ][a-z]?){0,80}$"}, False),
-    ],
-    ids=["parts", "parts and letters", "parts of a length", "a complement", "short parts"],
-)
-def test_parts_that_may_still_come_many_times_share_a_mask(
-    long_tokens: thimble.Model,
-    schema: dict[str, Any],
-    shared: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    kernel, tokenizer = long_tokens.kernel, long_tokens.tokenizer
-    size = 4 * ((tokenizer.n_vocab + 31) // 32)
-    quote, letter, space = (
-        next(t for t in range(tokenizer.n_vocab) if tokenizer.token_bytes(t) == one)
-        for one in (b'"', b"a", b" ")
-    )
-    tokens = [quote, *[letter, space] * 29, letter, quote]
-
-    def found() -> tuple[list[bytes], list[int], int]:
-        """The masks, where they are, and how many were shared."""
-        Shelf.of(kernel, tokenizer).grammars.clear()
-        grammar = constrain.json_schema({"type": "string", **schema})
-        constraint = Constraint(kernel, tokenizer, grammar, 0, False)
-        where = [constraint.mask(tokens[:length]) for length in range(len(tokens))]
-        alike = sum(constraint._masks._alike.values())
-        return [bytes(kernel.read(one, size)) for one in where], where, alike
-
-    for name, value in (("SOME_STATES", 0), ("OFTEN", 1)):
-        monkeypatch.setattr(masks, name, value)
-    told, where, alike = found()
-    assert (alike > 0) is shared
-    assert len(set(where)) < 25 or not shared
-    monkeypatch.setattr(JsonProgram, "around", lambda self, state: (state, state))
-    plain, _, alike = found()
-    assert not alike
-    assert told == plain
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 import thimble
 from thimble.constrain import read_regex
 from thimble.constrain.automaton import NOWHERE, Automaton
-from thimble.constrain.counts import around
 from thimble.constrain.effort import Effort
 from thimble.constrain.network import Network
 from thimble.constrain.nodes import LAST, Both, Chars, Node, Not, Repeat, Rule, Seq
@@ -58,19 +57,6 @@ def test_intersection_and_complement(one: str, other: str, text: str) -> None:
         state = automaton.step(state, byte) if state != NOWHERE else NOWHERE
     accepted = state != NOWHERE and automaton.accepting[state]
     assert accepted == (inside[0] and not inside[1])
-
-
-@settings(max_examples=200, deadline=None)
-@given(PATTERNS, PATTERNS, TEXTS, st.integers(0, 2))
-def test_what_is_around_a_language_encloses_it(one: str, other: str, text: str, reach: int) -> None:
-    nodes = [found[0] for found in map(understood, (one, other)) if found is not None]
-    if len(nodes) < 2:
-        return
-    algebra = Algebra(Effort(1_000_000))
-    regular = algebra.of(Both((nodes[0], Not(nodes[1]))), algebra.utf8)
-    less, more = around(algebra, regular, reach)
-    data = text.encode()
-    assert less.has(data) <= regular.has(data) <= more.has(data)
 
 
 def test_what_has_no_text_is_not_alive() -> None:

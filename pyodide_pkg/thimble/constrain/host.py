@@ -114,9 +114,6 @@ class Host(ABC):
     def folded(self, state: int, record: int) -> tuple[int, int]:
         """A state that no token of at most `reach` bytes tells from this one."""
 
-    def around(self, state: int) -> tuple[int, int]:
-        return state, state
-
     @abstractmethod
     def adopt(self, other: object, state: int) -> int:
         """A state of another automaton of the same grammar as one of this, or NOWHERE."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from ..errors import OptionError
 from .automaton import Automaton
-from .counts import folded
 from .effort import Effort
 from .folding import Folding
 from .host import Host
@@ -209,8 +208,8 @@ class LexedProgram(Host):
 
     def folded(self, state: int, record: int) -> tuple[int, int]:
         rules, left, fresh = self._states[state]
-        algebra = self._grammar.lark.algebra
-        rest = tuple((number, folded(algebra, one, self._reach)) for number, one in left)
+        folded = self._grammar.lark.algebra.folded
+        rest = tuple((number, folded(one, self._reach)) for number, one in left)
         key = (self._folding.of(rules), rest, fresh)
         return self._alike.setdefault(key, state), record
 

@@ -26,12 +26,6 @@ MOST_STATES = 16_384
 text stands."""
 MOST_MACHINES = 8
 """Grammars whose masks are kept for a vocabulary."""
-SOME_STATES = 1_000
-"""An automaton of fewer makes masks so quickly that none are looked for to share."""
-OFTEN = 5
-"""Places that have the same two around them, so that it is worth two masks to share one."""
-MANY_STATES = 100
-"""That the mask of one place makes."""
 MOST_MASKS = 16 << 20
 """Bytes of a grammar's masks that are kept."""
 
@@ -76,11 +70,6 @@ class Masks:
         self._following: dict[tuple[Place, int], Place | None] = {}
         """The place behind a place and a token."""
         self._masks: dict[Place, Scratch] = {}
-        self._alike: dict[tuple[Place, Place], bool] = {}
-        """Of two places around others whether their masks are the same."""
-        self._met: dict[tuple[Place, Place], int] = {}
-        """And how many places they were found around before that was asked."""
-        self._n_weighed = self._n_dear = 0
         self._folded: dict[Place, Place] = {}
         self._folded_frames: dict[int, int] = {0: 0}
         self._spaced: Scratch | None = None
@@ -109,61 +98,10 @@ class Masks:
         folded = self._fold(place)
         found = self._masks.get(folded)
         if found is None:
-            found = self._enclosed(folded) or self._made(folded, folded)
-            self._keep(folded, found)
+            while len(self._masks) >= self._most:
+                del self._masks[next(iter(self._masks))]
+            found = self._masks[folded] = self._made(folded, folded)
         return found.address
-
-    def _keep(self, place: Place, mask: Scratch) -> None:
-        while len(self._masks) >= self._most:
-            del self._masks[next(iter(self._masks))]
-        self._masks[place] = mask
-
-    def _kept(self, place: Place) -> Scratch:
-        """The mask of this very place, made where it is not there."""
-        found = self._masks.get(place)
-        if found is None:
-            found = self._made(place, place)
-            self._keep(place, found)
-        return found
-
-    def _enclosed(self, place: Place) -> Scratch | None:
-        """The mask of a place that lies between two others with one and the same mask: however many
-        copies of a part may still come, it is made once. None where there is no such thing."""
-        if self.program.size < SOME_STATES:
-            return None
-        self.program.begin()
-        less, more = (place._replace(state=one) for one in self.program.around(place.state))
-        if less == more:
-            return None
-        alike = self._alike.get((less, more))
-        if alike is None:
-            met = self._met[less, more] = self._met.get((less, more), 0) + 1
-            if met < OFTEN and not self._dear:
-                return self._weighed(place)
-            alike = self._alike[less, more] = self._are_alike(less, more)
-        return self._kept(more) if alike else None
-
-    @property
-    def _dear(self) -> bool:
-        """Whether most places with something around them made many states, so that it is worth two
-        masks to make fewer."""
-        return self._n_dear >= 3 and 2 * self._n_dear >= self._n_weighed
-
-    def _weighed(self, place: Place) -> Scratch:
-        before = self.program.size
-        found = self._made(place, place)
-        self._n_weighed += 1
-        self._n_dear += self.program.size - before >= MANY_STATES
-        return found
-
-    def _are_alike(self, less: Place, more: Place) -> bool:
-        kernel, size = self.vocabulary.kernel, 4 * self.vocabulary.n_words
-        try:
-            outer = self._kept(more)
-            inner = self._made(less, less, afresh=False)  # both together are one piece of work
-        except OptionError:  # nothing may come in one of them, or it is too much work
-            return False
-        return bytes(kernel.read(inner.address, size)) == bytes(kernel.read(outer.address, size))
 
     def _fold(self, place: Place) -> Place:
         """The place for all that no token tells from this one."""
@@ -230,11 +168,10 @@ class Masks:
         """Whether a text must end at a place."""
         return self.program.dead(place.state) and self.machine.accepts(place)
 
-    def _made(self, place: Place, begin: Place, *, afresh: bool = True) -> Scratch:
+    def _made(self, place: Place, begin: Place) -> Scratch:
         """The mask of a place, walked from another that has the same behind it."""
         vocabulary = self.vocabulary
-        if afresh:
-            self.program.begin()
+        self.program.begin()
         size = 4 * vocabulary.n_words
         mask = Scratch(vocabulary.kernel, size, "a mask of tokens")
         most = self.program.slice(begin.state, begin.record)

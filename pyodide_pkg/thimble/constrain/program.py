@@ -198,11 +198,6 @@ class Program(Protocol):
     def folded(self, state: int, record: int) -> tuple[int, int]:
         """A state and a record that no token of at most `reach` bytes tells from these."""
 
-    def around(self, state: int) -> tuple[int, int]:
-        """A state where no byte may come that may not come in this one, and so on behind it, and
-        one where all may come that may come here: the same ones for many states. Twice this one
-        where there is no such thing."""
-
     @property
     def size(self) -> int:
         """States that were made."""

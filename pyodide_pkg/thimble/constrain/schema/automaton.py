@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ...json_options import JsonOptions
-from ..counts import around, folded
 from ..nodes import Token
 from ..program import (
     CLOSE,
@@ -211,23 +210,9 @@ class JsonProgram:
             high = None if high is not None and high > self._reach else high
             low = min(low, self._reach + 1)
             algebra = self.reader.strings.algebra
-            at, *watched = (folded(algebra, one, self._reach) for one in (at, *watched))
+            at, *watched = (algebra.folded(one, self._reach) for one in (at, *watched))
             return self._state("string", tuple(watched), at, low, high)
         return state
-
-    def around(self, state: int) -> tuple[int, int]:
-        tag, *parts = self._keys[state]
-        strings = self.reader.strings
-        if tag != "string" or parts[1] is strings.spelling.any_text:
-            return state, state
-        watched, at, low, high = parts
-        less, more = around(strings.algebra, at, self._reach)
-        if less is more:
-            return state, state
-        return (
-            self._state("string", watched, less, low, high),
-            self._state("string", watched, more, low, high),
-        )
 
     # --- numbers of things
 
