@@ -85,6 +85,9 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     lists = {"attention.head_count_kv": [0 if without else n_kv for without in headless]}
     for key, value in {**numbers, **(lists if 0 < sum(headless) < len(headless) else {})}.items():
         writer.add(f"{arch.name}.{key}", value)
+    for key, must in arch.scales.items():
+        if must or seed % 2:
+            writer.add(f"{arch.name}.{key}", 0.5)
     norm = "layer_norm_epsilon" if arch.layer_norm else "layer_norm_rms_epsilon"
     writer.add(f"{arch.name}.attention.{norm}", 1e-5)
     n_vocab = _add_vocabulary(writer, sentencepiece=seed % 2 == 1)
