@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 import thimble
 from thimble.constrain import read_regex
 from thimble.constrain.automaton import NOWHERE, Automaton
+from thimble.constrain.byte_sets import runs_of
 from thimble.constrain.effort import Effort
 from thimble.constrain.network import Network
 from thimble.constrain.nodes import LAST, Both, Chars, Node, Not, Repeat, Rule, Seq
-from thimble.constrain.regular import Algebra, Regular, runs_of
+from thimble.constrain.regular import Algebra, Regular
 
 PATTERNS = st.text(alphabet="ab(|)*+?{1,2}[]", max_size=8)
 TEXTS = st.text("abé", max_size=6)

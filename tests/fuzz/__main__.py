@@ -39,13 +39,7 @@ def main() -> int:
         range(options.first, options.first + options.runs), seed=options.seed,
         jobs=options.jobs, kind=options.kind, saved=Path("build/fuzz"), tell=tell,
     )  # fmt: skip
-    seconds = time.monotonic() - began
-    print(f"{report.done:,} inputs in {seconds:.0f} s, {len(report.findings)} findings")
-    for kind, outcomes in sorted(report.outcomes.items()):
-        print(f"{kind}: {sum(outcomes.values()):,}: {dict(outcomes.most_common())}")
-    print(f"slowest: {report.slowest[0]:.3f} s ({report.slowest[1]})")
-    for where, words in report.findings:
-        print(f"\n{where}\n{words}")
+    report.show(time.monotonic() - began)
     return 1 if report.findings else 0
 
 

@@ -55,6 +55,15 @@ class Report:
     done: int = 0
     slowest: tuple[float, str] = (0.0, "none")
 
+    def show(self, seconds: float) -> None:
+        """Print it, and how long it took."""
+        print(f"{self.done:,} inputs in {seconds:.0f} s, {len(self.findings)} findings")
+        for kind, outcomes in sorted(self.outcomes.items()):
+            print(f"{kind}: {sum(outcomes.values()):,}: {dict(outcomes.most_common())}")
+        print(f"slowest: {self.slowest[0]:.3f} s ({self.slowest[1]})")
+        for where, words in self.findings:
+            print(f"\n{where}\n{words}")
+
 
 def run(
     numbers: range, *, seed: int = 0, jobs: int = 1, kind: str | None = None,

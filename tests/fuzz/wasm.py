@@ -218,13 +218,7 @@ def main() -> int:
 
     numbers = range(options.first, options.first + options.runs)
     report = run(numbers, seed=options.seed, kind=options.kind, variant=options.variant, tell=tell)
-    print(f"{report.done:,} inputs in {time.monotonic() - began:.0f} s, "
-          f"{len(report.findings)} findings")  # fmt: skip
-    for kind, outcomes in sorted(report.outcomes.items()):
-        print(f"{kind}: {sum(outcomes.values()):,}: {dict(outcomes.most_common())}")
-    print(f"slowest: {report.slowest[0]:.3f} s ({report.slowest[1]})")
-    for where, words in report.findings:
-        print(f"\n{where}\n{words}")
+    report.show(time.monotonic() - began)
     return 1 if report.findings else 0
 
 

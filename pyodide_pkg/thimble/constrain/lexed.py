@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..errors import OptionError
 from .automaton import Automaton
+from .byte_sets import runs_of
 from .effort import Effort
 from .folding import Folding
 from .host import Host
@@ -19,7 +20,7 @@ from .network import Network
 from .nodes import Json, Token
 from .program import NOWHERE
 from .read_lark import Lark, Lexeme, parse
-from .regular import Regular, runs_of
+from .regular import Regular
 
 Left = tuple[tuple[int, Regular], ...]
 """Lexemes by their numbers, and what is left of each."""

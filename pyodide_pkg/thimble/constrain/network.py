@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ..errors import OptionError
+from .byte_sets import runs_of
 from .effort import AT_ONCE, BETWEEN_LOOKS, Effort, ask_to_go_on
 from .nodes import (
     Alt,
@@ -27,7 +28,7 @@ from .nodes import (
     Terminal,
     Token,
 )
-from .regular import Algebra, Regular, runs_of
+from .regular import Algebra, Regular
 from .utf8 import utf8_ranges
 
 MOST_PLACES = 200_000

@@ -8,7 +8,6 @@ knows nothing of JSON: how a character is spelled in bytes it is told.
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -445,22 +444,6 @@ class Algebra:
                 for sequence in utf8_ranges(low, high)
             )
         return found
-
-
-@functools.lru_cache(maxsize=4096)
-def runs_of(mask: int) -> tuple[Range, ...]:
-    """A set of bytes as its first and last ones, in order."""
-    found: list[Range] = []
-    at = 0
-    while mask:
-        skip = (mask & -mask).bit_length() - 1
-        at += skip
-        mask >>= skip
-        length = (~mask & (mask + 1)).bit_length() - 1
-        found.append((at, at + length - 1))
-        at += length
-        mask >>= length
-    return tuple(found)
 
 
 def _number(one: Regular) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import TypeAlias
 
-from ..regular import Regular, runs_of
+from ..byte_sets import runs_of
+from ..regular import Regular
 
 Row: TypeAlias = "array[int]"
 
