@@ -32,6 +32,11 @@ HELD = 1 << 16
 LOADING = re.compile(rf"of {len(LARGE) / 1e6:.1f} MB, [1-9][\d.]* MB of it loaded")
 """What the page says of LARGE when the engine has bytes of it, and it is not here yet."""
 
+SEVEN = """(field) => {
+  field.value = 7;
+  field.dispatchEvent(new Event("input", { bubbles: true })); // or a model's own may come over it
+}"""
+
 PIECES = """async () => {
   const kept = await (await caches.open("thimble-models")).keys();
   return kept.map(({ url }) => url).filter((url) => url.includes("/piece/")).length;
@@ -253,7 +258,7 @@ def test_a_model_is_loaded_while_it_comes_and_the_one_before_stands(
         expect(page.locator("#incoming-title")).to_have_text("large is saved")
     page.evaluate("location.hash = 'panel=write'")
     expect(page.locator("#model")).to_have_value("large")
-    page.locator("#seed").evaluate("(field) => { field.value = 7 }")
+    page.locator("#seed").evaluate(SEVEN)
     first = write(page)
     assert first
     # What came by pieces is what lies in the store.
@@ -261,7 +266,7 @@ def test_a_model_is_loaded_while_it_comes_and_the_one_before_stands(
     expect(page.locator("#metrics")).to_be_visible()
     page.locator("#model").select_option("large")
     expect(page.locator("#metrics")).to_be_visible()
-    page.locator("#seed").evaluate("(field) => { field.value = 7 }")
+    page.locator("#seed").evaluate(SEVEN)
     assert write(page) == first
     assert tab.wrong == []
 

@@ -28,12 +28,17 @@ const until = async (what) => {
   const end = performance.now() + 100_000; // sooner than the driver, which cannot say for what
   while (!what()) {
     if (performance.now() > end) {
-      throw new Error(`not in 100 s: ${what}; ${document.getElementById("incoming").innerText}`);
+      const said = ["incoming", "talk-outcome", "talk-notice", "talk-turns", "outcome"].map((id) => `${id}: ${at(id)?.innerText}`);
+      throw new Error(`not in 100 s: ${what}; ${said.join("; ")}`);
     }
     await new Promise((next) => setTimeout(next, 50));
   }
 };
 const at = (id) => document.getElementById(id);
+const type = (id, value) => { // what no event tells of, the page may set anew
+  at(id).value = value;
+  at(id).dispatchEvent(new Event("input", { bubbles: true }));
+};
 const title = () => at("incoming-title").textContent;
 """
 
@@ -66,9 +71,8 @@ TALKED = """async () => {
   TOOLS
   location.hash = "panel=talk";
   await until(() => at("talk-model")?.textContent.startsWith("tiny"));
-  at("talk_max_tokens").value = 16;
-  at("talk-text").value = "Who was sad?";
-  at("talk-text").dispatchEvent(new Event("input", { bubbles: true }));
+  type("talk_max_tokens", 16);
+  type("talk-text", "Who was sad?");
   await until(() => !at("talk-send").disabled);
   at("talk-form").requestSubmit();
   await until(() => /^(Answered|Cut)/.test(at("talk-outcome").textContent));
@@ -87,7 +91,7 @@ SCHEMA = {
 WRITTEN = """async () => {
   TOOLS
   location.hash = "panel=write";
-  at("seed").value = 7;
+  type("seed", 7);
   at("outcome").textContent = "";
   at("write").click();
   await until(() => at("outcome").textContent.includes("token"));
@@ -96,13 +100,10 @@ WRITTEN = """async () => {
 
 SHAPED = """async () => {
   TOOLS
-  const choose = (id, value, event) => {
-    at(id).value = value;
-    at(id).dispatchEvent(new Event(event, { bubbles: true }));
-  };
-  choose("constraint-kind", "json_schema", "change");
-  choose("constraint-source", SCHEMA, "input");
-  at("max_tokens").value = 100;
+  at("constraint-kind").value = "json_schema";
+  at("constraint-kind").dispatchEvent(new Event("change", { bubbles: true }));
+  type("constraint-source", SCHEMA);
+  type("max_tokens", 100);
 }"""
 
 Start = Callable[[Path], AbstractContextManager[Tab]]
