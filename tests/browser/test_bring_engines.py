@@ -28,7 +28,8 @@ const until = async (what) => {
   const end = performance.now() + 100_000; // sooner than the driver, which cannot say for what
   while (!what()) {
     if (performance.now() > end) {
-      const said = ["incoming", "talk-outcome", "talk-notice", "talk-turns", "outcome"].map((id) => `${id}: ${at(id)?.innerText}`);
+      const parts = ["incoming", "talk-outcome", "talk-notice", "talk-turns", "outcome"];
+      const said = parts.map((id) => `${id}: ${at(id)?.innerText}`);
       throw new Error(`not in 100 s: ${what}; ${said.join("; ")}`);
     }
     await new Promise((next) => setTimeout(next, 50));
