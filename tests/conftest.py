@@ -34,7 +34,7 @@ SHARED = Path(os.environ.get("THIMBLE_SHARED", ROOT.parent / "shared"))
 CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
-    "--disable-gpu", "--js-flags=--liftoff-only",
+    "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
     # The page would write a text by itself (web/src/ui/greeting.ts), under a test's hands.
