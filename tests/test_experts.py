@@ -41,6 +41,30 @@ def test_the_best_experts_are_chosen_by_the_softmax_of_all(model: thimble.Model)
         assert (found.sum(axis=-1) < 1).all()  # they are not made to add up
 
 
+@pytest.mark.parametrize("name", ["qwen3moe", "granitemoe"])
+def test_shares_of_the_chosen_add_up_where_the_architecture_says_so(name: str) -> None:
+    model = load(converted(name, "f32"))
+    _, cache = model.run_with_cache(ids_for(model, 20))
+    chosen = np.sort(np.exp(cache["blocks.1.mlp.hook_router"]), axis=-1)[:, :-4:-1]
+    wanted = chosen / chosen.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(cache[f"blocks.1.{WEIGHTS}"], wanted, rtol=1e-5)
+
+
+def test_a_matrix_of_gates_and_their_partners_that_cannot_be_halved_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = recorded()["models"]["granitemoe"]
+    name = "model.layers.1.block_sparse_moe.input_linear.weight"
+    monkeypatch.setitem(
+        recorded()["models"],
+        "granitemoe",
+        {**record, "tensors": {**record["tensors"], name: [6, 63, 64]}},
+    )
+    folder = write_folder(tmp_path / "granitemoe", "granitemoe")
+    with pytest.raises(FormatError, match=r"input_linear.*\(6, 63, 64\); experts, twice their"):
+        convert_folder(folder, tmp_path / "out.gguf", "f32")
+
+
 def test_a_hook_may_choose_other_experts_and_none_that_there_is_not(model: thimble.Model) -> None:
     ids = ids_for(model, 8)
     plain = model.run_with_hooks(ids)

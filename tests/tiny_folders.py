@@ -140,8 +140,32 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0, "rope_theta": 10000.0,
         },
     },
+    "qwen3moe": {
+        "model_type": "qwen3_moe", **_LLAMA, "head_dim": 32, "moe_intermediate_size": 32,
+        "num_experts": 6, "num_experts_per_tok": 3, "norm_topk_prob": True,
+    },
+    "granitemoe": {
+        "model_type": "granitemoe", **_LLAMA, "intermediate_size": 32, "num_local_experts": 6,
+        "num_experts_per_tok": 3, "embedding_multiplier": 3.0, "logits_scaling": 2.0,
+        "attention_multiplier": 0.2, "residual_multiplier": 0.5, "tie_word_embeddings": True,
+    },
+    "minicpm": {
+        "model_type": "minicpm", **_LLAMA, "scale_emb": 3.0, "scale_depth": 1.4,
+        "dim_model_base": 32, "rope_parameters": _LONGROPE, "max_position_embeddings": 256,
+        "original_max_position_embeddings": 256, "tie_word_embeddings": True,
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
+
+STAND_INS = {
+    # transformers lacks it; what it would compute, by Granite's words.
+    "minicpm": {
+        "model_type": "granite", **_LLAMA, "embedding_multiplier": 3.0, "logits_scaling": 2.0,
+        "attention_multiplier": 0.25, "residual_multiplier": 1.4 / math.sqrt(2),
+        "rope_parameters": _LONGROPE, "max_position_embeddings": 256,
+        "original_max_position_embeddings": 256, "tie_word_embeddings": True,
+    },
+}  # fmt: skip
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "gemma-embedding": {

@@ -149,7 +149,7 @@ class TorchPlan:
 
     def route(self, op: Op, logits: Tensor) -> list[Tensor]:
         shares, which = logits.softmax(-1).topk(int(op.numbers["chosen"]), -1)
-        return [shares, which]
+        return [shares / shares.sum(-1, keepdim=True) if op.numbers["normed"] else shares, which]
 
     def experts_in(self, op: Op, x: Tensor, which: Tensor) -> list[Any]:
         matrices = [self.weight(op, i) for i in range(2)]

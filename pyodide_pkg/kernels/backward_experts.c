@@ -106,6 +106,10 @@ int32_t tk_back_route(const tk_back *b, const tk_op *op) {
             dx[(int32_t)which[k]] += share[k] * d_share[k];
             all += share[k] * d_share[k];
         }
+        if (op->n[2]) { /* shares of the chosen ones alone */
+            for (int32_t k = 0; k < chosen; k++) dx[(int32_t)which[k]] -= all * share[k];
+            continue;
+        }
         /* p of any expert is what its logit makes of the best one's share */
         for (int32_t e = 0; e < experts; e++)
             dx[e] -= all * (share[0] * exp4(splat4(x[e] - x[(int32_t)which[0]]))[0]);

@@ -15,7 +15,7 @@ static int32_t best_of(const float *x, int32_t n, const float *which, int32_t do
 }
 
 /* Softmax over all experts' logits (in[0]); leaves the shares of the best, and which these are, best
- * first. n: experts, how many are chosen. */
+ * first. n: experts, how many are chosen, whether shares are divided by their sum. */
 int32_t tk_op_route(const tk_run *r, const tk_op *op) {
     int32_t experts = op->n[0], chosen = op->n[1];
     size_t logits = tk_width(r, op->in[0]), width = tk_width(r, op->out[0]);
@@ -32,6 +32,11 @@ int32_t tk_op_route(const tk_run *r, const tk_op *op) {
         }
         for (int32_t k = 0; k < chosen; k++)
             share[k] = exp4(splat4(x[(int32_t)which[k]] - most))[0] / sum;
+        if (op->n[2]) {
+            float all = 0.0f;
+            for (int32_t k = 0; k < chosen; k++) all += share[k];
+            for (int32_t k = 0; k < chosen; k++) share[k] /= all;
+        }
     }
     return 0;
 }

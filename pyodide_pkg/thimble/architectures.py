@@ -124,6 +124,12 @@ _GATED: Shapes = {
     "ffn_up.weight": ("hidden", "dim"),
     "ffn_down.weight": ("dim", "hidden"),
 }
+_EXPERTS: Shapes = {
+    "ffn_gate_inp.weight": ("experts", "dim"),
+    "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
+    "ffn_up_exps.weight": ("experts", "hidden", "dim"),
+    "ffn_down_exps.weight": ("experts", "dim", "hidden"),
+}
 _BASE: Shapes = {**_NORMS, **_ATTENTION, **_GATED}
 _HEAD_NORMS: Shapes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
 _POST_NORMS: Shapes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
@@ -152,6 +158,10 @@ _BIASED: Shapes = {
 _EMBEDDING: Shapes = {"token_embd.weight": ("vocab", "dim")}
 _OUTPUT_LAYER_NORM: Shapes = {**_OUTPUT_NORM, "output_norm.bias": ("dim",)}
 _HEAD: Shapes = {"output.weight": ("vocab", "dim")}
+_LONG_ROPE: Shapes = {
+    "rope_factors_short.weight": ("pairs",),
+    "rope_factors_long.weight": ("pairs",),
+}
 _SCALES = {
     "embedding_scale": False, "attention.scale": False, "residual_scale": False,
     "logit_scale": True,
@@ -224,11 +234,7 @@ _TABLE = (
             "ffn_up.weight": ("gates", "dim"),
             "ffn_down.weight": ("dim", "hidden"),
         },
-        optional={
-            "output.weight": ("vocab", "dim"),
-            "rope_factors_short.weight": ("pairs",),
-            "rope_factors_long.weight": ("pairs",),
-        },
+        optional={**_HEAD, **_LONG_ROPE},
         fused={
             **_FUSED_QKV,
             "ffn_up.weight": {"ffn_gate.weight": "hidden", "ffn_up.weight": "hidden"},
@@ -329,10 +335,7 @@ _TABLE = (
             **_ATTENTION,
             "attn_q_norm.weight": ("q",),
             "attn_k_norm.weight": ("kv",),
-            "ffn_gate_inp.weight": ("experts", "dim"),
-            "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
-            "ffn_up_exps.weight": ("experts", "hidden", "dim"),
-            "ffn_down_exps.weight": ("experts", "dim", "hidden"),
+            **_EXPERTS,
         },
         refused={"attention.causal": (True,), "attention.clamp_kqv": (0.0,)},
         experts=True,
@@ -387,6 +390,31 @@ _TABLE = (
     ),
     Architecture("ernie4_5", _BASE, rope_interleaved=True, rope_whole_head=True),
     Architecture("hunyuan-dense", {**_BASE, **_HEAD_NORMS}, norm_after_rope=True),
+    Architecture(
+        "minicpm",
+        _BASE,
+        optional={**_HEAD, **_LONG_ROPE},
+        rope_interleaved=True,
+        rope_whole_head=True,
+        scales={"embedding_scale": True, "residual_scale": True, "logit_scale": True},
+    ),
+    Architecture(
+        "qwen3moe",
+        {**_NORMS, **_ATTENTION, **_HEAD_NORMS, **_EXPERTS},
+        refused={"attention.causal": (True,), "expert_weights_scale": (0.0, 1.0)},
+        experts=True,
+        experts_normed=True,
+    ),
+    Architecture(
+        "granitemoe",
+        {**_NORMS, **_ATTENTION, **_EXPERTS},
+        refused={"attention.causal": (True,), "expert_shared_feed_forward_length": (0,)},
+        rope_interleaved=True,
+        rope_whole_head=True,
+        scales=_SCALES,
+        experts=True,
+        experts_normed=True,
+    ),
 )
 
 ARCHITECTURES: dict[str, Architecture] = {a.name: a for a in _TABLE}

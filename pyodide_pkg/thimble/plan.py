@@ -59,8 +59,9 @@ KINDS: dict[str, Kind] = {
     # x b c (side by side), dt -> what is read out of a state of fixed size, which decays by dt and
     # takes x b up
     "scan": Kind(ints=("heads", "width", "size", "state"), in_place=False),
-    # router's logits -> shares of the `chosen` best of all experts, and which these are, best first
-    "route": Kind(ints=("experts", "chosen"), in_place=False),
+    # router's logits -> shares of the `chosen` best of all experts (`normed`: over their sum), and
+    # which these are, best first
+    "route": Kind(ints=("experts", "chosen", "normed"), in_place=False),
     # x, experts -> products with each one's matrices, gate and up; two places to gather rows in
     "experts_in": Kind(ints=("experts", "chosen"), in_place=False),
     # what they made of it, shares, experts -> the sum of products with each one's matrix, times its
@@ -400,8 +401,12 @@ class _Compiler:
         count, used = f.experts, f.experts_used
         shares, which = "mlp.hook_expert_weights", "mlp.hook_expert_indices"
         places = ("mlp.gathered", "mlp.multiplied")
+        out = "mlp.out" if f.residual_scale else "hook_mlp_out"
         self.products(x, ("ffn_gate_inp", "mlp.hook_router"))
-        self.emit("route", ("mlp.hook_router",), (shares, which), experts=count, chosen=used)
+        self.emit(
+            "route", ("mlp.hook_router",), (shares, which), experts=count, chosen=used,
+            normed=f.experts_normed,
+        )  # fmt: skip
         self.emit(
             "experts_in", (x, which), (f"{own}pre", f"{own}pre_linear", *places),
             ("ffn_gate_exps.weight", "ffn_up_exps.weight"), experts=count, chosen=used,
@@ -409,10 +414,10 @@ class _Compiler:
         gates = (f"{own}pre", f"{own}pre_linear")
         hidden = self.emit("activate", gates, (f"{own}post",), function=f.activation)
         self.emit(
-            "experts_out", (hidden, shares, which), ("hook_mlp_out", *places),
+            "experts_out", (hidden, shares, which), (out, *places),
             ("ffn_down_exps.weight",), experts=count, chosen=used,
         )  # fmt: skip
-        return "hook_mlp_out"
+        return self.times(out, f.residual_scale, "hook_mlp_out")
 
     def end(self) -> Layer:
         """From the stream to the logits, or to a vector."""

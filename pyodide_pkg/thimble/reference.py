@@ -251,10 +251,14 @@ class ReferenceModel:
         return (np.stack(rows).reshape(len(x), -1),)
 
     def route(self, op: Op, logits: Array) -> tuple[Array, ...]:
-        """Softmax over all experts; the shares of the best of them, and which these are."""
+        """Softmax over all experts; the shares of the best of them (`normed`: over their sum), and
+        which these are."""
         shares = softmax(logits)
         best = np.argsort(-shares, axis=-1, kind="stable")[:, : int(op.numbers["chosen"])]
-        return np.take_along_axis(shares, best, axis=-1), best.astype(np.float64)
+        chosen = np.take_along_axis(shares, best, axis=-1)
+        if op.numbers["normed"]:
+            chosen = chosen / chosen.sum(axis=-1, keepdims=True)
+        return chosen, best.astype(np.float64)
 
     def experts_in(self, op: Op, x: Array, which: Array) -> tuple[Array, ...]:
         """What each expert that a token chose makes of it: [n, chosen, hidden], twice."""

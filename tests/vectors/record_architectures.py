@@ -32,6 +32,7 @@ from tests.tiny_folders import (
     CONFIGS,
     ENCODERS,
     RECORD,
+    STAND_INS,
     dense_layers,
     n_vocab,
     number_of,
@@ -71,7 +72,7 @@ def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]
     """What is recorded of a model, and its logits [N_IDS, n_vocab]."""
     torch: Any = importlib.import_module("torch")
     transformers: Any = importlib.import_module("transformers")
-    wanted = {**(CONFIGS | ENCODERS)[name], "vocab_size": n_vocab(name)}
+    wanted = {**(CONFIGS | ENCODERS | STAND_INS)[name], "vocab_size": n_vocab(name)}
     config = transformers.AutoConfig.for_model(**wanted)
     kind = transformers.AutoModel if name in ENCODERS else transformers.AutoModelForCausalLM
     model = kind.from_config(config)
@@ -87,6 +88,8 @@ def transformers_logits(name: str) -> tuple[dict[str, Any], NDArray[np.float32]]
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
         said = json.loads((folder / "config.json").read_text())
+    if name in STAND_INS:
+        said = {**CONFIGS[name], "vocab_size": n_vocab(name)}
     if name in ENCODERS:
         record = {"config": said, "tensors": shapes}
         record["encoded"], vectors = transformers_vectors(name, found, record)

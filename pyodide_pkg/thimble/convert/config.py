@@ -157,7 +157,7 @@ def keys(settings: Settings) -> Keys:
             "rms_norm_eps", "norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
             default=1e-5,
         ),
-        **{key: s.number(SCALES[key], default=1.0) for key in s.arch.scales},
+        **_scales(s),
     }  # fmt: skip
     if s.head_dim * s.n_heads != s.dim:
         found |= {"attention.key_length": s.head_dim, "attention.value_length": s.head_dim}
@@ -170,9 +170,13 @@ def keys(settings: Settings) -> Keys:
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
     if s.arch.experts:
         found |= {
-            "expert_count": s.whole("num_experts"),
+            "expert_count": s.whole("num_experts", "num_local_experts"),
             "expert_used_count": s.whole("num_experts_per_tok"),
         }
+        s.refuse("decoder_sparse_step", 1)
+        s.refuse("mlp_only_layers", [])
+        if s.get("moe_intermediate_size") is not None:
+            found["expert_feed_forward_length"] = s.whole("moe_intermediate_size")
     if not s.arch.causal:
         found["pooling_type"] = 1  # the mean
     if s.arch.name == "lfm2":
@@ -180,6 +184,17 @@ def keys(settings: Settings) -> Keys:
     if s.arch.parallel_key:
         found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
     return found
+
+
+def _scales(s: Settings) -> Keys:
+    """What embeddings, scores and results of blocks are multiplied by, and logits divided."""
+    if s.arch.name == "minicpm":
+        return {
+            "embedding_scale": s.number("scale_emb"),
+            "residual_scale": s.number("scale_depth") / math.sqrt(s.n_layers),
+            "logit_scale": s.dim / s.number("dim_model_base"),
+        }
+    return {key: s.number(SCALES[key], default=1.0) for key in s.arch.scales}
 
 
 def _scan_keys(s: Settings) -> Keys:
@@ -308,7 +323,7 @@ def _rope_keys(s: Settings) -> Keys:
             "rope.scaling.type": "linear",
             "rope.scaling.factor": _rope_number(rope, "factor"),
         }
-    elif kind == "longrope" and s.arch.name == "phi3":
+    elif kind == "longrope" and "rope_factors_long.weight" in s.arch.optional:
         trained = s.whole(
             "original_max_position_embeddings",
             default=rope.get("original_max_position_embeddings"),
@@ -316,6 +331,7 @@ def _rope_keys(s: Settings) -> Keys:
         longer = s.n_ctx / trained if trained > 1 else 1.0
         magnitude = math.sqrt(1 + math.log(longer) / math.log(trained)) if longer > 1 else 1.0
         found |= {
+            "rope.scaling.type": "longrope",
             "rope.scaling.original_context_length": trained,
             "rope.scaling.attn_factor": (
                 _rope_number(rope, "attention_factor")
@@ -333,8 +349,8 @@ def _rope_keys(s: Settings) -> Keys:
     ):
         raise UnsupportedError(
             f"config.json scales RoPE by {kind!r:.40}; 'default', 'linear', 'yarn' where no layer "
-            "has a window, 'llama3' in llama and exaone4 models, 'longrope' in phi3 models and "
-            "'dynamic' with alpha in hunyuan models run here"
+            "has a window, 'llama3' in llama and exaone4 models, 'longrope' in phi3 and minicpm "
+            "models and 'dynamic' with alpha in hunyuan models run here"
         )
     return found
 

@@ -53,6 +53,8 @@ class Planned:
     type: TensorType
     experts: tuple[Stored, ...] = ()
     """What it is made of, where it holds several of them."""
+    half: int | None = None
+    """Which half of each expert's rows it has, 0 or 1, where the stored tensor has both."""
 
 
 def convert_folder(
@@ -160,8 +162,24 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
             shape = (shape[0], shape[2])
         if name.endswith(VECTORS) and len(shape) == 1:
             shape = (1, *shape) if name.endswith("norm.weight") else (*shape, 1)
-        plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
+        base = name.removesuffix(".weight").rpartition(".")[2]
+        for half, part in enumerate(settings.kind.halves.get(base, ())):
+            own = name.replace(base, part)
+            plan[own] = _half(own, stored, half, wanted)
+        if base not in settings.kind.halves:
+            plan[name] = Planned(name, stored, shape, _type_of(name, shape, wanted))
     return sorted(_stacked(plan, wanted).values(), key=_place)
+
+
+def _half(name: str, stored: Stored, half: int, wanted: TensorType) -> Planned:
+    """One of two matrices that each expert has one below the other."""
+    if len(stored.shape) != 3 or stored.shape[1] % 2:
+        raise FormatError(
+            f"tensor {stored.name!r:.100} has the shape {stored.shape}; experts, twice their width "
+            "and columns are right"
+        )
+    shape = (stored.shape[0], stored.shape[1] // 2, stored.shape[2])
+    return Planned(name, stored, shape, _type_of(name, shape, wanted), half=half)
 
 
 def _stacked(plan: dict[str, Planned], wanted: TensorType) -> dict[str, Planned]:
@@ -287,6 +305,9 @@ def _rows(settings: Settings, planned: Planned) -> Rows:
         experts = planned.experts
         return lambda first, last: np.stack([e.floats(e.map()) for e in experts[first:last]])
     mapped = stored.map()
+    if planned.half is not None:
+        rows = slice(planned.half * planned.shape[1], (planned.half + 1) * planned.shape[1])
+        return lambda first, last: stored.floats(mapped[first:last, rows])
     if planned.name.endswith(VECTORS):
         mapped = mapped.reshape(planned.shape)
     if planned.name.endswith("ssm_a"):

@@ -37,6 +37,8 @@ class Kind:
     """Tensors whose heads' rows are to come in RoPE's pairs, not in halves."""
     transposed: tuple[str, ...] = ()
     """Matrices that are stored with their columns as rows."""
+    halves: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Experts' matrices that are two, one below the other in each expert."""
     by_heads: tuple[str, ...] = ()
     """Fused queries, keys and values, stored head by head."""
     raised_norms: bool = False
@@ -93,6 +95,12 @@ _GATED = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+}
+_EXPERTS = {
+    "mlp.gate": "ffn_gate_inp",
+    "mlp.experts.{}.gate_proj": "ffn_gate_exps",
+    "mlp.experts.{}.up_proj": "ffn_up_exps",
+    "mlp.experts.{}.down_proj": "ffn_down_exps",
 }
 _NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 _HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
@@ -226,11 +234,42 @@ KINDS: dict[str, Kind] = {
             **_ATTENTION,
             **_NORMS,
             **_HEAD_NORMS,
-            "mlp.gate": "ffn_gate_inp",
-            "mlp.experts.{}.gate_proj": "ffn_gate_exps",
-            "mlp.experts.{}.up_proj": "ffn_up_exps",
-            "mlp.experts.{}.down_proj": "ffn_down_exps",
+            **_EXPERTS,
         },
+    ),
+    "minicpm": Kind(
+        "minicpm",
+        _LAYERS,
+        _LLAMA_NAMES,
+        _BASE,
+        interleaved=_PAIRS,
+        defaults={
+            "tie_word_embeddings": True,
+            "scale_emb": 1,
+            "scale_depth": 1,
+            "dim_model_base": 1,
+        },
+    ),
+    "qwen3_moe": Kind(
+        "qwen3moe",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {**_ATTENTION, **_NORMS, **_HEAD_NORMS, **_EXPERTS},
+        defaults={"norm_topk_prob": False},
+    ),
+    "granitemoe": Kind(
+        "granitemoe",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {
+            **_ATTENTION,
+            **_NORMS,
+            "block_sparse_moe.router.layer": "ffn_gate_inp",
+            "block_sparse_moe.input_linear": "ffn_gate_up_exps",
+            "block_sparse_moe.output_linear": "ffn_down_exps",
+        },
+        interleaved=_PAIRS,
+        halves={"ffn_gate_up_exps": ("ffn_gate_exps", "ffn_up_exps")},
     ),
     "mamba2": Kind(
         "mamba2",
