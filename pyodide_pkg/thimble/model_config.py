@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from .architectures import ARCHITECTURES, CONVOLUTIONS, VECTORS, Architecture, Shapes
+from .architectures import ARCHITECTURES, CONVOLUTIONS, VECTORS, Architecture
 from .errors import FormatError, UnsupportedError
 from .features import Features
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
 from .header_keys import MAX_WIDTH, Keys
+from .tensor_shapes import layer_parts, once_parts, parts_of, tensor_names
 from .tensor_types import F16, F32
 from .yarn import rope_scale, yarn_of
 
@@ -242,91 +243,6 @@ def architecture_of(header: GGUFHeader) -> Architecture:
             f"{', '.join(ARCHITECTURES)} do"
         )
     return ARCHITECTURES[architecture]
-
-
-def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the tensors that a model of this configuration has, and their shapes, rows first."""
-    arch = ARCHITECTURES[config.architecture]
-    widths = _widths(config)
-    shapes = dict(arch.tensors)
-    for i in range(config.n_layers):
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in _layer_shapes(config, i).items()}
-    present = {
-        "output.weight": not config.tied_output,
-        "rope_freqs.weight": config.rope_freqs,
-        "rope_factors_short.weight": config.features.rope_short,
-        "rope_factors_long.weight": config.features.rope_short,
-        "dense_2.weight": config.features.projected > 0,
-        "dense_3.weight": config.features.projected > 0,
-    }
-    shapes |= {name: shape for name, shape in arch.optional.items() if present[name]}
-    return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
-
-
-def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
-    arch = ARCHITECTURES[config.architecture]
-    if not config.features.attends(layer):
-        return arch.headless_tensors
-    more = {name: arch.layer_optional[name] for name in config.features.layer_optional}
-    return {**arch.layer_tensors, **more}
-
-
-def _widths(config: ModelConfig) -> dict[str, int]:
-    """Return what the names of widths in the table of architectures are."""
-    widths = {
-        "vocab": config.n_vocab,
-        "dim": config.dim,
-        "hidden": config.hidden_dim,
-        "q": config.n_heads * config.head_dim,
-        "kv": config.n_kv_heads * config.head_dim,
-        "head": config.head_dim,
-        "pairs": config.rope_dim // 2,
-        "context": config.n_ctx,
-        "gates": 2 * config.hidden_dim,
-        "taps": config.features.taps,
-        "experts": config.features.experts,
-        "projected": config.features.projected,
-        "gated_taps": 3 * config.dim,
-        "one": 1,
-        "inner": config.hidden_dim,
-        "scan_heads": config.n_heads,
-        "conv": config.hidden_dim + 2 * config.features.scan_state,
-    }
-    widths["zxbcdt"] = widths["inner"] + widths["conv"] + widths["scan_heads"]
-    widths["qkv"] = widths["q"] + 2 * widths["kv"]
-    return widths
-
-
-def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | None:
-    """Return what a tensor is made of where it is several, one below the other, as experts' are:
-    names and rows, in order. None for a tensor that is one."""
-    prefix, short = "", name
-    if name.startswith("blk."):
-        _, layer, short = name.split(".", 2)
-        prefix = f"blk.{layer}."
-    arch = ARCHITECTURES[config.architecture]
-    shape = arch.layer_tensors.get(short, ())
-    if len(shape) == 3:
-        height = _widths(config)[shape[1]]
-        return tuple((f"{name}.{i}", height) for i in range(config.features.experts))
-    parts = arch.fused.get(short)
-    if parts is None:
-        return None
-    widths = _widths(config)
-    return tuple((prefix + part, widths[width]) for part, width in parts.items())
-
-
-def layer_parts(config: ModelConfig, layer: int) -> frozenset[str]:
-    """Return the names of a layer's tensors, without `blk.N.`; of those that are fused, the
-    parts'."""
-    arch = ARCHITECTURES[config.architecture]
-    names = _layer_shapes(config, layer)
-    return frozenset(p for name in names for p in arch.fused.get(name, (name,)))
-
-
-def once_parts(config: ModelConfig) -> frozenset[str]:
-    """Return the names of the tensors that there are once, of those that must be there."""
-    return frozenset(ARCHITECTURES[config.architecture].tensors)
 
 
 def _divide(dim: int, n_heads: int) -> int | None:

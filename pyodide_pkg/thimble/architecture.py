@@ -1,0 +1,107 @@
+"""What sets one architecture apart from another: the fields of an entry in `architectures.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Shapes = Mapping[str, tuple[str, ...]]
+"""Tensors and their shapes, as names of widths, rows first: `vocab`, `dim`, `hidden`, `q` (all
+query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `gates` (twice
+hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
+`taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
+many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
+an encoder's vector), and of a scan `inner` (its values), `scan_heads`, `conv` (its values and twice
+its state's size, which go through a convolution), `zxbcdt` (inner, conv and scan_heads)."""
+
+SILU, GELU_TANH, GELU_ERF = range(3)
+"""What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
+
+
+CONVOLUTIONS = ("shortconv.conv.weight", "ssm_conv1d.weight")
+"""Matrices that are in no product and must be F32, by the ends of their names."""
+VECTORS = ("ssm_a", "ssm_d", "ssm_norm.weight")
+"""What files have as matrices of one row or one column."""
+EXACT = (*CONVOLUTIONS, *VECTORS, "ffn_gate_inp.weight")
+"""Those that stay F32 in a conversion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One architecture."""
+
+    name: str
+    """What `general.architecture` says."""
+    layer_tensors: Shapes
+    """Tensors that each layer has, behind `blk.0.`, `blk.1.` and so on."""
+    tensors: Shapes = field(
+        default_factory=lambda: {
+            "token_embd.weight": ("vocab", "dim"),
+            "output_norm.weight": ("dim",),
+        }
+    )
+    """Tensors that there are once."""
+    optional: Shapes = field(default_factory=lambda: {"output.weight": ("vocab", "dim")})
+    """Tensors that may be missing. Without `output.weight` the token embedding takes its place."""
+    layer_optional: Shapes = field(default_factory=dict)
+    """Tensors that all layers may have, or none."""
+    headless_tensors: Shapes = field(default_factory=dict)
+    """Those of layers that `attention.head_count_kv` says have no heads, if there may be such."""
+    fused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tensors that are several, one below the other: what their rows become, in order, and how many
+    each takes."""
+    refused: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=lambda: {"expert_count": (0,), "attention.causal": (True,)}
+    )
+    """Keys, behind the architecture's name and a dot, with the only values that run here."""
+
+    rope: bool = True
+    """Whether positions rotate queries and keys; otherwise `position_embd.weight` tells them."""
+    rope_interleaved: bool = False
+    """Whether RoPE rotates the values 2i and 2i+1 of a head; otherwise i and i + rope_dim/2."""
+    rope_whole_head: bool = False
+    """Whether RoPE must rotate all of a head's values."""
+    no_rope_layer_interval: int = 0
+    """One layer of so many, the last of them, has no RoPE; 0 for none."""
+    rope_base_local: float = 0.0
+    """RoPE's base in layers with a window, where it is another one; without scaling."""
+    layer_norm: bool = False
+    """LayerNorm (the mean is taken off, and there may be a bias); otherwise RMSNorm."""
+    activation: int = SILU
+    activations: Mapping[str, int] = field(default_factory=dict)
+    """Others, by what the key `hidden_activation` may say, which is ours: llama.cpp has none."""
+    parallel: bool = False
+    """Whether the feed-forward block stands beside attention, not behind it; without a norm of its
+    own it shares attention's."""
+    parallel_key: bool = False
+    """Whether the key `use_parallel_residual` may say otherwise."""
+    norm_after_rope: bool = False
+    """Whether norms of queries and keys come behind RoPE, not before it."""
+    scales: Mapping[str, bool] = field(default_factory=dict)
+    """Keys of what embeddings, scores and a block's result are multiplied by, and logits divided,
+    and whether a file must have them."""
+    scaled_embedding: bool = False
+    """Whether embeddings are multiplied by the square root of their width."""
+    attn_logit_softcapping: float = 0.0
+    """Where the file has no key: scores become cap · tanh(score / cap); 0 for not at all."""
+    final_logit_softcapping: float = 0.0
+    """The same for logits."""
+    causal: bool = True
+    """Whether a position sees none that come later; otherwise it is an encoder, which sees all, or
+    with a window half of it to each side, and leaves a vector and no logits."""
+    scans: bool = False
+    """Whether layers have a scan (Mamba-2) in the place of attention and feed-forward block."""
+    experts: bool = False
+    """Whether feed-forward blocks are several experts', of which a router chooses some."""
+    experts_normed: bool = False
+    """Whether the shares of the chosen ones are divided by their sum."""
+    taps_key: str = ""
+    """The key that says how many positions a short convolution reads, if layers have one."""
+    windows: bool = False
+    """Whether layers may see some positions only, as `attention.sliding_window` says."""
+    sliding_window_pattern: int = 0
+    """One layer of so many, the last of them, sees all positions; 0: all layers have the window."""
+    scale_by_width: int = 0
+    """A model of so many layers divides scores by the square root of dim / n_heads, and not of a
+    head's width: what llama.cpp knows of Gemma's largest ones without a key."""
