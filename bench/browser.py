@@ -165,10 +165,18 @@ class PyodidePage:
 class NativeRunner:
     """bench/native.py under some Python."""
 
-    def __init__(self, python: str, runner: str, path: Path, threads: int) -> None:
+    def __init__(
+        self, python: str, runner: str, path: Path, threads: int,
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         command = [python, "-m", "bench.native", runner, str(path), str(threads)]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command,
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
         )
         first = self._answer()
         self.missing: str | None = first.get("missing")

@@ -79,6 +79,7 @@ class CKernel(Allocating):
     """The kernels in a shared library, through ctypes."""
 
     largest = sys.maxsize  # 2**31 - 1 in a page
+    _smallest = -sys.maxsize - 1
 
     def __init__(self, path: Path | str) -> None:
         try:
@@ -97,9 +98,9 @@ class CKernel(Allocating):
             function.argtypes = [ctypes.c_ssize_t] * len(args)
             function.restype = ctypes.c_ssize_t
             self._functions[name] = function
-        for argument in args:
-            if not -self.largest - 1 <= argument <= self.largest:
-                raise too_large(name, argument)
+        # Two calls of C take less than a loop, and this is done for every token.
+        if args and (max(args) > self.largest or min(args) < self._smallest):
+            raise too_large(name, max(args, key=abs))
         result: int = function(*args)
         return result
 
@@ -134,6 +135,10 @@ class Scratch:
 
     def write(self, data: Bytes, offset: int = 0) -> None:
         self.kernel.write(self.address + offset, data)
+
+    def int32s(self) -> ctypes.Array[ctypes.c_int32]:
+        """The memory as int32 numbers, to be written in place until it is closed."""
+        return (ctypes.c_int32 * (self.nbytes // 4)).from_address(self.address)
 
     def floats(self, count: int, offset: int = 0) -> array[float]:
         """`count` float32 numbers, copied out."""

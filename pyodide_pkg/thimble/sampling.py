@@ -118,6 +118,12 @@ class Choice(NamedTuple):
     top: Sequence[tuple[int, float]]
 
 
+_KERNEL_OPTIONS = tuple(
+    name for code in "di" for name, option in OPTIONS.items() if option.kernel == code
+)
+"""The options in the kernel's struct, in its order."""
+
+
 class Sampler:
     """The kernel's view of one generation's parameters, and memory for its choice.
 
@@ -164,8 +170,7 @@ class Sampler:
         p, base, n_bias = self.params, self.memory.address, self._n_bias
         mask = self._breakers.mask if self._breakers else 0
         repeats = self._last.address + self._last.nbytes // 2 if self._last else 0
-        options = [getattr(p, name) for code in "di" for name, option in OPTIONS.items()
-                   if option.kernel == code]  # fmt: skip
+        options = [getattr(p, name) for name in _KERNEL_OPTIONS]
         self.memory.write(SAMPLING.pack(
             0, 0, 0.0, 0, 0, 0, 0, 0.0, p.seed, repeats, mask, base + self._bias_at,
             base + self._bias_at + 4 * n_bias, n_bias, *options,

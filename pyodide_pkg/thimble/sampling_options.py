@@ -200,16 +200,22 @@ class SamplingParams:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name, option in OPTIONS.items():
-            if option.high != option.low:
-                check = check_whole if DEFAULTS[name].__class__ is int else check_number
-                check(name, getattr(self, name), option.low, option.high)
+        for name, check, default, low, high in _BOUNDED:
+            value = getattr(self, name)
+            if value is not default:  # most are, and somebody waits for a first token
+                check(name, value, low, high)
         if 0.0 < self.temperature < 0.001:
             raise OptionError(f"temperature is {self.temperature}; it must be 0 or at least 0.001")
         if self.mirostat == 1:
             raise OptionError("mirostat is 1; it must be 0 or 2: the first version is not here")
         self._check_bias()
         _check_strings("stop", self.stop)
+        if self.dry_sequence_breakers is not DEFAULTS["dry_sequence_breakers"]:
+            self._check_breakers()
+        if self.grammar is not None:
+            self._check_grammar()
+
+    def _check_breakers(self) -> None:
         _check_strings("dry_sequence_breakers", self.dry_sequence_breakers)
         for breaker in self.dry_sequence_breakers:
             if len(breaker) > LONGEST_BREAKER:
@@ -222,8 +228,6 @@ class SamplingParams:
                 f"dry_sequence_breakers has {len(self.dry_sequence_breakers)} strings; at most "
                 f"{MOST_BREAKERS} are read"
             )
-        if self.grammar is not None:
-            self._check_grammar()
 
     def _check_bias(self) -> None:
         if not isinstance(self.logit_bias, Mapping):
@@ -295,3 +299,17 @@ def _check_strings(name: str, value: object) -> None:
     fits = isinstance(value, Collection) and not isinstance(value, str)
     if not fits or not all(isinstance(s, str) and s for s in value):  # type: ignore[attr-defined]
         raise OptionError(f"{name} is {value!r}; it must be a list of non-empty strings")
+
+
+_BOUNDED = tuple(
+    (
+        name,
+        check_whole if DEFAULTS[name].__class__ is int else check_number,
+        DEFAULTS[name],
+        option.low,
+        option.high,
+    )
+    for name, option in OPTIONS.items()
+    if option.high != option.low
+)
+"""The options that have bounds: name, check, default, bounds."""

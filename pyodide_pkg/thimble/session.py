@@ -44,6 +44,7 @@ class Session:
         self._row = (model.config.n_vocab + 3) & ~3
         self._logits = Scratch(self._kernel, 4 * self._row, "logits")
         self._ids = Scratch(self._kernel, 4 * BATCH, "token ids")
+        self._id_slots = self._ids.int32s()
         self._grow(min(FIRST_POSITIONS, n_ctx))
 
     @property
@@ -328,8 +329,9 @@ class Session:
             self._state.close()
 
     def _run(self, name: str, ids: Sequence[int], *args: int, checked: bool = True) -> int:
-        self._ids.write(array("i", ids).tobytes())
-        status = self._kernel.call(name, self._live(), self._ids.address, len(ids), *args)
+        session, count = self._live(), len(ids)
+        self._id_slots[:count] = list(ids)
+        status = self._kernel.call(name, session, self._ids.address, count, *args)
         if checked:
             self._finite(status)
         return status
