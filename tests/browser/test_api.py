@@ -12,6 +12,7 @@ import thimble
 from tests.browser.api import Api
 from tests.browser.conftest import resting
 from tests.tiny_blocks import make_blocks
+from tests.tiny_folders import converted
 
 
 def test_availability_goes_from_downloadable_to_available(fresh_api: Api) -> None:
@@ -333,6 +334,36 @@ def test_a_model_from_a_file_writes_what_the_same_model_from_the_site_writes(
     )
     assert mine == theirs
     assert "mine.gguf" in name
+
+
+def test_an_encoder_of_ones_own_gives_vectors_and_says_that_it_writes_nothing(api: Api) -> None:
+    data = converted("gemma-embedding", "f32")
+    loader = thimble.ModelLoader(len(data))
+    loader.feed(data)
+    native = loader.finish().embed("A small red fish.")
+    vectors, ids, error, copied, text = api(
+        """
+      const bytes = Uint8Array.from(atob(argument), (one) => one.charCodeAt(0));
+      const session = await Thimble.create({ model: new File([bytes], "encoder.gguf") });
+      const text = "A small red fish.";
+      const vectors = (await session.embed([text, "Two."])).map((vector) => [...vector]);
+      const ids = await session.tokenize(text);
+      const error = await failure(session.prompt("Once"));
+      const copy = await session.clone();
+      const copied = [...await copy.embed(text)];
+      session.destroy();
+      copy.destroy();
+      const writer = await Thimble.create();
+      return [vectors, ids, error, copied, await writer.prompt("Hi", { max_tokens: 2 })];
+    """,
+        base64.b64encode(data).decode(),
+    )
+    assert vectors[0] == copied == native.tolist()
+    assert len(vectors[1]) == len(native)
+    assert ids
+    assert error["name"] == "UnsupportedError"
+    assert "is an encoder: it gives vectors (embed), and writes no text" in error["message"]
+    assert text
 
 
 def test_odd_text_is_no_trouble(api: Api) -> None:

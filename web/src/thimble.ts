@@ -86,21 +86,22 @@ async function readBuild(): Promise<Build> {
 }
 
 function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
+  const encoders = !keepsModels; // every panel of the playground writes
   if (model instanceof Blob) {
     let name = fileNames.get(model);
     if (!name) {
       const given = model instanceof File ? model.name : "model.gguf";
       fileNames.set(model, (name = `file ${(files += 1)}: ${given}`));
     }
-    return { name, from: model, keep: false, bytes: model.size, sha256: null, kvType: null };
+    return { name, from: model, keep: false, bytes: model.size, sha256: null, kvType: null, encoders };
   }
   if (typeof model === "object" && "port" in model) {
     const { name, port, bytes, sha256 } = model;
-    return { name, from: port, keep: false, bytes, sha256, kvType: null };
+    return { name, from: port, keep: false, bytes, sha256, kvType: null, encoders };
   }
   if (typeof model === "object") {
     const { name, from, bytes, sha256 } = model;
-    return { name, from, keep: true, bytes, sha256, kvType: null };
+    return { name, from, keep: true, bytes, sha256, kvType: null, encoders };
   }
   const listed = build.model(model);
   if (!listed && model === undefined) {
@@ -111,7 +112,7 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
     throw new ThimbleError("OptionError", `there is no model "${String(model)}"; this site has ${names}`);
   }
   const { name, url, bytes, sha256 } = listed;
-  return { name, from: url, keep: keepsModels, bytes, sha256, kvType: "f32" };
+  return { name, from: url, keep: keepsModels, bytes, sha256, kvType: "f32", encoders };
 }
 
 /** A session with a model: a text that grows. */

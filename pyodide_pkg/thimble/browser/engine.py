@@ -59,6 +59,8 @@ class Load:
     sha256: str | None
     brought: bool
     """Whether as what keys and values are kept depends on their size."""
+    encoders: bool
+    """Whether one is of use."""
     digest: Any = field(default_factory=hashlib.sha256)
 
 
@@ -100,7 +102,8 @@ class SessionEntry:
     """A session of the page."""
 
     model: Model
-    session: Session
+    text: Session | None
+    """None where the model is an encoder, which has no text to write on."""
     defaults: dict[str, Any]
     run: Run | None = None
     sampler: CustomSampler | None = None
@@ -109,6 +112,11 @@ class SessionEntry:
     """The chunks at the session's end, until somebody takes them up (`step.py`)."""
     extras: dict[str, Any] = field(default_factory=dict)
     """What services keep with the session, by their names; it goes when the session does."""
+
+    @property
+    def session(self) -> Session:
+        """The text. Raises UnsupportedError where the model is an encoder."""
+        return self.model.session() if self.text is None else self.text
 
 
 class Engine:
@@ -203,13 +211,15 @@ class Engine:
         total_bytes: int | None,
         sha256: str | None,
         kv_type: str | None = "f32",
+        encoders: bool = False,
     ) -> int:
         """Get ready for the bytes of a model, whose sessions keep keys and values as `kv_type`
-        unless told otherwise; without one as `usual_kv_type` says."""
+        unless told otherwise; without one as `usual_kv_type` says. `encoders`: whether one that
+        gives vectors, and writes nothing, is of use."""
         load = next(self._ids)
         kernel = self.pool if (total_bytes or 0) >= POOL_FROM else None
         loader = ModelLoader(total_bytes, kernel=kernel, kv_type=kv_type or "f32")
-        self._loads[load] = Load(name, loader, sha256, kv_type is None)
+        self._loads[load] = Load(name, loader, sha256, kv_type is None, encoders)
         return load
 
     def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
@@ -219,7 +229,7 @@ class Engine:
         entry.digest.update(data)
         entry.loader.feed(data)
         header = entry.loader.header
-        if header is not None and not architecture_of(header).causal:
+        if header is not None and not entry.encoders and not architecture_of(header).causal:
             self.cancel_load(load)  # before all of it comes: every panel of the page writes
             raise UnsupportedError(
                 f"model {entry.name!r} is an encoder: it gives vectors (thimble embed), and "
@@ -270,12 +280,14 @@ class Engine:
         if model not in self.loaded:
             raise OptionError(f"no model {model!r} in memory; there are {sorted(self.loaded)}")
         loaded = self.loaded[model]
-        return self._keep(SessionEntry(loaded, loaded.session(kv_type=kv_type), options))
+        text = loaded.session(kv_type=kv_type) if loaded.config.features.causal else None
+        return self._keep(SessionEntry(loaded, text, options))
 
     def clone(self, session: int) -> int:
         """An independent copy of a session, its tokens and its defaults."""
         opened = self.opened(session)
-        copy = SessionEntry(opened.model, opened.session.fork(), dict(opened.defaults))
+        text = None if opened.text is None else opened.text.fork()
+        copy = SessionEntry(opened.model, text, dict(opened.defaults))
         copy.sampler = opened.sampler
         return self._keep(copy)
 
@@ -284,7 +296,8 @@ class Engine:
         opened = self._sessions.pop(session, None)
         if opened is not None:
             opened.run = None
-            opened.session.close()
+            if opened.text is not None:
+                opened.text.close()
 
     def tokenize(self, session: int, text: str) -> list[int]:
         """A text's token ids, without the marks of beginning and end."""

@@ -60,6 +60,8 @@ export interface ModelSource {
   readonly sha256: string | null;
   /** As what its sessions keep keys and values unless told otherwise; null: by how much they take. */
   readonly kvType: KvType | null;
+  /** Whether one that gives vectors, and writes nothing, is of use. */
+  readonly encoders: boolean;
   /** Past the browser's cache: what came last time was no good. */
   readonly fresh: boolean;
   /** Models in memory that no session uses and that make room for this one. */

@@ -77,7 +77,7 @@ export class Tuning extends EventTarget {
 
   /** Where the file of a model is, by the page's name of it; null where it is not here. */
   source(name: string): ModelSource | null {
-    const rest = { name, fresh: false, instead: [], kvType: "f32" as const };
+    const rest = { name, fresh: false, instead: [], kvType: "f32" as const, encoders: false };
     const file = this.#live.files.get(name);
     if (file instanceof Blob) {
       return { ...rest, from: file, keep: false, bytes: file.size, sha256: null };

@@ -80,7 +80,7 @@ async function load(
     progress.pythonReady();
     for (const name of source.instead) engine.call("drop", name);
     await startThreads(engine, source.bytes ?? 0);
-    number = engine.call<number>("begin_load", source.name, source.bytes, source.sha256, source.kvType);
+    number = engine.call<number>("begin_load", source.name, source.bytes, source.sha256, source.kvType, source.encoders);
     for await (const chunk of download.chunks()) {
       engine.call("feed", number, chunk);
       progress.fed(chunk.length);

@@ -91,7 +91,7 @@ async function start(bench: Bench): Promise<{ milliseconds: number; from: string
   const host = new EngineHost(bench.build, { keepsSnapshot: false });
   const { name, url, bytes, sha256 } = bench.model;
   try {
-    await host.load({ name, from: url, keep: true, bytes, sha256, kvType: "f32" }, () => undefined, bench.signal);
+    await host.load({ name, from: url, keep: true, bytes, sha256, kvType: "f32", encoders: false }, () => undefined, bench.signal);
     const id = await host.open(name, "{}");
     const milliseconds = await new Promise<number>((resolve, reject) => {
       host.generate(id, PROMPT, JSON.stringify({ max_tokens: 1 }), (message) => {
