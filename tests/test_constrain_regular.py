@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import thimble
+from tests import in_pyodide
 from thimble.constrain import read_regex
 from thimble.constrain.automaton import NOWHERE, Automaton
 from thimble.constrain.byte_sets import runs_of
@@ -100,3 +101,20 @@ def test_a_grammar_with_a_complement_in_it() -> None:
 
     assert reads("go on!")
     assert not reads("go stop!")
+
+
+def test_in_the_page_s_python_a_long_expression_goes_without_a_deep_stack() -> None:
+    """One that is freed frees the next: sixty thousand calls in each other ended the page's."""
+    code = """
+import gc, json
+from thimble.constrain.effort import Effort
+from thimble.constrain.regular import Algebra
+
+home = Algebra(Effort())
+letters = [home.byte_set(1 << ord(letter)) for letter in "ab"]
+found = home.seq(*letters * 30_000)
+said = found.has(b"ab" * 3)
+del home, letters, found
+json.dumps([said, gc.collect() > 60_000])
+"""
+    assert in_pyodide.run(code) == [False, True]

@@ -207,10 +207,13 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    told = 0
+    told = shown = 0
 
     def tell(report: Report) -> None:
-        nonlocal told
+        nonlocal told, shown
+        for name, why in report.findings[shown:]:
+            print(f"\n{name}\n{why}", file=sys.stderr, flush=True)
+        shown = len(report.findings)
         if report.done // 2000 > told:
             told = report.done // 2000
             print(f"{report.done:,} inputs, {time.monotonic() - began:.0f} s, "

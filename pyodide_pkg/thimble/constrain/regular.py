@@ -103,6 +103,11 @@ class Algebra:
             self.nothing, self.epsilon = library.nothing, library.epsilon
             self.everything = library.everything
 
+    def __del__(self) -> None:
+        # Thousands behind each other would free each other, deeper than a browser's stack is.
+        for one in self._made.values():
+            one.a = one.b = one._moves = None
+
     def next_number(self) -> int:
         self._numbers[0] += 1
         return self._numbers[0]
