@@ -260,5 +260,5 @@ def compare(source: str, ours: str | None) -> None:
     if ours is None and any(word in source for word in LAZY):
         return  # Jinja2 does not notice what is wrong in a list that nobody goes over
     if NEGATIVE_POWER.search(source):
-        return  # Jinja2 reads (-1) ** n, and writes -1 ** n into its Python, which is another number
+        return  # Jinja2 reads (-1) ** n and makes Python of it that says -(1 ** n)
     assert ours == theirs, f"ours {ours!r:.300}, theirs {theirs!r:.300} ({why!r:.200})"
