@@ -135,7 +135,7 @@ def test_phi3_is_a_llama_with_its_matrices_together() -> None:
 
 @pytest.mark.parametrize("name", [
     "gemma2", "gemma3", "phi3-long", "gpt2", "gptneox", "smollm3", "qwen3-yarn", "lfm2", "olmoe",
-    "mamba2", "minicpm", "granitemoe",
+    "mamba2", "minicpm", "granitemoe", "granitehybrid-moe", "falcon-h1",
 ])  # fmt: skip
 def test_junk_in_a_architectures_keys_is_refused_or_harmless(name: str) -> None:
     header = read_header(converted(name, "q8_0"))

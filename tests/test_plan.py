@@ -115,7 +115,17 @@ def test_memory_for_the_program_is_asked_for_in_words(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "name", ["phi3", "gpt2", "lfm2", "olmoe", "mamba2", "gemma-embedding-dense"]
+    "name",
+    [
+        "phi3",
+        "gpt2",
+        "lfm2",
+        "olmoe",
+        "mamba2",
+        "gemma-embedding-dense",
+        "granitehybrid-moe",
+        "falcon-h1",
+    ],
 )
 def test_what_weights_take_is_known_before_they_come(name: str) -> None:
     model = load(converted(name, "q8_0"))

@@ -48,6 +48,8 @@ _YARN = {
     "original_max_position_embeddings": 32,
 }  # fmt: skip
 
+_SCAN = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 32, "mamba_n_groups": 1}
+
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama": {"model_type": "llama", **_LLAMA, "rope_parameters": _LLAMA3},
     "smollm": {"model_type": "llama", **_LLAMA, "tie_word_embeddings": True},
@@ -153,6 +155,27 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "minicpm", **_LLAMA, "scale_emb": 3.0, "scale_depth": 1.4,
         "dim_model_base": 32, "rope_parameters": _LONGROPE, "max_position_embeddings": 256,
         "original_max_position_embeddings": 256, "tie_word_embeddings": True,
+    },
+    "granitehybrid": {
+        "model_type": "granitemoehybrid", **_LLAMA, "num_hidden_layers": 4,
+        "layer_types": ["mamba", "mamba", "attention", "mamba"], "num_local_experts": 0,
+        "num_experts_per_tok": 0, "shared_intermediate_size": 96, "embedding_multiplier": 3.0,
+        "logits_scaling": 2.0, "attention_multiplier": 0.2, "residual_multiplier": 0.5,
+        "tie_word_embeddings": True, **_SCAN, "position_embedding_type": "nope",
+    },
+    "granitehybrid-moe": {
+        "model_type": "granitemoehybrid", **_LLAMA, "intermediate_size": 32,
+        "layer_types": ["mamba", "attention"], "num_local_experts": 4,
+        "num_experts_per_tok": 2, "shared_intermediate_size": 64,
+        "attention_multiplier": 0.2, **_SCAN, "position_embedding_type": "rope",
+    },
+    "falcon-h1": {
+        "model_type": "falcon_h1", **_LLAMA, **_SCAN, "head_dim": 32, "mamba_d_ssm": 96,
+        "mamba_n_heads": 8, "mamba_d_head": 12, "attention_in_multiplier": 0.7,
+        "attention_out_multiplier": 0.8, "embedding_multiplier": 3.0, "key_multiplier": 0.6,
+        "lm_head_multiplier": 0.5, "mlp_multipliers": [0.9, 0.4], "ssm_in_multiplier": 0.8,
+        "ssm_out_multiplier": 0.3, "ssm_multipliers": [0.5, 0.6, 0.7, 0.8, 0.9],
+        "tie_word_embeddings": True, "rope_theta": 1e11,
     },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""

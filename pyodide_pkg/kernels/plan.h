@@ -10,7 +10,7 @@
 #include "mirrored.h"
 #include "thimble.h"
 
-enum { TK_MAX_BUFFERS = 96 };
+enum { TK_MAX_BUFFERS = 128 };
 enum { TK_STAGES = 4 };  /* a position in a program is TK_STAGES times an operation, and a stage */
 enum { TK_IDS = 0 };     /* the buffer of token ids, int32 */
 

@@ -12,8 +12,9 @@ query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `g
 hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
 `taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
 many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
-an encoder's vector), and of a scan `inner` (its values), `scan_heads`, `conv` (its values and twice
-its state's size, which go through a convolution), `zxbcdt` (inner, conv and scan_heads)."""
+an encoder's vector), `shared` (inside the expert that all tokens use), and of a scan `inner` (its
+values), `scan_heads`, `conv` (its values and twice its state's size, which go through a
+convolution), `zxbcdt` (inner, conv and scan_heads)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
@@ -25,6 +26,24 @@ VECTORS = ("ssm_a", "ssm_d", "ssm_norm.weight")
 """What files have as matrices of one row or one column."""
 EXACT = (*CONVOLUTIONS, *VECTORS, "ffn_gate_inp.weight")
 """Those that stay F32 in a conversion."""
+
+
+GATED: Shapes = {
+    "ffn_gate.weight": ("hidden", "dim"),
+    "ffn_up.weight": ("hidden", "dim"),
+    "ffn_down.weight": ("dim", "hidden"),
+}
+EXPERTS: Shapes = {
+    "ffn_gate_inp.weight": ("experts", "dim"),
+    "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
+    "ffn_up_exps.weight": ("experts", "hidden", "dim"),
+    "ffn_down_exps.weight": ("experts", "dim", "hidden"),
+}
+SHARED: Shapes = {
+    "ffn_gate_shexp.weight": ("shared", "dim"),
+    "ffn_up_shexp.weight": ("shared", "dim"),
+    "ffn_down_shexp.weight": ("dim", "shared"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +110,16 @@ class Architecture:
     """Whether a position sees none that come later; otherwise it is an encoder, which sees all, or
     with a window half of it to each side, and leaves a vector and no logits."""
     scans: bool = False
-    """Whether layers have a scan (Mamba-2) in the place of attention and feed-forward block."""
+    """Whether layers have a scan (Mamba-2): those without attention, those that have it too, or all
+    of them, without a feed-forward block."""
+    rope_switch: bool = False
+    """Whether the key `rope.scaling.finetuned` may say that nothing rotates."""
     experts: bool = False
     """Whether feed-forward blocks are several experts', of which a router chooses some."""
+    experts_switch: bool = False
+    """Whether they are if the key `expert_count` says so; `EXPERTS` then take `GATED`'s place."""
+    experts_shared: bool = False
+    """Whether there may be one more expert, `SHARED`, that all tokens use."""
     experts_normed: bool = False
     """Whether the shares of the chosen ones are divided by their sum."""
     taps_key: str = ""
@@ -105,3 +131,8 @@ class Architecture:
     scale_by_width: int = 0
     """A model of so many layers divides scores by the square root of dim / n_heads, and not of a
     head's width: what llama.cpp knows of Gemma's largest ones without a key."""
+
+    @property
+    def only_scans(self) -> bool:
+        """Whether a scan is all that a layer has."""
+        return self.scans and "attn_q.weight" not in self.layer_tensors

@@ -12,6 +12,8 @@ from __future__ import annotations
 from .architecture import (
     CONVOLUTIONS,
     EXACT,
+    EXPERTS,
+    GATED,
     GELU_ERF,
     GELU_TANH,
     SILU,
@@ -40,24 +42,30 @@ _ATTENTION: Shapes = {
     "attn_v.weight": ("kv", "dim"),
     "attn_output.weight": ("dim", "q"),
 }
-_GATED: Shapes = {
-    "ffn_gate.weight": ("hidden", "dim"),
-    "ffn_up.weight": ("hidden", "dim"),
-    "ffn_down.weight": ("dim", "hidden"),
-}
-_EXPERTS: Shapes = {
-    "ffn_gate_inp.weight": ("experts", "dim"),
-    "ffn_gate_exps.weight": ("experts", "hidden", "dim"),
-    "ffn_up_exps.weight": ("experts", "hidden", "dim"),
-    "ffn_down_exps.weight": ("experts", "dim", "hidden"),
-}
-_BASE: Shapes = {**_NORMS, **_ATTENTION, **_GATED}
+_BASE: Shapes = {**_NORMS, **_ATTENTION, **GATED}
 _HEAD_NORMS: Shapes = {"attn_q_norm.weight": ("head",), "attn_k_norm.weight": ("head",)}
 _POST_NORMS: Shapes = {"post_attention_norm.weight": ("dim",), "post_ffw_norm.weight": ("dim",)}
 _ATTENTION_BIASES: Shapes = {"attn_q.bias": ("q",), "attn_k.bias": ("kv",), "attn_v.bias": ("kv",)}
 _FUSED_QKV = {
     "attn_qkv.weight": {"attn_q.weight": "q", "attn_k.weight": "kv", "attn_v.weight": "kv"},
     "attn_qkv.bias": {"attn_q.bias": "q", "attn_k.bias": "kv", "attn_v.bias": "kv"},
+}
+_SCAN: Shapes = {
+    "ssm_in.weight": ("zxbcdt", "dim"),
+    "ssm_conv1d.weight": ("conv", "taps"),
+    "ssm_conv1d.bias": ("conv",),
+    "ssm_dt.bias": ("scan_heads",),
+    "ssm_a": ("scan_heads", "one"),
+    "ssm_d": ("scan_heads", "one"),
+    "ssm_norm.weight": ("one", "inner"),
+    "ssm_out.weight": ("dim", "inner"),
+}
+_FUSED_SCAN = {
+    "ssm_in.weight": {
+        "ssm_z.weight": "inner",
+        "ssm_xbc.weight": "conv",
+        "ssm_dt.weight": "scan_heads",
+    }
 }
 _UNGATED: Shapes = {
     "attn_output.bias": ("dim",),
@@ -191,7 +199,7 @@ _TABLE = (
         "olmo2",
         {
             **_ATTENTION,
-            **_GATED,
+            **GATED,
             **_POST_NORMS,
             "attn_q_norm.weight": ("q",),
             "attn_k_norm.weight": ("kv",),
@@ -210,7 +218,7 @@ _TABLE = (
         tensors={**_EMBEDDING, "token_embd_norm.weight": ("dim",)},
         headless_tensors={
             **_NORMS,
-            **_GATED,
+            **GATED,
             "shortconv.in_proj.weight": ("gated_taps", "dim"),
             "shortconv.conv.weight": ("dim", "taps"),
             "shortconv.out_proj.weight": ("dim", "dim"),
@@ -228,22 +236,9 @@ _TABLE = (
         "mamba2",
         {
             "attn_norm.weight": ("dim",),
-            "ssm_in.weight": ("zxbcdt", "dim"),
-            "ssm_conv1d.weight": ("conv", "taps"),
-            "ssm_conv1d.bias": ("conv",),
-            "ssm_dt.bias": ("scan_heads",),
-            "ssm_a": ("scan_heads", "one"),
-            "ssm_d": ("scan_heads", "one"),
-            "ssm_norm.weight": ("one", "inner"),
-            "ssm_out.weight": ("dim", "inner"),
+            **_SCAN,
         },
-        fused={
-            "ssm_in.weight": {
-                "ssm_z.weight": "inner",
-                "ssm_xbc.weight": "conv",
-                "ssm_dt.weight": "scan_heads",
-            }
-        },
+        fused=_FUSED_SCAN,
         refused={"ssm.group_count": (1,)},
         rope=False,
         taps_key="ssm.conv_kernel",
@@ -256,7 +251,7 @@ _TABLE = (
             **_ATTENTION,
             "attn_q_norm.weight": ("q",),
             "attn_k_norm.weight": ("kv",),
-            **_EXPERTS,
+            **EXPERTS,
         },
         refused={"attention.causal": (True,), "attention.clamp_kqv": (0.0,)},
         experts=True,
@@ -266,6 +261,7 @@ _TABLE = (
         _BASE,
         rope_interleaved=True,
         rope_whole_head=True,
+        rope_switch=True,
         scales=_SCALES,
     ),
     Architecture(
@@ -301,7 +297,7 @@ _TABLE = (
     ),
     Architecture(
         "exaone4",
-        {**_ATTENTION, **_GATED, **_POST_NORMS, **_HEAD_NORMS},
+        {**_ATTENTION, **GATED, **_POST_NORMS, **_HEAD_NORMS},
         optional={**_HEAD, "rope_freqs.weight": ("pairs",)},
         refused={
             "expert_count": (0,),
@@ -321,20 +317,57 @@ _TABLE = (
     ),
     Architecture(
         "qwen3moe",
-        {**_NORMS, **_ATTENTION, **_HEAD_NORMS, **_EXPERTS},
+        {**_NORMS, **_ATTENTION, **_HEAD_NORMS, **EXPERTS},
         refused={"attention.causal": (True,), "expert_weights_scale": (0.0, 1.0)},
         experts=True,
         experts_normed=True,
     ),
     Architecture(
         "granitemoe",
-        {**_NORMS, **_ATTENTION, **_EXPERTS},
-        refused={"attention.causal": (True,), "expert_shared_feed_forward_length": (0,)},
+        {**_NORMS, **_ATTENTION, **EXPERTS},
+        refused={"attention.causal": (True,)},
         rope_interleaved=True,
         rope_whole_head=True,
+        rope_switch=True,
         scales=_SCALES,
         experts=True,
         experts_normed=True,
+        experts_shared=True,
+    ),
+    Architecture(
+        "granitehybrid",
+        _BASE,
+        headless_tensors={**_NORMS, **_SCAN, **GATED},
+        fused=_FUSED_SCAN,
+        refused={"attention.causal": (True,), "ssm.group_count": (1,)},
+        rope_interleaved=True,
+        rope_whole_head=True,
+        rope_switch=True,
+        scales=_SCALES,
+        taps_key="ssm.conv_kernel",
+        scans=True,
+        experts_switch=True,
+        experts_normed=True,
+        experts_shared=True,
+    ),
+    Architecture(
+        "falcon-h1",
+        {
+            "attn_norm.weight": ("dim",),
+            "ffn_norm": ("dim",),  # as llama.cpp calls it here
+            **_ATTENTION,
+            **GATED,
+            **{name: shape for name, shape in _SCAN.items() if name != "ssm_norm.weight"},
+        },
+        layer_optional={"ssm_norm.weight": ("one", "inner")},
+        fused={**_FUSED_SCAN, "ffn_norm": {"ffn_norm.weight": "dim"}},
+        refused={
+            "expert_count": (0,),
+            "attention.causal": (True,),
+            "ssm.group_count": (1,),
+        },
+        taps_key="ssm.conv_kernel",
+        scans=True,
     ),
 )
 

@@ -35,7 +35,10 @@ class Features:
     taps: int = 0
     """Positions that a short convolution reads, its own included."""
     scan_state: int = 0
-    """Numbers that a scan keeps for each of its values; 0 where layers have attention."""
+    """Numbers that a scan keeps for each of its values; 0 where no layer has one."""
+    scan_heads: int = 0
+    scan_width: int = 0
+    """Values of each of a scan's heads."""
     causal: bool = True
     projected: int = 0
     """Width of an encoder's first dense layer; 0 without any."""
@@ -43,6 +46,8 @@ class Features:
     """Of each feed-forward block; 0 where it is one network."""
     experts_used: int = 0
     """That a token's router chooses."""
+    shared: int = 0
+    """Width inside the expert that all tokens use; 0 where there is none."""
     experts_normed: bool = False
     """Whether the shares of those are divided by their sum."""
     residual_scale: float = 0.0

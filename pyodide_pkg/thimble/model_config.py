@@ -87,7 +87,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         if value not in allowed:
             raise UnsupportedError(f"{keys.full(key)} is {value!r:.100}; {allowed[0]!r} runs here")
     # A scan's heads are no attention's, but are as many and as wide for whoever asks.
-    scans, dim = arch.scans, keys.width("embedding_length")
+    scans, dim = arch.only_scans, keys.width("embedding_length")
     n_heads = keys.width("ssm.time_step_rank" if scans else "attention.head_count")
     inner = keys.width("ssm.inner_size") if scans else dim
     head_dim = keys.width("attention.key_length", default=_divide(inner, n_heads))
@@ -112,7 +112,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
             else "attention.layer_norm_rms_epsilon"
         ),
         rope_base=keys.number("rope.freq_base", default=10000.0),
-        rope_dim=keys.width("rope.dimension_count", default=head_dim) if arch.rope else 0,
+        rope_dim=_rope_dim(keys, arch, head_dim),
         rope_interleaved=arch.rope_interleaved,
         rope_scale_linear=rope_scale(keys, rope_short) if arch.rope else 1.0,
         rope_freqs="rope_freqs.weight" in names,
@@ -140,7 +140,9 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
     scales = {key: _scale(keys, key, must) for key, must in arch.scales.items()}
     score_scale = (config.dim / config.n_heads) ** -0.5 if wide else 0.0
     yarn = yarn_of(arch, keys, config.rope_base, config.n_ctx)
-    experts, used = _experts(keys) if arch.experts else (0, 0)
+    several = arch.experts or (arch.experts_switch and keys.count("expert_count"))
+    experts, used = _experts(keys) if several else (0, 0)
+    heads, width = _scan_heads(config, arch, keys) if arch.scans else (0, 0)
     factor = yarn.attention_factor if yarn else 1.0
     return Features(
         layer_norm=arch.layer_norm,
@@ -149,6 +151,8 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
         window=window if arch.causal or not window else window // 2 + 1,
         causal=arch.causal,
         scan_state=keys.width("ssm.state_size") if arch.scans else 0,
+        scan_heads=heads,
+        scan_width=width,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
         embed_scale=(
             math.sqrt(config.dim) if arch.scaled_embedding else scales.get("embedding_scale", 0.0)
@@ -172,6 +176,11 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
         taps=keys.width(arch.taps_key) if arch.taps_key else 0,
         experts=experts,
         experts_used=used,
+        shared=(
+            keys.count("expert_shared_feed_forward_length")
+            if arch.experts_shared and several
+            else 0
+        ),
         experts_normed=arch.experts_normed,
         rope_short=rope_short,
     )
@@ -196,6 +205,28 @@ def _hidden_dim(keys: Keys, arch: Architecture) -> int:
     """Return how wide a feed-forward block is inside, or each expert's."""
     own = "expert_feed_forward_length"
     return keys.width(own if arch.experts and keys.count(own) else "feed_forward_length")
+
+
+def _rope_dim(keys: Keys, arch: Architecture, head_dim: int) -> int:
+    """Return how many values of a head are rotated."""
+    switch = "rope.scaling.finetuned"
+    on = keys.metadata.get(keys.full(switch), True) if arch.rope_switch else True
+    if not isinstance(on, bool):
+        raise FormatError(f"{keys.full(switch)} is {on!r:.100}; true or false is right")
+    return keys.width("rope.dimension_count", default=head_dim) if arch.rope and on else 0
+
+
+def _scan_heads(config: ModelConfig, arch: Architecture, keys: Keys) -> tuple[int, int]:
+    """Return how many heads a scan has, and of how many values each."""
+    if arch.only_scans:
+        return config.n_heads, config.head_dim
+    heads, inner = keys.width("ssm.time_step_rank"), keys.width("ssm.inner_size")
+    if inner % heads:
+        raise FormatError(
+            f"{keys.full('ssm.time_step_rank')} is {heads}, which does not divide "
+            f"{keys.full('ssm.inner_size')}, {inner}"
+        )
+    return heads, inner // heads
 
 
 def _scale(keys: Keys, key: str, must: bool) -> float:
@@ -299,8 +330,8 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: Keys) -> None:
         raise UnsupportedError(
             f"{keys.full(arch.taps_key)} is {config.features.taps:,}; at most {MAX_TAPS} runs here"
         )
-    smallest = config.head_dim if arch.rope_whole_head else 2
-    if arch.rope and (config.rope_dim % 2 or not smallest <= config.rope_dim <= config.head_dim):
+    smallest, rope_dim = config.head_dim if arch.rope_whole_head else 2, config.rope_dim
+    if rope_dim and (rope_dim % 2 or not smallest <= rope_dim <= config.head_dim):
         raise FormatError(
             f"{keys.full('rope.dimension_count')} is {config.rope_dim}; an even number "
             f"from {smallest} to {config.head_dim} is right"
@@ -308,9 +339,10 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: Keys) -> None:
     widths = {"embedding_length": config.dim, "feed_forward_length": config.hidden_dim,
               "attention.key_length": config.head_dim,
               "dense_2_feat_out": config.features.projected,
-              "ssm.state_size": config.features.scan_state}  # fmt: skip
-    if arch.scans:
-        widths["ssm.time_step_rank"] = config.n_heads
+              "ssm.state_size": config.features.scan_state,
+              "ssm.time_step_rank": config.features.scan_heads,
+              "ssm.inner_size": config.features.scan_heads * config.features.scan_width,
+              "expert_shared_feed_forward_length": config.features.shared}  # fmt: skip
     for key, width in widths.items():
         if width % LANES:
             raise UnsupportedError(f"{keys.full(key)} is {width}; a multiple of {LANES} runs here")

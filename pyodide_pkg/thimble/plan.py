@@ -147,7 +147,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "ssm.hook_scan": _INNER,
     "ssm.hook_gated": _INNER,
     "ssm.hook_normed": _INNER,
+    "ssm.out": _STREAM,
     "hook_ssm_out": _STREAM,
+    "hook_mixed_out": _STREAM,
     "mlp.hook_pre": _HIDDEN,
     "mlp.hook_pre_linear": _HIDDEN,
     "mlp.hook_post": _HIDDEN,
@@ -157,6 +159,11 @@ VALUES: dict[str, tuple[str, ...]] = {
     "mlp.experts.hook_pre": _EXPERTS,
     "mlp.experts.hook_pre_linear": _EXPERTS,
     "mlp.experts.hook_post": _EXPERTS,
+    "mlp.experts.hook_out": _STREAM,
+    "mlp.shared.hook_pre": ("pos", "d_shared"),
+    "mlp.shared.hook_pre_linear": ("pos", "d_shared"),
+    "mlp.shared.hook_post": ("pos", "d_shared"),
+    "mlp.shared.hook_out": _STREAM,
     "mlp.gathered": ("pos", "widest"),
     "mlp.multiplied": ("pos", "widest"),
     "mlp.out": _STREAM,
@@ -285,14 +292,11 @@ class _Compiler:
         """One layer: attention and a feed-forward block, one behind the other or side by side."""
         x = "hook_resid_pre"
         normed = self.norm(x, "ln1", "attn_norm")
-        if "ssm_out.weight" in self.tensors:
-            x = self.emit("add", (x, self.scan(normed)), ("hook_resid_post",))
+        out = self.mixed(normed, windowed, rotated)
+        if not {"ffn_down.weight", "ffn_gate_inp.weight"} & self.tensors:
+            x = self.emit("add", (x, out), ("hook_resid_post",))
             self.emit("check", (x,), ())
             return tuple(self.ops)
-        if "shortconv.conv.weight" in self.tensors:
-            out = self.short_conv(normed)
-        else:
-            out = self.attention(normed, windowed, rotated)
         if self.config.features.parallel:
             own = "ffn_norm.weight" in self.tensors
             fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm") if own else normed)
@@ -303,6 +307,17 @@ class _Compiler:
         x = self.emit("add", (x, fed), ("hook_resid_post",))
         self.emit("check", (x,), ())
         return tuple(self.ops)
+
+    def mixed(self, x: str, windowed: bool, rotated: bool) -> str:
+        """What positions take from others: by attention, a convolution or a scan, or by attention
+        and a scan (Falcon-H1, https://arxiv.org/abs/2507.22448)."""
+        if "shortconv.conv.weight" in self.tensors:
+            return self.short_conv(x)
+        scanned = self.scan(x) if "ssm_out.weight" in self.tensors else ""
+        if "attn_output.weight" not in self.tensors:
+            return scanned
+        out = self.attention(x, windowed, rotated)
+        return self.emit("add", (out, scanned), ("hook_mixed_out",)) if scanned else out
 
     def attention(self, x: str, windowed: bool, rotated: bool) -> str:
         """From what goes into attention to what it adds."""
@@ -359,23 +374,23 @@ class _Compiler:
         return "hook_conv_out"
 
     def scan(self, x: str) -> str:
-        """A selective state space (Mamba-2): a layer's one block."""
-        c, z, xbc, dt = self.config, "ssm.hook_z", "ssm.hook_xbc", "ssm.hook_dt"
+        """A selective state space (Mamba-2)."""
+        f, z, xbc, dt = self.config.features, "ssm.hook_z", "ssm.hook_xbc", "ssm.hook_dt"
         self.products(x, ("ssm_z", z), ("ssm_xbc", xbc), ("ssm_dt", dt))
         tensors = ("ssm_conv1d.weight", "ssm_conv1d.bias")
-        x = self.emit(
-            "short_conv", (xbc,), ("ssm.hook_conv",), tensors, taps=c.features.taps, fixed=1
-        )
+        x = self.emit("short_conv", (xbc,), ("ssm.hook_conv",), tensors, taps=f.taps, fixed=1)
         x = self.emit("activate", (x,), ("ssm.hook_conv_post",), function=SILU)
         x = self.emit(
-            "scan", (x, dt), ("ssm.hook_scan",), ("ssm_a", "ssm_d"), heads=c.n_heads,
-            width=c.head_dim, size=c.features.scan_state,
+            "scan", (x, dt), ("ssm.hook_scan",), ("ssm_a", "ssm_d"), heads=f.scan_heads,
+            width=f.scan_width, size=f.scan_state,
         )  # fmt: skip
         x = self.emit("activate", (z, x), ("ssm.hook_gated",), function=SILU)
-        norm = ("ssm_norm.weight",)
-        x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=c.norm_eps)
-        self.products(x, ("ssm_out", "hook_ssm_out"))
-        return "hook_ssm_out"
+        if "ssm_norm.weight" in self.tensors:
+            norm = ("ssm_norm.weight",)
+            x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=self.config.norm_eps)
+        out = "ssm.out" if f.residual_scale else "hook_ssm_out"
+        self.products(x, ("ssm_out", out))
+        return self.times(out, f.residual_scale, "hook_ssm_out")
 
     def feed_forward(self, x: str) -> str:
         """From what goes into a feed-forward block to what it adds."""
@@ -401,7 +416,8 @@ class _Compiler:
         count, used = f.experts, f.experts_used
         shares, which = "mlp.hook_expert_weights", "mlp.hook_expert_indices"
         places = ("mlp.gathered", "mlp.multiplied")
-        out = "mlp.out" if f.residual_scale else "hook_mlp_out"
+        whole = "mlp.out" if f.residual_scale else "hook_mlp_out"
+        out = "mlp.experts.hook_out" if f.shared else whole
         self.products(x, ("ffn_gate_inp", "mlp.hook_router"))
         self.emit(
             "route", ("mlp.hook_router",), (shares, which), experts=count, chosen=used,
@@ -417,7 +433,18 @@ class _Compiler:
             "experts_out", (hidden, shares, which), (out, *places),
             ("ffn_down_exps.weight",), experts=count, chosen=used,
         )  # fmt: skip
+        if f.shared:
+            out = self.emit("add", (out, self.shared_expert(x)), (whole,))
         return self.times(out, f.residual_scale, "hook_mlp_out")
+
+    def shared_expert(self, x: str) -> str:
+        """What the expert that all tokens use makes of x."""
+        pre, linear = "mlp.shared.hook_pre", "mlp.shared.hook_pre_linear"
+        self.products(x, ("ffn_gate_shexp", pre), ("ffn_up_shexp", linear))
+        function = self.config.features.activation
+        x = self.emit("activate", (pre, linear), ("mlp.shared.hook_post",), function=function)
+        self.products(x, ("ffn_down_shexp", "mlp.shared.hook_out"))
+        return "mlp.shared.hook_out"
 
     def end(self) -> Layer:
         """From the stream to the logits, or to a vector."""
@@ -452,11 +479,13 @@ class _Compiler:
 
 def widths(config: ModelConfig) -> dict[str, int]:
     """What each dimension of a value is, but for `pos` and `key`."""
+    inner = config.features.scan_heads * config.features.scan_width
     return {
         "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
         "d_vocab": config.n_vocab, "d_projected": config.features.projected,
-        "d_inner": config.hidden_dim, "d_conv": config.hidden_dim + 2 * config.features.scan_state,
-        "scan_head": config.n_heads, "expert": config.features.experts,
+        "d_inner": inner, "d_conv": inner + 2 * config.features.scan_state,
+        "scan_head": config.features.scan_heads, "expert": config.features.experts,
+        "d_shared": config.features.shared,
         "chosen": config.features.experts_used, "widest": max(config.dim, config.hidden_dim),
     }  # fmt: skip

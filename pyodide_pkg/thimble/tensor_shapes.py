@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .architectures import ARCHITECTURES, Shapes
+from .architecture import EXPERTS, GATED, SHARED, Shapes
+from .architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
     from .model_config import ModelConfig
@@ -30,11 +31,13 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
-    arch = ARCHITECTURES[config.architecture]
-    if not config.features.attends(layer):
-        return arch.headless_tensors
-    more = {name: arch.layer_optional[name] for name in config.features.layer_optional}
-    return {**arch.layer_tensors, **more}
+    arch, f = ARCHITECTURES[config.architecture], config.features
+    more = {name: arch.layer_optional[name] for name in f.layer_optional}
+    shapes = {**arch.layer_tensors, **more} if f.attends(layer) else dict(arch.headless_tensors)
+    if f.experts and arch.experts_switch:
+        kept = {name: shape for name, shape in shapes.items() if name not in GATED}
+        shapes = {**kept, **EXPERTS}
+    return {**shapes, **SHARED} if f.shared else shapes
 
 
 def _widths(config: ModelConfig) -> dict[str, int]:
@@ -54,10 +57,11 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "projected": config.features.projected,
         "gated_taps": 3 * config.dim,
         "one": 1,
-        "inner": config.hidden_dim,
-        "scan_heads": config.n_heads,
-        "conv": config.hidden_dim + 2 * config.features.scan_state,
+        "shared": config.features.shared,
+        "inner": config.features.scan_heads * config.features.scan_width,
+        "scan_heads": config.features.scan_heads,
     }
+    widths["conv"] = widths["inner"] + 2 * config.features.scan_state
     widths["zxbcdt"] = widths["inner"] + widths["conv"] + widths["scan_heads"]
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
     return widths
@@ -71,7 +75,7 @@ def parts_of(config: ModelConfig, name: str) -> tuple[tuple[str, int], ...] | No
         _, layer, short = name.split(".", 2)
         prefix = f"blk.{layer}."
     arch = ARCHITECTURES[config.architecture]
-    shape = arch.layer_tensors.get(short, ())
+    shape = {**EXPERTS, **arch.layer_tensors}.get(short, ())
     if len(shape) == 3:
         height = _widths(config)[shape[1]]
         return tuple((f"{name}.{i}", height) for i in range(config.features.experts))

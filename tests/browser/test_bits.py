@@ -80,7 +80,9 @@ def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
     assert in_page(python, data) == fingerprint.fingerprint(data)
 
 
-@pytest.mark.parametrize("name", ["gemma3", "gptneox", "lfm2", "olmoe", "mamba2"])
+@pytest.mark.parametrize(
+    "name", ["gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "granitehybrid-moe"]
+)
 def test_other_architectures_give_the_same_bits(python: Page, name: str) -> None:
     data = converted(name, "q8_0")
     assert in_page(python, data) == fingerprint.fingerprint(data)

@@ -17,6 +17,7 @@ from tests.fuzz.kinds import Case, outcome, put
 from tests.random_blocks import random_blocks
 from tests.tiny_models import byte_letters, random_values
 from thimble import load
+from thimble.architecture import EXPERTS, GATED, SHARED
 from thimble.architectures import ARCHITECTURES, EXACT, Architecture
 from thimble.errors import ThimbleError
 from thimble.gguf import read_header
@@ -71,12 +72,15 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         inner = max(kind.block, 32)
         numbers |= {"ssm.inner_size": inner, "ssm.time_step_rank": LANES, "ssm.state_size": 8}
         each = inner // LANES
-        numbers |= {"attention.key_length": each, "attention.value_length": each}
+        alone = {"attention.key_length": each, "attention.value_length": each}
+        numbers |= alone if arch.only_scans else {}
     if not arch.causal:
         numbers["context_length"] = max(5, numbers["context_length"])  # the whole text at once
         numbers["dense_2_feat_out"] = max(kind.block, 32)
-    if arch.experts:
+    if arch.experts or (arch.experts_switch and seed % 2):
         numbers |= {"expert_count": rng.choice((1, 5)), "expert_used_count": 1}
+        if arch.experts_shared and rng.random() < 0.5:
+            numbers["expert_shared_feed_forward_length"] = max(kind.block, 32)
     if arch.taps_key:
         numbers[arch.taps_key] = rng.choice((1, 3, 5))
     headless = [bool(arch.headless_tensors) and i % 2 == 0 for i in range(numbers["block_count"])]
@@ -95,7 +99,12 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
         without = 0 < sum(headless) < len(headless) and headless[i]
-        own = arch.headless_tensors if without else arch.layer_tensors
+        own = dict(arch.headless_tensors if without else arch.layer_tensors)
+        if arch.experts_switch and "expert_count" in numbers:
+            own = {name: own[name] for name in own if name not in GATED}
+            own.update(EXPERTS)
+        if "expert_shared_feed_forward_length" in numbers:
+            own.update(SHARED)
         shapes |= {f"blk.{i}.{name}": shape for name, shape in own.items()}
     shapes |= {name: shape for name, shape in arch.optional.items() if seed % 3}
     for i, (name, words) in enumerate(shapes.items()):
@@ -116,6 +125,7 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "projected": numbers.get("dense_2_feat_out", 0),
         **_scan_widths(numbers),
         "experts": numbers.get("expert_count", 0),
+        "shared": numbers.get("expert_shared_feed_forward_length", 0),
         "taps": numbers.get("shortconv.l_cache", numbers.get("ssm.conv_kernel", 0)),
         "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip

@@ -12,11 +12,10 @@ from ..architectures import GELU_ERF, GELU_TANH, SILU
 from ..errors import FormatError, UnsupportedError
 from .rope_keys import rope_factors, rope_keys
 from .settings import Keys, Settings, object_of
-from .state_keys import lfm2_keys, scan_keys
+from .state_keys import MAX_LAYERS, factors, granite_keys, lfm2_keys, mamba2_keys, scan_keys
 
-__all__ = ["Settings", "keys", "rope_factors"]
+__all__ = ["MAX_LAYERS", "Settings", "factors", "keys", "rope_factors"]
 
-MAX_LAYERS = 4096
 
 ACTIVATIONS = {
     SILU: ("silu", "swish"),
@@ -38,8 +37,8 @@ def keys(settings: Settings) -> Keys:
     """The keys of the model's numbers, without the architecture's name and a dot before them."""
     s = settings
     _check(s)
-    if s.arch.scans:
-        return scan_keys(s)
+    if s.arch.only_scans:
+        return mamba2_keys(s)
     epsilon = "layer_norm_epsilon" if s.arch.layer_norm else "layer_norm_rms_epsilon"
     found: Keys = {
         "context_length": s.n_ctx,
@@ -63,7 +62,7 @@ def keys(settings: Settings) -> Keys:
     if s.arch.name == "gemma2":
         found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
-    if s.arch.experts:
+    if s.arch.experts or (s.arch.experts_switch and "ffn_gate_up" not in s.kind.halves):
         found |= {
             "expert_count": s.whole("num_experts", "num_local_experts"),
             "expert_used_count": s.whole("num_experts_per_tok"),
@@ -74,6 +73,13 @@ def keys(settings: Settings) -> Keys:
             found["expert_feed_forward_length"] = s.whole("moe_intermediate_size")
     if not s.arch.causal:
         found["pooling_type"] = 1  # the mean
+    shared = "shared_intermediate_size"
+    if s.arch.experts_shared and s.get(shared) and "ffn_gate_up" not in s.kind.halves:
+        found["expert_shared_feed_forward_length"] = s.whole(shared)
+    if s.model_type == "granitemoehybrid":
+        found |= granite_keys(s)
+    if s.arch.name == "falcon-h1":
+        found |= scan_keys(s)
     if s.arch.name == "lfm2":
         found |= lfm2_keys(s)
     if s.arch.parallel_key:

@@ -27,7 +27,7 @@ from ..kernel import Kernel, default_kernel
 from ..model_config import config_from_header
 from ..quantize import FILE_TYPES, QUANTIZATION_VERSION, type_named
 from ..tensor_types import F32, TensorType
-from .config import Settings, keys, rope_factors
+from .config import Settings, factors, keys, rope_factors
 from .encode import Converted, check_finite, converted, encode, type_of
 from .names import Kind
 from .safetensors import Floats, Stored, read_folder, read_json
@@ -143,11 +143,14 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
     """What becomes of each tensor. Raises UnsupportedError for one that nobody knows, FormatError
     where the output matrix is missing that config.json promises."""
     named = _named(settings, found)
+    scaled = factors(settings)
     if settings.tied:
         # Of the two names of one matrix, either may be the one that was written.
         output = named.pop("output.weight", None)
         if output is not None:
             named.setdefault("token_embd.weight", output)
+        if scaled.get("output") != scaled.get("token_embd"):
+            named["output.weight"] = named["token_embd.weight"]
     elif "output.weight" not in named and "token_embd.weight" in named:
         raise FormatError(
             "the folder has no output matrix (lm_head.weight or the like), and config.json does "
@@ -172,13 +175,13 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
 
 
 def _half(name: str, stored: Stored, half: int, wanted: TensorType) -> Planned:
-    """One of two matrices that each expert has one below the other."""
-    if len(stored.shape) != 3 or stored.shape[1] % 2:
+    """One of two matrices that lie one below the other, or do so in each expert."""
+    if len(stored.shape) not in (2, 3) or stored.shape[-2] % 2:
         raise FormatError(
-            f"tensor {stored.name!r:.100} has the shape {stored.shape}; experts, twice their width "
-            "and columns are right"
+            f"tensor {stored.name!r:.100} has the shape {stored.shape}; an even number of rows for "
+            "each expert is right"
         )
-    shape = (stored.shape[0], stored.shape[1] // 2, stored.shape[2])
+    shape = (*stored.shape[:-2], stored.shape[-2] // 2, stored.shape[-1])
     return Planned(name, stored, shape, _type_of(name, shape, wanted), half=half)
 
 
@@ -299,15 +302,26 @@ def _encoded(
 
 
 def _rows(settings: Settings, planned: Planned) -> Rows:
-    """How a tensor's rows are read, in the order and with the values of the new file."""
+    """How a tensor's rows are read, times what config.json multiplies their results by."""
+    rows, base = _stored_rows(settings, planned), planned.name.removesuffix(".weight")
+    factor = factors(settings).get(base.rpartition(".")[2])
+    if factor is None or planned.name.endswith(".bias"):
+        return rows
+    each = np.concatenate([np.full(n or planned.shape[0], f, dtype="<f4") for n, f in factor])
+    return lambda first, last: rows(first, last) * each[first:last, None]
+
+
+def _stored_rows(settings: Settings, planned: Planned) -> Rows:
+    """The same in the order and with the values of the new file."""
     kind, stored = settings.kind, planned.stored
     if planned.experts:
         experts = planned.experts
         return lambda first, last: np.stack([e.floats(e.map()) for e in experts[first:last]])
     mapped = stored.map()
     if planned.half is not None:
-        rows = slice(planned.half * planned.shape[1], (planned.half + 1) * planned.shape[1])
-        return lambda first, last: stored.floats(mapped[first:last, rows])
+        height = planned.shape[-2]
+        rows = slice(planned.half * height, (planned.half + 1) * height)
+        mapped = mapped[..., rows, :]
     if planned.name.endswith(VECTORS):
         mapped = mapped.reshape(planned.shape)
     if planned.name.endswith("ssm_a"):

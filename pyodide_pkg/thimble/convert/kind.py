@@ -32,7 +32,7 @@ class Kind:
     transposed: tuple[str, ...] = ()
     """Matrices that are stored with their columns as rows."""
     halves: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Experts' matrices that are two, one below the other in each expert."""
+    """Matrices that are two, one below the other, or one below the other in each expert."""
     by_heads: tuple[str, ...] = ()
     """Fused queries, keys and values, stored head by head."""
     raised_norms: bool = False

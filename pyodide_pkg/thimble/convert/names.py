@@ -9,11 +9,13 @@ values is what llama.cpp's convert_hf_to_gguf.py does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from .kind import Kind
 
-__all__ = ["ENCODERS", "KINDS", "Kind"]
+__all__ = ["ENCODERS", "KINDS", "SCANS", "Kind", "chosen"]
 
 
 _LLAMA_NAMES = {
@@ -44,6 +46,17 @@ _POST_NORMS = {
     "post_attention_layernorm": "post_attention_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+_SCAN = {
+    "mamba.in_proj": "ssm_in",
+    "mamba.conv1d": "ssm_conv1d",
+    "mamba.norm": "ssm_norm",
+    "mamba.out_proj": "ssm_out",
+}
+_SCAN_WHOLE = {
+    "mamba.dt_bias": "ssm_dt.bias",
+    "mamba.A_log": "ssm_a",
+    "mamba.D": "ssm_d",
+}
 _LAYERS = "model.layers.{}"
 _BASE = {**_ATTENTION, **_GATED, **_NORMS}
 _GEMMA2 = {
@@ -55,6 +68,26 @@ _GEMMA2 = {
 }
 _PAIRS = ("attn_q", "attn_k")
 _GEMMA_DEFAULTS = {"tie_word_embeddings": True, "rms_norm_eps": 1e-6, "head_dim": 256}
+
+_GRANITEMOE = Kind(
+    "granitemoe",
+    _LAYERS,
+    _LLAMA_NAMES,
+    {
+        **_ATTENTION,
+        **_NORMS,
+        "block_sparse_moe.router.layer": "ffn_gate_inp",
+        "block_sparse_moe.input_linear": "ffn_gate_up_exps",
+        "block_sparse_moe.output_linear": "ffn_down_exps",
+        "shared_mlp.input_linear": "ffn_gate_up_shexp",
+        "shared_mlp.output_linear": "ffn_down_shexp",
+    },
+    interleaved=_PAIRS,
+    halves={
+        "ffn_gate_up_exps": ("ffn_gate_exps", "ffn_up_exps"),
+        "ffn_gate_up_shexp": ("ffn_gate_shexp", "ffn_up_shexp"),
+    },
+)
 
 KINDS: dict[str, Kind] = {
     "llama": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
@@ -193,19 +226,36 @@ KINDS: dict[str, Kind] = {
         {**_ATTENTION, **_NORMS, **_HEAD_NORMS, **_EXPERTS},
         defaults={"norm_topk_prob": False},
     ),
-    "granitemoe": Kind(
-        "granitemoe",
+    "granitemoe": _GRANITEMOE,
+    "granitemoeshared": _GRANITEMOE,
+    "granitemoehybrid": Kind(
+        "granitehybrid",
         _LAYERS,
         _LLAMA_NAMES,
         {
             **_ATTENTION,
             **_NORMS,
-            "block_sparse_moe.router.layer": "ffn_gate_inp",
-            "block_sparse_moe.input_linear": "ffn_gate_up_exps",
-            "block_sparse_moe.output_linear": "ffn_down_exps",
+            **_SCAN,
+            "shared_mlp.input_linear": "ffn_gate_up",
+            "shared_mlp.output_linear": "ffn_down",
         },
+        whole_names=_SCAN_WHOLE,
         interleaved=_PAIRS,
-        halves={"ffn_gate_up_exps": ("ffn_gate_exps", "ffn_up_exps")},
+        halves={"ffn_gate_up": ("ffn_gate", "ffn_up")},
+    ),
+    "falcon_h1": Kind(
+        "falcon-h1",
+        _LAYERS,
+        {**_LLAMA_NAMES, "model.final_layernorm": "output_norm"},
+        {
+            **_ATTENTION,
+            **_SCAN,
+            "input_layernorm": "attn_norm",
+            "feed_forward.gate_proj": "ffn_gate",
+            "feed_forward.up_proj": "ffn_up",
+            "feed_forward.down_proj": "ffn_down",
+        },
+        whole_names={**_SCAN_WHOLE, "pre_ff_layernorm.weight": "ffn_norm"},
     ),
     "mamba2": Kind(
         "mamba2",
@@ -300,3 +350,24 @@ ENCODERS: dict[str, Kind] = {
     )
 }
 """Of a config.json that lets positions see later ones."""
+
+SCANS = ("mamba", "linear_attention")
+"""What `layer_types` calls a layer that has a scan and no attention."""
+
+
+def chosen(kind: str, config: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Kind:
+    """The entry of a `model_type` in `kinds`, or the one that its config.json makes of it: Granite
+    4's may have no experts, or no scans, as in llama.cpp's convert_hf_to_gguf.py."""
+    found = kinds[kind]
+    if config.get("use_bidirectional_attention") is True:
+        return ENCODERS.get(kind, found)
+    if kind != "granitemoehybrid":
+        return found
+    types = config.get("layer_types")
+    scans = not isinstance(types, list) or any(one in SCANS for one in types)
+    experts = bool(config.get("num_local_experts", 8))
+    if experts:
+        names = {**_GRANITEMOE.layer_names, **_SCAN}
+        found = replace(found, layer_names=names, halves=_GRANITEMOE.halves)
+    architecture = "granitemoe" if experts else "granite"
+    return found if scans else replace(found, architecture=architecture)

@@ -9,7 +9,7 @@ from ..architectures import ARCHITECTURES
 from ..errors import FormatError, UnsupportedError
 from ..header_keys import MAX_WIDTH
 from .kind import Kind
-from .names import ENCODERS, KINDS
+from .names import KINDS, chosen
 
 Config = Mapping[str, Any]
 Keys = dict[str, Any]
@@ -29,8 +29,7 @@ class Settings:
                 f"config.json has the model_type {kind!r:.60}, which is not converted here; "
                 f"{', '.join(kinds)} are"
             )
-        both = config.get("use_bidirectional_attention") is True
-        self.kind: Kind = (ENCODERS if both and kind in ENCODERS else kinds)[kind]
+        self.kind: Kind = chosen(kind, config, kinds)
         self.model_type = kind
         self.arch = ARCHITECTURES[self.kind.architecture]
         self._config = {**self.kind.defaults, **{k: v for k, v in config.items() if v is not None}}
