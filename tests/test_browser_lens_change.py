@@ -153,6 +153,11 @@ def test_the_ranking_is_the_lens_s_and_ends_when_it_is_cancelled(
     expected = lens.rank_heads(engine.loaded["tiny"], STORIES.splitlines()[:2])
     assert found["heads"] == [[one.layer, one.head, one.change] for one in expected.heads]
     assert found["bits"] == expected.bits_per_byte
+    assert found["estimate"] is False
+    found = finish(engine, ask(engine, "lens_change.rank", session, STORIES, 2, True))
+    estimated = lens.attribution_ranking(engine.loaded["tiny"], STORIES.splitlines()[:2])
+    assert found["heads"] == [[one.layer, one.head, one.change] for one in estimated.heads]
+    assert found["estimate"] is True
     job = ask(engine, "lens_change.rank", session, STORIES, 3)["job"]
     assert ask(engine, "lens_change.work", job, 0)["result"] is None
     ask(engine, "lens_change.end", job)
@@ -177,7 +182,8 @@ def test_a_known_induction_head_is_found() -> None:
 
 def test_a_pair_of_prompts_is_mapped(engine: Engine, session: int) -> None:
     model = engine.loaded["tiny"]
-    said = {**PAIR, "site": "attn.hook_z", "answer": "a", "against": "b"}
+    said: dict[str, Any] = {**PAIR, "site": "attn.hook_z", "answer": "a", "against": "b"}
+    said["estimate"] = False
     found = finish(engine, ask(engine, "lens_change.patch", session, json.dumps(said)))
     assert (found["answer"].strip(), found["against"].strip()) == ("a", "b")
     (answer,), (against,) = (
@@ -188,6 +194,13 @@ def test_a_pair_of_prompts_is_mapped(engine: Engine, session: int) -> None:
     )
     assert found["values"] == [list(row) for row in expected.values]
     assert "".join(clean for clean, _ in found["tokens"]).endswith("a cat and")
+    said["estimate"] = True
+    found = finish(engine, ask(engine, "lens_change.patch", session, json.dumps(said)))
+    estimated = lens.attribution_patching(
+        model, PAIR["clean"], PAIR["corrupted"], answer, against=against, site="attn.hook_z"
+    )
+    assert found["values"] == [list(row) for row in estimated.values]
+    assert found["estimate"] is True
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -221,11 +234,13 @@ def test_a_change_that_cannot_be_is_refused_and_what_stood_stands(
 
 
 def test_questions_that_make_no_sense_are_refused(engine: Engine, session: int) -> None:
-    said = {**PAIR, "site": "attn.hook_z", "answer": "a", "against": "b"}
+    said: dict[str, Any] = {**PAIR, "site": "attn.hook_z", "answer": "a", "against": "b"}
+    said["estimate"] = False
     for change, words in (
         ({"corrupted": "a dog and more"}, "equally long"),
         ({"clean": " "}, "the clean prompt is empty"),
         ({"site": "logits"}, "nothing is patched at 'logits'"),
+        ({"estimate": "yes"}, "estimate is 'yes'; true or false is right"),
         ({"against": "a"}, "both answers are 'a'"),
         ({"answer": "catalogue of cats"}, "name one token"),
     ):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -130,6 +130,33 @@ class Backward:
             self._back(n, frozenset(keep))
         (nats,) = struct.unpack("<d", self._kernel.read(self._numbers.address, 8))
         return float(nats)
+
+    def answer(
+        self, ids: Sequence[int], weights: Mapping[int, float], *, keep: Collection[str] = ()
+    ) -> float:
+        """Return the sum of the last position's logits of these tokens, each times its weight, and
+        keep gradients of it. Raises OptionError, UnsupportedError for an encoder."""
+        n, vocab = len(ids), self._config.n_vocab
+        if not self._config.features.causal:
+            raise UnsupportedError(f"model {self._model.name!r} is an encoder: it has no logits")
+        self._begin(ids, list(weights))
+        self._forward(n)
+        layers, end = self._config.n_layers, self._plan.end
+        start = sum(len(section) for _, section in self._plan.sections()) - len(end)
+        row = self._stream // self._positions
+        last = (n - 1) * row
+        values = {OUT: self._stream_at(layers) + last}
+        self._run(1, start, start + len(end), values)
+        logits = array("f", self._kernel.read(self._value_at["logits"], 4 * vocab))
+        toward = array("f", bytes(4 * value_width(self._config, "logits")))
+        for token, weight in weights.items():
+            toward[token] = weight
+        self._kernel.write(self._grad_at["logits"], toward.tobytes())
+        into = self._gradient_at(layers)
+        self._kernel.write(into, bytes(n * row))
+        self._run_back(1, start, start + len(end), values, {OUT: into + last})
+        self._back(n, frozenset(keep))
+        return float(sum(weight * logits[token] for token, weight in weights.items()))
 
     def vector(
         self, ids: Sequence[int], toward: Sequence[float], *, keep: Collection[str] = ()

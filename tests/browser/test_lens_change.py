@@ -310,6 +310,11 @@ def test_heads_are_ranked_and_a_ranking_is_cancelled(changer: Page, model: thimb
     row = changer.locator("#rank-bars tbody tr").first
     expect(row.locator("th")).to_have_text(f"Layer {best.layer}, head {best.head}")
     expect(row.locator("td")).to_contain_text(f"{best.change:+.4f}".replace("-", "−"))
+    changer.get_by_role("button", name="Estimate the ranking").click()
+    expect(changer.locator("#rank-words")).to_contain_text("estimated by gradients")
+    best = lens.attribution_ranking(model, SHORT.splitlines()).heads[0]
+    expect(row.locator("th")).to_have_text(f"Layer {best.layer}, head {best.head}")
+    expect(row.locator("td")).to_contain_text(f"{best.change:+.4f}".replace("-", "−"))
 
 
 def test_patterns_are_the_lens_s_and_go_into_the_report(
@@ -325,6 +330,12 @@ def test_patterns_are_the_lens_s_and_go_into_the_report(
     changer.locator("#grid-against").fill("Lily")
     changer.locator("#grid-start").click()
     expect(changer.locator("#grid-words")).to_contain_text("“␣Lucy” leads “␣Lily”")
+    expect(changer.locator("#grid-words")).to_contain_text(
+        f"layer {heads[0][0]}, head {heads[0][1]}"
+    )
+    changer.locator("#grid-how").select_option("estimate")
+    changer.locator("#grid-start").click()
+    expect(changer.locator("#grid-words")).to_contain_text("as gradients estimate")
     expect(changer.locator("#grid-words")).to_contain_text(
         f"layer {heads[0][0]}, head {heads[0][1]}"
     )

@@ -100,18 +100,19 @@ class Service:
         model = self._engine.opened(session).model
         return self._jobs.begin(effect(model, self._stories(model, text, most)))
 
-    def rank(self, session: int, text: str, most: int) -> dict[str, Any]:
-        """Get ready to rank every head by what switching it off costs over such passages."""
+    def rank(self, session: int, text: str, most: int, estimate: bool = False) -> dict[str, Any]:
+        """Get ready to rank every head by what switching it off costs over such passages, measured
+        or estimated by gradients."""
         model = self._engine.opened(session).model
-        return self._jobs.begin(ranking(model, self._stories(model, text, most)))
+        return self._jobs.begin(ranking(model, self._stories(model, text, most), estimate=estimate))
 
     def probe(self, session: int) -> dict[str, Any]:
         """Get ready to score every head's pattern."""
         return self._jobs.begin(probes(self._engine.opened(session).model))
 
     def patch(self, session: int, question: str) -> dict[str, Any]:
-        """Get ready for the map of a pair of prompts: JSON with "clean", "corrupted", "site" and,
-        as texts or empty, "answer" and "against"."""
+        """Get ready for the map of a pair of prompts: JSON with "clean", "corrupted", "site",
+        "estimate" and, as texts or empty, "answer" and "against"."""
         model = self._engine.opened(session).model
         return self._jobs.begin(patching(model, Grid.read(asked(question))))
 

@@ -3,14 +3,15 @@ pattern is, and where an answer is made. They know no session, and not where a t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..generation import generate
-from ..lens.effects import Scorer, patch_grid_steps, rank_heads_steps
+from ..lens.effects import PatchGrid, Scorer, patch_grid_steps, rank_heads_steps
+from ..lens.estimates import attribution_patching, attribution_ranking_steps
 from ..lens.probes import detect_heads, plain_tokens
 from ..lens.report import CLEAR, KINDS
 from ..lens.run import token_ids
@@ -80,20 +81,22 @@ def _effect(job: Job, scorer: Scorer, hooks: list[Any]) -> Generator[int]:
     yield job.done
 
 
-def ranking(model: Model, stories: Sequence[str]) -> Job:
+def ranking(model: Model, stories: Sequence[str], *, estimate: bool = False) -> Job:
     """Every head by what it costs to be without it; with the changes that stand."""
     config = model.config
-    job = Job(len(stories) * (config.n_layers * config.n_heads + 1))
-    job.steps = _ranking(job, model, stories)
+    each = 1 if estimate else config.n_layers * config.n_heads + 1
+    job = Job(len(stories) * each)
+    job.steps = _ranking(job, model, stories, estimate=estimate)
     return job
 
 
-def _ranking(job: Job, model: Model, stories: Sequence[str]) -> Generator[int]:
-    for done, total, found in rank_heads_steps(model, stories):
+def _ranking(job: Job, model: Model, stories: Sequence[str], *, estimate: bool) -> Generator[int]:
+    steps = attribution_ranking_steps if estimate else rank_heads_steps
+    for done, total, found in steps(model, stories):
         job.done, job.total = done, total
         if found is not None:
             job.result = {
-                "bits": found.bits_per_byte, "texts": len(stories),
+                "bits": found.bits_per_byte, "texts": len(stories), "estimate": estimate,
                 "heads": [[one.layer, one.head, one.change] for one in found.heads],
             }  # fmt: skip
         yield done
@@ -137,6 +140,8 @@ class Grid:
     site: str
     answer: str
     against: str
+    estimate: bool
+    """By gradients, in two passes, and not by a pass for each cell."""
 
     @classmethod
     def read(cls, said: Any) -> Grid:
@@ -144,6 +149,8 @@ class Grid:
         names = ("clean", "corrupted", "site", "answer", "against")
         if not isinstance(said, dict) or not all(isinstance(said.get(n), str) for n in names):
             raise OptionError(f"a question is {said!r:.60}; texts for {', '.join(names)} are right")
+        if not isinstance(said.get("estimate", False), bool):
+            raise OptionError(f"estimate is {said.get('estimate')!r:.40}; true or false is right")
         if said["site"] not in GRID_SITES:
             raise OptionError(
                 f"nothing is patched at {said['site']!r:.40}; {', '.join(GRID_SITES)} can be"
@@ -151,7 +158,7 @@ class Grid:
         for name in ("clean", "corrupted"):
             if not said[name].strip():
                 raise OptionError(f"the {name} prompt is empty; two prompts are needed")
-        return cls(*(said[name] for name in names))
+        return cls(estimate=said.get("estimate", False), **{name: said[name] for name in names})
 
 
 def patching(model: Model, grid: Grid) -> Job:
@@ -165,7 +172,7 @@ def patching(model: Model, grid: Grid) -> Job:
     if len(ids[0]) > MOST_TOKENS:
         raise OptionError(f"the prompts have {len(ids[0])} tokens; at most {MOST_TOKENS} fit a map")
     columns = model.config.n_heads if grid.site == "attn.hook_z" else len(ids[0])
-    job = Job(model.config.n_layers * columns)
+    job = Job(1 if grid.estimate else model.config.n_layers * columns)
     job.steps = _patching(job, model, grid, ids)
     return job
 
@@ -173,17 +180,28 @@ def patching(model: Model, grid: Grid) -> Job:
 def _patching(job: Job, model: Model, grid: Grid, ids: list[list[int]]) -> Generator[int]:
     answer, against = _answers(model, grid, ids)
     text = _texts(model)
-    steps = patch_grid_steps(model, ids[0], ids[1], answer, against=against, site=grid.site)
-    for done, total, found in steps:
+    for done, total, found in _grids(model, grid, ids, answer, against):
         job.done, job.total = done, total
         if found is not None:
             job.result = {
-                "site": grid.site, "values": found.values,
+                "site": grid.site, "values": found.values, "estimate": grid.estimate,
                 "clean": found.clean, "corrupted": found.corrupted,
                 "answer": text(answer), "against": text(against),
                 "tokens": [[text(one), text(other)] for one, other in zip(*ids, strict=True)],
             }  # fmt: skip
         yield done
+
+
+def _grids(
+    model: Model, grid: Grid, ids: list[list[int]], answer: int, against: int
+) -> Iterable[tuple[int, int, PatchGrid | None]]:
+    clean, corrupted = ids
+    if grid.estimate:
+        estimated = attribution_patching(
+            model, clean, corrupted, answer, against=against, site=grid.site
+        )
+        return [(1, 1, estimated)]
+    return patch_grid_steps(model, clean, corrupted, answer, against=against, site=grid.site)
 
 
 def _answers(model: Model, grid: Grid, ids: list[list[int]]) -> tuple[int, int]:

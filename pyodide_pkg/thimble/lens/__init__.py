@@ -30,6 +30,7 @@ from .effects import (
     rank_heads,
     rank_heads_steps,
 )
+from .estimates import attribution_patching, attribution_ranking, attribution_ranking_steps
 from .hooks import HookPoint
 from .interventions import (
     ablate_attention,
@@ -76,7 +77,8 @@ from .unembed import token_direction
 __all__ = [
     "Attribution", "Cache", "Contributions", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
     "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
-    "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons", "axes",
+    "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons",
+    "attribution_patching", "attribution_ranking", "attribution_ranking_steps", "axes",
     "contributions", "cost", "detect_heads", "direction_writes", "exciting_tokens",
     "logit_attribution", "logit_lens", "matrix", "means", "neuron_writes", "patch", "patch_grid",
     "patch_grid_steps", "project", "rank_heads", "rank_heads_steps", "report", "rounding",

@@ -148,7 +148,7 @@ def rank_heads(
 ) -> Ranking:
     """Every head by what it costs to be without it, in bits per byte over texts; each is begun with
     the model's BOS token where it has one, and cut at 512 tokens, as in `evaluate_text`."""
-    return _driven(rank_heads_steps(model, stories, mean=mean), progress)
+    return driven(rank_heads_steps(model, stories, mean=mean), progress)
 
 
 @dataclass(frozen=True)
@@ -176,18 +176,9 @@ def patch_grid_steps(
 ) -> Generator[tuple[int, int, PatchGrid | None], None, None]:
     """Patch one cell after the other; yields (done, total, None), and the grid with the last."""
     config = model.config
-    ids = [token_ids(model, tokens) for tokens in (clean, corrupted)]
-    if len(ids[0]) != len(ids[1]):
-        raise OptionError(
-            f"the clean prompt has {len(ids[0])} tokens and the corrupted one {len(ids[1])}; "
-            "a position means the same in both only where they are equally long"
-        )
-    check_logits(model)
-    for token in (answer, *(() if against is None else (against,))):
-        check_token(model, token)
+    ids = pair_of(model, clean, corrupted, answer, against)
     caches, scores = zip(*(_read(model, one, site, answer, against) for one in ids), strict=True)
-    if scores[0] == scores[1]:
-        raise OptionError("both prompts give the same answer: there is nothing to lead back")
+    check_apart(*scores)
     columns = config.n_heads if site == Z else len(ids[0])
     total, rows = config.n_layers * columns, []
     there = set(layers_with(config, site))
@@ -209,6 +200,29 @@ def patch_grid_steps(
     yield total, total, PatchGrid(site, scores[0], scores[1], tuple(rows))
 
 
+def pair_of(
+    model: Model, clean: Tokens, corrupted: Tokens, answer: int, against: int | None
+) -> list[list[int]]:
+    """The ids of two prompts. Raises OptionError where they are not equally long, or an answer is
+    no token."""
+    ids = [token_ids(model, tokens) for tokens in (clean, corrupted)]
+    if len(ids[0]) != len(ids[1]):
+        raise OptionError(
+            f"the clean prompt has {len(ids[0])} tokens and the corrupted one {len(ids[1])}; "
+            "a position means the same in both only where they are equally long"
+        )
+    check_logits(model)
+    for token in (answer, *(() if against is None else (against,))):
+        check_token(model, token)
+    return ids
+
+
+def check_apart(clean: float, corrupted: float) -> None:
+    """Raise OptionError where two prompts give the same answer."""
+    if clean == corrupted:
+        raise OptionError("both prompts give the same answer: there is nothing to lead back")
+
+
 def patch_grid(
     model: Model,
     clean: Tokens,
@@ -227,10 +241,10 @@ def patch_grid(
     block that has none of that name brings nothing back.
     """
     steps = patch_grid_steps(model, clean, corrupted, answer, against=against, site=site)
-    return _driven(steps, progress)
+    return driven(steps, progress)
 
 
-def _driven(steps: Iterator[tuple[int, int, Answer | None]], progress: Progress | None) -> Answer:
+def driven(steps: Iterator[tuple[int, int, Answer | None]], progress: Progress | None) -> Answer:
     """What the last step yields."""
     answer = None
     for done, total, found in steps:

@@ -45,13 +45,14 @@ class ChangePane extends Pane {
     button("change-link").addEventListener("click", () => void this.#copyLink());
     button("change-write").addEventListener("click", () => void this.#write());
     button("effect-start").addEventListener("click", () => void this.#measure());
-    button("rank-start").addEventListener("click", () => void this.#rank());
+    button("rank-start").addEventListener("click", () => void this.#rank(false));
+    button("rank-estimate").addEventListener("click", () => void this.#rank(true));
     measuredOf(lens.live).addEventListener("change", () => this.#showRanking());
     // The panel's text is looked into by Enter, not what is said here.
     root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target instanceof HTMLInputElement) event.preventDefault();
     });
-    for (const id of ["change-add", "change-write", "rank-start"]) button(id).disabled = false;
+    for (const id of ["change-add", "change-write", "rank-start", "rank-estimate"]) button(id).disabled = false;
     this.#showList();
     this.#complain();
     this.#showRanking();
@@ -180,19 +181,19 @@ class ChangePane extends Pane {
     );
   }
 
-  async #rank(): Promise<void> {
+  async #rank(estimate: boolean): Promise<void> {
     const changes = this.#changes.on.map(changeWords);
-    const found = await this.#long<RankingFound>("Ranking.", "rank");
+    const found = await this.#long<RankingFound>("Ranking.", estimate ? "estimate" : "rank");
     if (found) measuredOf(this.lens.live).add({ ranking: { ...found, changes } });
   }
 
-  async #long<Result>(words: string, what: "effect" | "rank"): Promise<Result | null> {
+  async #long<Result>(words: string, what: "effect" | "rank" | "estimate"): Promise<Result | null> {
     const text = await this.#stories().catch((error: unknown) => this.#work.fail(error));
     if (text === undefined) return null;
     return this.#work.run<Result>(words, this.lens.live, (engine, session) =>
-      what === "rank"
-        ? engine.lensChange.rank(session, text, this.#most)
-        : engine.lensChange.effect(session, text, this.#most),
+      what === "effect"
+        ? engine.lensChange.effect(session, text, this.#most)
+        : engine.lensChange.rank(session, text, this.#most, what === "estimate"),
     );
   }
 
@@ -203,7 +204,8 @@ class ChangePane extends Pane {
     const changed = ranking.changes.length ? `, with ${ranking.changes.join("; ")}` : "";
     element("rank-words").textContent =
       `Increase in bits per byte without each head; ${ranking.bits.toFixed(4)} with ` +
-      `all of them${changed}; ${plural(ranking.texts, "text")}. Choose one to switch it off.`;
+      `all of them${changed}; ${plural(ranking.texts, "text")}${ranking.estimate ? ", estimated by gradients" : ""}. ` +
+      "Choose one to switch it off.";
     const choose = (layer: number, head: number): void =>
       void this.#changes.add({ ...PLAIN, layer, unit: head });
     element("rank-bars").replaceChildren(worthBars(ranking.heads, choose));

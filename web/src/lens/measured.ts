@@ -64,7 +64,7 @@ export class Measured extends EventTarget {
     if (probes) lines.push("", ...scoreLines(probes, ranking));
     if (ranking) {
       lines.push("", `Bits per byte on ${ranking.texts} texts: ${ranking.bits.toFixed(4)}${withWords(ranking.changes)}`);
-      lines.push("Without a head, bits per byte more:");
+      lines.push(`Without a head, bits per byte more${ranking.estimate ? ", estimated by gradients" : ""}:`);
       for (const [layer, head, change] of ranking.heads) lines.push(`  L${layer}H${head}  ${signed(change)}`);
     }
     if (effect) {
@@ -95,10 +95,10 @@ function scoreLines(probes: ProbesFound, ranking: RankingFound | undefined): str
   return lines;
 }
 
-function gridLines({ site, values, answer, against, tokens }: GridFound): string[] {
+function gridLines({ site, values, answer, against, tokens, estimate }: GridFound): string[] {
   const [clean, corrupted] = [0, 1].map((side) => tokens.map((pair) => pair[side]).join(""));
   return [
-    `Patching ${site}, “${answer}” against “${against}”`,
+    `Patching ${site}, “${answer}” against “${against}”${estimate ? ", estimated by gradients" : ""}`,
     `  clean: ${clean ?? ""}`,
     `  corrupted: ${corrupted ?? ""}`,
     ...values.map((row, layer) => `  layer ${layer}: ${row.map((value) => value.toFixed(3)).join(" ")}`),

@@ -59,6 +59,7 @@ class ProbesPane extends Pane {
       answer: input("grid-answer").value,
       against: input("grid-against").value,
       site: byId("grid-site", HTMLSelectElement).value as GridSite,
+      estimate: byId("grid-how", HTMLSelectElement).value === "estimate",
     };
     const found = await this.#grid.run<GridFound>("Patching.", this.lens.live, (engine, session) =>
       engine.lensChange.patch(session, JSON.stringify(question)),
@@ -96,7 +97,7 @@ class ProbesPane extends Pane {
       ? (grid.values[0] ?? []).map((_, head) => String(head))
       : grid.tokens.map(([clean, other]) => (clean === other ? clean : `${clean} /${other}`));
     return cellTable({
-      caption: `How much of ${quoted(grid.answer)} is restored`,
+      caption: `How much of ${quoted(grid.answer)} is restored${grid.estimate ? ", estimated" : ""}`,
       values: grid.values,
       rows: "Layer",
       columns,
@@ -149,7 +150,7 @@ function named(probes: ProbesFound): string {
   return `The highest scores: ${parts.join("; ")}. Choose a head to see where it attends in the text.`;
 }
 
-function gridWords({ clean, corrupted, answer, against, values, site, tokens }: GridFound): string {
+function gridWords({ clean, corrupted, answer, against, values, site, tokens, estimate }: GridFound): string {
   let best: readonly [layer: number, column: number, value: number] = [0, 0, -Infinity];
   values.forEach((row, layer) =>
     row.forEach((value, column) => {
@@ -160,7 +161,8 @@ function gridWords({ clean, corrupted, answer, against, values, site, tokens }: 
   const place = site === "attn.hook_z" ? headWords(layer, column) : `layer ${layer} at ${quoted(tokens[column]?.[0] ?? "")}`;
   return (
     `${quoted(answer)} leads ${quoted(against)} by ${hundredths(clean)} after the clean text, and by ` +
-    `${hundredths(corrupted)} after the other (in logits). The most is restored by ${place}: ${value.toFixed(2)}.`
+    `${hundredths(corrupted)} after the other (in logits). The most is restored by ${place}: ${value.toFixed(2)}` +
+    `${estimate ? ", as gradients estimate" : ""}.`
   );
 }
 

@@ -39,6 +39,8 @@ export interface EffectFound {
 export type HeadWorth = readonly [layer: number, head: number, change: number];
 
 export interface RankingFound {
+  /** By gradients, and not measured head by head. */
+  readonly estimate: boolean;
   readonly bits: number;
   readonly texts: number;
   readonly heads: readonly HeadWorth[];
@@ -67,10 +69,13 @@ export interface GridQuestion {
   readonly site: GridSite;
   readonly answer: string;
   readonly against: string;
+  /** By gradients, in two passes, and not by a pass for each cell. */
+  readonly estimate: boolean;
 }
 
 export interface GridFound {
   readonly site: GridSite;
+  readonly estimate: boolean;
   /** [layer][head or position]: how much of the clean answer comes back, 1 for all. */
   readonly values: readonly (readonly number[])[];
   readonly clean: number;
@@ -93,7 +98,7 @@ export interface LensChangeService {
   next(session: number, tokens: string): Compared;
   write(session: number, tokens: string, options: string): LensJob;
   effect(session: number, text: string, most: number): LensJob;
-  rank(session: number, text: string, most: number): LensJob;
+  rank(session: number, text: string, most: number, estimate: boolean): LensJob;
   probe(session: number): LensJob;
   patch(session: number, question: string): LensJob;
   tour(session: number, step: string, question: string, text: string): LensJob;
