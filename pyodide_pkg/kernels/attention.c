@@ -16,12 +16,23 @@ typedef struct {
 } tk_attention_job;
 
 /* k and v are [heads][width]. Returns 0 where a number is too large for what keeps them. */
-static int32_t store(const tk_state *kept, int32_t pos, const float *k, const float *v) {
-    int32_t width = kept->form->width, ok = 1;
-    for (int32_t h = 0; h < kept->form->heads; h++, k += width, v += width)
-        ok &= tk_kv_store(kept->type, tk_keys_at(kept, h, pos), pos % TK_KEY_GROUP,
-                          tk_values_at(kept, h, pos), k, v, width);
+TK_INLINE int32_t store_as(const int type, const tk_state *kept, int32_t pos, const float *k,
+                           const float *v) {
+    int32_t width = kept->form->width, at = pos % TK_KEY_GROUP, ok = 1;
+    uint8_t *keys = tk_keys_at(kept, 0, pos), *values = tk_values_at(kept, 0, pos);
+    for (int32_t h = 0; h < kept->form->heads; h++, k += width, v += width) {
+        ok &= tk_kv_store(type, keys, at, values, k, v, width);
+        keys += kept->head_bytes;
+        values += kept->head_bytes;
+    }
     return ok;
+}
+static int32_t store(const tk_state *kept, int32_t pos, const float *k, const float *v) {
+    switch (kept->type) {
+    case TK_F16: return store_as(TK_F16, kept, pos, k, v);
+    case TK_Q8_0: return store_as(TK_Q8_0, kept, pos, k, v);
+    default: return store_as(TK_F32, kept, pos, k, v);
+    }
 }
 
 /* out [width] = norm times the sum over n positions from `pos` on, the first of a group, of weight
