@@ -16,12 +16,16 @@ from tests.fingerprint import load
 from tests.test_finetune import SPEC, TEXT
 from tests.tiny_folders import CONFIGS, converted
 from tests.tiny_models import make
-from thimble import cli
-from thimble.adapter import read_adapter
+from thimble import backward, cli
+from thimble.adapter import adapter_file, read_adapter
 from thimble.errors import OptionError, UnsupportedError
 from thimble.evaluate import evaluate_text
-from thimble.kernel import default_kernel
-from thimble.train import receipt
+from thimble.gguf import read_header
+from thimble.gguf_writer import GGUFWriter
+from thimble.kernel import Kernel, default_kernel
+from thimble.tensor_types import F32
+from thimble.train import finetune, receipt
+from thimble.train.cost import tuning_cost
 from thimble.train.finetune import Base, FineTuner, resume
 from thimble.train.low_rank import LowRankNetwork, adapted
 from thimble.train.network import WEIGHTS
@@ -130,9 +134,110 @@ def test_every_architecture_is_taken_as_a_base(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     recipe = base.recipe({"lora_rank": 2, "context": 16})
     fused = {"gpt2", "gptneox", "gptneox-serial", "phi3", "phi3-long", "phi4"}
-    assert ("attn_q" in recipe.lora_matrices) == (name not in fused)
+    assert ("attn_qkv" in recipe.lora_matrices.split()) == (name in fused)
+    assert ("attn_q" in recipe.lora_matrices.split()) == (name not in fused)
     assert "attn_output" in recipe.lora_matrices
     assert ("ffn_down" in recipe.lora_matrices) == ("moe" not in name)
+
+
+@pytest.mark.parametrize("name", ["phi3", "gpt2"])
+def test_an_adapter_of_fused_matrices_is_the_model_with_it_merged(name: str) -> None:
+    """Merged by NumPy in the file."""
+    data = converted(name, "f32")
+    header, random = read_header(data), np.random.default_rng(3)
+    writer, pairs = GGUFWriter(), {}
+    for key, value in header.metadata.items():
+        writer.add(key, value)
+    for t in header.tensors:
+        values = np.frombuffer(data, "<f4", t.n_elements, t.offset).reshape(t.shape)
+        if t.name.split(".")[2:3] in (["attn_qkv"], ["ffn_up"]) and len(t.shape) == 2:
+            down = random.standard_normal((3, t.shape[1])).astype("<f4") * 0.1
+            up = random.standard_normal((t.shape[0], 3)).astype("<f4") * 0.1
+            pairs[t.name] = ((*t.shape, 3), down.tobytes(), up.tobytes())
+            values = (values + 0.5 * 2.0 * up @ down).astype("<f4")
+        writer.add_tensor(t.name, t.shape, F32, values.tobytes())
+    ids = [5, 9, 31, 4, 22, 17]
+    found = []
+    for made, adapted_by in ((writer.to_bytes(), None), (data, pairs)):
+        model = load(made)
+        if adapted_by:
+            model.adapt(adapter_file(pairs, alpha=6.0, architecture=name).to_bytes(), 0.5)
+        session = model.session()
+        session.append(ids)
+        found.append(np.array(session.logits()))
+        model.close()
+    assert any("attn_qkv" in tensor for tensor in pairs)
+    np.testing.assert_allclose(found[1], found[0], atol=2e-5)
+
+
+def test_gradients_of_fused_matrices_are_those_of_finite_differences() -> None:
+    base = Base(converted("phi3", "f32"))
+    trainer = FineTuner(base.recipe(CHOICES), TEXT, base=base)
+    network = trainer.network
+    random = np.random.default_rng(5)
+    values = random.standard_normal(network.n_weights).astype(np.float32) * 0.1
+    batch = batch_of(trainer.corpus.ids, trainer.corpus.pieces[:2])
+    network.write(WEIGHTS, values.tobytes())
+    network.settle(exact=True)
+    network.learn(batch, 1.0, 0)
+    gradients = np.array(network.gradients(), dtype=np.float64)
+    direction = gradients / np.linalg.norm(gradients) + 0.02 * random.standard_normal(
+        len(gradients)
+    )
+    losses = []
+    for step in (-1e-3, 1e-3):
+        network.write(WEIGHTS, (values + step * direction).astype(np.float32).tobytes())
+        network.settle(exact=True)
+        losses.append(network.measure(batch))
+    wanted = float(gradients @ direction)
+    assert (losses[1] - losses[0]) / 2e-3 == pytest.approx(wanted, rel=2e-2)
+    trainer.close()
+
+
+def test_a_base_of_many_weights_learns_through_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As quantized; all of its weights do not, and the cost of both is told before."""
+    data = make(SPEC)
+    assert not Base(data).other
+    monkeypatch.setattr(finetune, "MOST_FLOATS", 10_000)
+    base = Base(data)
+    assert "weights, which would take" in base.other
+    trainer = FineTuner(base.recipe(CHOICES), TEXT, base=base)
+    assert isinstance(trainer.network, PlanNetwork) and trainer.through_plan
+    before = trainer.sample("ab", 8, seed=2, tuned=False)
+    trainer.step()
+    assert trainer.sample("ab", 8, seed=2, tuned=False) == before
+    trainer.close()
+    with pytest.raises(UnsupportedError, match="not all of its weights can be trained here"):
+        base.recipe({"context": 48})
+    model = load(data)
+    assert "train an adapter" in tuning_cost(model, {}).refused
+    cost = tuning_cost(model, CHOICES)
+    assert not cost.refused and cost.seconds > 0 and cost.nbytes > len(data)
+    assert "it would take" in tuning_cost(model, CHOICES, limit=1 << 20).refused
+    with pytest.raises(OptionError, match="context is 'long'; it must be a whole number"):
+        tuning_cost(model, {"lora_rank": 4, "context": "long"})
+    model.close()
+
+
+@pytest.mark.parametrize("name", ["gemma3", "phi3", "olmoe"])
+def test_the_memory_that_is_told_is_what_gradients_take(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(converted(name, "q8_0"))
+    told = backward.backward_bytes(model.kernel, model.config, 48)
+    taken: list[int] = []
+    alloc = type(model.kernel).alloc
+
+    def counted(kernel: Kernel, nbytes: int, what: str) -> int:
+        taken.append(nbytes)
+        return alloc(kernel, nbytes, what)
+
+    monkeypatch.setattr(type(model.kernel), "alloc", counted)
+    made = backward.Backward(model, 48)
+    state = made._state.nbytes
+    made.close()
+    model.close()
+    assert told == pytest.approx(sum(taken) + state, rel=0.05)
 
 
 def test_what_cannot_be_learned_through_a_plan_is_told() -> None:
@@ -145,7 +250,8 @@ def test_what_cannot_be_learned_through_a_plan_is_told() -> None:
     with pytest.raises(OptionError, match=r"dropout is 0.1; with this base model it must be 0"):
         BASE.recipe(CHOICES | {"dropout": 0.1})
     phi3 = Base(converted("phi3", "q8_0"))
-    with pytest.raises(OptionError, match=r"'attn_q', no matrix .* some of attn_output ffn_down"):
+    some = r"'attn_q', no matrix .* some of attn_qkv attn_output ffn_up ffn_down"
+    with pytest.raises(OptionError, match=some):
         phi3.recipe(CHOICES | {"lora_matrices": "attn_q"})
 
 

@@ -42,7 +42,9 @@ A, B = ".lora_a", ".lora_b"
 MATRICES = (
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
 )  # fmt: skip
-"""Of a layer: what can be adapted, beside `output.weight`."""
+"""Of a layer: what can be adapted, beside `FUSED` and `output.weight`."""
+FUSED = "attn_qkv"
+"""Queries, keys and values in one matrix: they share A, and each has its rows of B."""
 
 Source = str | os.PathLike[str] | Bytes
 """A path, or a file's bytes."""
@@ -171,7 +173,8 @@ class Adapter:
         self.title = file.name or f"adapter {file.sha256[:8]}"
         """The file's own name, or as good as one."""
         self._kernel = model.kernel
-        self._parts: dict[str, int] = {}
+        self._parts: list[tuple[str, int, Pair]] = []
+        """The tensor that is changed, the kernels' part that does it, and the pair behind it."""
         self._strength = _checked(strength)
         self._check()
         factors = [one for pair in file.pairs.values() for one in (pair.down, pair.up)]
@@ -185,7 +188,7 @@ class Adapter:
 
     def put_on(self) -> None:
         """Let the model's products have it from now on."""
-        for name, part in self._parts.items():
+        for name, part, _ in self._parts:
             self._kernel.call("adapter_put", self.model.weights.tensor(name), part)
         self._set()
 
@@ -211,7 +214,7 @@ class Adapter:
         if not self._parts:
             return
         if not self.model.closed:
-            for name in self._parts:
+            for name, _, _ in self._parts:
                 self._kernel.call("adapter_put", self.model.weights.tensor(name), 0)
             self.model.changed()
         self._free()
@@ -223,17 +226,17 @@ class Adapter:
     def _set(self) -> None:
         """Let products have the strength as it is."""
         scratch = Scratch(self._kernel, 8, "a number")
-        for name, part in self._parts.items():
-            factor = self._strength * self.file.scale(self.file.pairs[name])
+        for _, part, pair in self._parts:
+            factor = self._strength * self.file.scale(pair)
             scratch.write(struct.pack("<d", factor))
             self._kernel.call("adapter_scale", part, scratch.address)
         scratch.close()
         self.model.changed()
 
     def _free(self) -> None:
-        for part in self._parts.values():
+        for _, part, _ in self._parts:
             self._kernel.call("adapter_free", part)
-        self._parts = {}
+        self._parts = []
 
     def _check(self) -> None:
         """Raise where the file is not for this model."""
@@ -250,15 +253,15 @@ class Adapter:
                     f"the adapter changes {name!r:.70}, which model {model.name!r} has not: it is "
                     "for another model"
                 )
-            if parts_of(model.config, name) is not None:
+            if len(tensors[name].shape) != 2:
                 raise UnsupportedError(
-                    f"the adapter changes {name!r}, which is several matrices in one in "
-                    f"{model.config.architecture} models; that is not done here"
+                    f"the adapter changes {name!r}, the matrices of several experts; that is not "
+                    "done here"
                 )
             if not is_matrix(name):
                 raise UnsupportedError(
-                    f"the adapter changes {name!r}; here it can change {', '.join(MATRICES)} and "
-                    "output"
+                    f"the adapter changes {name!r}; here it can change {', '.join(MATRICES)}, "
+                    f"{FUSED} and output"
                 )
             wanted, found = tensors[name].shape, (pair.up.shape[0], pair.down.shape[1])
             if wanted != found:
@@ -269,21 +272,35 @@ class Adapter:
 
     def _take(self, name: str, pair: Pair) -> None:
         """Bring one pair into kernel memory."""
-        kernel = self._kernel
-        part = kernel.call("adapter_new", self.model.weights.tensor(name), pair.rank)
-        if not part:
-            raise MemoryLimitError(f"no memory for an adapter of {self.file.n_params:,} numbers")
-        self._parts[name] = part
+        kernel, whole = self._kernel, ((name, pair.up.shape[0]),)
+        taken: list[tuple[int, int, int]] = []
+        first = 0
+        for changed, rows in parts_of(self.model.config, name) or whole:
+            part = kernel.call("adapter_new", self.model.weights.tensor(changed), pair.rank)
+            if not part:
+                raise MemoryLimitError(
+                    f"no memory for an adapter of {self.file.n_params:,} numbers"
+                )
+            self._parts.append((changed, part, pair))
+            taken.append((part, first, rows))
+            first += rows
         for up, tensor in enumerate((pair.down, pair.up)):
-            n = tensor.n_elements
+            n, cols = tensor.n_elements, tensor.shape[1]
             scratch = Scratch(kernel, 4 * n + tensor.nbytes, "an adapter")
             source = scratch.address + 4 * n
             kernel.write(source, self.file.data[tensor.offset : tensor.offset + tensor.nbytes])
             kernel.call("decode", tensor.type.ggml_id, source, scratch.address, n)
-            bad = kernel.call("adapter_set", part, up, scratch.address, *tensor.shape)
+            bad = 0
+            for part, begin, rows in taken:
+                begin, rows = (begin, rows) if up else (0, pair.rank)
+                here = scratch.address + 4 * begin * cols
+                bad = kernel.call("adapter_set", part, up, here, rows, cols)
+                if bad:
+                    bad += begin * cols
+                    break
             scratch.close()
             if bad:
-                row, column = divmod(bad - 1, tensor.shape[1])
+                row, column = divmod(bad - 1, cols)
                 raise NumericError(
                     f"tensor {tensor.name!r} holds a number that is not finite, in row {row}, "
                     f"column {column}"
@@ -293,7 +310,7 @@ class Adapter:
 def is_matrix(name: str) -> bool:
     """Whether a tensor is one that can be adapted."""
     parts = name.split(".")
-    layer = len(parts) == 4 and parts[0] == "blk" and parts[2] in MATRICES
+    layer = len(parts) == 4 and parts[0] == "blk" and parts[2] in (*MATRICES, FUSED)
     return name == "output.weight" or (layer and parts[3] == "weight")
 
 

@@ -20,10 +20,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from .errors import MemoryLimitError, NumericError, OptionError, ThimbleError, UnsupportedError
-from .kernel import Scratch
-from .plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, compile_plan, widths
+from .kernel import Kernel, Scratch
+from .plan import NUMBER_OF, ON_DEMAND, VALUES, Layer, Plan, compile_plan, widths
 from .program import STAGES, value_width
-from .state import State, failure
+from .state import State, failure, state_bytes
 
 if TYPE_CHECKING:
     from .model import Model
@@ -92,16 +92,7 @@ class Backward:
 
     def _place(self, without: frozenset[str]) -> tuple[Scratch, dict[str, int]]:
         """Memory for each value of a section but some, behind a table of their addresses."""
-        places: dict[str, int] = {}
-        total = 8 * len(VALUES)
-        for section in (self._plan.begin, *self._plan.layers, self._plan.end):
-            few = section is self._plan.end and self._config.features.causal
-            rows = ROWS if few else self._positions
-            for value in _values(section):
-                if value not in {*places, *without, IN, OUT, self._plan.stream}:
-                    total = (total + 63) & ~63
-                    places[value] = total
-                    total += 4 * rows * (value_width(self._config, value) or 1)
+        places, total = _layout(self._config, self._plan, self._positions, without)
         scratch = Scratch(self._kernel, total, f"gradients over {self._positions:,} tokens")
         return scratch, {value: scratch.address + place for value, place in places.items()}
 
@@ -300,6 +291,31 @@ class Backward:
         self._state.close()
         for scratch in (self._numbers, self._streams, self._values, self._grads):
             scratch.close()
+
+
+def backward_bytes(kernel: Kernel, config: ModelConfig, positions: int) -> int:
+    """Return the bytes of kernel memory that a `Backward` takes."""
+    plan = compile_plan(config)
+    streams = 4 * positions * value_width(config, IN) * (config.n_layers + 3)
+    values = sum(_layout(config, plan, positions, without)[1] for without in (ON_DEMAND, WITHOUT))
+    return streams + values + state_bytes(kernel, config, positions)
+
+
+def _layout(
+    config: ModelConfig, plan: Plan, positions: int, without: frozenset[str]
+) -> tuple[dict[str, int], int]:
+    """Where each value of a section but some lies, behind a table of all addresses; and the end."""
+    places: dict[str, int] = {}
+    total = 8 * len(VALUES)
+    for section in (plan.begin, *plan.layers, plan.end):
+        few = section is plan.end and config.features.causal
+        rows = ROWS if few else positions
+        for value in _values(section):
+            if value not in {*places, *without, IN, OUT, plan.stream}:
+                total = (total + 63) & ~63
+                places[value] = total
+                total += 4 * rows * (value_width(config, value) or 1)
+    return places, total
 
 
 def _values(section: Layer) -> list[str]:

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 import thimble
 from tests.browser.conftest import turn_to, violations
 from tests.tiny_adapters import make_adapter
+from tests.tiny_folders import converted
 from tests.tiny_models import SPECS
 from thimble.train.finetune import Base
 from thimble.train.verifying import verify
@@ -179,3 +180,34 @@ def test_the_panel_fits_and_is_accessible(tuned: Page, width: int) -> None:
     }""")
     assert overflow == []
     assert violations(tuned, "[data-panel=train]") == []
+
+
+def test_a_model_of_another_architecture_is_tuned_and_its_cost_told_first(
+    tuned: Page, tmp_path: Path
+) -> None:
+    """Phi-3, whose matrices are fused: what it takes before the click, then as for any other."""
+    page = tuned
+    page.set_viewport_size({"width": 1280, "height": 900})
+    data = converted("phi3", "q8_0")
+    path = tmp_path / "small-phi3.gguf"
+    path.write_bytes(data)
+    page.set_input_files("#model-file", path)
+    page.get_by_role("button", name="Load", exact=True).click()
+    expect(page.locator("#incoming-title")).to_have_text("small-phi3 is saved")
+    expect(page.locator("#tune-model")).to_contain_text("small-phi3")
+    fill(page, TEXT, RECIPE | {"lora_rank": 0})
+    expect(page.locator("#tune-words")).to_contain_text("is a phi3, and no llama: train an adapter")
+    page.get_by_role("button", name="Fine-tune", exact=True).click()
+    expect(page.locator("#train-notice")).to_contain_text("train an adapter")
+    fill(page, TEXT, RECIPE | {"context": 32, "micro_tokens": 64})
+    expect(page.locator("#tune-words")).to_have_text(re.compile(r"About \d+ s, and up to \d+"))
+    page.get_by_role("button", name="Fine-tune", exact=True).click()
+    expect(page.locator("#train-outcome")).to_contain_text(f"Trained: {STEPS} steps")
+    assert bits(page, "after") < bits(page, "before")
+    page.get_by_role("button", name="Apply to the model").click()
+    expect(page.locator("#train-outcome")).to_contain_text("Every panel now uses it")
+    expect(page.locator("#adapter-name")).to_contain_text("rank 4")
+    receipt = json.loads(page.locator("#train-receipt-text").text_content() or "")
+    assert "attn_qkv" in receipt["recipe"]["lora_matrices"]
+    checks = list(verify(receipt, TEXT, base=Base(data)))
+    assert checks[-1].step == STEPS and all(check.agrees for check in checks)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ContextError
+from ..errors import ContextError, OptionError
 from ..generation import prompt_ids
+from ..json_text import parse_json
 from .pool import JsBuffer
 
 if TYPE_CHECKING:
@@ -49,6 +50,23 @@ class Service:
     def describe(self, session: int) -> dict[str, Any] | None:
         """What is on the session's model; None for nothing."""
         return describe(self._engine.opened(session).model)
+
+    def cost(self, session: int, recipe: str) -> dict[str, Any]:
+        """What fine-tuning the session's model by a recipe will take: `refused` says why it cannot
+        be. Raises OptionError for a recipe that is none."""
+        choices = parse_json(recipe, "the recipe", OptionError)
+        if not isinstance(choices, dict):
+            raise OptionError(f"a recipe is a JSON object, not {recipe[:40]!r}")
+        from ..train.cost import tuning_cost
+        from .bring import LARGEST
+
+        model = self._engine.opened(session).model
+        cost = tuning_cost(model, choices, limit=LARGEST)
+        return {
+            "refused": cost.refused,
+            "bytes": cost.nbytes,
+            "seconds": cost.seconds,
+        }
 
     def next(self, session: int, prompt: str) -> list[tuple[str, float]]:
         """The likeliest tokens after a prompt, as texts, with their probabilities."""

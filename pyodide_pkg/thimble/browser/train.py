@@ -19,6 +19,7 @@ from ..kernel import Kernel, default_kernel
 from ..loader import ModelLoader
 from ..model import Model
 from ..sampling import SamplingParams
+from ..train.cost import FEWEST_STEPS, USUAL_SECONDS
 from ..train.finetune import Base, FineTuner, resume, trainer_for
 from ..train.receipt import Claim
 from ..train.recipe import Recipe
@@ -40,12 +41,10 @@ THREADS_FROM = 200_000
 """Parameters from which threads gain more than meeting costs them."""
 MEASURED_TEXT = 20_000
 """Characters that a step is measured on; the time does not depend on which."""
-TUNING_SECONDS = 50
-"""What fine-tuning takes, about, where its recipe does not say how many steps."""
-FEWEST_STEPS, MOST_STEPS = 10, 200
+MOST_STEPS = 200
+"""Steps of a fine-tuning whose recipe does not say how many."""
 MOST_RECEIPT = 1 << 24
 """Characters of a receipt that is read here."""
-"""Steps of such a run."""
 
 HEAD = struct.Struct("<4sI")
 MAGIC = b"TRUN"
@@ -162,12 +161,17 @@ class Service:
         return self.describe()
 
     def _steps(self, base: Base, choices: dict[str, Any], text: str) -> int:
-        """How many steps take about a minute here: two are made to see."""
+        """How many steps take about a minute here: two are made to see, of a single row where a
+        step is slow."""
         made = base.recipe(choices | {"steps": 2})
+        share = 1
+        if base.other and made.micro_tokens > made.context:
+            share = made.micro_tokens // made.context
+            made = base.recipe(choices | {"steps": 2, "micro_tokens": made.context})
         trainer = trainer_for(made, text, base=base, kernel=self._kernel(made.n_parameters))
         try:
             trainer.step()
-            steps = int(TUNING_SECONDS / max(trainer.step().seconds, 1e-3))
+            steps = int(USUAL_SECONDS / max(share * trainer.step().seconds, 1e-3))
         finally:
             trainer.close()
         return min(MOST_STEPS, max(FEWEST_STEPS, steps // 10 * 10))
@@ -180,6 +184,12 @@ class Service:
             raise OptionError("this training began from nothing: there is no model before it")
         params = SamplingParams(max_tokens=tokens, temperature=TEMPERATURE, seed=seed)
         texts = {}
+        if run.trainer.through_plan:
+            for when, tuned in (("before", False), ("after", True)):
+                texts[when] = run.trainer.sample(
+                    prompt, tokens, temperature=TEMPERATURE, seed=seed, tuned=tuned
+                )
+            return texts
         for when in ("before", "after"):
             model = self._model(run, tuned=when == "after")
             session = model.session()
@@ -288,6 +298,18 @@ class Service:
         return _loaded(trainer.whole())
 
     def _sample(self, run: Run) -> str:
+        """What the model writes after each prompt; the first samples are noise, line ends among it,
+        and a list has a text a line."""
+        texts = self._samples(run)
+        return "\n".join(t.replace("\n", " ") for t in texts) if len(texts) > 1 else texts[0]
+
+    def _samples(self, run: Run) -> list[str]:
+        trainer, sampling = run.trainer, run.sampling
+        if isinstance(trainer, FineTuner) and trainer.through_plan:
+            return [
+                prompt + trainer.sample(prompt, sampling.tokens, temperature=TEMPERATURE, seed=seed)
+                for seed, prompt in enumerate(sampling.prompts)
+            ]
         model = self._model(run)
         session = model.session()
         try:
@@ -298,8 +320,7 @@ class Service:
                     max_tokens=run.sampling.tokens, temperature=TEMPERATURE, seed=seed
                 )
                 texts.append(prompt + "".join(p.text for p in session.generate(prompt, params)))
-            # The first samples are noise, line ends among it; a list has a text a line.
-            return "\n".join(t.replace("\n", " ") for t in texts) if len(texts) > 1 else texts[0]
+            return texts
         finally:
             session.close()
             if model is not run.base:

@@ -8,9 +8,9 @@
 
 It is the trainer of `trainer.py` with other first weights, the model's tokenizer and, with
 `lora_rank`, another network; so recipe, text and base decide every bit. Which network, the base
-decides: the trainer's own computes what a llama with tied embeddings does, with weights as float32
-(`low_rank.py`); adapters of all others learn through the model's plan, over weights as they are
-(`plan_network.py`).
+decides: the trainer's own computes what a small llama with tied embeddings does, with weights as
+float32 (`low_rank.py`); adapters of all others learn through the model's plan, over weights as they
+are (`plan_network.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import backward, grids
-from ..adapter import MATRICES, adapter_file
+from ..adapter import FUSED, MATRICES, adapter_file
 from ..errors import MemoryLimitError, NumericError, OptionError, UnsupportedError
 from ..gguf import TensorInfo, read_header
 from ..gguf_lists import plain
@@ -38,6 +38,9 @@ ROWS = 4
 """Rows of a micro-step, unless a recipe says otherwise."""
 MOST_CONTEXT = 256
 """The same for tokens in a row, where the base was trained for more."""
+MOST_FLOATS = 50_000_000
+"""Weights of a base, at most, that are held as float32: with gradients and averages they take 16
+bytes each where all of them learn."""
 USUAL: dict[str, Any] = {
     "optimizer": "adamw", "adam_lr": 0.001, "adam_weight_decay": 0.0, "steps": 80,
     "warmup_steps": 4, "log_every": 5, "eval_every": 20, "eval_stories": 1000, "hash_every": 20,
@@ -71,7 +74,7 @@ class Base:
         self.metadata: dict[str, Any] = header.metadata
         self.config: ModelConfig = config_from_header(header)
         self._tensors: dict[str, TensorInfo] = {t.name: t for t in header.tensors}
-        self.other = _other(self.config)
+        self.other = unlike(self.config, sum(t.n_elements for t in header.tensors))
         """What it has that the trainer's own network has not, in words; empty for nothing. Its
         adapters then learn through its plan."""
         backward.check(self.config, self.name)
@@ -115,7 +118,7 @@ class Base:
             if not self._adaptable():
                 raise UnsupportedError(
                     f"model {self.config.name!r} has no matrix that an adapter changes: they are "
-                    f"{' '.join(MATRICES)}"
+                    f"{' '.join(MATRICES)} {FUSED}"
                 )
             made.setdefault("lora_matrices", " ".join(self._adaptable()))
         recipe = Recipe.from_dict(made)
@@ -151,7 +154,7 @@ class Base:
         for name in recipe.lora_matrices.split():
             if name not in found:
                 raise OptionError(
-                    f"lora_matrices has {name!r}, no matrix of its own in the base model's file; "
+                    f"lora_matrices has {name!r}, no matrix in the base model's file; "
                     f"it must be some of {' '.join(found)}"
                 )
 
@@ -192,9 +195,11 @@ def _fill(choices: dict[str, Any], name: str, times: float, of: str) -> None:
         choices[name] = times * value
 
 
-def _other(c: ModelConfig) -> str:
+def unlike(c: ModelConfig, n_weights: int) -> str:
     """Return what a model has that the trainer's own network has not, in words."""
     reasons = {
+        f"has {n_weights:,} weights, which would take {16 * n_weights / 1e9:.1f} GB, and at most "
+        f"{MOST_FLOATS:,} are trained so": n_weights > MOST_FLOATS,
         f"is a {c.architecture}, and no llama": c.architecture != "llama",
         "has an output matrix of its own, not its token embedding": not c.tied_output,
         "has heads that are no equal shares of its width": c.n_heads * c.head_dim != c.dim,
@@ -290,10 +295,18 @@ class FineTuner(Trainer):
             at += a + b
         return pairs
 
-    def sample(self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0) -> str:
-        """Return what the model now writes after `prompt`, at most `n` tokens."""
+    @property
+    def through_plan(self) -> bool:
+        """Whether an adapter learns on the model as it is loaded, which then writes itself."""
+        return isinstance(self.network, PlanNetwork)
+
+    def sample(
+        self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0, tuned: bool = True
+    ) -> str:
+        """Return what the model now writes after `prompt`, at most `n` tokens; without `tuned`,
+        through a plan only, what it would have written before."""
         if isinstance(self.network, PlanNetwork):
-            return self.network.sample(prompt, n, temperature, seed)
+            return self.network.sample(prompt, n, temperature, seed, tuned=tuned)
         return super().sample(prompt, n, temperature=temperature, seed=seed)
 
     def whole(self, type: str = "f32") -> bytes:

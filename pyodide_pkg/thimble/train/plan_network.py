@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..adapter import MATRICES
+from ..adapter import FUSED, MATRICES
 from ..backward import Backward
 from ..errors import MemoryLimitError, NumericError, OptionError
 from ..gguf import TensorInfo
@@ -40,6 +40,8 @@ class Matrix(NamedTuple):
     a: int
     b: int
     end: int
+    parts: tuple[tuple[str, int, int], ...]
+    """The tensors that it runs as: names, first rows and rows."""
 
 
 def matrices(
@@ -52,21 +54,29 @@ def matrices(
             rows, cols = tensor.shape
             b = at + rank * cols
             end = b + _padded(rows) * rank
-            yield Matrix(tensor.name, rows, cols, at, b, end)
+            yield Matrix(tensor.name, rows, cols, at, b, end, tuple(_parts(tensor, config)))
             at = end
 
 
 def adaptable(tensors: Iterable[TensorInfo], config: ModelConfig) -> list[str]:
-    """Return which of a layer's matrices can be adapted: those that are one in the file."""
+    """Return which of a layer's matrices can be adapted."""
     names = {tensor.name.split(".")[2] for tensor in tensors if _is_one(tensor, config)}
-    return [name for name in MATRICES if name in names]
+    return [name for name in (FUSED, *MATRICES) if name in names]
 
 
 def _is_one(tensor: TensorInfo, config: ModelConfig) -> bool:
-    """Whether a tensor is one matrix of a layer, and not several."""
+    """Whether a tensor is a matrix of a layer, no experts' and none whose parts share a quad."""
     parts = tensor.name.split(".")
     layer = parts[0] == "blk" and parts[-1] == "weight" and len(tensor.shape) == 2
-    return layer and parts_of(config, tensor.name) is None
+    return layer and all(first % 4 == 0 for _, first, _ in _parts(tensor, config))
+
+
+def _parts(tensor: TensorInfo, config: ModelConfig) -> Iterator[tuple[str, int, int]]:
+    """Yield what a matrix is as it runs: names, first rows and rows."""
+    first = 0
+    for name, rows in parts_of(config, tensor.name) or ((tensor.name, tensor.shape[0]),):
+        yield name, first, rows
+        first += rows
 
 
 class PlanNetwork(Network):
@@ -77,7 +87,8 @@ class PlanNetwork(Network):
         loader raises."""
         self.kernel = kernel
         self._recipe = recipe
-        self._parts: list[int] = []
+        self._parts: list[tuple[int, int, Matrix, int, int]] = []
+        """Tensors, what adapts each, and which rows of a matrix it has."""
         self._numbers = Scratch(kernel, 64, "numbers of a step")
         loader = ModelLoader(len(data), kernel=kernel)
         loader.feed(data)
@@ -98,23 +109,29 @@ class PlanNetwork(Network):
         kernel, rank = self.kernel, self._recipe.lora_rank
         self._numbers.write(struct.pack("<d", factor(self._recipe)))
         for number, m in enumerate(self._matrices):
-            tensor = self._model.weights.tensor(m.name)
-            part = kernel.call("adapter_new", tensor, rank)
-            if not part:
-                raise MemoryLimitError(f"no memory for adapters of rank {rank}")
-            self._parts.append(part)
             kernel.call("learn_init", self._at(m.a), rank, m.cols, *halves(draw(seed, number)))
-            kernel.call("adapter_scale", part, self._numbers.address)
-            gradients = self.n_weights
-            kernel.call("adapter_learn", part, self._at(gradients + m.a), self._at(gradients + m.b))
-            kernel.call("adapter_put", tensor, part)
+            for name, first, rows in m.parts:
+                self._put(m, self._model.weights.tensor(name), first, rows)
         self.settle(exact=True)
+
+    def _put(self, m: Matrix, tensor: int, first: int, rows: int) -> None:
+        """Let a tensor, some rows of a matrix, be adapted by what is learned."""
+        kernel, rank, gradients = self.kernel, self._recipe.lora_rank, self.n_weights
+        part = kernel.call("adapter_new", tensor, rank)
+        if not part:
+            raise MemoryLimitError(f"no memory for adapters of rank {rank}")
+        self._parts.append((tensor, part, m, first, rows))
+        kernel.call("adapter_scale", part, self._numbers.address)
+        up = gradients + m.b + first * _padded(rank)
+        kernel.call("adapter_learn", part, self._at(gradients + m.a), self._at(up))
+        kernel.call("adapter_put", tensor, part)
 
     def settle(self, *, exact: bool) -> None:
         """Let products read A and B as they are."""
         rank = self._recipe.lora_rank
-        for m, part in zip(self._matrices, self._parts, strict=True):
-            for up, at, size in ((0, m.a, (rank, m.cols)), (1, m.b, (m.rows, _padded(rank)))):
+        for _, part, m, first, rows in self._parts:
+            b = m.b + first * _padded(rank)
+            for up, at, size in ((0, m.a, (rank, m.cols)), (1, b, (rows, _padded(rank)))):
                 if self.kernel.call("adapter_set", part, up, self._at(at), *size):
                     raise NumericError(f"the adapter of {m.name!r} is not finite")
         self._model.changed()
@@ -172,22 +189,33 @@ class PlanNetwork(Network):
             found[m.name] = ((m.rows, m.cols, rank), down, up)
         return found
 
-    def sample(self, prompt: str, n: int, temperature: float, seed: int) -> str:
-        """Return what the model now writes after a prompt, at most n tokens."""
+    def sample(self, prompt: str, n: int, temperature: float, seed: int, *, tuned: bool) -> str:
+        """Return what the model now writes after a prompt, at most n tokens; or what it would have
+        written before."""
+        if not tuned:
+            self._scale(0.0)
         session = self._model.session()
         params = SamplingParams(max_tokens=n, temperature=temperature, seed=seed)
         try:
             return "".join(piece.text for piece in session.generate(prompt, params))
         finally:
             session.close()
+            self._scale(factor(self._recipe))
+
+    def _scale(self, by: float) -> None:
+        """Let what is learned count so much."""
+        self._numbers.write(struct.pack("<d", by))
+        for _, part, *_ in self._parts:
+            self.kernel.call("adapter_scale", part, self._numbers.address)
+        self._model.changed()
 
     def close(self) -> None:
         """Give the memory back, the model's too."""
         if self._model.closed:
             return
         self._backward.close()
-        for m, part in zip(self._matrices, self._parts, strict=False):
-            self.kernel.call("adapter_put", self._model.weights.tensor(m.name), 0)
+        for tensor, part, *_ in self._parts:
+            self.kernel.call("adapter_put", tensor, 0)
             self.kernel.call("adapter_free", part)
         self._model.close()
         self._learned.close()

@@ -5,6 +5,9 @@ import type { LiveSession } from "../live";
 import type { ModelSource } from "../protocol";
 import type { TrainOrder } from "../protocol/train";
 import { byId } from "../ui/dom";
+import { megabytes, sentence } from "../ui/format";
+import { complaint } from "./host";
+import { duration } from "./plan";
 import type { Lesson } from "./texts";
 
 /** Ranks of an adapter: enough for a manner of speaking, and a file of some hundred kilobytes. */
@@ -14,6 +17,8 @@ const CONTEXTS = [[3_000, 64], [12_000, 128]] as const;
 /** Of a sample, in tokens: it is written again and again. */
 const SAMPLE = 80;
 const OPENING = "Once upon a time";
+/** A recipe that is still being written is not asked about. */
+const QUIET_MS = 400;
 
 export class Tuning extends EventTarget {
   readonly #live: LiveSession;
@@ -24,6 +29,13 @@ export class Tuning extends EventTarget {
   /** Whether the visitor wrote the recipe: it is then left alone. */
   #own = false;
   #lesson: Lesson;
+  /** Why the loaded model cannot learn so; empty where it can. */
+  #refused = "";
+  /** The model that was open when it was last looked. */
+  #open = "";
+  #timer = 0;
+  /** Counts questions about the cost, so that an answer to an earlier one is let go. */
+  #asked = 0;
 
   /** "change" says that the visitor chose another way. */
   constructor(live: LiveSession, build: Build, lesson: Lesson) {
@@ -38,7 +50,10 @@ export class Tuning extends EventTarget {
         this.learn(this.#lesson);
       });
     }
-    this.#text.addEventListener("input", () => (this.#own = true));
+    this.#text.addEventListener("input", () => {
+      this.#own = true;
+      this.#price();
+    });
     live.addEventListener("state", () => this.#name());
     this.#turn();
     this.#name();
@@ -66,6 +81,7 @@ export class Tuning extends EventTarget {
   order(lesson: Lesson, text: string): Extract<TrainOrder, { kind: "tune" }> {
     const base = this.source(this.#live.model);
     if (!base) throw new Error("No model is loaded yet: wait for it, or choose one in Write.");
+    if (this.#refused) throw new Error(this.#refused);
     const many = lesson.prompts.length > 1;
     const start = this.#live.draft().prompt.trim() || OPENING;
     const prompts = many ? lesson.prompts : [start];
@@ -99,11 +115,39 @@ export class Tuning extends EventTarget {
     byId("train-dial", HTMLElement).hidden = chosen;
     byId("train-recipe", HTMLElement).hidden = chosen;
     this.dispatchEvent(new Event("change"));
+    this.#price();
   }
 
   #name(): void {
     const { model } = this.#live;
     byId("tune-model", HTMLElement).textContent = model ? this.title(model) : "The current model";
+    const open = this.#live.isOpen ? model : "";
+    if (open === this.#open) return;
+    this.#open = open;
+    this.#price();
+  }
+
+  /** Tell what the recipe will take with the loaded model, or why it cannot be. */
+  #price(): void {
+    const asked = (this.#asked += 1);
+    clearTimeout(this.#timer);
+    this.#refused = "";
+    if (this.chosen) this.#timer = window.setTimeout(() => void this.#tell(asked), QUIET_MS);
+  }
+
+  async #tell(asked: number): Promise<void> {
+    const words = byId("tune-words", HTMLElement);
+    if (!this.#live.isOpen) return;
+    try {
+      const recipe = this.#text.value;
+      const cost = await this.#live.ask((engine, session) => engine.adapter.cost(session, recipe));
+      if (asked !== this.#asked) return;
+      this.#refused = cost.refused && sentence(cost.refused);
+      const price = `About ${duration(cost.seconds)}, and up to ${megabytes(cost.bytes)} of memory.`;
+      words.textContent = this.#refused || price;
+    } catch (error) {
+      if (asked === this.#asked) words.textContent = complaint(error);
+    }
   }
 
   #write(lesson: Lesson, text: string): void {
@@ -114,5 +158,6 @@ export class Tuning extends EventTarget {
       { ...(low ? { lora_rank: RANK } : {}), separator, ...(context ? { context } : {}) },
       null, 1,
     );
+    this.#price();
   }
 }
