@@ -37,20 +37,47 @@ if TYPE_CHECKING:
     from .ensemble import Ensemble, combine
     from .mixture_weights import fit_weights
     from .speculate import Speculative
+    from .tasks.task import Task
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ByteMixture", "Choice", "ContextError", "Ensemble", "Evaluation", "FormatError", "HookError",
-    "LanguageModel", "MemoryLimitError", "Model", "ModelConfig", "ModelLoader", "NumericError",
-    "OptionError", "SamplerError", "SamplingParams", "Session", "Speculative", "ThimbleError",
-    "TokenChunk", "UnsupportedError", "best_of", "combine", "embed", "evaluate_text",
-    "fit_weights", "load", "params_from", "split_stories", "vote",
+    "ByteMixture",
+    "Choice",
+    "ContextError",
+    "Ensemble",
+    "Evaluation",
+    "FormatError",
+    "HookError",
+    "LanguageModel",
+    "MemoryLimitError",
+    "Model",
+    "ModelConfig",
+    "ModelLoader",
+    "NumericError",
+    "OptionError",
+    "SamplerError",
+    "SamplingParams",
+    "Session",
+    "Speculative",
+    "Task",
+    "ThimbleError",
+    "TokenChunk",
+    "UnsupportedError",
+    "best_of",
+    "combine",
+    "embed",
+    "evaluate_text",
+    "fit_weights",
+    "load",
+    "params_from",
+    "split_stories",
+    "vote",
 ]  # fmt: skip
 
 _LATER = {
     "Ensemble": "ensemble", "combine": "ensemble", "ByteMixture": "byte_level",
-    "fit_weights": "mixture_weights", "Speculative": "speculate",
+    "Task": "tasks.task", "fit_weights": "mixture_weights", "Speculative": "speculate",
     "best_of": "choose", "vote": "choose", "embed": "embedding",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""

@@ -26,9 +26,11 @@ from . import (
     generate,
     info,
     quantize,
+    run,
     serve,
     tokenize,
     train,
+    tune,
     verify,
 )
 from .command import Command
@@ -42,6 +44,8 @@ COMMANDS: tuple[Command, ...] = (
     convert.COMMAND,
     info.COMMAND,
     train.COMMAND,
+    tune.COMMAND,
+    run.COMMAND,
     verify.COMMAND,
     serve.COMMAND,
     export.COMMAND,

@@ -41,14 +41,17 @@ class Corpus:
     heldout_sha256: str | None
     """None where a part of the text itself is held out, or nothing."""
     n_bytes: int
+    given: bytearray | None = None
+    """Of each id, whether it is given and not learned; None where all are learned."""
 
     def heldout_bytes(self, pieces: Sequence[Piece]) -> int:
         """Return the bytes that the targets of pieces stand for."""
         token_bytes = self.tokenizer.token_bytes
         return sum(
-            len(token_bytes(token))
+            len(token_bytes(self.ids[place]))
             for first, count in pieces
-            for token in self.ids[first + 1 : first + count + 1]
+            for place in range(first + 1, first + count + 1)
+            if self.given is None or not self.given[place]
         )
 
 
@@ -77,10 +80,11 @@ def read_corpus(
     if metadata is None:
         metadata = train_vocabulary(learned, recipe.vocab_size)
     tokenizer = tokenizer_from_metadata(metadata)
-    ids = array("i")
+    ids, given = array("i"), bytearray()
     pieces: list[Piece] = []
     for story in learned:
-        pieces += cut(*_append(ids, tokenizer, story), recipe.context)
+        first, count = _append(ids, given, tokenizer, story, recipe)
+        pieces += cut(first, count, recipe.context)
     n_learned = sum(count for _, count in pieces)
     if n_learned < recipe.context:
         raise OptionError(
@@ -89,7 +93,7 @@ def read_corpus(
         )
     found: list[Piece] = []
     for story in measured:
-        first, count = _append(ids, tokenizer, story)
+        first, count = _append(ids, given, tokenizer, story, recipe)
         # The end of a story is not counted, as in `thimble eval`, and neither is what lies behind
         # the context, unless it is one long text that is measured.
         parts = cut(first, count - 1, recipe.context)
@@ -97,6 +101,7 @@ def read_corpus(
     return Corpus(
         metadata, tokenizer, ids, pieces, [piece for piece in found if piece[1] > 0], sha256(text),
         sha256(heldout) if heldout else None, len(text.encode()),
+        given if recipe.completion else None,
     )  # fmt: skip
 
 
@@ -144,12 +149,26 @@ def _divide(recipe: Recipe, text: str, heldout: str | None) -> tuple[list[str], 
     return [*stories[:-1], last[:at].rstrip()], [last[at:]], True
 
 
-def _append(ids: array[int], tokenizer: Tokenizer, story: str) -> tuple[int, int]:
+def _append(
+    ids: array[int], given: bytearray, tokenizer: Tokenizer, story: str, recipe: Recipe
+) -> tuple[int, int]:
     """Add a story; return where the token that begins it stands, and how many it predicts."""
     if tokenizer.bos_id is None or tokenizer.eos_id is None:
         raise OptionError("the tokenizer has no tokens that begin and end a text")
     first = len(ids)
     ids.append(tokenizer.bos_id)
-    ids.extend(tokenizer.encode(story, add_special=False))
+    asked, mark, answer = story.partition(recipe.completion) if recipe.completion else ("", "", "")
+    if recipe.completion and not (asked and answer):
+        raise OptionError(f"the story {story!r:.60} has not a text on both sides of its completion")
+    if mark:
+        ids.extend(tokenizer.encode(asked, add_special=False))
+    given.extend(bytes([1]) * (len(ids) - first))
+    ids.extend(tokenizer.encode(answer if mark else story, add_special=False))
     ids.append(tokenizer.eos_id)
+    given.extend(bytes(len(ids) - len(given)))
+    if recipe.completion and len(ids) - 1 - first > recipe.context:
+        raise OptionError(
+            f"the story {story!r:.60} has {len(ids) - first:,} tokens; with completion at most "
+            f"{recipe.context + 1:,} fit into a row of context {recipe.context:,}"
+        )
     return first, len(ids) - 1 - first

@@ -246,7 +246,7 @@ class FineTuner(Trainer):
         )
 
     def _network(self) -> Network:
-        if self.base.other:
+        if self.base.other or self.recipe.completion:
             return PlanNetwork(self.recipe, self.kernel, self.base.data)
         make = LowRankNetwork if self.recipe.lora_rank else BegunNetwork
         return make(self.recipe, self.kernel, self._begin)
@@ -335,7 +335,9 @@ class FineTuner(Trainer):
     def receipt(self, **facts: Any) -> dict[str, Any]:
         made = super().receipt(**facts)
         made["base"] = {"sha256": self.base.sha256, "name": self.base.name}
-        if self.base.other:
+        if self.recipe.completion:
+            del made["tokens"]  # which only a step knows
+        if self.through_plan:
             made["kernels"]["plan"] = plan_sha256(self.kernel)
         elif self.recipe.lora_rank:
             made["kernels"]["low_rank"] = low_rank_sha256(self.kernel)

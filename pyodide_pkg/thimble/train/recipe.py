@@ -51,7 +51,8 @@ CHOICES = {
 }
 """What the words among the choices may be."""
 TUNING = ("base_sha256", "lora_rank", "lora_alpha", "lora_matrices")
-"""Choices of a run that begins from a model; others are written down without them."""
+"""Choices of a run that begins from a model; others are written down without them, and all without
+`completion` where it is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Recipe:
     """Of the text's UTF-8, which is then refused where it differs; empty for any text."""
     separator: str = "<|endoftext|>"
     """What stands between two stories. "\\n" makes every line one; empty, the text is a whole."""
+    completion: str = ""
+    """What stands in a story between what is given and what is to be written, which alone is then
+    learned, by an adapter; empty where all of a story is."""
     eval_fraction: float = 0.05
     """Of the stories, held out to be measured on; unused where a held-out text is given."""
     vocab_size: int = BYTES
@@ -205,6 +209,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return every choice; `from_dict` makes the same recipe of it."""
         choices = dataclasses.asdict(self)
+        if not self.completion:
+            del choices["completion"]
         if not self.tunes:
             for name in TUNING:
                 del choices[name]
@@ -308,6 +314,11 @@ def _check_tuning(r: Recipe) -> None:
     if r.tunes and r.backend != "thimble":
         raise OptionError(
             f"backend is {r.backend!r}; only 'thimble' begins from a model (base_sha256, lora_rank)"
+        )
+    if r.completion and (not r.lora_rank or r.completion == r.separator):
+        raise OptionError(
+            f"completion is {r.completion!r:.40}; it must be another text than separator, and goes "
+            "with lora_rank"
         )
     if not r.lora_rank:
         return

@@ -29,12 +29,18 @@ def cut(first: int, count: int, context: int) -> list[Piece]:
     return [(first + i, min(context, count - i)) for i in range(0, count, context)]
 
 
-def batch_of(ids: Sequence[int], pieces: Sequence[Piece]) -> Batch:
-    """Lay pieces behind each other."""
+def batch_of(
+    ids: Sequence[int], pieces: Sequence[Piece], given: Sequence[int] | None = None
+) -> Batch:
+    """Lay pieces behind each other. An id whose place in `given` is not 0 is no target: -1."""
     batch = Batch(array("i"), array("i"), array("i", [0]))
     for first, count in pieces:
         batch.ids.extend(ids[first : first + count])
-        batch.targets.extend(ids[first + 1 : first + count + 1])
+        targets = ids[first + 1 : first + count + 1]
+        if given is not None:
+            marks = given[first + 1 : first + count + 1]
+            targets = array("i", [-1 if m else t for t, m in zip(targets, marks, strict=True)])
+        batch.targets.extend(targets)
         batch.starts.append(len(batch.ids))
     return batch
 
@@ -43,10 +49,14 @@ class Rows:
     """All rows there will ever be: pass after pass through the pieces, each in an order of its own.
 
     A row begins with the piece that has waited longest, and goes on with it while it fits; else
-    with the longest that does; where none does, the oldest is cut and its rest waits on.
+    with the longest that does; where none does, the oldest is cut and its rest waits on, or the row
+    ends where pieces stay `whole`.
     """
 
-    def __init__(self, pieces: Sequence[Piece], context: int, seed: int) -> None:
+    def __init__(
+        self, pieces: Sequence[Piece], context: int, seed: int, *, whole: bool = False
+    ) -> None:
+        self._whole = whole
         self._pieces = list(pieces)
         self._context = context
         self._seed = seed
@@ -62,6 +72,9 @@ class Rows:
             left = self._context
             while left:
                 first, count = piece = self._next(left)
+                if count > left and self._whole:
+                    self._waiting.insert(0, piece)
+                    break
                 if count > left:
                     self._waiting.insert(0, (first + left, count - left))
                     piece = (first, left)

@@ -76,7 +76,7 @@ class TorchTrainer(Trainer):
     def _network(self) -> TorchNetwork:
         return TorchNetwork(self.recipe, self.kernel, self.processes)
 
-    def _move(self, share: float) -> tuple[float, float]:
+    def _move(self, share: float) -> tuple[float, float, int]:
         r, processes = self.recipe, self.processes
         self._settle()
         groups = [self._rows.take(r.micro_tokens // r.context) for _ in range(r.micro_batches)]
@@ -95,7 +95,7 @@ class TorchTrainer(Trainer):
             raise NumericError("the loss is not finite")
         norm = self.network.update(self._rates(share))
         self._settled = False
-        return nats, norm
+        return nats, norm, self.tokens_per_step
 
     def _measure(self, batches: list[Batch]) -> float:
         mine = batches[self.processes.rank :: self.processes.size]

@@ -92,7 +92,8 @@ class Trainer:
         self.network.start(key(recipe.seed, 2), recipe.embedding_std)
         self.seconds = 0.0
         """What all steps took, on all machines."""
-        self._rows = Rows(self.corpus.pieces, recipe.context, recipe.seed)
+        whole = bool(recipe.completion)
+        self._rows = Rows(self.corpus.pieces, recipe.context, recipe.seed, whole=whole)
         self._step = 0
         self._settled = False
         self._curve: list[dict[str, Any]] = []
@@ -137,7 +138,7 @@ class Trainer:
         place = self._rows.state()
         share = rate(self.recipe, self._step)
         try:
-            nats, norm = self._move(share)
+            nats, norm, tokens = self._move(share)
         except NumericError as error:
             self.network.forget()
             self._rows.restore(place)
@@ -146,7 +147,6 @@ class Trainer:
                 "a lower learning rate may help"
             ) from None
         self._step += 1
-        tokens = self.tokens_per_step
         seconds = time.perf_counter() - began
         self.seconds += seconds
         report = StepReport(self._step, nats / tokens, norm, share, tokens, seconds)
@@ -166,18 +166,31 @@ class Trainer:
             )
         return Network(self.recipe, self.kernel)
 
-    def _move(self, share: float) -> tuple[float, float]:
-        """Make the step; return its nats and its gradients' norm."""
+    @property
+    def _unit(self) -> int:
+        """In what a checkpoint counts what came since the last entry: steps, or tokens where steps
+        are not equal."""
+        return 1 if self.recipe.completion else self.tokens_per_step
+
+    def _move(self, share: float) -> tuple[float, float, int]:
+        """Make the step; return its nats, its gradients' norm and how many tokens it predicted."""
         r = self.recipe
         self._settle()
-        nats = 0.0
-        for micro in range(r.micro_batches):
-            batch = batch_of(self.corpus.ids, self._rows.take(r.micro_tokens // r.context))
+        nats, tokens = 0.0, self.tokens_per_step
+        batches = [self._take() for _ in range(r.micro_batches)]
+        if r.completion:
+            tokens = sum(target >= 0 for batch in batches for target in batch.targets)
+        for micro, batch in enumerate(batches):
             noise = draw(key(r.seed, 3), self._step * PASSES + micro)
-            nats += self.network.learn(batch, 1.0 / self.tokens_per_step, noise)
+            nats += self.network.learn(batch, 1.0 / tokens, noise)
         norm = self.network.update(self._rates(share))
         self._settled = False
-        return nats, norm
+        return nats, norm, tokens
+
+    def _take(self) -> Batch:
+        """Return the next rows."""
+        pieces = self._rows.take(self.recipe.micro_tokens // self.recipe.context)
+        return batch_of(self.corpus.ids, pieces, self.corpus.given)
 
     def _rates(self, share: float) -> Rates:
         r, step = self.recipe, self._step + 1
@@ -202,11 +215,11 @@ class Trainer:
 
     def _note(self, report: StepReport, nats: float) -> None:
         r = self.recipe
-        self._nats, self._since = self._nats + nats, self._since + 1
+        self._nats, self._since = self._nats + nats, self._since + report.tokens
         hashed = self._step % r.hash_every == 0 or self.done
         if self._step % r.log_every and not hashed:
             return
-        loss = self._nats / (self._since * self.tokens_per_step)
+        loss = self._nats / self._since
         entry: dict[str, Any] = {
             "step": self._step, "loss": loss, "grad_norm": report.grad_norm, "lr": report.lr,
         }  # fmt: skip
@@ -241,7 +254,7 @@ class Trainer:
                 left = self.recipe.micro_tokens
             groups[-1].append(piece)
             left -= piece[1]
-        return [batch_of(self.corpus.ids, group) for group in groups]
+        return [batch_of(self.corpus.ids, group, self.corpus.given) for group in groups]
 
     def sample(self, prompt: str, n: int, *, temperature: float = 0.8, seed: int = 0) -> str:
         """Return what the model now writes after `prompt`, at most `n` tokens."""
@@ -283,7 +296,7 @@ class Trainer:
             "step": self._step,
             "rows": self._rows.state(),
             "curve": self._curve,
-            "since": [self._nats, self._since],
+            "since": [self._nats, self._since // self._unit],
             "seconds": self.seconds,
         }
         parts = [
@@ -326,6 +339,14 @@ class Trainer:
             raise FormatError(f"the checkpoint's header lies: {error!r}") from None
         return trainer
 
+    def restore(self, data: bytes) -> None:
+        """Go back to where a `checkpoint` of this run was."""
+        header, floats = state.unpack(data)
+        try:
+            self._restore(header, floats)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"the checkpoint's header lies: {error!r}") from None
+
     def _restore(self, header: dict[str, Any], floats: memoryview) -> None:
         buffers = _saved_buffers(self.recipe, self.network.n_weights)
         wanted = 4 * sum(count for _, _, count in buffers)
@@ -340,8 +361,9 @@ class Trainer:
         if not 0 <= self._step <= self.recipe.steps:
             raise FormatError(f"the checkpoint is of step {self._step} of {self.recipe.steps}")
         self._curve = [dict(entry) for entry in header["curve"]]
-        self._nats, self._since = float(header["since"][0]), int(header["since"][1])
+        self._nats, self._since = float(header["since"][0]), int(header["since"][1]) * self._unit
         self.seconds = float(header["seconds"])
+        self._settled = False
 
     def receipt(self, **facts: Any) -> dict[str, Any]:
         """Return what proves the run so far, ready for JSON (`receipt.py`); `facts` (machine,
