@@ -10,7 +10,8 @@ import pytest
 
 from tests.tiny_models import SPECS, TinySpec, make
 from thimble.browser import Engine
-from thimble.browser.talk import RECOMMENDED, common, plain, recommended
+from thimble.browser.talk import RECOMMENDED, recommended
+from thimble.chatting import common, plain
 
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was sad?"}]
 OPTIONS = json.dumps({"temperature": 0.8, "seed": 5, "max_tokens": 12, "conversation": {"keep": 0}})

@@ -57,7 +57,7 @@ FEATURES = """
 {%- for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}{{ loop.index }}{% endfor %}"""  # noqa: E501
 
 
-def render(source: str, messages: Any = None, **options: bool) -> str:
+def render(source: str, messages: Any = None, **options: Any) -> str:
     template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
     return template.render(MESSAGES if messages is None else messages, **options)
 

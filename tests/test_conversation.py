@@ -64,7 +64,7 @@ def controls(kind: str, ids: list[int]) -> list[str]:
     return [tokenizer.token_text(token) for token in ids if tokenizer.is_control(token)]
 
 
-def said(kind: str, messages: list[dict[str, str]], template: str = CHATML, **options: bool) -> str:
+def said(kind: str, messages: list[dict[str, str]], template: str = CHATML, **options: Any) -> str:
     ids = conversation_ids(model(kind, template), messages, **options)
     return TOKENIZERS[kind].decode(ids, at_start=False)
 

@@ -7,18 +7,20 @@ in `template/`, which alone knows Jinja2. This file knows messages. It does not 
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError, UnsupportedError
+from .messages import ROLES, Message, check_messages
 
 if TYPE_CHECKING:
     from .template import Template
+    from .thinking import Marks
+    from .tokenizer import Tokenizer
+    from .tools import Tool, ToolFormat
 
-ROLES = ("system", "user", "assistant", "tool")
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
-"""What a speaker may be called: nothing that spells what a template writes."""
+__all__ = ["ROLES", "ChatTemplate", "check_messages"]
 
 
 class ChatTemplate:
@@ -36,32 +38,70 @@ class ChatTemplate:
         self.bos_token = bos_token
         self.eos_token = eos_token
         self._compiled: Template | None = None
+        self._tool_format: ToolFormat | None = None
 
     def render(
-        self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Tool] | None = None,
+        **variables: object,
     ) -> str:
         """The prompt that stands for `messages`.
 
-        A message is `{"role": ..., "content": ...}`, the role one of `ROLES`; it may have a
-        `"name"`, which few templates write. With `add_generation_prompt` the prompt ends where the
-        assistant's next turn begins. Raises OptionError for messages that are wrong or that the
+        A message is `{"role": ..., "content": ...}`, the role one of `ROLES`, and has maybe more
+        (`messages.KEYS`). With `add_generation_prompt` the prompt ends where the
+        assistant's next turn begins. `tools` and the `variables` (`enable_thinking`) are written
+        where the template knows them. Raises OptionError for messages that are wrong or that the
         template refuses, FormatError for a template that is broken or runs away, UnsupportedError
         for one that wants more than the
         sandbox has, or where Jinja2 is not installed.
         """
-        checked = check_messages(messages)
+        return self.rendered(
+            check_messages(messages),
+            add_generation_prompt=add_generation_prompt,
+            tools=tools,
+            **variables,
+        )
+
+    def rendered(
+        self,
+        checked: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Tool] | None = None,
+        **variables: object,
+    ) -> str:
+        """The same for messages that are checked."""
         if self._compiled is None:
             self._compiled = self._compile()
         return self._compiled.render(
             {
-                "messages": checked,
+                "messages": list(checked),
                 "add_generation_prompt": bool(add_generation_prompt),
                 "bos_token": self.bos_token,
                 "eos_token": self.eos_token,
-                "tools": None,
+                "tools": list(tools) if tools else None,
                 "documents": None,
+                **variables,
             }
         )
+
+    def tool_format(self, tokenizer: Tokenizer) -> ToolFormat:
+        """How the model spells that it calls a tool: found out when first asked."""
+        if self._tool_format is None:
+            from .tool_format import find_format
+
+            self._tool_format = find_format(self, tokenizer)
+        return self._tool_format
+
+    @functools.cached_property
+    def marks(self) -> Marks | None:
+        """What the model's thoughts stand between, where the template speaks of such."""
+        from .thinking import marks_of
+
+        return marks_of(self)
 
     def _compile(self) -> Template:
         try:
@@ -71,33 +111,3 @@ class ChatTemplate:
                 f"chat templates need the package Jinja2, which is not installed ({error})"
             ) from None
         return Template(self.source)
-
-
-def check_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """A copy of `messages`, each with a role, a content and maybe a name. Raises OptionError,
-    saying which is wrong."""
-    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
-        raise OptionError(f"messages are a list, not {type(messages).__name__}")
-    if not messages:
-        raise OptionError("messages is empty; a conversation has at least one message")
-    checked = []
-    for i, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise OptionError(f"messages[{i}] is a mapping, not {type(message).__name__}")
-        if set(message) - {"name"} != {"role", "content"}:
-            keys = ", ".join(sorted(map(repr, message))) or "no keys"
-            raise OptionError(f"messages[{i}] has 'role' and 'content', not {keys:.100}")
-        role, content = message["role"], message["content"]
-        if role not in ROLES:
-            raise OptionError(f"messages[{i}] has role {role!r:.60}; roles are {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise OptionError(f"messages[{i}] has a content of {type(content).__name__}, not str")
-        checked.append({"role": role, "content": content})
-        if "name" in message:
-            if not isinstance(message["name"], str) or not NAME.fullmatch(message["name"]):
-                raise OptionError(
-                    f"messages[{i}] has the name {message['name']!r:.60}; a name has 1 to 64 "
-                    "letters, digits, _ or -"
-                )
-            checked[-1]["name"] = message["name"]
-    return checked

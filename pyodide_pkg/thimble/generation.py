@@ -90,6 +90,7 @@ def generate(
     *,
     custom: CustomSampler | None = None,
     constraint_start: int | None = None,
+    shown: frozenset[int] = frozenset(),
 ) -> Generation:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
@@ -98,7 +99,7 @@ def generate(
     nothing to begin with, ContextError where the prompt leaves no room for one token. A `custom`
     sampler chooses instead of the kernel; where it fails, SamplerError, and the session has what
     came before. A grammar's text begins with the first chunk, or at the place `constraint_start` of
-    the session, so that one which was cut off can go on.
+    the session, so that one which was cut off can go on. Control tokens that are `shown` are text.
     """
     model = session.model
     ids = prompt_ids(model, prompt, first=len(session) == 0)
@@ -111,7 +112,8 @@ def generate(
         )
     session.append(ids)
     sampler = Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer)
-    chunks = _chunks(session, sampler, _chooser(session, sampler, custom), constraint_start)
+    choose = _chooser(session, sampler, custom)
+    chunks = _chunks(session, sampler, choose, constraint_start, shown)
     return Generation(chunks, sampler)
 
 
@@ -149,14 +151,19 @@ def _chooser(
 
 
 def _chunks(
-    session: Session, sampler: Sampler, choose: Callable[[], Choice], constraint_start: int | None
+    session: Session,
+    sampler: Sampler,
+    choose: Callable[[], Choice],
+    constraint_start: int | None,
+    shown: frozenset[int],
 ) -> Generator[TokenChunk]:
     tokenizer, params = session.model.tokenizer, sampler.params
     at_start = all(tokenizer.is_special(token) for token in session.tokens)
     if params.grammar is not None:
         sampler.constrain(tokenizer, session.tokens[:constraint_start])
     constraint = sampler.constraint
-    decoder, stop = StreamDecoder(tokenizer, at_start=at_start), StopStrings(params.stop)
+    decoder = StreamDecoder(tokenizer, at_start=at_start, shown=shown)
+    stop = StopStrings(params.stop)
     try:
         for count in range(1, params.max_tokens + 1):
             choice = choose()

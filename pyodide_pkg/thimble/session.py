@@ -8,8 +8,8 @@ adapter was put on it, or has another strength, or hooks stand on it that did no
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .deprecated import warn
 from .errors import ContextError, HookError, NumericError, OptionError, ThimbleError
@@ -18,6 +18,7 @@ from .sampling import NOTHING_LEFT, Choice, Sampler, SamplingParams, read_choice
 from .state import FIRST_POSITIONS, State, failure
 
 if TYPE_CHECKING:
+    from .chatting import ChatChunk
     from .custom_sampler import CustomSampler
     from .generation import Generation
     from .language_model import LanguageModel
@@ -181,6 +182,7 @@ class Session:
         *,
         sampler: CustomSampler | None = None,
         constraint_start: int | None = None,
+        shown: frozenset[int] = frozenset(),
         shape_from: int | None = None,
     ) -> Generation:
         """Append the prompt and write on: see `generation.generate`. `shape_from` is the old name
@@ -191,7 +193,24 @@ class Session:
             warn("shape_from", "constraint_start")
             constraint_start = shape_from
         params = params or SamplingParams()
-        return generate(self, prompt, params, custom=sampler, constraint_start=constraint_start)
+        return generate(
+            self, prompt, params, custom=sampler, constraint_start=constraint_start, shown=shown
+        )
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        params: SamplingParams | None = None,
+        **options: Any,
+    ) -> Iterator[ChatChunk]:
+        """The assistant's next turn after `messages`, of which the session keeps what it has. The
+        options (`tools`, `tool_choice`, `enable_thinking`) are those of `chatting.Chat`; a chunk
+        has `content`, and `parts` that tell words, thoughts and calls apart."""
+        from .chatting import Chat, answer
+
+        params = params or SamplingParams()
+        chat = Chat(self.model, constrained=params.grammar is not None, **options)
+        return answer(self, messages, params, chat)
 
     def close(self) -> None:
         """Give the memory back."""

@@ -11,11 +11,11 @@
 
 import { abortable } from "./api/abort";
 import { ThimbleError } from "./api/errors";
-import type { SamplingOptions } from "./api/options";
+import type { PromptOptions } from "./api/options";
 import type { TokenChunk } from "./api/stream";
 import { chatChunks, completionChunks, wholeChat, wholeCompletion } from "./openai/answer";
 import type { Telling, Writing } from "./openai/answer";
-import { answersOf, chatOptions, completionOptions, messagesOf, promptsOf } from "./openai/request";
+import { answersOf, chatOptions, completionOptions, conversingOf, messagesOf, promptsOf } from "./openai/request";
 import { Stream } from "./openai/stream";
 import type {
   ChatCompletion, ChatCompletionChunk, ChatRequest, Completion, CompletionRequest, EmbeddingList,
@@ -39,7 +39,7 @@ interface Asked {
 /** What is asked for, of a request of either kind. */
 interface Wanted {
   readonly prompts: readonly Prompt[];
-  readonly options: SamplingOptions;
+  readonly options: PromptOptions;
   readonly logprobs: boolean;
 }
 
@@ -105,7 +105,7 @@ export class OpenAI {
   }
 
   async #chat(request: ChatRequest, beside: RequestOptions = {}): Promise<ChatCompletion | Stream<ChatCompletionChunk>> {
-    const options = chatOptions(request);
+    const options = { ...chatOptions(request), conversation: conversingOf(request) };
     const prompts = [messagesOf(request.messages)];
     const wanted = { prompts, options, logprobs: request.logprobs === true };
     const { writings, telling, controller, ended } = await this.#ask(request, wanted, beside);

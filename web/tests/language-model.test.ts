@@ -168,7 +168,11 @@ test("what these models cannot do is unavailable, and create says so before it l
   assert.equal(await LanguageModel.availability(audio), "unavailable");
   assert.equal(await Thimble.availability(audio), "unavailable");
   assert.equal((await failure(LanguageModel.create(audio))).name, "NotSupportedError");
-  assert.equal((await failure(LanguageModel.create({ tools: [{}] }))).name, "NotSupportedError");
+  const tool = { name: "a", description: "b", inputSchema: {}, execute: () => 1 };
+  for (const wrong of [{ name: "a b" }, { description: 1 }, { inputSchema: null }, { execute: 1 }]) {
+    assert.equal((await failure(LanguageModel.create({ tools: [{ ...tool, ...wrong }] } as never))).name, "TypeError");
+  }
+  assert.equal((await failure(LanguageModel.create({ tools: [tool, tool] }))).name, "TypeError");
   for (const [options, name] of [
     [{ expectedInputs: [{ type: "smell" }] }, "TypeError"], [{ expectedOutputs: [{ type: "text", languages: ["e"] }] }, "RangeError"],
     [{ samplingMode: "wild" }, "TypeError"], [{ temperature: -1 }, "RangeError"], [{ topK: 0 }, "RangeError"],

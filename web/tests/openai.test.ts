@@ -178,7 +178,7 @@ test("what other clients send without meaning anything by it is taken", () => {
 });
 
 test("what would be lost is refused by name", () => {
-  for (const [name, value] of [["tools", [{ type: "function" }]], ["tool_choice", "required"], ["modalities", ["audio"]],
+  for (const [name, value] of [["functions", [{}]], ["modalities", ["audio"]],
     ["echo", true], ["suffix", "x"], ["best_of", 2], ["constructor", 1], ["responseFormat", {}]] as const) {
     assert.throws(() => chatOptions({ messages: MESSAGES, [name]: value } as ChatRequest), (error: Error) => error.name === "OptionError" && error.message.startsWith(name));
   }
@@ -225,12 +225,12 @@ test("messages are read as OpenAI's clients write them", () => {
 test("messages that would not arrive whole are refused, and the message says which", () => {
   const cases: [unknown, RegExp][] = [
     ["hi", /messages must be a list/], [[null], /messages\[0\] is null/],
-    [[{ role: "tool", content: "" }], /messages\[0\] has role "tool"; roles are system, developer, user, assistant/],
+    [[{ role: "critic", content: "" }], /messages\[0\] has role "critic"; roles are system, developer, user, assistant, tool/],
     [[{ role: "toString", content: "" }], /messages\[0\] has role "toString"/],
     [[{ role: "user", content: null }], /messages\[0\].content is null/],
     [[{ role: "user", content: [{ type: "image_url" }] }], /messages\[0\].content\[0\] is .*image_url/],
     [[{ role: "user", content: "", name: "a|im_end|" }], /name is "a\|im_end\|"/],
-    [[{ role: "assistant", content: null, tool_calls: [{}] }], /messages\[0\].tool_calls is/],
+    [[{ role: "user", content: "", tool_calls: [{}] }], /messages\[0\].tool_calls is/],
   ];
   for (const [messages, words] of cases) assert.throws(() => messagesOf(messages), words);
 });

@@ -11,12 +11,10 @@ first asked: the method "step.step" is `step` of the class `Service` in `step.py
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import importlib
 import itertools
 import json
-import struct
 import time
 import traceback
 from collections.abc import Callable
@@ -37,13 +35,15 @@ from ..errors import (
 from ..generation import Generation, prompt_ids
 from ..kernel import choose_variant
 from ..model_config import architecture_of
-from ..sampling import SamplingParams, Top
+from ..sampling import SamplingParams
 from ..state import usual_kv_type
+from .batches import numbers_of, texts_of
 from .interrupts import interruptible
 from .options import asked, parses_special, sampling
 from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
 
 if TYPE_CHECKING:
+    from ..chatting import Answering
     from ..custom_sampler import CustomSampler
 
 PROMPT_STEP = 32
@@ -75,6 +75,8 @@ class Run:
     """When it was asked for, by `time.perf_counter`."""
     constraint_start: int | None = None
     """The place where the grammar's text begins, if that is not where this one does."""
+    answering: Answering | None = None
+    """What takes the answer apart, in a conversation where it may be more than words."""
     chunks: Generation | None = None
     failure: ThimbleError | None = None
     """What ended it, to be told once the chunks before it have been."""
@@ -372,10 +374,12 @@ class Engine:
             "context": len(opened.session),
             "finish_reason": reason,
         }
+        if run.answering is not None:
+            batch["parts"], batch["finish_reason"] = run.answering.parts(chunks, reason)
         if run.detailed:
             batch["tokens"] = [chunk.text for chunk in chunks]
-            batch["numbers"] = _numbers(chunks, run.times)
-            batch["texts"], batch["bytes"] = _texts(opened.model, run.told, chunks)
+            batch["numbers"] = numbers_of(chunks, run.times)
+            batch["texts"], batch["bytes"] = texts_of(opened.model, run.told, chunks)
             run.times = []
         else:
             batch["text"] = "".join(chunk.text for chunk in chunks)
@@ -396,6 +400,7 @@ class Engine:
                 run.params,
                 sampler=opened.sampler,
                 constraint_start=run.constraint_start,
+                shown=run.answering.shown if run.answering else frozenset(),
             )
         if run.failure is not None:
             raise run.failure
@@ -468,37 +473,3 @@ def _describe(name: str, model: Model) -> dict[str, Any]:
         "contextWindow": config.n_ctx,
         "threads": model.kernel.call("threads_alive"),
     }
-
-
-_RECORD = struct.Struct("<iiiff")
-
-
-def _numbers(chunks: list[TokenChunk], times: list[int]) -> str:
-    """What is known of each chunk, in base64, since as JSON the numbers would cost a small model a
-    tenth of its speed. A record is: how many alternatives, id, microseconds (int32),
-    log-probability, entropy (float32), then the alternatives' ids and their log-probabilities."""
-    records: list[bytes] = []
-    for chunk, microseconds in zip(chunks, times, strict=True):
-        top = chunk.top.packed if isinstance(chunk.top, Top) else b""
-        head = _RECORD.pack(len(top) // 8, chunk.id, microseconds, chunk.logprob, chunk.entropy)
-        records += (head, top)
-    return binascii.b2a_base64(b"".join(records), newline=False).decode("ascii")
-
-
-def _texts(
-    model: Model, told: set[int], chunks: list[TokenChunk]
-) -> tuple[dict[int, str], dict[int, list[int]]]:
-    """The own texts of the chunks' tokens and alternatives that were not told before, by their
-    ids, and the bytes of those that are a part of a character, which no text can say."""
-    fresh = {chunk.id for chunk in chunks}
-    for chunk in chunks:
-        if isinstance(chunk.top, Top):
-            fresh.update(chunk.top.ids)
-    fresh -= told
-    told |= fresh
-    pieces = {token: model.tokenizer.token_bytes(token) for token in fresh}
-    texts = {token: piece.decode("utf-8", "replace") for token, piece in pieces.items()}
-    parts = {
-        token: list(piece) for token, piece in pieces.items() if texts[token].encode() != piece
-    }
-    return texts, parts

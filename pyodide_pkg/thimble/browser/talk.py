@@ -11,8 +11,6 @@ too and not all of them are computed anew.
 
 An answer that was cut off goes on from the very tokens that it has, `How.resume`: what
 comes is what would have come at once.
-
-A model without a template can be talked to by a plain transcript, see `plain`; it knows no roles.
 """
 
 from __future__ import annotations
@@ -23,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..chat import check_messages
-from ..conversation import conversation_ids
+from ..chatting import STOP, Answering, Chat, common
 from ..errors import ContextError, OptionError
 from ..generation import StopStrings
+from ..messages import check_messages
 from ..sampling_options import SamplingParams, params_from
 from ..tokenizer import StreamDecoder
 from .engine import Run
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from ..model import Model
     from .engine import Engine, SessionEntry
 
-NAMES = {"user": "User", "assistant": "Assistant", "tool": "Tool"}
-STOP = "\nUser:"
-"""Where an answer in a plain transcript ends: the model begins to write the other's turn."""
 _ANSWER = "answer"
 """What a session has noted: the place of its tokens where the last answer begins."""
 RECOMMENDED = {
@@ -72,6 +67,25 @@ class How(NamedTuple):
     """Whether the answer that the session ends with goes on; the messages are not read."""
     parse_special: bool = False
     """Whether messages may spell control tokens."""
+    tools: Sequence[dict[str, Any]] | None = None
+    """These and those below are what `Chat` takes."""
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    enable_thinking: bool | None = None
+    reasoning_effort: str | None = None
+
+    def chat(self, model: Model, *, constrained: bool = False) -> Chat:
+        """How the conversation is written and its answer read."""
+        return Chat(
+            model,
+            tools=self.tools,
+            tool_choice=self.tool_choice,
+            parallel_tool_calls=self.parallel_tool_calls,
+            enable_thinking=self.enable_thinking,
+            reasoning_effort=self.reasoning_effort,
+            parse_special=self.parse_special,
+            constrained=constrained,
+        )
 
 
 class Service:
@@ -93,9 +107,9 @@ class Service:
 
     def measure(self, session: int, messages: str, how: str) -> int:
         """How many tokens a JSON list of messages has, written down in one of the ways of `How`."""
-        return len(
-            prompt_of(self._engine.opened(session).model, asked(messages), How(**asked(how)))
-        )
+        wanted = How(**asked(how))
+        chat = wanted.chat(self._engine.opened(session).model)
+        return len(chat.ids(asked(messages), append=wanted.append, prefix=wanted.prefix))
 
     def start(self, session: int, messages: str, options: str) -> dict[str, Any]:
         """Begin the assistant's next turn after a JSON list of messages; the engine's `run` writes.
@@ -114,11 +128,14 @@ class Service:
         if opened.model.chat_template is None:
             given.setdefault("stop", [STOP])
         params, detailed = sampling(given)
+        chat = how.chat(opened.model, constrained=params.grammar is not None)
+        if (grammar := chat.grammar) is not None:
+            params = replace(params, grammar=grammar)
         if how.resume:
-            return resume(opened, params, detailed, began)
+            return resume(opened, params, detailed, began, chat)
         n_ctx = opened.session.n_ctx
         answer = 0 if how.append else params.max_tokens
-        ids, left_out = shifted(opened.model, asked(messages), n_ctx, answer, how)
+        ids, left_out = shifted(chat, asked(messages), n_ctx, answer, how)
         # The last token is computed in any case: what comes next is asked from it.
         reused = common(opened.session.tokens, ids[:-1])
         opened.session.rollback(reused)
@@ -129,11 +146,13 @@ class Service:
 
             stands(opened, params.grammar, len(ids))
         opened.run = Run(ids[reused:], params, detailed, began)
+        if chat.has_parts:
+            opened.run.answering = Answering(chat, ids)
         return {"prompt": len(ids), "reused": reused, "left_out": left_out}
 
 
 def resume(
-    opened: SessionEntry, params: SamplingParams, detailed: bool, began: float
+    opened: SessionEntry, params: SamplingParams, detailed: bool, began: float, chat: Chat
 ) -> dict[str, Any]:
     """Let the session's last answer go on. Raises OptionError where it has none, ContextError where
     the context is full."""
@@ -142,7 +161,7 @@ def resume(
         raise OptionError("the session has no answer that could go on")
     if len(session) >= session.n_ctx:
         raise ContextError(f"the context of {session.n_ctx:,} tokens is full")
-    kept, text = whole(opened.model, session.tokens, place, params.stop)
+    kept, text = whole(opened.model, session.tokens, place, params.stop, chat.shown)
     constraint_start = None
     if params.grammar is not None:
         from .constraint import begins
@@ -156,6 +175,8 @@ def resume(
         params = replace(params, max_tokens=params.max_tokens + dropped)
     opened.records = []
     opened.run = Run([], params, detailed, began, constraint_start)
+    if chat.has_parts:
+        opened.run.answering = Answering(chat, session.tokens[:place], text)
     return {
         "prompt": kept,
         "reused": kept - (dropped > 0),
@@ -164,20 +185,26 @@ def resume(
     }
 
 
-def whole(model: Model, tokens: Sequence[int], place: int, stop: Sequence[str]) -> tuple[int, str]:
+def whole(
+    model: Model,
+    tokens: Sequence[int],
+    place: int,
+    stop: Sequence[str],
+    shown: frozenset[int] = frozenset(),
+) -> tuple[int, str]:
     """Up to which of the tokens an answer that begins at `place` has whole characters and nothing
     that may become a stop string, and its text up to there."""
     at_start = all(model.tokenizer.is_special(token) for token in tokens[:place])
-    decoder = StreamDecoder(model.tokenizer, at_start=at_start)
+    decoder = StreamDecoder(model.tokenizer, at_start=at_start, shown=shown)
     utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-    stops, read, shown = StopStrings(stop), 0, ""
+    stops, read, said = StopStrings(stop), 0, ""
     kept, text = place, ""
     for number, token in enumerate(tokens[place:], place + 1):
         piece = utf8.decode(decoder.next_bytes(token))
         read += len(piece)
-        shown += stops.push(piece)
-        if len(shown) == read and not utf8.getstate()[0]:
-            kept, text = number, shown
+        said += stops.push(piece)
+        if len(said) == read and not utf8.getstate()[0]:
+            kept, text = number, said
     return kept, text
 
 
@@ -200,21 +227,21 @@ def recommended(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 def shifted(
-    model: Model, messages: Sequence[dict[str, str]], n_ctx: int, answer: int, how: How
+    chat: Chat, messages: Sequence[dict[str, Any]], n_ctx: int, answer: int, how: How
 ) -> tuple[list[int], int]:
     """The ids of a conversation with room for an answer of so many tokens, a quarter of the context
     at most; and how many of its oldest messages are left out for that, so that it begins with the
     user's turn. Raises ContextError where what must stay does not fit."""
     room = min(answer, n_ctx // 4)
     given = check_messages(messages)
-    ids = prompt_of(model, given, how)
+    ids = chat.ids(given, append=how.append, prefix=how.prefix)
     if len(ids) + room <= n_ctx and len(ids) < n_ctx:
         return ids, 0
     fits = (ids, 0) if len(ids) < n_ctx else None
     keep = max(how.keep or 0, int(given[0]["role"] == "system"))
     begins = range(keep + 1, len(given) - how.newest + 1) if how.keep is not None else ()
     for at in [at for at in begins if given[at]["role"] == "user"]:
-        ids = prompt_of(model, [*given[:keep], *given[at:]], how)
+        ids = chat.ids([*given[:keep], *given[at:]], append=how.append, prefix=how.prefix)
         if len(ids) < n_ctx:
             fits = ids, at - keep
         if len(ids) + room <= n_ctx * 3 // 4:
@@ -225,41 +252,3 @@ def shifted(
             f"model's context holds {n_ctx:,}, its answer included"
         )
     return fits
-
-
-def prompt_of(model: Model, messages: Sequence[dict[str, str]], how: How) -> list[int]:
-    """The ids of a conversation, up to where the assistant writes."""
-    if model.chat_template is None:
-        text = plain(messages, is_open=not (how.append or how.prefix))
-        return model.tokenizer.encode(text, parse_special=how.parse_special)
-    return conversation_ids(
-        model,
-        messages,
-        add_generation_prompt=not how.append,
-        continue_final=how.prefix,
-        parse_special=how.parse_special,
-    )
-
-
-def plain(messages: Sequence[dict[str, str]], *, is_open: bool = True) -> str:
-    """The transcript of a conversation for a model that has no template: what the system says, an
-    empty line, then one line to a turn, "User: ..." or "Assistant: ...", the last one open. Where
-    it is not, it ends where the last message does, with all its spaces."""
-    lines: list[str] = []
-    for message in check_messages(messages):
-        if message["role"] == "system":
-            lines += [message["content"].strip(), ""]
-        else:
-            lines.append(f"{NAMES[message['role']]}: {message['content'].strip()}")
-    if is_open:
-        return "\n".join([*lines, "Assistant:"])
-    said = messages[-1]["content"]
-    return "\n".join(lines) + said[len(said.rstrip()) :]
-
-
-def common(held: Sequence[int], wanted: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    for at, (one, other) in enumerate(zip(held, wanted, strict=False)):
-        if one != other:
-            return at
-    return min(len(held), len(wanted))

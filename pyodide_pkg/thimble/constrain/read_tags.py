@@ -6,7 +6,11 @@
 The text is free until a trigger stands in it; then it must go on as one of the structures whose
 `begin` starts with that trigger: the rest of `begin`, JSON of the schema, `end`; then it is free
 again. The names are those of XGrammar's structural tags (Dong et al. 2024), in their older form.
-What looks like a special token, `<...>`, may come as text or as the token of that name.
+What looks like a special token, `<...>` or `[NAME]`, may come as text or as the token of that name.
+
+Two things more than XGrammar's: with `at_once` the text begins with a structure; and structures
+may stand in a row, with a `separator` between them, `open` before (triggers are in it) and `close`
+behind.
 
 Triggers are looked for by one automaton (Aho & Corasick 1975): where several end at one place, what
 any of them begins may follow.
@@ -28,6 +32,7 @@ from .nodes import (
     Graph,
     Json,
     Node,
+    Repeat,
     Rule,
     Seq,
     Token,
@@ -39,8 +44,10 @@ from .nodes import (
 MOST_STRUCTURES = 1_000
 MOST_LETTERS = 1_000
 """Of all triggers together."""
-_SPECIAL = re.compile(r"(<[^<>\s]+>)")
-_KEYS = {"type", "structures", "triggers", "at_least_one", "stop_after_first"}
+_SPECIAL = re.compile(r"(<[^<>\s]+>|\[[A-Z_]+\])")
+_FLAGS = ("at_least_one", "at_once", "stop_after_first")
+_AROUND = ("open", "separator", "close")
+_KEYS = {"type", "structures", "triggers", *_FLAGS, *_AROUND}
 _STRUCTURE_KEYS = {"begin", "schema", "end"}
 
 
@@ -52,29 +59,56 @@ class Tags(NamedTuple):
     """Begin, schema and end of each."""
     at_least_one: bool
     """Whether a text must have a structure."""
+    at_once: bool
+    """Whether it begins with one."""
     stop_after_first: bool
     """Whether nothing stands behind a structure."""
+    open: str
+    """What stands before a row of structures, the triggers in it..."""
+    separator: str | None
+    """...between them; None where a row has one..."""
+    close: str
+    """...and behind them."""
 
 
 def parse(source: str) -> dict[str, Node]:
     """The rules of texts with structural tags. Raises OptionError that says where it is wrong."""
     tags = read(source)
-    rules: dict[str, Node] = {}
-    for trigger in tags.triggers:
-        ways = [
-            Seq((spelled(begin[len(trigger) :]), schema, spelled(end)))
-            for begin, schema, end in tags.structures
-            if begin.startswith(trigger)
-        ]
-        rules[f"behind {trigger}"] = Alt(tuple(ways))
+    rules = {f"behind {trigger}": _behind(tags, trigger) for trigger in tags.triggers}
+    begun = Alt(
+        tuple(Seq((spelled(trigger), Rule(f"behind {trigger}"))) for trigger in tags.triggers)
+    )
     if tags.stop_after_first:
-        rules["root"] = _free(tags.triggers, again=False, ends=not tags.at_least_one)
-    else:
-        rules["root"] = _free(tags.triggers, again=True, ends=True)
-        if tags.at_least_one:
-            first = _free(tags.triggers, again=False, ends=False)
-            rules["root"] = Seq((first, rules["root"]))
+        free = _free(tags.triggers, again=False, ends=not tags.at_least_one)
+        rules["root"] = begun if tags.at_once else free
+        return rules
+    rules["root"] = _free(tags.triggers, again=True, ends=True)
+    if tags.at_once:
+        rules["root"] = Seq((begun, rules["root"]))
+    elif tags.at_least_one:
+        first = _free(tags.triggers, again=False, ends=False)
+        rules["root"] = Seq((first, rules["root"]))
     return rules
+
+
+def _behind(tags: Tags, trigger: str) -> Node:
+    """What a trigger begins."""
+    first, one = (
+        Alt(
+            tuple(
+                Seq((spelled(begin[len(known) :]), schema, spelled(end)))
+                for begin, schema, end in tags.structures
+                if begin.startswith(known)
+            )
+        )
+        for known in ("" if tags.open else trigger, "")
+    )
+    row: list[Node] = [first]
+    if tags.separator is not None:
+        row.append(Repeat(Seq((spelled(tags.separator), one)), 0, None))
+    if tags.open:
+        return Seq((spelled(tags.open[len(trigger) :]), *row, spelled(tags.close)))
+    return Seq(tuple(row))
 
 
 def read(source: str) -> Tags:
@@ -94,19 +128,31 @@ def read(source: str) -> Tags:
             raise OptionError(f"structural tags have {name!r:.60}, which is none of {_list(_KEYS)}")
     if raw.get("type", "structural_tag") != "structural_tag":
         raise _wrong("type", raw["type"], '"structural_tag"')
-    flags = [raw.get(name, False) for name in ("at_least_one", "stop_after_first")]
-    for name, flag in zip(("at_least_one", "stop_after_first"), flags, strict=True):
+    flags = {name: raw.get(name, False) for name in _FLAGS}
+    for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise _wrong(name, flag, "true or false")
+    around = {name: raw.get(name) for name in _AROUND}
+    for name, words in around.items():
+        if words is not None and not isinstance(words, str):
+            raise _wrong(name, words, "a text")
+    opened = around["open"] or ""
     triggers = _triggers(raw.get("triggers"))
     structures = raw.get("structures")
     if not isinstance(structures, list) or not 0 < len(structures) <= MOST_STRUCTURES:
         raise _wrong("structures", structures, f"a list of 1 to {MOST_STRUCTURES:,} objects")
-    read_ones = [_structure(one, f"structures/{i}", triggers) for i, one in enumerate(structures)]
+    read_ones = [
+        _structure(one, f"structures/{i}", [""] if opened else triggers)
+        for i, one in enumerate(structures)
+    ]
+    begins = [opened] if opened else [begin for begin, _, _ in read_ones]
     for trigger in triggers:
-        if not any(begin.startswith(trigger) for begin, _, _ in read_ones):
+        if not any(begin.startswith(trigger) for begin in begins):
             raise OptionError(f"no structure begins with the trigger {trigger!r:.60}")
-    return Tags(triggers, read_ones, *flags)
+    return Tags(
+        triggers, read_ones, **flags, open=opened, separator=around["separator"],
+        close=around["close"] or "",
+    )  # fmt: skip
 
 
 def _triggers(value: Any) -> list[str]:

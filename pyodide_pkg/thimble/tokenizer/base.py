@@ -269,16 +269,23 @@ class Tokenizer(ABC):
 class StreamDecoder:
     """Text as its ids arrive, never half a character.
 
-    `skip_special` leaves control tokens out. `at_start` says whether the first id begins a text,
-    rather than going on with one that was decoded before, a prompt say; None takes the first id for
-    a beginning where it is BOS. All pieces together are `tokenizer.decode` of all ids.
+    `skip_special` leaves control tokens out, but for those `shown`. `at_start` says whether the
+    first id begins a text, rather than going on with one that was decoded before, a prompt say;
+    None takes the first id for a beginning where it is BOS. All pieces together are
+    `tokenizer.decode` of all ids.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, skip_special: bool = True, at_start: bool | None = None
+        self,
+        tokenizer: Tokenizer,
+        *,
+        skip_special: bool = True,
+        at_start: bool | None = None,
+        shown: frozenset[int] = frozenset(),
     ) -> None:
         self._tokenizer = tokenizer
         self._skip_special = skip_special
+        self._shown = shown
         # Whether the next space is the one that encoding put there; None is not yet known.
         self._strip = at_start if tokenizer.adds_space else False
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -300,7 +307,7 @@ class StreamDecoder:
         if self._strip is None:
             self._strip = token_id == self._tokenizer.bos_id
         if self._skip_special and self._tokenizer.is_special(token_id):
-            return b""
+            return data if token_id in self._shown else b""
         if self._strip:
             self._strip = False
             return data.removeprefix(b" ")

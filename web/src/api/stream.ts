@@ -1,6 +1,6 @@
 /** A generation as a ReadableStream. */
 
-import type { Batch, FinishReason, FromRun, Prompt } from "../protocol";
+import type { Batch, FinishReason, FromRun, PartRow, Prompt } from "../protocol";
 import { abortable } from "./abort";
 import type { EngineHost } from "./engine";
 import { ThimbleError } from "./errors";
@@ -28,8 +28,18 @@ export interface TokenChunk {
   readonly top_logprobs: readonly TopLogprob[];
   /** Milliseconds from the question until this token was there, by the engine's clock. */
   readonly milliseconds?: number;
-  /** On the last token: "stop" (the text's end, or a stop text) or "length". */
+  /** In a conversation where an answer may be more than words: what the token brought to it. */
+  readonly parts?: readonly Part[];
+  /** On the last token: "stop" (the text's end, or a stop text), "length" or "tool_calls". */
   readonly finish_reason: FinishReason | null;
+}
+
+/** A piece of an answer. A call's text is the tool's name; its arguments are pieces of JSON. */
+export interface Part {
+  readonly kind: PartRow[1];
+  readonly text: string;
+  /** Of which call of the answer, from 0. */
+  readonly call: number;
 }
 
 /** Tokens' own texts and bytes by their ids: what this generation has been told. */
@@ -47,17 +57,26 @@ function learn({ texts: fresh = {}, bytes = {} }: Batch, texts: Texts): void {
   }
 }
 
+/** What a batch says to the user. */
+export function wordsOf({ parts, text = "" }: Batch): string {
+  return parts ? parts.filter(([, kind]) => kind === "content").map(([, , words]) => words).join("") : text;
+}
+
 /** int32 or float32 numbers ahead of a record's alternatives: see `Batch`. */
 const HEAD = 5;
 
 /** What a batch brings: a text, or a chunk a token where it has their numbers. */
 export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
-  if (!batch.tokens) return batch.text ? [batch.text] : [];
+  if (!batch.tokens) {
+    const text = wordsOf(batch);
+    return text ? [text] : [];
+  }
   learn(batch, texts);
   const bytes = Uint8Array.from(atob(batch.numbers ?? ""), (byte) => byte.charCodeAt(0));
   const whole = new Int32Array(bytes.buffer);
   const real = new Float32Array(bytes.buffer);
   const last = batch.tokens.length - 1;
+  const parts = batch.parts?.map(([token, kind, text, call]) => ({ token, part: { kind, text, call } }));
   let next = 0;
   return batch.tokens.map((text, token) => {
     const at = next;
@@ -72,6 +91,7 @@ export function chunksOf(batch: Batch, texts: Texts): (string | TokenChunk)[] {
       get bytes() { return own.bytes; },
       logprob: real[at + 3] ?? 0,
       entropy: real[at + 4] ?? 0,
+      ...(parts ? { parts: parts.filter((one) => one.token === token).map(({ part }) => part) } : {}),
       finish_reason: token === last ? batch.finish_reason : null,
       milliseconds: (whole[at + 2] ?? 0) / 1000,
       // Few are ever looked at.

@@ -1,5 +1,6 @@
 /** A text of the live session: what it was made from, what came of it, and how fast. */
 
+import type { FinishReason } from "../protocol";
 import type { SamplingOptions, TokenChunk } from "../thimble";
 
 /** What a text was made from. */
@@ -34,7 +35,7 @@ export interface Writing {
   /** The tokens, with what the model thought of each. */
   readonly tokens: TokenChunk[];
   measures: Measures;
-  finishReason: "stop" | "length" | null;
+  finishReason: FinishReason | null;
 }
 
 export function nothingYet(): Measures {

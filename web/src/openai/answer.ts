@@ -3,7 +3,7 @@
 import type { TokenChunk } from "../api/stream";
 import type {
   ChatCompletion, ChatCompletionChunk, Completion, CompletionLogprobs, Finish, Head, TokenLogprob,
-  TopLogprob, Usage,
+  ToolCallDelta, TopLogprob, Usage,
 } from "./types";
 
 /** One answer as it is written, and how many tokens its prompt has once it has begun. */
@@ -57,6 +57,39 @@ async function* endingChunks({ chunks }: Writing): AsyncGenerator<TokenChunk | n
   if (!ended) yield null;
 }
 
+type Delta = ChatCompletionChunk["choices"][number]["delta"];
+
+/** What a token brings to an answer: words, unless it brings something else. */
+function deltaOf(chunk: TokenChunk | null): Delta {
+  if (!chunk?.parts) return { content: chunk?.text ?? "" };
+  const textOf = (kind: string): string => chunk.parts?.filter((part) => part.kind === kind).map(({ text }) => text).join("") ?? "";
+  const tool_calls = chunk.parts.flatMap(({ kind, text, call: index }): ToolCallDelta[] => {
+    if (kind === "arguments") return [{ index, function: { arguments: text } }];
+    if (kind !== "call") return [];
+    return [{ index, id: `call_${randomId()}`, type: "function", function: { name: text, arguments: "" } }];
+  });
+  const [content, reasoning_content] = [textOf("content"), textOf("reasoning")];
+  const other = { ...(reasoning_content ? { reasoning_content } : {}), ...(tool_calls.length > 0 ? { tool_calls } : {}) };
+  return content || Object.keys(other).length === 0 ? { content, ...other } : other;
+}
+
+type Said = ChatCompletion["choices"][number]["message"];
+
+/** A message with what a delta adds to it. */
+function added(said: Said, { content, reasoning_content: thought, tool_calls = [] }: Delta): Said {
+  const calls = [...(said.tool_calls ?? [])];
+  for (const { index, id = "", function: { name = "", arguments: more = "" } = {} } of tool_calls) {
+    const before = calls[index] ?? { id, type: "function" as const, function: { name, arguments: "" } };
+    calls[index] = { ...before, function: { ...before.function, arguments: before.function.arguments + more } };
+  }
+  return {
+    ...said,
+    content: (said.content ?? "") + (content ?? ""),
+    ...(thought ? { reasoning_content: (said.reasoning_content ?? "") + thought } : {}),
+    ...(calls.length > 0 ? { tool_calls: calls } : {}),
+  };
+}
+
 export async function* chatChunks(
   writings: readonly Writing[], telling: Telling,
 ): AsyncGenerator<ChatCompletionChunk> {
@@ -67,7 +100,7 @@ export async function* chatChunks(
     const { index } = writing;
     let first = true;
     for await (const chunk of endingChunks(writing)) {
-      const delta = { ...(first ? { role: "assistant" as const } : {}), content: chunk?.text ?? "" };
+      const delta = { ...(first ? { role: "assistant" as const } : {}), ...deltaOf(chunk) };
       const logprobs = telling.logprobs && chunk ? { content: [logprobOf(chunk)], refusal: null } : null;
       first = false;
       if (chunk) count += 1;
@@ -85,16 +118,16 @@ export async function wholeChat(
   let count = 0;
   for (const { index, chunks } of writings) {
     const found: TokenLogprob[] = [];
-    let content = "";
+    let message: Said = { role: "assistant", content: "", refusal: null };
     let finish_reason: Finish = "length";
     for await (const chunk of chunks) {
-      content += chunk.text;
+      message = added(message, deltaOf(chunk));
       count += 1;
       finish_reason = chunk.finish_reason ?? finish_reason;
       if (telling.logprobs) found.push(logprobOf(chunk));
     }
     const logprobs = telling.logprobs ? { content: found, refusal: null } : null;
-    const message = { role: "assistant", content, refusal: null } as const;
+    if (message.tool_calls && !message.content) message = { ...message, content: null };
     answer.choices.push({ index, message, logprobs, finish_reason });
   }
   return { ...answer, usage: usageOf(writings, telling, count) };
@@ -121,7 +154,7 @@ export async function* completionChunks(
       const text = chunk?.text ?? "";
       offset += text.length;
       if (chunk) count += 1;
-      const finish_reason = (chunk ? chunk.finish_reason : "length") as Finish;
+      const finish_reason = (chunk ? chunk.finish_reason : "length") as Exclude<Finish, "tool_calls">;
       yield { ...same, choices: [{ index: writing.index, text, logprobs, finish_reason }] };
     }
   }

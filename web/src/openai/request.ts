@@ -4,24 +4,28 @@ import { ThimbleError } from "../api/errors";
 import type { SamplingOptions } from "../api/options";
 import { ENGINE_OPTIONS } from "../api/sampling-options";
 import type { Message } from "../protocol/core";
+import type { Conversing } from "../protocol/talk";
 import type { ChatRequest, CompletionRequest } from "./types";
 
 const PASSED = [...ENGINE_OPTIONS, "grammar", "json_options", "parse_special"];
 const OWN = ["model", "stream", "stream_options", "n", "signal", ...PASSED];
-const CHAT = ["messages", "max_completion_tokens", "logprobs", "response_format"];
+const CHAT = [
+  "messages", "max_completion_tokens", "logprobs", "response_format", "tools", "tool_choice",
+  "parallel_tool_calls", "reasoning_effort", "enable_thinking", "chat_template_kwargs",
+];
 const COMPLETION = ["prompt", "logprobs"];
 
 /** Labels for OpenAI's own books; they go nowhere. */
 const LABELS = [
   "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "metadata", "store",
-  "service_tier", "parallel_tool_calls",
+  "service_tier",
 ];
 
 /** What Thimble lacks, and the values that do not ask for it. */
 const LACKS: Readonly<Record<string, readonly unknown[]>> = {
-  tools: [[]], functions: [[]], tool_choice: ["none", "auto"], function_call: ["none", "auto"],
+  functions: [[]], function_call: ["none", "auto"],
   modalities: [["text"]], audio: [], prediction: [], web_search_options: [], echo: [false], suffix: [""],
-  best_of: [1], reasoning_effort: ["none"], verbosity: ["medium"],
+  best_of: [1], verbosity: ["medium"],
 };
 
 const MOST_ANSWERS = 128;
@@ -100,6 +104,15 @@ export function chatOptions(request: ChatRequest): SamplingOptions {
   return typeof most === "number" ? { ...options, max_tokens: most } : options;
 }
 
+/** How the conversation is written: tools and thoughts. The engine checks them. */
+export function conversingOf(request: ChatRequest): Conversing {
+  const { tools, tool_choice, parallel_tool_calls, reasoning_effort, chat_template_kwargs: also } = request;
+  const enable_thinking = request.enable_thinking ?? also?.enable_thinking;
+  const given = { tools, tool_choice, parallel_tool_calls, reasoning_effort, enable_thinking };
+  const said = Object.entries(given).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(said) as Conversing;
+}
+
 export function completionOptions(request: CompletionRequest): SamplingOptions {
   check(request, COMPLETION);
   const top = request.logprobs ? { top_logprobs: request.logprobs } : {};
@@ -114,7 +127,12 @@ export function promptsOf({ prompt }: CompletionRequest): readonly string[] {
 }
 
 const ROLES: Readonly<Record<string, Message["role"]>> = {
-  system: "system", developer: "system", user: "user", assistant: "assistant",
+  system: "system", developer: "system", user: "user", assistant: "assistant", tool: "tool",
+};
+
+/** What a message may have beside these. */
+const ALSO: Readonly<Record<string, readonly string[]>> = {
+  assistant: ["tool_calls", "reasoning_content"], tool: ["tool_call_id"],
 };
 
 /** Names as OpenAI allows them: none can spell what a template writes. */
@@ -132,18 +150,25 @@ export function messagesOf(messages: unknown): Message[] {
 function messageOf(given: unknown, where: string): Message {
   if (typeof given !== "object" || given === null) return refuse(`${where} is ${shown(given)}; it must be { role, content }`);
   const message = given as Record<string, unknown>;
+  const own = ALSO[String(message["role"])] ?? [];
   for (const [name, value] of Object.entries(message)) {
-    if (["role", "content", "name"].includes(name) || value === undefined || value === null) continue;
-    const empty = Array.isArray(value) && value.length === 0;
-    if (!EMPTY.includes(name) || !empty) refuse(`${where}.${name} is ${shown(value)}, which is not supported`);
+    if (["role", "content", "name", ...own].includes(name) || value === undefined || value === null) continue;
+    if (!EMPTY.includes(name) || !isEmpty(value)) refuse(`${where}.${name} is ${shown(value)}, which is not supported`);
   }
   const { role, content, name } = message;
   const known = typeof role === "string" && Object.hasOwn(ROLES, role) ? ROLES[role] : undefined;
   if (!known) return refuse(`${where} has role ${shown(role)}; roles are ${Object.keys(ROLES).join(", ")}`);
-  const text = content === null && known === "assistant" ? "" : contentOf(content, `${where}.content`);
-  if (name === undefined || name === null) return { role: known, content: text };
-  if (typeof name === "string" && NAME.test(name)) return { role: known, content: text, name };
+  const more = Object.fromEntries(own.filter((key) => message[key] !== undefined && message[key] !== null && !isEmpty(message[key]))
+    .map((key) => [key, message[key]])) as Partial<Message>;
+  const mayLack = known === "assistant" && (content === null || (content === undefined && more.tool_calls !== undefined));
+  const text = mayLack ? "" : contentOf(content, `${where}.content`);
+  if (name === undefined || name === null) return { role: known, content: text, ...more };
+  if (typeof name === "string" && NAME.test(name)) return { role: known, content: text, name, ...more };
   return refuse(`${where}.name is ${shown(name)}; a name has 1 to 64 letters, digits, _ or -`);
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 /** A content's text: its parts, one after another. */

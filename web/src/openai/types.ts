@@ -1,6 +1,7 @@
 /** Requests and answers in OpenAI's shape: those of its npm client's types that are text. */
 
 import type { EngineOptions } from "../api/sampling-options";
+import type { Tool, ToolCall, ToolChoice } from "../protocol/core";
 import type { Constraint } from "../api/options";
 import type { ModelChoice } from "../thimble";
 
@@ -43,11 +44,18 @@ export interface RefusalPart {
 }
 
 export interface ChatMessage {
-  role: "system" | "developer" | "user" | "assistant";
+  role: "system" | "developer" | "user" | "assistant" | "tool";
   content?: string | readonly (TextPart | RefusalPart)[] | null;
   name?: string;
   refusal?: string | null;
+  /** What the assistant thought, and which tools it called: its message, as it came. */
+  reasoning_content?: string | null;
+  tool_calls?: readonly ToolCall[];
+  /** Of a tool: which call it answers. */
+  tool_call_id?: string;
 }
+
+export type { Tool, ToolCall, ToolChoice };
 
 export interface ChatRequest extends Shared {
   messages: readonly ChatMessage[];
@@ -61,8 +69,14 @@ export interface ChatRequest extends Shared {
     | { type: "json_schema"; json_schema: { name?: string; schema?: object; strict?: boolean | null } }
     | { type: "grammar"; grammar: string }
     | null;
-  /** Empty only. */
-  tools?: readonly never[];
+  tools?: readonly Tool[];
+  tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean;
+  /** "none" answers without a thought; the others let a model think that can. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | null;
+  /** The same as the switch that templates have. */
+  enable_thinking?: boolean;
+  chat_template_kwargs?: { enable_thinking?: boolean };
 }
 
 export interface CompletionRequest extends Shared {
@@ -108,7 +122,7 @@ export interface ChatLogprobs {
   refusal: TokenLogprob[] | null;
 }
 
-export type Finish = "stop" | "length";
+export type Finish = "stop" | "length" | "tool_calls";
 
 export interface Head<Kind extends string> {
   id: string;
@@ -121,7 +135,14 @@ export interface Head<Kind extends string> {
 export interface ChatCompletion extends Head<"chat.completion"> {
   choices: {
     index: number;
-    message: { role: "assistant"; content: string | null; refusal: string | null };
+    message: {
+      role: "assistant";
+      content: string | null;
+      refusal: string | null;
+      /** What the model thought before it answered, as most servers name it. */
+      reasoning_content?: string;
+      tool_calls?: ToolCall[];
+    };
     logprobs: ChatLogprobs | null;
     finish_reason: Finish;
   }[];
@@ -131,12 +152,25 @@ export interface ChatCompletion extends Head<"chat.completion"> {
 export interface ChatCompletionChunk extends Head<"chat.completion.chunk"> {
   choices: {
     index: number;
-    delta: { role?: "assistant"; content?: string | null };
+    delta: {
+      role?: "assistant";
+      content?: string | null;
+      reasoning_content?: string;
+      tool_calls?: ToolCallDelta[];
+    };
     logprobs?: ChatLogprobs | null;
     finish_reason: Finish | null;
   }[];
   /** With `include_usage`: null on all chunks but the last. */
   usage?: Usage | null;
+}
+
+/** More of a call: its head first, then pieces of the JSON of its arguments. */
+export interface ToolCallDelta {
+  index: number;
+  id?: string;
+  type?: "function";
+  function?: { name?: string; arguments?: string };
 }
 
 export interface CompletionLogprobs {
@@ -153,7 +187,7 @@ export interface Completion extends Head<"text_completion"> {
     text: string;
     logprobs: CompletionLogprobs | null;
     /** In a stream null on all chunks but a choice's last, which the npm client's type leaves out. */
-    finish_reason: Finish;
+    finish_reason: Exclude<Finish, "tool_calls">;
   }[];
   usage?: Usage;
 }

@@ -59,14 +59,16 @@ function contentOf(content: unknown, role: Message["role"], at: number): string 
   }).join("");
 }
 
-/** Check `expectedInputs`, `expectedOutputs` and `tools`; whether these models can do that. */
-export function isSupported({ expectedInputs = [], expectedOutputs = [], tools = [] }: CoreOptions): boolean {
+/** Check `expectedInputs` and `expectedOutputs`; whether these models can do that. Calls and answers
+ * of tools are the session's own affair. */
+export function isSupported({ expectedInputs = [], expectedOutputs = [] }: CoreOptions): boolean {
   const expected = [...expectedInputs, ...expectedOutputs];
   for (const { type, languages = [] } of expected as readonly Expected[]) {
     if (!TYPES.includes(type)) throw new TypeError(`an expected type is ${shown(type)}; types are ${TYPES.join(", ")}`);
     Intl.getCanonicalLocales([...languages]); // a RangeError names the tag that is none
   }
-  return tools.length === 0 && expected.every(({ type }) => type === "text");
+  const tools = ["tool-call", "tool-response"];
+  return expected.every(({ type }) => type === "text" || tools.includes(type));
 }
 
 export const PARAMS: LanguageModelParams = { defaultTopK: 40, maxTopK: 1000, defaultTemperature: 0.8, maxTemperature: 2 };

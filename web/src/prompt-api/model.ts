@@ -6,14 +6,17 @@
  */
 
 import { abortable } from "../api/abort";
-import type { FromRun, Message } from "../protocol/core";
+import type { FromRun, Message, ToolCall } from "../protocol/core";
+import type { Conversing } from "../protocol/talk";
 import { Thimble } from "../thimble";
 import type { Availability, ModelChoice } from "../thimble";
 import { domException, quotaExceeded } from "./errors";
 import { canonicalPrompt, isSupported, PARAMS, samplingOf, withConstraint } from "./messages";
 import type { Canonical, Sampling } from "./messages";
+import { carriedOut, describedTools, MOST_ROUNDS, toolsOf } from "./tools";
 import type {
-  AppendOptions, CoreOptions, CreateOptions, LanguageModelParams, LanguageModelPrompt, PromptOptions, SamplingMode,
+  AppendOptions, CoreOptions, CreateOptions, LanguageModelParams, LanguageModelPrompt, LanguageModelTool,
+  PromptOptions, SamplingMode,
 } from "./types";
 
 /** What a session is made of: its conversation, and how its answers are drawn. */
@@ -21,6 +24,7 @@ interface Parts {
   readonly session: Thimble;
   readonly sampling: Sampling;
   readonly seed: number | undefined;
+  readonly tools: readonly LanguageModelTool[];
   readonly messages: readonly Message[];
   readonly initial: number;
   readonly usage: number;
@@ -40,6 +44,7 @@ export class LanguageModel extends EventTarget {
   readonly #session: Thimble;
   readonly #sampling: Sampling;
   readonly #seed: number | undefined;
+  readonly #tools: readonly LanguageModelTool[];
   readonly #destroyed = new AbortController();
   #messages: readonly Message[];
   #initial: number;
@@ -55,6 +60,7 @@ export class LanguageModel extends EventTarget {
     this.#session = parts.session;
     this.#sampling = parts.sampling;
     this.#seed = parts.seed;
+    this.#tools = parts.tools;
     this.#messages = parts.messages;
     this.#initial = parts.initial;
     this.#usage = parts.usage;
@@ -62,6 +68,7 @@ export class LanguageModel extends EventTarget {
 
   static async availability(options: CoreOptions & OnModel = {}): Promise<Availability> {
     samplingOf(options);
+    toolsOf(options.tools);
     if (!isSupported(options)) return "unavailable";
     return Thimble.availability(options.model === undefined ? {} : { model: options.model });
   }
@@ -74,15 +81,16 @@ export class LanguageModel extends EventTarget {
   static async create(options: CreateOptions & OnModel = {}): Promise<LanguageModel> {
     const { model, signal, monitor, initialPrompts, seed } = options;
     const sampling = samplingOf(options);
+    const tools = toolsOf(options.tools);
     const supported = isSupported(options);
     const first = initialPrompts === undefined ? null : canonicalPrompt(initialPrompts, false);
     signal?.throwIfAborted();
-    if (!supported) throw new DOMException("these models read and write text, and call no tools", "NotSupportedError");
+    if (!supported) throw new DOMException("these models read and write text", "NotSupportedError");
     try {
       const session = await Thimble.create({
         ...(model === undefined ? {} : { model }), ...(signal ? { signal } : {}), ...(monitor ? { monitor } : {}),
       });
-      const made = new LanguageModel(OWN, { session, sampling, seed, messages: [], initial: 0, usage: 0 });
+      const made = new LanguageModel(OWN, { session, sampling, seed, tools, messages: [], initial: 0, usage: 0 });
       const abort = (): void => made.#end(signal?.reason);
       signal?.addEventListener("abort", abort, { once: true });
       if (signal?.aborted) abort();
@@ -183,7 +191,8 @@ export class LanguageModel extends EventTarget {
     try {
       const session = await abortable(cloning, ended);
       const [messages, initial, usage] = [this.#messages, this.#initial, this.#usage];
-      return new LanguageModel(OWN, { session, sampling: this.#sampling, seed: this.#seed, messages, initial, usage });
+      const [sampling, seed, tools] = [this.#sampling, this.#seed, this.#tools];
+      return new LanguageModel(OWN, { session, sampling, seed, tools, messages, initial, usage });
     } catch (error) {
       void cloning.then((session) => session.destroy(), () => undefined);
       throw ended.aborted ? ended.reason : domException(error);
@@ -251,7 +260,27 @@ export class LanguageModel extends EventTarget {
       seed: this.#seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       ...(constraint === undefined || constraint === null ? {} : { responseConstraint: constraint }),
     };
-    await this.#inTurn(ended, () => this.#write(asked, sampling, { prefix: asked.prefix }, ended, hear));
+    await this.#inTurn(ended, () => this.#converse(asked, sampling, ended, hear));
+  }
+
+  /** Answers, and what tools say to the calls in them, until one has no call; all of it or nothing. */
+  async #converse(asked: Canonical, sampling: object, ended: AbortSignal, hear: (text: string) => void): Promise<void> {
+    const [messages, usage] = [this.#messages, this.#usage];
+    const free = this.#tools.length > 0 && !("responseConstraint" in sampling);
+    try {
+      let next = asked;
+      for (let round = 1; ; round += 1) {
+        const choice = free && round <= MOST_ROUNDS ? "auto" : "none";
+        const how = { prefix: next.prefix, ...(this.#tools.length > 0 ? { tool_choice: choice } as const : {}) };
+        const calls = await this.#write(next, sampling, how, ended, hear);
+        if (calls.length === 0) return;
+        next = { messages: await carriedOut(calls, this.#tools, ended), prefix: false };
+      }
+    } catch (error) {
+      this.#messages = messages;
+      this.#usage = usage;
+      throw error;
+    }
   }
 
   /** The messages with words about the constraint, unless they shall be left out. */
@@ -266,17 +295,26 @@ export class LanguageModel extends EventTarget {
     return omit ? asked : { ...asked, messages: withConstraint(asked.messages, given) };
   }
 
-  /** One exchange: the conversation is another only when it is over. */
+  /** One exchange: the conversation is another only when it is over. Gives the calls of tools. */
   async #write(
-    asked: Canonical, options: object, how: { append?: boolean; prefix?: boolean }, ended: AbortSignal,
-    hear: (text: string) => void,
-  ): Promise<void> {
+    asked: Canonical, options: object, how: Conversing, ended: AbortSignal, hear: (text: string) => void,
+  ): Promise<ToolCall[]> {
     const before = this.#messages;
     const messages = [...before, ...asked.messages];
-    const conversation = { ...how, keep: Math.min(this.#initial, before.length), newest: asked.messages.length };
+    // The answers of tools stay with the question.
+    const asks = asked.messages[0]?.role === "tool" ? before.findLastIndex(({ role }) => role === "user") : before.length;
+    const newest = messages.length - Math.max(0, asks);
+    const conversation = { ...this.#told(how), keep: Math.min(this.#initial, before.length), newest };
+    const calls: { name: string; arguments: string }[] = [];
     let lost = 0;
     let answer = "";
     const told = (news: FromRun): void => {
+      if (news.type === "batch") {
+        for (const [, kind, text, call] of news.batch.parts ?? []) {
+          if (kind === "call") calls[call] = { name: text, arguments: "" };
+          else if (kind === "arguments" && calls[call]) calls[call].arguments += text;
+        }
+      }
       if (news.type !== "begun" || news.left_out === 0) return;
       lost = news.left_out;
       this.dispatchEvent(new Event("contextoverflow"));
@@ -295,19 +333,38 @@ export class LanguageModel extends EventTarget {
       const requested = await this.#measure(messages, how);
       throw quotaExceeded((error as Error).message, { requested, quota: this.contextWindow });
     }
+    const made = calls.filter((call) => isWhole(call.arguments)).map((call, at): ToolCall => (
+      { id: `${messages.length}.${at}`, type: "function", function: call }
+    ));
     const kept = [...before.slice(0, conversation.keep), ...before.slice(conversation.keep + lost), ...asked.messages];
     const last = kept.at(-1);
     if (how.append || (how.prefix && answer === "")) this.#messages = kept;
     else if (how.prefix && last) this.#messages = [...kept.slice(0, -1), { ...last, content: last.content + answer }];
-    else this.#messages = [...kept, { role: "assistant", content: answer }];
+    else this.#messages = [...kept, { role: "assistant", content: answer, ...(made.length > 0 ? { tool_calls: made } : {}) }];
     this.#usage = this.#session.contextUsage;
+    return made;
   }
 
-  #measure(messages: readonly Message[], how: { append?: boolean; prefix?: boolean }): Promise<number> {
-    return this.#session.ask((engine, id) => engine.talk.measure(id, messages, how));
+  /** How the conversation is written, the session's tools told. */
+  #told(how: Conversing): Conversing {
+    return this.#tools.length > 0 ? { ...how, tools: describedTools(this.#tools) } : how;
+  }
+
+  #measure(messages: readonly Message[], how: Conversing): Promise<number> {
+    return this.#session.ask((engine, id) => engine.talk.measure(id, messages, this.#told(how)));
   }
 
   get [Symbol.toStringTag](): string {
     return "LanguageModel";
+  }
+}
+
+/** Whether a call's arguments came to their end. */
+function isWhole(json: string): boolean {
+  try {
+    JSON.parse(json);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -32,8 +32,17 @@ export interface CoreOptions {
   topK?: number;
   expectedInputs?: readonly Expected[];
   expectedOutputs?: readonly Expected[];
-  /** Empty only. */
-  tools?: readonly unknown[];
+  tools?: readonly LanguageModelTool[];
+}
+
+/** A function that the model may call before it answers. */
+export interface LanguageModelTool {
+  name: string;
+  description: string;
+  /** A JSON Schema of the one argument. */
+  inputSchema: object;
+  /** What it resolves with is told to the model, as text or as JSON; an error too. */
+  execute: (argument: never) => Promise<unknown> | unknown;
 }
 
 export interface CreateOptions extends CoreOptions {

@@ -101,7 +101,13 @@ export type TokenRow = readonly [
   top: readonly (readonly [id: number, text: string, logprob: number])[],
 ];
 
-export type FinishReason = "stop" | "length";
+export type FinishReason = "stop" | "length" | "tool_calls";
+
+/** A piece of an answer: the batch's token that brought it, what it is, its text, and of which call
+ * it is. A call's text is the tool's name; its arguments are pieces of JSON. */
+export type PartRow = readonly [
+  token: number, kind: "content" | "reasoning" | "call" | "arguments", text: string, call: number,
+];
 
 /**
  * The tokens of about one frame: `text`, or `tokens` with their numbers, as was asked for.
@@ -116,6 +122,8 @@ export interface Batch {
   readonly context: number;
   readonly finish_reason: FinishReason | null;
   readonly text?: string;
+  /** In a conversation where an answer may be more than words: what it is made of. */
+  readonly parts?: readonly PartRow[];
   readonly tokens?: readonly string[];
   readonly numbers?: string;
   /** The own texts of tokens and alternatives that this generation has not had before, by id. */
@@ -136,11 +144,39 @@ export interface NoStorage {
 
 /** What a model answers to: words of the conversation that a chat template writes down. */
 export interface Message {
-  readonly role: "system" | "user" | "assistant";
+  readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string;
   /** Who says it, where a template tells. */
   readonly name?: string;
+  /** What the assistant thought, and which tools it called. */
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly ToolCall[];
+  /** Which call a tool answers. */
+  readonly tool_call_id?: string;
 }
+
+/** A tool that is called, its arguments as JSON. */
+export interface ToolCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
+/** A function that a model may call; its parameters are a JSON Schema. */
+export interface Tool {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description?: string;
+    readonly parameters?: object;
+    readonly strict?: boolean | null;
+  };
+}
+
+/** Which tools may or must be called. */
+export type ToolChoice =
+  | "auto" | "none" | "required"
+  | { readonly type: "function"; readonly function: { readonly name: string } };
 
 /** A text to go on from, or a conversation to answer. */
 export type Prompt = string | readonly Message[];

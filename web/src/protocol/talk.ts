@@ -1,6 +1,6 @@
 /** What the worker answers to the Talk panel, and of conversations. */
 
-import type { Message } from "./core";
+import type { Message, Tool, ToolChoice } from "./core";
 
 /** How a conversation becomes a prompt: `How` of thimble/browser/talk.py. */
 export interface Conversing {
@@ -14,6 +14,12 @@ export interface Conversing {
   readonly append?: boolean;
   /** Whether the answer that the session ends with goes on. */
   readonly resume?: boolean;
+  readonly tools?: readonly Tool[];
+  readonly tool_choice?: ToolChoice;
+  readonly parallel_tool_calls?: boolean;
+  /** Whether a model that can think does, before it answers; without it the template says. */
+  readonly enable_thinking?: boolean;
+  readonly reasoning_effort?: string;
 }
 
 export interface TalkAbout {

@@ -6,7 +6,7 @@
  */
 
 import type { LiveSession } from "../live";
-import type { FromRun, Message } from "../protocol";
+import type { FinishReason, FromRun, Message } from "../protocol";
 import type { Conversing } from "../protocol/talk";
 import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
 
@@ -17,7 +17,7 @@ export interface Turn {
   readonly model?: string;
   tokens: number;
   /** Null while it is being written, or where it was stopped. */
-  finish: "stop" | "length" | null;
+  finish: FinishReason | null;
   /** What its tokens are drawn by. */
   seed?: number;
 }

@@ -1,5 +1,6 @@
 /** What `<thimble-lm>` tells its page. None of the events bubbles, like those of media elements. */
 
+import type { FinishReason } from "../protocol";
 import type { ModelInfo, Stage } from "../thimble";
 
 /** The model is in memory and can write. */
@@ -35,7 +36,7 @@ export interface FinishDetail {
   readonly text: string;
   readonly tokens: number;
   /** "stop": the text's end; "length": as long as was allowed; "stopped": by somebody. */
-  readonly reason: "stop" | "length" | "stopped";
+  readonly reason: FinishReason | "stopped";
   /** The seed that writes the same text again. */
   readonly seed: number;
 }
