@@ -52,6 +52,14 @@ def add_models(parser: ArgumentParser) -> None:
         "--adapter-strength", type=float, metavar="S",
         help="how much: 0 is the model alone, 1 the adapter as it was trained (1)",
     )  # fmt: skip
+    parser.add_argument(
+        "--control-vector", metavar="FILE",
+        help="a GGUF file of directions that lead what is written, as of repeng and llama.cpp",
+    )  # fmt: skip
+    parser.add_argument(
+        "--control-vector-strength", type=float, metavar="S",
+        help="how far; below 0 the other way (1)",
+    )  # fmt: skip
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -127,9 +135,13 @@ def load_models(options: Namespace) -> LanguageModel:
     if len(paths) == 1:
         if options.ensemble or weights:
             raise OptionError("--ensemble and --weights want two models or more")
-        return _adapted(one_model(paths[0], options), options)
-    if options.adapter:
-        raise OptionError("--adapter goes with one model: whose it would be of several is unsaid")
+        return _steered(_adapted(one_model(paths[0], options), options), options)
+    for name in ("adapter", "control_vector"):
+        if getattr(options, name):
+            flag = name.replace("_", "-")
+            raise OptionError(
+                f"--{flag} goes with one model: whose it would be of several is unsaid"
+            )
     from ..ensemble import combine
 
     for index, path in enumerate(paths):
@@ -151,6 +163,19 @@ def _adapted(model: Model, options: Namespace) -> Model:
         model.adapt(options.adapter, 1.0 if strength is None else strength)
     elif strength is not None:
         raise OptionError("--adapter-strength goes with --adapter")
+    return model
+
+
+def _steered(model: Model, options: Namespace) -> Model:
+    """The model with the control vector that was asked for."""
+    strength = options.control_vector_strength
+    if options.control_vector:
+        from ..lens import ControlVector
+
+        vector = ControlVector.load(options.control_vector)
+        model.fwd_hooks = vector.hooks(model, 1.0 if strength is None else strength)
+    elif strength is not None:
+        raise OptionError("--control-vector-strength goes with --control-vector")
     return model
 
 

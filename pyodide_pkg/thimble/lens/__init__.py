@@ -20,6 +20,7 @@ from ..deprecated import warn
 from ..model import HookedModel
 from ..session import Session
 from .cache import Cache
+from .control_vector import ControlVector
 from .effects import (
     HeadEffect,
     PatchGrid,
@@ -75,7 +76,8 @@ from .tensor import Tensor
 from .unembed import token_direction
 
 __all__ = [
-    "Attribution", "Cache", "Contributions", "HeadEffect", "HeadScores", "HookPoint", "HookedModel",
+    "Attribution", "Cache", "Contributions", "ControlVector", "HeadEffect", "HeadScores",
+    "HookPoint", "HookedModel",
     "LensCell", "LogitLens", "Part", "PatchGrid", "Ranking", "Scorer",
     "Tensor", "ablate_attention", "ablate_heads", "ablate_mlps", "ablate_neurons",
     "attribution_patching", "attribution_ranking", "attribution_ranking_steps", "axes",
