@@ -150,7 +150,7 @@ def test_its_settings_are_its_own_and_an_answer_that_is_cut_off_continues(talk: 
     talk.get_by_role("button", name="Settings").click()
 
 
-def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk: Page) -> None:
+def test_an_edit_and_another_answer_stand_beside_what_was_there(talk: Page) -> None:
     first = talk.locator(".turn.models .turn-text").first.inner_text()
     talk.get_by_role("button", name="Edit").first.click()
     field = talk.get_by_role("textbox", name="Edit your message")
@@ -171,6 +171,19 @@ def test_editing_drops_what_came_after_and_another_answer_has_another_seed(talk:
     assert number(talk, "reused") > 5
     talk.locator(".turn.models").get_by_role("button", name="Copy").click()
     expect(talk.locator("#talk-outcome")).to_have_text("Copied.")
+    # Arrows lead back to what was there: another version of the question, with its own answers.
+    shown = talk.locator(".turn-versions")
+    expect(shown).to_have_text(re.compile(r"3 / 3"))
+    talk.get_by_role("button", name="Version before").click()
+    expect(shown).to_have_count(2)
+    expect(talk.locator(".turn-versions").last).to_contain_text("2 / 2")
+    talk.get_by_role("button", name="Version before").last.click()
+    expect(talk.locator(".turn.models .turn-text")).to_have_text(first)
+    talk.get_by_role("button", name="Next version").first.click()
+    expect(talk.locator(".turn.yours .turn-text")).to_have_text("Who was happy?")
+    expect(talk.locator(".turn-facts").last).to_contain_text(
+        re.compile("first token after .* tokens/s")
+    )
 
 
 def test_a_conversation_goes_on_past_the_context_and_the_page_says_so(talk: Page) -> None:

@@ -59,21 +59,28 @@ test("every question carries the whole conversation, the system's word first", a
   assert.deepEqual({ context, window, reused, read }, { context: 12, window: 100, reused: 4, read: 6 });
 });
 
-test("another answer takes the place of the last, by the next seed", async () => {
+test("another answer stands beside the last, by a seed of its own", async () => {
   const { conversation, sent } = talker();
   await conversation.send("One?", { seed: 2 ** 32 - 1 });
   await conversation.regenerate({ seed: 2 ** 32 - 1 });
   await conversation.regenerate({ seed: 2 ** 32 - 1 });
   assert.deepEqual(sent.map(({ seed }) => seed), [2 ** 32 - 1, 0, 1]);
   assert.deepEqual(said(conversation), ["One?", "answer 3"]);
+  const last = conversation.turns[1];
+  assert.ok(last);
+  assert.deepEqual(conversation.tree.versions(last).map(({ text }) => text), ["answer 1", "answer 2", "answer 3"]);
 });
 
-test("an edited message removes what came after it", async () => {
+test("an edited message stands beside the one before, with what came after each", async () => {
   const { conversation } = talker();
   await conversation.send("One?", {});
   await conversation.send("Two?", {});
   await conversation.resend(0, "Uno?", {});
   assert.deepEqual(said(conversation), ["Uno?", "answer 3"]);
+  const [one] = conversation.tree.all;
+  assert.ok(one);
+  conversation.choose(one);
+  assert.deepEqual(said(conversation), ["One?", "answer 1", "Two?", "answer 2"]);
 });
 
 test("where the context is full, the oldest turns stay and are not sent again", async () => {

@@ -3,15 +3,19 @@
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
 import { Conversation, isTooLong } from "../talk/conversation";
-import type { Turn } from "../talk/conversation";
 import { Follow } from "../talk/follow";
+import { Keeper } from "../talk/keeper";
+import { TalkList } from "../talk/list";
 import { markdown } from "../talk/markdown";
+import { wordsOf } from "../talk/record";
 import { savedTalkers } from "../talk/saved";
+import type { Turn } from "../talk/tree";
 import type { LiveSession } from "../live";
+import { offlineApp } from "../offline/app";
 import type { TalkAbout } from "../protocol/talk";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
-import { count, megabytes, plural, rate, sentence } from "../ui/format";
+import { count, megabytes, milliseconds, plural, rate, sentence } from "../ui/format";
 import { TALK, readSettings } from "../ui/link";
 import { SettingControls } from "../ui/settings";
 
@@ -27,6 +31,8 @@ class Talk {
   readonly #send = button("talk-send");
   readonly #stop = button("talk-stop");
   readonly #settings: SettingControls;
+  readonly #keeper: Keeper;
+  readonly #list: TalkList;
   readonly #follows = new Follow(part("talk-sheet"));
   /** Elements of answers, and the texts that they are of. */
   readonly #shown = new WeakMap<Turn, { text: string; elements: unknown }>();
@@ -44,12 +50,36 @@ class Talk {
     this.#live = live;
     this.#talk = new Conversation(live);
     this.#settings = new SettingControls(part("talk-settings"), part("talk-digest"));
+    const form = () => ({ system: this.#system.value, settings: this.#settings.read() });
+    this.#keeper = new Keeper(this.#talk, form);
+    this.#list = new TalkList(this.#keeper, {
+      id: () => this.#talk.id,
+      words: () => wordsOf(this.#talk.tree.all),
+      open: (id) => this.#open(id),
+      leave: () => {
+        this.#talk.clear();
+        this.#talk.forget();
+      },
+    });
+    this.#keeper.addEventListener("change", () => this.#show());
     this.#talk.addEventListener("change", () => this.#soon());
     live.addEventListener("state", () => this.#follow());
     addEventListener("hashchange", () => this.#restore());
     this.#listen();
     this.#restore();
     this.#follow();
+    this.#show();
+    if (this.#keeper.last) this.#open(this.#keeper.last).catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Show a kept conversation, with the forms as they stood. */
+  async #open(id: string): Promise<void> {
+    if (this.#talk.busy) throw new Error("an answer is being written: stop it first");
+    const { system, settings, damaged } = await this.#keeper.open(id);
+    this.#fail(damaged ? new Error(`${plural(damaged, "message")} of it cannot be read: damaged on this machine`) : null);
+    this.#system.value = this.#talk.system = system;
+    this.#settings.take(settings);
+    this.#editing = null;
     this.#show();
   }
 
@@ -73,6 +103,10 @@ class Talk {
     });
     this.#unfold("talk-system", () => this.#system.focus());
     this.#unfold("talk-settings", () => undefined);
+    this.#unfold("talk-kept", () => void this.#list.opened());
+    button("talk-ask-yes").addEventListener("click", () => this.#want(true));
+    button("talk-ask-no").addEventListener("click", () => this.#want(false));
+    button("talk-with-load").addEventListener("click", () => void this.#live.open(this.#with));
     button("talk_dice").addEventListener("click", () => this.#settings.roll());
     button("talk-undo").addEventListener("click", () => {
       this.#talk.restore();
@@ -92,6 +126,11 @@ class Talk {
       get.addEventListener("click", () => void this.#live.open(get.dataset["model"] ?? ""));
     }
     button("talk-open").addEventListener("click", () => byId("model-file", HTMLInputElement).click());
+  }
+
+  #want(wanted: boolean): void {
+    void this.#keeper.want(wanted);
+    this.#text.focus();
   }
 
   #unfold(id: string, opened: () => void): void {
@@ -240,6 +279,30 @@ class Talk {
     part("talk-read").textContent = counts ? count(counts.read) : "–";
     part("talk-speed").textContent = counts?.speed ? rate(counts.speed) : "–";
     this.#showModel();
+    this.#showKept();
+  }
+
+  /** The model that the conversation was with. */
+  get #with(): string {
+    return this.#talk.turns.findLast((turn) => turn.model !== undefined)?.model ?? "";
+  }
+
+  #showKept(): void {
+    const { wanted, keeps, failure } = this.#keeper;
+    const answered = this.#talk.turns.some(({ role }) => role === "assistant");
+    part("talk-lede-kept").hidden = !keeps;
+    part("talk-lede-tab").hidden = keeps;
+    part("talk-ask").hidden = wanted !== null || !answered || this.#talk.busy;
+    part("talk-unkept").hidden = failure === null || wanted !== true;
+    part("talk-unkept-words").textContent = failure ? `This conversation is not kept: ${sentence(failure)}` : "";
+    const { model, files } = this.#live;
+    const other = this.#with;
+    const isHere = files.has(other) || (offlineApp()?.build.models ?? []).some(({ name }) => name === other);
+    part("talk-with").hidden = !other || !model || other === model || this.#talk.busy;
+    part("talk-with-words").textContent = isHere ? `The last answer is by ${other}. ${model} would go on.`
+      : `The last answer is by ${other}, which is not on this machine any more: ${model} would go on.`;
+    button("talk-with-load").hidden = !isHere;
+    button("talk-with-load").textContent = `Load ${other}`;
   }
 
   #showModel(): void {
@@ -263,7 +326,7 @@ class Talk {
       ${at > 0 && at === first ? this.#shift() : nothing}
       <span class="turn-who">${yours ? "You" : turn.model}</span>
       ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text">${yours ? turn.text : this.#answer(turn)}</div>
-        <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}</div>`}
+        <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}${this.#facts(turn)}</div>`}
     </li>`;
   }
 
@@ -285,11 +348,32 @@ class Talk {
   #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {
     const again = (): void => void this.#work(this.#talk.regenerate(this.#options()));
     const goOn = (): void => void this.#work(this.#talk.continue(this.#options()));
-    return html`
+    return html`${this.#versions(turn)}
       ${isLast && this.#talk.canContinue ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${goOn}>Continue</button>` : nothing}
       ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
       ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
       <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>`;
+  }
+
+  /** Arrows between what stands at one place. */
+  #versions(turn: Turn): unknown {
+    const versions = this.#talk.tree.versions(turn);
+    if (versions.length < 2) return nothing;
+    const now = versions.indexOf(turn);
+    const arrow = (step: number, sign: string, words: string): TemplateResult => {
+      const other = versions[now + step];
+      return html`<button type="button" class="quiet" aria-label=${words} ?disabled=${!other} @click=${() => other && this.#talk.choose(other)}>${sign}</button>`;
+    };
+    return html`<span class="turn-versions" role="group" aria-label="Versions">
+      ${arrow(-1, "‹", "Version before")}<span>${now + 1} / ${versions.length}</span>${arrow(1, "›", "Next version")}
+    </span>`;
+  }
+
+  /** How quickly an answer came. */
+  #facts({ wait, rate: speed }: Turn): unknown {
+    if (wait === undefined) return nothing;
+    const words = [`first token after ${milliseconds(wait)}`, ...(speed === undefined ? [] : [`${rate(speed)} tokens/s`])];
+    return html`<span class="turn-facts">${words.join(" · ")}</span>`;
   }
 
   #editor(turn: Turn, at: number): TemplateResult {

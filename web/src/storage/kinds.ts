@@ -11,6 +11,7 @@ import type { SavedModel } from "./models";
 import { appCache, extrasCache } from "./names";
 import { dropPartial, listPartials } from "./partial";
 import { fileSize, removeFile } from "./snapshot-file";
+import { listTalks, removeTalks } from "./talks";
 import { forgetTraining, savedTraining, savedTrainingBytes } from "./training";
 import { forgetUse, markUsed, usedAt } from "./usage";
 
@@ -186,6 +187,25 @@ const training: StorageKind = {
   },
 };
 
+const talks: StorageKind = {
+  id: "talks",
+  title: "Conversations",
+  async list() {
+    const item = { id: "talks", used: null, here: true, remove: removeTalks };
+    try {
+      const { heads, unreadable } = await listTalks();
+      const count = heads.length + unreadable.length;
+      if (count === 0) return [];
+      const bytes = heads.reduce((sum, head) => sum + head.bytes, 0);
+      const used = heads.length ? new Date(Math.max(...heads.map(({ changed }) => changed))) : null;
+      const words = "What you and models said in Talk, which lists them and deletes each.";
+      return [{ ...item, title: plural(count, "conversation"), words, bytes, used }];
+    } catch (error) {
+      return [{ ...item, title: "Conversations", words: `They cannot be read: ${(error as Error).message}.`, bytes: null }];
+    }
+  },
+};
+
 /** Small words of the page's own: the theme, and when something was used. */
 function settingKeys(): string[] {
   return Object.keys(localStorage).filter((key) => key.startsWith("thimble."));
@@ -199,11 +219,11 @@ const settings: StorageKind = {
     if (keys.length === 0) return [];
     const bytes = keys.reduce((sum, key) => sum + key.length + (localStorage.getItem(key)?.length ?? 0), 0);
     return [{
-      id: "settings", title: "Theme and dates of use", words: "None of your texts or prompts.",
+      id: "settings", title: "Theme, switches and dates of use", words: "None of your texts or prompts.",
       bytes, used: null, here: true,
       remove: async () => settingKeys().forEach((key) => localStorage.removeItem(key)),
     }];
   },
 };
 
-export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, settings];
+export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, talks, settings];

@@ -2,25 +2,16 @@
  * A conversation with the live model: its turns, and a session of its own, so that what Write shows
  * stays as it is and the keys and values of earlier turns stay too. It knows no element of the page.
  *
- * It tells "change" when a turn, a count or what it is doing is another. Nothing of it is kept.
+ * It tells "change" when a turn, a count or what it is doing is another. Keeping it is another
+ * module's (keeper.ts).
  */
 
 import type { LiveSession } from "../live";
-import type { FinishReason, FromRun, Message } from "../protocol";
+import type { FromRun, Message } from "../protocol";
 import type { Conversing } from "../protocol/talk";
 import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
-
-export interface Turn {
-  readonly role: "user" | "assistant";
-  text: string;
-  /** The model that wrote it. */
-  readonly model?: string;
-  tokens: number;
-  /** Null while it is being written, or where it was stopped. */
-  finish: FinishReason | null;
-  /** What its tokens are drawn by. */
-  seed?: number;
-}
+import { Tree, newId } from "./tree";
+import type { Turn } from "./tree";
 
 export interface Counts {
   /** Tokens of the conversation, the answer included. */
@@ -46,18 +37,18 @@ export class Conversation extends EventTarget {
   /** Aborted to stop the answer that is being written. */
   #stop = new AbortController();
   #answering: Promise<void> = Promise.resolve();
-  turns: Turn[] = [];
+  /** What it is kept by. */
+  id = newId();
+  tree = new Tree();
   /** The first turn that the model still reads: the context has no place for those before it. */
   first = 0;
   system = "";
   busy = false;
   counts: Counts | null = null;
-  /** Other answers that were asked for at this place. */
-  #again = 0;
   /** The turn that the session's tokens end with. */
   #held: Turn | null = null;
   /** What was there before it was cleared. */
-  #before: Pick<Conversation, "turns" | "first" | "counts"> | null = null;
+  #before: Pick<Conversation, "id" | "tree" | "first" | "counts"> | null = null;
 
   constructor(live: LiveSession) {
     super();
@@ -65,27 +56,44 @@ export class Conversation extends EventTarget {
     live.addEventListener("restart", () => (this.#session = this.#held = null));
   }
 
+  /** What is read of the tree. */
+  get turns(): readonly Turn[] {
+    return this.tree.path;
+  }
+
   /** Say something, and have it answered. Rejects with the reason where it is not. */
   async send(text: string, settings: SamplingOptions): Promise<void> {
-    this.turns.push({ role: "user", text, tokens: 0, finish: null });
+    this.tree.add(this.turns.at(-1) ?? null, { role: "user", text, tokens: 0, finish: null });
     this.#before = null;
-    this.#again = 0;
     await this.#answer(settings);
   }
 
-  /** Say something else at the place of a turn; all that came after it is dropped. */
+  /** Say something else at the place of a turn; what was said there stays beside it. */
   async resend(at: number, text: string, settings: SamplingOptions): Promise<void> {
-    this.turns.length = at;
+    this.tree.cut(this.turns[at - 1] ?? null);
     this.first = Math.min(this.first, at);
     await this.send(text, settings);
   }
 
-  /** Another answer to what was said last. */
+  /** Another answer to what was said last, by a seed that no other answer to it has. */
   async regenerate(settings: SamplingOptions): Promise<void> {
-    if (this.turns.at(-1)?.role === "assistant") this.turns.pop();
-    this.#again += 1;
-    const seed = ((settings.seed ?? 0) + this.#again) % 2 ** 32;
-    await this.#answer({ ...settings, seed });
+    const last = this.turns.at(-1);
+    if (!last) return;
+    const question = last.role === "user" ? last : (this.turns.at(-2) ?? null);
+    const others = this.tree.all.filter(({ parent }) => parent === (question?.id ?? null)).length;
+    const before = this.tree.leaf;
+    this.tree.cut(question);
+    await this.#answer({ ...settings, seed: ((settings.seed ?? 0) + others) % 2 ** 32 }, undefined, before);
+  }
+
+  /** Read another version of a turn. */
+  choose(turn: Turn): void {
+    if (this.busy) return;
+    const at = this.turns.findIndex(({ parent }) => parent === turn.parent);
+    this.tree.choose(turn);
+    this.first = Math.min(this.first, Math.max(at, 0));
+    this.#held = null;
+    this.#tell();
   }
 
   /** Whether the last answer was cut off, or stopped. */
@@ -103,12 +111,30 @@ export class Conversation extends EventTarget {
 
   /** Begin afresh; `restore` brings back what was there, until something new is said. */
   clear(): void {
-    const { turns, first, counts } = this;
-    this.#before = { turns, first, counts };
-    this.turns = [];
-    this.first = 0;
-    this.counts = null;
-    this.#again = 0;
+    const { id, tree, first, counts } = this;
+    this.#before = { id, tree, first, counts };
+    this.take(newId(), new Tree());
+  }
+
+  /** Let another conversation take this one's place. */
+  take(id: string, tree: Tree): void {
+    Object.assign(this, { id, tree, first: 0, counts: null });
+    this.#held = null;
+    this.#tell();
+  }
+
+  /** Take over what was said elsewhere in this conversation, and read on there. */
+  merge(turns: readonly Turn[]): void {
+    if (!this.tree.merge(turns)) return;
+    const last = this.turns.at(-1);
+    if (last) this.tree.choose(last);
+    this.#held = null;
+    this.#tell();
+  }
+
+  /** Forget what `restore` would bring back. */
+  forget(): void {
+    this.#before = null;
     this.#tell();
   }
 
@@ -136,17 +162,16 @@ export class Conversation extends EventTarget {
     this.#held = null;
   }
 
-  async #answer(settings: SamplingOptions, cut?: Turn): Promise<void> {
-    await (this.#answering = this.#answerLast(settings, cut));
+  async #answer(settings: SamplingOptions, cut?: Turn, before: string | null = this.tree.leaf): Promise<void> {
+    await (this.#answering = this.#answerLast(settings, cut, before));
   }
 
-  async #answerLast(settings: SamplingOptions, cut?: Turn): Promise<void> {
+  async #answerLast(settings: SamplingOptions, cut: Turn | undefined, leaf: string | null): Promise<void> {
     const { seed } = settings;
-    const turn: Turn = cut ?? {
+    const turn = cut ?? this.tree.add(this.turns.at(-1) ?? null, {
       role: "assistant", text: "", model: this.#live.model, tokens: 0, finish: null,
       ...(seed === undefined ? {} : { seed }),
-    };
-    if (!cut) this.turns.push(turn);
+    });
     const before = { ...turn };
     this.busy = true;
     const { signal } = (this.#stop = new AbortController());
@@ -159,7 +184,7 @@ export class Conversation extends EventTarget {
       if (!signal.aborted) throw error;
     } finally {
       this.busy = false;
-      if (turn.tokens === 0 && !before.text) this.turns.splice(this.turns.indexOf(turn), 1);
+      if (turn.tokens === 0 && !before.text) this.tree.remove(turn, leaf);
       this.#tell();
     }
   }
@@ -177,6 +202,7 @@ export class Conversation extends EventTarget {
   async #write(
     session: Session, turn: Turn, cut: boolean, settings: PromptOptions,
   ): Promise<void> {
+    const began = performance.now();
     let first = 0;
     let fresh = 0;
     const conversation = this.#how(turn, cut);
@@ -197,8 +223,12 @@ export class Conversation extends EventTarget {
         turn.tokens += count;
         fresh += count;
         turn.finish = finish;
-        if (first === 0) first = now;
+        if (first === 0 && count > 0) {
+          first = now;
+          if (!cut) turn.wait = now - began;
+        }
         const speed = now > first ? (1000 * (fresh - 1)) / (now - first) : null;
+        if (speed && fresh > 1) turn.rate = speed;
         if (this.counts) this.counts = { ...this.counts, context, speed };
       }
       this.#tell();

@@ -75,6 +75,17 @@ export class SettingControls {
     return refused;
   }
 
+  /** Take what stood here once; what is not told goes back to what is usual. */
+  take(values: Settings | Readonly<Record<string, number>>): void {
+    for (const [name, input] of this.#inputs) {
+      const before = input.value;
+      const value = (values as Readonly<Record<string, number>>)[name];
+      input.value = String(value ?? input.defaultValue);
+      if (input.value === "" || !input.checkValidity()) input.value = before;
+      this.#typed(name, value !== undefined);
+    }
+  }
+
   roll(): void {
     const [seed = 0] = crypto.getRandomValues(new Uint32Array(1));
     this.set("seed", seed % LARGEST_SEED);
