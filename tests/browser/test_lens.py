@@ -232,6 +232,26 @@ def test_what_cannot_be_looked_at_is_told(looker: Page) -> None:
     expect(looker.locator("#lens-head-title")).to_have_text("Layer 5, head 3")
 
 
+def test_what_is_typed_stays_out_of_the_address_until_a_link_is_copied(looker: Page) -> None:
+    look(looker, "attention", "&at=3")
+    assert shown(looker)["text"] == TEXT  # a link brought it
+    typed = "My secret is a red duck."
+    looker.locator("#lens-text").fill(typed)
+    looker.get_by_role("button", name="Look inside", exact=True).click()
+    expect(looker.locator("#lens-tokens .token-list")).to_have_text(typed, use_inner_text=False)
+    looker.locator("#lens-tokens .token").nth(2).click()
+    expect(looker.locator("#lens-at-words")).to_contain_text("Token 3")
+    assert looker.title() == "Lens · Thimble"
+    assert (shown(looker)["at"], "text" in shown(looker)) == ("2", False)
+    assert looker.evaluate("() => JSON.stringify(history.state)") == "null"
+    looker.locator("#lens-share").click()
+    expect(looker.locator("#lens-outcome")).to_contain_text("Link copied")
+    copied = looker.evaluate("() => navigator.clipboard.readText()")
+    values = parse_qs(urlparse(copied).fragment)
+    assert (values["text"], values["at"], values["model"]) == ([typed], ["2"], ["story"])
+    assert "text" not in shown(looker)
+
+
 def test_what_is_remembered_brings_nobody_back(looker: Page) -> None:
     """The address is written down as things change, also while somebody leaves."""
     look(looker, "attention", "&at=19")

@@ -27,6 +27,7 @@ export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<
   const mounted = new Set<string>();
   const links = new Map([...tabs.querySelectorAll("a")].map((link) => [panelOf(link.hash), link]));
   const [first = ""] = links.keys();
+  const { title } = document;
   tabs.hidden = false;
 
   const mount = async (panel: string): Promise<void> => {
@@ -55,6 +56,7 @@ export async function showPanels(tabs: HTMLElement, live: LiveSession): Promise<
     }
     // On a narrow screen the tabs are a strip that slides; the chosen one stands in its middle.
     const link = links.get(panel);
+    document.title = link && panel === named ? `${link.textContent ?? ""} · Thimble` : title;
     if (link) tabs.scrollLeft = link.offsetLeft - (tabs.clientWidth - link.offsetWidth) / 2;
   };
   addEventListener("hashchange", () => void show());

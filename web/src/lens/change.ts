@@ -135,13 +135,7 @@ class ChangePane extends Pane {
 
   async #copyLink(): Promise<void> {
     const pressed = button("change-link");
-    const values = new URLSearchParams(this.lens.fragment);
-    for (const [name, value] of Object.entries(this.lens.live.files.reference(this.lens.live.model))) {
-      values.set(name, value);
-    }
-    const url = new URL(location.href);
-    url.hash = values.toString();
-    pressed.textContent = (await copy(url.href)) ? "Copied" : "Copying is not allowed here";
+    pressed.textContent = (await copy(this.lens.link)) ? "Copied" : "Copying is not allowed here";
     setTimeout(() => (pressed.textContent = "Copy link"), 1600);
   }
 

@@ -1,7 +1,7 @@
 /**
  * What is looked into, and where: the text's tokens, a position among them, a layer and a head of the
  * model, and the view that shows it. Every view of the panel follows this one state, which stands in
- * the address.
+ * the address but for what the visitor has typed.
  *
  * It dispatches "text" (another text or another model, or the same with changes inside), "position",
  * "place" (another layer, head, neuron or matrix), "view" and "state" (it waits, works, or has failed) and "levels"
@@ -41,6 +41,8 @@ export interface Asking {
   readonly seconds: number | null;
 }
 
+/** Changes that hold texts. */
+const TYPED = /^(steer|patch):/;
 const START: Place = { layer: 0, head: 0, neuron: 0, matrix: "" };
 /** Longer texts would make links that programs cut off. */
 const LONGEST = 8000;
@@ -56,6 +58,8 @@ export class LensView extends EventTarget {
   #levels: readonly number[] | null = null;
   /** What was asked for, as words. */
   words = "";
+  /** The text that a link brought. */
+  #linked: string | null = null;
   /** What the text was made from. */
   #prompt = "";
   #ids: readonly number[] = [];
@@ -219,7 +223,18 @@ export class LensView extends EventTarget {
     this.#tell("text");
   }
 
-  /** What the address says of this state. */
+  /** An address that brings somebody else here: it says the text, too, and the model. */
+  get link(): string {
+    const values = this.fragment;
+    values.delete("change");
+    for (const change of this.live.changes) values.append("change", change);
+    if (this.text && this.words && this.words.length <= LONGEST) values.set("text", this.words);
+    const { files, model } = this.live;
+    for (const [name, value] of Object.entries(files.reference(model))) values.set(name, value);
+    return new URL(`#${values.toString()}`, location.href).href;
+  }
+
+  /** What the address says of this state: nothing that was typed, unless a link brought it. */
   get fragment(): URLSearchParams {
     const { layer, head, neuron, matrix } = this.#place;
     const values = new URLSearchParams({ panel: "lens", view: this.#view });
@@ -229,14 +244,16 @@ export class LensView extends EventTarget {
       values.set("head", String(head));
       if (neuron) values.set("neuron", String(neuron));
       if (matrix) values.set("matrix", matrix);
-      if (this.words && this.words.length <= LONGEST) values.set("text", this.words);
+      if (this.words === this.#linked) values.set("text", this.words);
     }
-    for (const change of this.live.changes) values.append("change", change);
+    const hasTexts = this.live.changes.some((change) => TYPED.test(change));
+    if (!hasTexts) for (const change of this.live.changes) values.append("change", change);
     return values;
   }
 
-  /** Take the place that an address says. */
+  /** Take the place that an address says, and remember its text as one that an address may say. */
   read(values: URLSearchParams): void {
+    this.#linked = values.get("text") ?? this.#linked;
     const number = (name: string, otherwise: number): number => {
       const said = values.get(name);
       return said !== null && /^\d{1,7}$/.test(said) ? Number(said) : otherwise;

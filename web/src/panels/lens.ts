@@ -8,6 +8,7 @@ import { LensView } from "../lens/state";
 import type { LensToken } from "../lens/state";
 import type { LiveSession } from "../live";
 import type { Writing } from "../live/writing";
+import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { count, megabytes, milliseconds, sentence } from "../ui/format";
 import { TokenView, quoted } from "../ui/tokens";
@@ -72,6 +73,7 @@ class Lens {
       void this.#lens.open(this.#text.value);
     });
     button("lens-live").addEventListener("click", () => this.#openLive());
+    button("lens-share").addEventListener("click", () => void this.#share());
     button("lens-allow").addEventListener("click", () => this.#lens.allow());
     this.#strip.addEventListener("token", (event) => {
       this.#lens.position = (event as TokenEvent).index;
@@ -231,7 +233,14 @@ class Lens {
     element("lens-outcome").textContent = waits ? "Waiting for the model." : isWorking ? "Computing." : "";
   }
 
-  /** Keep the state in the address, where it can be copied from. */
+  async #share(): Promise<void> {
+    const copied = await copy(this.#lens.link);
+    element("lens-outcome").textContent = copied
+      ? "Link copied: it holds the text and the place, and goes nowhere by itself."
+      : "Copying is not allowed here.";
+  }
+
+  /** Keep the state in the address, so that going back leads here. */
   #remember(): void {
     // The visitor may have gone elsewhere just now, and the panels have not heard of it yet.
     const here = new URLSearchParams(location.hash.slice(1)).get("panel") === "lens";
