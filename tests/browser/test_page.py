@@ -154,6 +154,16 @@ def test_continue_goes_on_as_a_longer_text_would_have(desk: Page) -> None:
     assert written(desk) == continued
 
 
+def test_arabic_stands_on_the_right(desk: Page) -> None:
+    desk.locator("#prompt").fill("كان يا ما كان")
+    desk.get_by_role("button", name="Write").click()
+    finish(desk)
+    ways = "(element) => getComputedStyle(element).direction"
+    assert [desk.locator(id).evaluate(ways) for id in ("#prompt", "#story")] == ["rtl", "rtl"]
+    desk.locator("#prompt").fill("Once")
+    assert desk.locator("#prompt").evaluate(ways) == "ltr"
+
+
 def test_measures_are_shown(desk: Page) -> None:
     desk.get_by_role("button", name="Write").click()
     finish(desk)

@@ -325,7 +325,7 @@ class Talk {
     return html`<li class="turn ${yours ? "yours" : "models"} ${at < first ? "unread" : ""}">
       ${at > 0 && at === first ? this.#shift() : nothing}
       <span class="turn-who">${yours ? "You" : turn.model}</span>
-      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text">${yours ? turn.text : this.#answer(turn)}</div>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text" dir="auto">${yours ? turn.text : this.#answer(turn)}</div>
         <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}${this.#facts(turn)}</div>`}
     </li>`;
   }

@@ -81,6 +81,7 @@ export class TokenView extends EventTarget {
     this.#root.className = "token-view";
     this.#lead.className = "token-lead";
     this.#list.className = "token-list";
+    this.#list.dir = "auto";
     this.#list.setAttribute("role", "listbox");
     this.#list.setAttribute("aria-orientation", "horizontal");
     this.#list.setAttribute("aria-label", options.label);

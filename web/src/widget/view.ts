@@ -79,7 +79,7 @@ function prompt(view: View): TemplateResult | typeof nothing {
   if (view.readOnly) return nothing;
   return html`<label part="prompt" class="prompt">
     <span>How does it begin?</span>
-    <textarea rows="1" autocomplete="off" .value=${view.prompt}
+    <textarea rows="1" dir="auto" autocomplete="off" .value=${view.prompt}
       @input=${(event: Event) => view.type((event.target as HTMLTextAreaElement).value)}></textarea>
   </label>`;
 }
@@ -138,7 +138,7 @@ function text(view: View): TemplateResult {
   const caret = view.state === "writing" ? html`<span class="caret" aria-hidden="true"></span>` : nothing;
   return html`<div part="text" class="text" role="region" aria-label="The text">${
     result || given
-      ? html`<p><span part="given" class="given">${given}</span><span part="written">${result?.text}</span>${caret}</p>`
+      ? html`<p dir="auto"><span part="given" class="given">${given}</span><span part="written">${result?.text}</span>${caret}</p>`
       : html`<p class="empty">The text will appear here.</p>`
   }</div>`;
 }
