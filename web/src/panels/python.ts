@@ -48,6 +48,7 @@ class PythonPanel {
       recall: (step, shown) => (step < 0 ? this.#history.back(shown) : this.#history.forward()),
       complete: (before) => this.#complete(before),
     });
+    this.#say(""); // the page's script is here
     this.#listen();
     this.#restore();
     live.addEventListener("state", () => {
