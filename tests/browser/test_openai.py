@@ -112,7 +112,7 @@ def test_a_response_format_is_kept_to(run: Run) -> None:
         return [answer.choices[0].message.content,
                 await failure(client.chat.completions.create({ ...request, tools: [{}] }))];""")
     assert 2 <= len(json.loads(text)) <= 4
-    assert refused.startswith("OptionError: tools is [{}]; this is not supported")
+    assert refused.startswith("OptionError: tools[0] is {}; it must be")
 
 
 def test_a_completion_goes_on_from_its_prompt(run: Run) -> None:

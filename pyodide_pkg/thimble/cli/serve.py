@@ -10,22 +10,26 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..hosting import front_end
 from ..hosting.hosts import Hosts
-from ..hosting.models import read_folder
+from ..hosting.models import OwnModel, read_folder
 from . import hosting
 from .command import Command
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
 SETTINGS = "THIMBLE_SERVE"
 """The environment variable that tells a worker what `run` was told: JSON."""
 MAX_WORKERS = 64
+KEY = "THIMBLE_API_KEY"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -55,6 +59,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a host that requests may name, like example.org or *.example.org; may be given "
         "again (any)",
     )  # fmt: skip
+    parser.add_argument(
+        "--api", action="store_true",
+        help="answer OpenAI's routes below /v1 as well, with these models, on this machine; the "
+        f"environment's {KEY} is the key that requests must bring",
+    )  # fmt: skip
     parser.add_argument("--access-log", action="store_true", help="write a line for each request")
     hosting.add_site(parser)
 
@@ -81,13 +90,25 @@ def run(options: Namespace) -> int:
     if options.workers == 1:
         hosts = options.allowed_host
         app = create_app(found.site, found.templates, own=own, hosts=hosts)
-        uvicorn.run(app, **settings)
+        uvicorn.run(_with_api(app, found.site, own, options) if options.api else app, **settings)
         return 0
     told: dict[str, Any] = {"hosts": options.allowed_host}
     told |= {name: str(path) for name in ("site", "models") if (path := getattr(options, name))}
     os.environ[SETTINGS] = json.dumps(told)
     uvicorn.run(f"{__name__}:application", factory=True, workers=options.workers, **settings)
     return 0
+
+
+def _with_api(app: Starlette, site: Path, own: Sequence[OwnModel], options: Namespace) -> ASGIApp:
+    """The application with OpenAI's routes over its models."""
+    from ..hosting.api.routes import Api, Beside
+
+    shipped = json.loads((site / "build.json").read_text(encoding="utf-8"))["models"]
+    models = {model.name: model.path for model in own}
+    models |= {one["name"]: site / one["file"] for one in shipped if one["name"] not in models}
+    local = options.host in (*LOOPBACK, "::1")
+    hosts = options.allowed_host or (LOOPBACK if local else ())
+    return Beside(app, Api(models, key=os.environ.get(KEY, ""), hosts=Hosts(hosts)))
 
 
 def application() -> Starlette:
@@ -106,6 +127,13 @@ def _check(options: Namespace) -> None:
         raise OptionError(f"--port is {options.port}; it must be a whole number from 0 to 65535")
     if not 1 <= options.workers <= MAX_WORKERS:
         raise OptionError(f"--workers is {options.workers}; it must be from 1 to {MAX_WORKERS}")
+    if options.api and options.workers > 1:
+        raise OptionError("--api answers from one process: leave --workers out")
+    if options.api and options.host not in (*LOOPBACK, "::1") and not os.environ.get(KEY):
+        raise OptionError(
+            f"--api on {options.host} would answer anybody: set {KEY} in the environment, or leave "
+            "--host out"
+        )
     Hosts(options.allowed_host)
     root = options.root_path
     if root and (not root.startswith("/") or "?" in root or "#" in root or "//" in root):
