@@ -209,9 +209,18 @@ def test_whoever_leaves_ends_what_is_written_for_them() -> None:
             sent.append(message)
 
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions",
-                 "headers": headers, "query_string": b"", "root_path": "", "scheme": "http",
-                 "http_version": "1.1", "server": ("localhost", 80), "client": ("1", 1)}  # fmt: skip
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/chat/completions",
+            "headers": headers,
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "http_version": "1.1",
+            "server": ("localhost", 80),
+            "client": ("1", 1),
+        }
         await app(scope, receive, send)
         after = await client.chat.completions.create(**ASK)
         return len(sent), after.choices[0].message.content
