@@ -375,3 +375,15 @@ def test_what_follows_a_question_mark_is_not_logged() -> None:
     assert application.WithoutQuery().filter(record)
     assert "secret" not in record.getMessage()
     assert "GET /" in record.getMessage()
+
+
+@pytest.mark.parametrize("has_numpy", [True, False])
+def test_an_example_that_needs_numpy_is_offered_where_numpy_is(
+    tmp_path: Path, has_numpy: bool
+) -> None:
+    folder = write_site(tmp_path)
+    build = json.loads((folder / "build.json").read_text())
+    (folder / "build.json").write_text(json.dumps({**build, "numpy": has_numpy}))
+    page = TestClient(server.create_app(folder)).get("/").text
+    assert ("With NumPy" in page) is has_numpy
+    assert "Beam search" in page
