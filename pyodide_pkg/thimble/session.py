@@ -45,7 +45,7 @@ class Session:
         self._row = (model.config.n_vocab + 3) & ~3
         self._logits = Scratch(self._kernel, 4 * self._row, "logits")
         self._ids = Scratch(self._kernel, 4 * BATCH, "token ids")
-        self._id_slots = self._ids.int32s()
+        self._id_slots = self._kernel.int32s(self._ids.address, BATCH)
         self._grow(min(FIRST_POSITIONS, n_ctx))
 
     @property

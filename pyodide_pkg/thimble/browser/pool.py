@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Protocol
 
 from ..errors import ThimbleError
-from ..kernel import ABI_VERSION, Allocating, too_large
+from ..kernel import ABI_VERSION, Allocating, Slots, too_large
 
 POOL_FROM = 20 << 20
 """Bytes of a model file from which threads gain more than crossing into their memory costs."""
@@ -41,6 +42,20 @@ class PoolKernel(Allocating):
 
     def read(self, address: int, nbytes: int) -> bytes:
         return self._pool.read(address, nbytes).to_bytes()
+
+    def int32s(self, address: int, count: int) -> Slots:
+        return Elsewhere(self, address)
+
+
+class Elsewhere:
+    """Numbers in a memory that is not Python's own: they are copied there."""
+
+    def __init__(self, kernel: PoolKernel, address: int) -> None:
+        self._kernel, self._address = kernel, address
+
+    def __setitem__(self, where: slice, numbers: list[int], /) -> None:
+        at = self._address + 4 * (where.start or 0)
+        self._kernel.write(at, array("i", numbers).tobytes())
 
 
 class JsBuffer(Protocol):
