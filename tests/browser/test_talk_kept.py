@@ -245,3 +245,64 @@ def test_a_conversation_of_a_model_that_is_gone_and_keeping_switched_off(talk: P
     say(talk, "And not saved?")
     (body,) = stored(talk, "bodies")
     assert len(body["turns"]) == 2
+
+
+def test_files_go_with_a_message_and_their_tokens_are_counted(talk: Page) -> None:
+    def bring(name: str, data: bytes) -> None:
+        file: FilePayload = {"name": name, "mimeType": "", "buffer": data}
+        talk.set_input_files("#talk-attach-file", [file])
+
+    bring("notes.md", "# Ducks\n\nSad ❤ ducks.\n".encode())
+    row = talk.locator("#talk-attached li")
+    expect(row).to_contain_text(re.compile(r"notes\.md\s+\d+ tokens"))
+    bring("none.csv", b"a\0b")
+    expect(talk.locator("#talk-notice-words")).to_contain_text("“none.csv” is not text")
+    talk.get_by_role("button", name="New conversation").click()
+    say(talk, "What?")
+    expect(row).to_have_count(0)
+    message = talk.locator(".turn.yours .turn-text")
+    message.locator("summary").click()
+    expect(message).to_have_text("notes.md# Ducks\n\nSad ❤ ducks.What?")
+    # Keys: the last message again, the list, and a new conversation.
+    talk.locator("#talk-text").press("ArrowUp")
+    edit = talk.get_by_role("textbox", name="Edit your message")
+    expect(edit).to_have_value("File “notes.md”:\n\n```\n# Ducks\n\nSad ❤ ducks.\n```\n\nWhat?")
+    edit.press("Escape")
+    talk.get_by_role("button", name="Conversations").click()
+    expect(talk.locator("#talk-kept")).to_be_hidden()
+    talk.keyboard.press("Control+k")
+    expect(talk.locator("#talk-kept")).to_be_visible()
+    talk.keyboard.press("Control+Shift+o")
+    expect(talk.locator(".turn")).to_have_count(0)
+    talk.get_by_role("button", name="System prompt").click()
+    talk.get_by_role("button", name="Correct").click()
+    expect(talk.locator("#talk-system-text")).to_have_value(re.compile("^Correct the spelling"))
+
+
+# A machine's own voice, and one that is a server.
+VOICES = """
+  globalThis.spoken = [];
+  const voices = [
+    { localService: false, lang: "en-US", name: "far" },
+    { localService: true, lang: "en-GB", name: "near" },
+  ];
+  const Said = class { constructor(text) { this.text = text; } };
+  Object.defineProperty(globalThis, "SpeechSynthesisUtterance", { value: Said });
+  Object.defineProperty(globalThis, "speechSynthesis", { value: {
+    getVoices: () => voices, cancel: () => spoken.push("cancel"), addEventListener: () => undefined,
+    speak: (said) => spoken.push([said.voice.name, said.text]) } });
+"""
+
+
+def test_an_answer_is_read_aloud_by_a_voice_of_this_machine_only(talk: Page) -> None:
+    talk.add_init_script(VOICES)
+    talk.reload()
+    talk.get_by_role("button", name=re.compile("^Talk anyway")).click()
+    answer = say(talk, "Who?")
+    talk.get_by_role("button", name="Read aloud").click()
+    spoken = talk.evaluate("spoken")
+    assert {voice for voice, _ in spoken} == {"near"}
+    assert "".join("".join(text.split()) for _, text in spoken) == "".join(answer.split())
+    talk.get_by_role("button", name="Stop reading").click()
+    assert talk.evaluate("spoken.at(-1)") == "cancel"
+    expect(talk.get_by_role("button", name="Read aloud")).to_be_visible()

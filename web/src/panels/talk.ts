@@ -2,9 +2,13 @@
 
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
+import { Aloud } from "../talk/aloud";
+import { detach } from "../talk/attached";
+import { Attaching } from "../talk/attaching";
 import { Conversation, isTooLong } from "../talk/conversation";
 import { Follow } from "../talk/follow";
 import { Keeper } from "../talk/keeper";
+import { listenToKeys } from "../talk/keys";
 import { TalkList } from "../talk/list";
 import { markdown } from "../talk/markdown";
 import { wordsOf } from "../talk/record";
@@ -33,6 +37,8 @@ class Talk {
   readonly #settings: SettingControls;
   readonly #keeper: Keeper;
   readonly #list: TalkList;
+  readonly #files: Attaching;
+  readonly #aloud = new Aloud();
   readonly #follows = new Follow(part("talk-sheet"));
   /** Elements of answers, and the texts that they are of. */
   readonly #shown = new WeakMap<Turn, { text: string; elements: unknown }>();
@@ -61,7 +67,9 @@ class Talk {
         this.#talk.forget();
       },
     });
+    this.#files = new Attaching(live, (error) => this.#fail(error));
     this.#keeper.addEventListener("change", () => this.#show());
+    this.#aloud.addEventListener("change", () => this.#show());
     this.#talk.addEventListener("change", () => this.#soon());
     live.addEventListener("state", () => this.#follow());
     addEventListener("hashchange", () => this.#restore());
@@ -100,6 +108,23 @@ class Talk {
       if (event.key !== "Escape") return;
       if (this.#talk.busy) this.#talk.stop();
       else if (this.#editing !== null) this.#edit(null);
+    });
+    for (const preset of this.#root.querySelectorAll<HTMLButtonElement>("[data-prompt]")) {
+      preset.addEventListener("click", () => {
+        this.#system.value = this.#talk.system = preset.dataset["prompt"] ?? "";
+        this.#system.focus();
+      });
+    }
+    listenToKeys(this.#root, this.#text, {
+      begin: () => button("talk-new").click(),
+      find: () => {
+        if (part("talk-kept").hidden) button("talk-kept-toggle").click();
+        else part("talk-search").focus();
+      },
+      edit: () => {
+        const last = this.#talk.turns.findLastIndex(({ role }) => role === "user");
+        if (last >= 0 && !this.#talk.busy) this.#edit(last);
+      },
     });
     this.#unfold("talk-system", () => this.#system.focus());
     this.#unfold("talk-settings", () => undefined);
@@ -211,10 +236,15 @@ class Talk {
     return this.#about !== null && (this.#about.template || this.#anyway.has(this.#asked));
   }
 
+  get #hasMessage(): boolean {
+    return this.#text.value.trim() !== "" || this.#files.any;
+  }
+
   #say(): void {
-    const text = this.#text.value.trim();
-    if (!text || this.#talk.busy || !this.#mayTalk) return;
+    if (!this.#hasMessage || this.#talk.busy || !this.#mayTalk) return;
+    const words = this.#text.value.trim();
     this.#text.value = "";
+    const text = this.#files.with(words).trimEnd();
     void this.#work(this.#talk.send(text, this.#options()));
   }
 
@@ -272,7 +302,7 @@ class Talk {
     button("talk-undo").hidden = !this.#talk.canRestore || busy;
     this.#send.hidden = busy;
     this.#stop.hidden = !busy;
-    this.#send.disabled = !this.#mayTalk || this.#text.value.trim() === "";
+    this.#send.disabled = !this.#mayTalk || !this.#hasMessage;
     button("talk-new").disabled = busy || turns.length === 0;
     part("talk-context").textContent = counts ? `${count(counts.context)} / ${count(counts.window)}` : "–";
     part("talk-reused").textContent = counts ? count(counts.reused) : "–";
@@ -325,9 +355,22 @@ class Talk {
     return html`<li class="turn ${yours ? "yours" : "models"} ${at < first ? "unread" : ""}">
       ${at > 0 && at === first ? this.#shift() : nothing}
       <span class="turn-who">${yours ? "You" : turn.model}</span>
-      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text" dir="auto">${yours ? turn.text : this.#answer(turn)}</div>
+      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text" dir="auto">${yours ? this.#message(turn) : this.#answer(turn)}</div>
         <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}${this.#facts(turn)}</div>`}
     </li>`;
+  }
+
+  /** A message, its files folded. */
+  #message({ text }: Turn): unknown {
+    const { files, words } = detach(text);
+    return html`${files.map(({ name, text: content }) => html`<details class="turn-file"><summary>${name}</summary><div>${content}</div></details>`)}${words}`;
+  }
+
+  /** Read an answer as it stands on the page, or stop. */
+  #readAloud(turn: Turn, event: Event): void {
+    if (this.#aloud.reads === turn) return this.#aloud.stop();
+    const shown = (event.target as HTMLElement).closest(".turn")?.querySelector(".turn-text");
+    this.#aloud.read(turn, shown?.textContent ?? "");
   }
 
   /** Only a text that has grown is read anew. */
@@ -352,7 +395,8 @@ class Talk {
       ${isLast && this.#talk.canContinue ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${goOn}>Continue</button>` : nothing}
       ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
       ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
-      <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>`;
+      <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>
+      ${!yours && this.#aloud.can ? html`<button type="button" class="quiet" @click=${(event: Event) => this.#readAloud(turn, event)}>${this.#aloud.reads === turn ? "Stop reading" : "Read aloud"}</button>` : nothing}`;
   }
 
   /** Arrows between what stands at one place. */
