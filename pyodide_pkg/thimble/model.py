@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,14 @@ class Model(LanguageModel):
         from .lens.gradients import gradients
 
         return gradients(self, tokens, names, **options)
+
+    def load_session(self, path: str | os.PathLike[str]) -> Session:
+        """The session that `Session.save` wrote to a file, of this model's very weights; nothing is
+        computed anew. Raises FormatError where the file is damaged, OptionError where it is of
+        another model, UnsupportedError where an adapter or hooks are on this one."""
+        from .session_file import load
+
+        return load(self, path)
 
     def hooked(self, fwd_hooks: FwdHooks = (), *, alone: bool = False) -> HookedModel:
         """The same weights with hooks that stand, beside those of this model or `alone`."""

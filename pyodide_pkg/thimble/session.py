@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .deprecated import warn
@@ -211,6 +212,37 @@ class Session:
         params = params or SamplingParams()
         chat = Chat(self.model, constrained=params.grammar is not None, **options)
         return answer(self, messages, params, chat)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the session to a file, whole or not at all: `model.load_session(path)` goes on from
+        it without computing anything anew, with the same bits. Raises UnsupportedError where the
+        model is made of others, or has an adapter or hooks on it."""
+        from .session_file import save
+
+        save(self, path)
+
+    # What session_file.py does with a session.
+
+    @property
+    def address(self) -> int:
+        """The kernel's session. Raises ThimbleError where it is closed."""
+        return self._live()
+
+    def settled(self) -> int:
+        """How many tokens' keys and values are kept, and those of this model as it is."""
+        self._invalidate_if_stale()
+        return self._computed
+
+    def make_room(self, positions: int) -> None:
+        """See to it that there is a place for so many positions."""
+        self._grow(positions)
+
+    def restored(self, tokens: list[int], computed: int) -> None:
+        """Told that keys and values of the first `computed` of these tokens are in place."""
+        self._tokens, self._computed, self._logits_at = tokens, computed, -1
+        self._grow(len(tokens))
+        assert self._state
+        self._capacity = self._state.capacity
 
     def close(self) -> None:
         """Give the memory back."""

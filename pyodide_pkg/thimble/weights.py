@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Iterator
 
 from .errors import MemoryLimitError
 from .gguf import TensorInfo
@@ -173,6 +174,12 @@ class Weights:
     def tensor(self, name: str) -> int:
         """Where a tensor is; one that a file fuses with others has its own name here."""
         return self._tensors[name]
+
+    def pieces(self) -> Iterator[tuple[str, int, int]]:
+        """Name, address and bytes of each tensor as it lies in kernel memory, by name."""
+        for name, address in sorted(self._tensors.items()):
+            at = self.kernel.call("vector_data", address)
+            yield name, at, self.kernel.call("tensor_bytes", address)
 
     def has(self, name: str) -> bool:
         """Whether there is a tensor of that name."""
