@@ -111,10 +111,14 @@ def test_whoever_cannot_be_saved_or_go_on_is_told_why(tmp_path: Path) -> None:
     with pytest.raises(thimble.OptionError, match="mean nothing to other weights"):
         model_of("gemma3").load_session(path)
     hooked = model_of("q8_0-tied").hooked([("blocks.0.hook_resid_post", lambda value, hook: None)])
-    with pytest.raises(thimble.UnsupportedError, match="only a session of one can be saved"):
+    with pytest.raises(thimble.UnsupportedError, match="adapter or hooks on it"):
         hooked.session().save(path)
-    with pytest.raises(thimble.UnsupportedError, match="made of other models"):
+    with pytest.raises(thimble.UnsupportedError, match="adapter or hooks on it"):
         hooked.load_session(path)
+    pair = thimble.Ensemble([model_of("q8_0-tied"), load(make(SPECS["q8_0-tied"]))])
+    with pytest.raises(thimble.UnsupportedError, match="no insides of its own"):
+        pair.session().save(path)
+    assert path.read_bytes() == saved("q8_0-tied")
 
 
 def test_a_file_is_written_whole_or_stays_as_it_was(

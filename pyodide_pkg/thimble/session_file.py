@@ -24,13 +24,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from .errors import FormatError, OptionError, UnsupportedError
 from .kernel import Scratch
 from .state import KV_TYPES
 
 if TYPE_CHECKING:
+    from .language_model import LanguageModel
     from .model import Model
     from .session import Session
 
@@ -85,20 +86,16 @@ def layouts(session: Session) -> list[Layout]:
     return found
 
 
-def plain_model(session_model: Any) -> Model:
+def plain_model(given: LanguageModel) -> Model:
     """The model, where keys and values are those of its weights alone. Raises UnsupportedError."""
-    from .model import Model
-
-    if type(session_model) is not Model:
+    _ = given.weights  # what is made of other models has none
+    model = cast("Model", given)
+    if model.adapter is not None or model.fwd_hooks:
         raise UnsupportedError(
-            f"{session_model.name!r} is made of other models: only a session of one can be saved"
+            f"model {model.name!r} has an adapter or hooks on it: take them off; keys and values "
+            "in a file are those of its own weights"
         )
-    if session_model.adapter is not None or session_model.fwd_hooks:
-        raise UnsupportedError(
-            f"model {session_model.name!r} has an adapter or hooks on it: take them off; keys "
-            "and values in a file are those of its own weights"
-        )
-    return session_model
+    return model
 
 
 def save(session: Session, path: str | os.PathLike[str]) -> None:
