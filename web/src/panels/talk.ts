@@ -88,6 +88,7 @@ class Talk {
     this.#system.value = this.#talk.system = system;
     this.#settings.take(settings);
     this.#editing = null;
+    part("talk-outcome").textContent = "";
     this.#show();
   }
 
