@@ -21,6 +21,7 @@ import type { QuantizeService } from "./protocol/quantize";
 import type { ReadService } from "./protocol/read";
 import type { StepService } from "./protocol/step";
 import type { TalkService } from "./protocol/talk";
+import type { TasksService } from "./protocol/tasks";
 import type { TrainService } from "./protocol/train";
 
 export * from "./protocol/core";
@@ -45,6 +46,7 @@ export interface Services {
   readonly read: ReadService;
   readonly step: StepService;
   readonly talk: TalkService;
+  readonly tasks: TasksService;
   readonly train: TrainService;
 }
 

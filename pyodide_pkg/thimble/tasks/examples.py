@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +102,7 @@ class Examples:
             "labels": dict(wanted.most_common()) if self.kind == "label" else {},
             "different": len(wanted),
             "characters": {
-                "shortest": min(given), "middle": int(statistics.median(given)),
+                "shortest": min(given), "middle": sorted(given)[len(given) // 2],
                 "longest": max(given), "longest_wanted": max(len(e.wanted) for e in self.examples),
             },
             "sha256": self.sha256,

@@ -40,7 +40,7 @@ class Table:
 
 def read_table(data: bytes | str) -> Table:
     """Read a file's bytes or a pasted text. Raises FormatError for what is no table."""
-    text = data if isinstance(data, str) else _decoded(data)
+    text = data if isinstance(data, str) else decoded(data)
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     if not text.strip():
         raise FormatError("there is nothing in it: an example is a row with two cells")
@@ -54,7 +54,8 @@ def read_table(data: bytes | str) -> Table:
     return _of_cells(text)
 
 
-def _decoded(data: bytes) -> str:
+def decoded(data: bytes) -> str:
+    """Return a file's text. Raises FormatError where it is too large or in another encoding."""
     if len(data) > MOST_BYTES:
         raise FormatError(f"the file has {len(data):,} bytes; at most {MOST_BYTES:,} are read")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):

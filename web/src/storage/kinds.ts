@@ -12,6 +12,7 @@ import { appCache, extrasCache } from "./names";
 import { dropPartial, listPartials } from "./partial";
 import { fileSize, removeFile } from "./snapshot-file";
 import { listTalks, removeTalks } from "./talks";
+import { TASK_CACHE, forgetTask, savedTask } from "./task";
 import { forgetTraining, savedTraining, savedTrainingBytes } from "./training";
 import { forgetUse, markUsed, usedAt } from "./usage";
 
@@ -206,6 +207,18 @@ const talks: StorageKind = {
   },
 };
 
+const task: StorageKind = {
+  id: "task",
+  title: "Task",
+  async list() {
+    const saved = await savedTask();
+    if (!saved) return [];
+    const words = `Being made of examples: step ${saved.step} of ${saved.steps}.`;
+    const [bytes, used] = [await cacheSize(TASK_CACHE), new Date(saved.at)];
+    return [{ id: "task", title: saved.order.name, words, bytes, used, here: true, remove: forgetTask }];
+  },
+};
+
 /** Small words of the page's own: the theme, and when something was used. */
 function settingKeys(): string[] {
   return Object.keys(localStorage).filter((key) => key.startsWith("thimble."));
@@ -226,4 +239,4 @@ const settings: StorageKind = {
   },
 };
 
-export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, talks, settings];
+export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, task, talks, settings];

@@ -8,6 +8,7 @@ import { byId } from "../ui/dom";
 import { megabytes, sentence } from "../ui/format";
 import { complaint } from "./host";
 import { duration } from "./plan";
+import { sourceOf } from "./source";
 import type { Lesson } from "./texts";
 
 /** Ranks of an adapter: enough for a manner of speaking, and a file of some hundred kilobytes. */
@@ -93,15 +94,7 @@ export class Tuning extends EventTarget {
 
   /** Where the file of a model is, by the page's name of it; null where it is not here. */
   source(name: string): ModelSource | null {
-    const rest = { name, fresh: false, instead: [], kvType: "f32" as const, encoders: false };
-    const file = this.#live.files.get(name);
-    if (file instanceof Blob) {
-      return { ...rest, from: file, keep: false, bytes: file.size, sha256: null };
-    }
-    if (file) return { ...rest, from: file.from, keep: true, bytes: file.bytes, sha256: file.sha256 };
-    const listed = this.#build.model(name);
-    if (!listed) return null;
-    return { ...rest, from: listed.url, keep: true, bytes: listed.bytes, sha256: listed.sha256 };
+    return sourceOf(this.#live, this.#build, name);
   }
 
   /** What a visitor calls a model. */

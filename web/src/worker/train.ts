@@ -103,7 +103,7 @@ async function begin(
 }
 
 /** The whole file of a model, from wherever it is. */
-async function bytesOf(source: ModelSource): Promise<Uint8Array> {
+export async function bytesOf(source: ModelSource): Promise<Uint8Array> {
   const download = new Download(source, () => undefined);
   const parts: Uint8Array<ArrayBuffer>[] = [];
   for await (const chunk of download.chunks()) parts.push(new Uint8Array(chunk));

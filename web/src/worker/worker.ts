@@ -25,6 +25,7 @@ import { hasRenounced } from "./renounce";
 import { withServices } from "./services";
 import type { OwnMethods } from "./services";
 import { whyNot, writeSnapshot } from "./snapshot";
+import { taskMethods } from "./tasks";
 import { trainMethods } from "./train";
 
 let python: Promise<Python> | null = null;
@@ -155,6 +156,7 @@ const own: OwnMethods = {
   claims: claimsMethods(engine),
   console: consoleMethods(engine),
   quantize: quantizeMethods(engine),
+  tasks: taskMethods(started, trainThreads),
   train: trainMethods(started, trainThreads),
 };
 
