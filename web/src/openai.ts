@@ -16,10 +16,12 @@ import type { TokenChunk } from "./api/stream";
 import { chatChunks, completionChunks, wholeChat, wholeCompletion } from "./openai/answer";
 import type { Telling, Writing } from "./openai/answer";
 import { answersOf, chatOptions, completionOptions, conversingOf, messagesOf, promptsOf } from "./openai/request";
+import { fetchOf } from "./openai/fetch";
+import { chatRequestOf, eventsOf } from "./openai/responses";
 import { Stream } from "./openai/stream";
 import type {
   ChatCompletion, ChatCompletionChunk, ChatRequest, Completion, CompletionRequest, EmbeddingList,
-  EmbeddingRequest, ModelEntry, RequestOptions,
+  EmbeddingRequest, ModelEntry, RequestOptions, ResponseEvent, ResponseObject, ResponseRequest,
 } from "./openai/types";
 import type { Prompt } from "./protocol/core";
 import { Thimble } from "./thimble";
@@ -49,7 +51,13 @@ export class OpenAI {
   readonly chat = { completions: { create: this.#chat.bind(this) as ChatCreate } };
   readonly completions = { create: this.#complete.bind(this) as CompletionCreate };
   readonly embeddings = { create: this.#embed.bind(this) as EmbeddingCreate };
+  readonly responses = { create: this.#respond.bind(this) as ResponseCreate };
   readonly models = { list: listModels };
+  /** The same for clients that believe in a server: give it to them as their `fetch`. */
+  readonly fetch: typeof fetch = fetchOf({
+    chat: this.#chat.bind(this) as ChatCreate & Answering, complete: this.#complete.bind(this) as Answering,
+    respond: this.#respond.bind(this) as Answering, embed: this.#embed.bind(this) as Answering, models: listModels,
+  });
 
   /** `site`: take engine and models from there; a bundle needs it. Other settings are ignored. */
   constructor({ site }: { site?: string | URL } = {}) {
@@ -122,6 +130,15 @@ export class OpenAI {
     return wholeCompletion(writings, telling);
   }
 
+  async #respond(request: ResponseRequest, beside: RequestOptions = {}): Promise<ResponseObject | Stream<ResponseEvent>> {
+    const chunks = await this.#chat(chatRequestOf(request), beside) as Stream<ChatCompletionChunk>;
+    const events = eventsOf(request, chunks);
+    if (request.stream) return new Stream(events, chunks.controller, either(beside.signal, request.signal));
+    let whole: ResponseObject | undefined;
+    for await (const { response } of events) whole = response ?? whole;
+    return whole as ResponseObject;
+  }
+
   async #embed(request: EmbeddingRequest, beside: RequestOptions = {}): Promise<EmbeddingList<number[] | string>> {
     const { input, encoding_format: format = "float", dimensions } = request;
     const texts = typeof input === "string" ? [input] : input;
@@ -181,6 +198,13 @@ async function listModels(): Promise<{ object: "list"; data: ModelEntry[] } & As
   const models = await Thimble.models();
   const data = models.map(({ name }) => ({ id: name, object: "model" as const, created: 0, owned_by: "thimble" }));
   return { object: "list", data, async *[Symbol.asyncIterator]() { yield* data; } };
+}
+
+type Answering = (request: object, options?: RequestOptions) => Promise<object>;
+
+interface ResponseCreate {
+  (request: ResponseRequest & { stream: true }, options?: RequestOptions): Promise<Stream<ResponseEvent>>;
+  (request: ResponseRequest & { stream?: false | null }, options?: RequestOptions): Promise<ResponseObject>;
 }
 
 interface ChatCreate {

@@ -1,7 +1,7 @@
 /** An engine that writes what it is told to, a token a turn of the event loop. It knows no model. */
 
 import type { EngineHost } from "../src/api/engine";
-import type { FromRun, Message, Prompt } from "../src/protocol";
+import type { FromRun, Message, PartRow, Prompt } from "../src/protocol";
 import type { Conversing } from "../src/protocol/talk";
 import { Thimble } from "../src/thimble";
 
@@ -19,6 +19,8 @@ export class FakeHost {
   /** How many messages its context holds. */
   window = Infinity;
   sessions = 1;
+  /** What each token brings to an answer of parts, if it has such. */
+  parts: readonly (readonly [kind: PartRow[1], text: string, call?: number][])[] | null = null;
 
   constructor(tokens: readonly string[], refusal: string | null = null) {
     this.#tokens = tokens;
@@ -58,7 +60,10 @@ export class FakeHost {
       await turn();
       if (stopped()) break;
       const { count, context, finish_reason, text, ...told } = this.#batch(token, at);
-      const batch = { count, context, finish_reason };
+      const parts = this.parts?.[at]?.map(([kind, words, call = 0]): PartRow => [0, kind, words, call]);
+      const calls = this.parts?.some((some) => some.some(([kind]) => kind === "call"));
+      const why = calls && finish_reason === "stop" ? "tool_calls" : finish_reason;
+      const batch = { count, context, finish_reason: why, ...(parts ? { parts } : {}) };
       hear({ type: "batch", batch: logprobs ? { ...batch, ...told } : { ...batch, text: text ?? "" } });
     }
     hear({ type: "done", context: 7 + this.#tokens.length });

@@ -23,7 +23,7 @@ export interface Telling {
 }
 
 /** `crypto.randomUUID` is for pages that came by HTTPS only. */
-function randomId(): string {
+export function randomId(): string {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

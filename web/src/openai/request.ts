@@ -150,7 +150,8 @@ export function messagesOf(messages: unknown): Message[] {
 function messageOf(given: unknown, where: string): Message {
   if (typeof given !== "object" || given === null) return refuse(`${where} is ${shown(given)}; it must be { role, content }`);
   const message = given as Record<string, unknown>;
-  const own = ALSO[String(message["role"])] ?? [];
+  const said = String(message["role"]);
+  const own = (Object.hasOwn(ALSO, said) ? ALSO[said] : undefined) ?? [];
   for (const [name, value] of Object.entries(message)) {
     if (["role", "content", "name", ...own].includes(name) || value === undefined || value === null) continue;
     if (!EMPTY.includes(name) || !isEmpty(value)) refuse(`${where}.${name} is ${shown(value)}, which is not supported`);

@@ -206,3 +206,94 @@ export interface ModelEntry {
   created: number;
   owned_by: string;
 }
+
+export interface ResponseTool {
+  type: "function";
+  name: string;
+  description?: string | null;
+  parameters?: object | null;
+  strict?: boolean | null;
+}
+
+/** What an answer is made of. */
+export type ResponseOutput =
+  | {
+    type: "message"; id: string; role: "assistant"; status: ResponseStatus;
+    content: [{ type: "output_text"; text: string; annotations: never[] }];
+  }
+  | { type: "function_call"; id: string; call_id: string; name: string; arguments: string; status: ResponseStatus }
+  | {
+    type: "reasoning"; id: string; status: ResponseStatus; summary: never[];
+    content: [{ type: "reasoning_text"; text: string }];
+  };
+
+export type ResponseStatus = "in_progress" | "completed" | "incomplete";
+
+type Texts = string | readonly { type: string; text: string }[];
+
+/** What a request may tell: messages, earlier outputs, and what tools answered. */
+export type ResponseItem =
+  | { type?: "message"; role: "system" | "developer" | "user" | "assistant"; content: Texts }
+  | { type: "function_call"; call_id: string; name: string; arguments: string }
+  | { type: "function_call_output"; call_id: string; output: Texts }
+  | { type: "reasoning" };
+
+export interface ResponseRequest {
+  input: string | readonly ResponseItem[];
+  model?: ModelChoice;
+  instructions?: string | null;
+  tools?: readonly ResponseTool[] | null;
+  tool_choice?: "auto" | "none" | "required" | { type: "function"; name: string } | null;
+  parallel_tool_calls?: boolean | null;
+  text?: {
+    format?:
+      | { type: "text" }
+      | { type: "json_object" }
+      | { type: "json_schema"; name?: string; schema: object; strict?: boolean | null };
+  } | null;
+  reasoning?: { effort?: "none" | "minimal" | "low" | "medium" | "high" | null } | null;
+  max_output_tokens?: number | null;
+  temperature?: number | null;
+  top_p?: number | null;
+  seed?: number | null;
+  metadata?: Record<string, string> | null;
+  store?: boolean | null;
+  stream?: boolean | null;
+  signal?: AbortSignal;
+}
+
+export interface ResponseObject {
+  id: string;
+  object: "response";
+  created_at: number;
+  status: ResponseStatus;
+  error: null;
+  incomplete_details: { reason: "max_output_tokens" } | null;
+  instructions: string | null;
+  model: string;
+  output: ResponseOutput[];
+  output_text: string;
+  parallel_tool_calls: boolean;
+  temperature: number | null;
+  top_p: number | null;
+  max_output_tokens: number | null;
+  tools: readonly ResponseTool[];
+  tool_choice: NonNullable<ResponseRequest["tool_choice"]>;
+  text: NonNullable<ResponseRequest["text"]>;
+  metadata: Record<string, string> | null;
+  usage: {
+    input_tokens: number;
+    input_tokens_details: { cached_tokens: number };
+    output_tokens: number;
+    output_tokens_details: { reasoning_tokens: number };
+    total_tokens: number;
+  } | null;
+}
+
+/** One of OpenAI's events, `response.created` to `response.completed`. */
+export interface ResponseEvent {
+  type: string;
+  sequence_number: number;
+  response?: ResponseObject;
+  delta?: string;
+}
