@@ -45,8 +45,8 @@ commit {against}: natively, on one thread, in turns, medians of {rounds} rounds.
 ENDS = """
 The goal is {goal}. What falls short is small: a program begins each of its operations by itself, in
 some 20 ns, where the old pass ran on; every call into the kernels checks its arguments, which may
-not exceed 32 bits in a page; and scales of Q4_0 are kept in half precision since, which costs 0.26M,
-whose weights are all in the cache, some cycles, and gives larger models memory and speed.
+not exceed 32 bits in a page; and scales of Q4_0 are kept in half precision since, which costs
+0.26M, whose weights are all in the cache, some cycles, and gives larger models memory and speed.
 """
 
 
