@@ -118,6 +118,46 @@ def test_a_tool_is_called(stream: bool) -> None:
     assert set(json.loads(call.function.arguments)) == {"a", "b"}
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_tells_calls_and_words(stream: bool) -> None:
+    told = [
+        {"role": "user", "content": [{"type": "input_text", "text": "Add 1 and 2."}]},
+        {"type": "function_call", "call_id": "c", "name": "add", "arguments": '{"a": 1, "b": 2}'},
+        {"type": "function_call_output", "call_id": "c", "output": "3"},
+    ]
+    tool = {"type": "function", **ADD["function"], "strict": True}
+    choice = {"type": "function", "name": "add"}
+    request = {"model": "story", "temperature": 0, "max_output_tokens": 6}
+
+    async def one(client: Any, **more: Any) -> Any:
+        if not stream:
+            return await client.responses.create(**request, **more)
+        async with client.responses.stream(**request, **more) as events:
+            told = [event async for event in events]
+            assert told[0].type == "response.created"
+            return told[-1].response
+
+    async def ask(client: Any) -> tuple[Any, Any]:
+        words = await one(client, input=told, instructions="Be brief.")
+        called = await one(client, input="Add.", tools=[tool], tool_choice=choice)
+        return words, called
+
+    words, called = asked(ask)
+    assert words.output_text and words.status in ("completed", "incomplete")
+    assert words.usage.output_tokens <= 6
+    assert called.status == "incomplete" and called.incomplete_details.reason == "max_output_tokens"
+    assert all(item.type in ("function_call", "message") for item in called.output)
+
+
+def test_a_response_is_no_secret_store() -> None:
+    async def ask(client: Any) -> Any:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.responses.create(model="names", input="a", previous_response_id="b")
+        return caught.value
+
+    assert "previous_response_id" in asked(ask).message
+
+
 def test_an_answer_keeps_to_a_schema() -> None:
     schema = {"type": "array", "items": {"enum": ["x", 2]}, "minItems": 2, "maxItems": 4}
     form = {"type": "json_schema", "json_schema": {"name": "list", "schema": schema}}

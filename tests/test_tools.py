@@ -20,7 +20,7 @@ from thimble.errors import OptionError
 from thimble.messages import check_messages
 from thimble.tools import FALLBACK, ToolFormat, check_choice, check_tools, spelled_out
 
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -32,7 +32,7 @@ WEATHER = {
         },
     },
 }
-ADD = {
+ADD: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "add",

@@ -28,6 +28,7 @@ from ...errors import ContextError, OptionError, ThimbleError, UnsupportedError
 from ...json_text import parse_json
 from ..hosts import Hosts
 from . import request as asked
+from . import responses
 from .answer import (
     chat_logprobs,
     completion_logprobs,
@@ -85,6 +86,7 @@ class Api:
             Route("/v1/models", self._guarded(self._models), methods=["GET"]),
             Route("/v1/models/{name:path}", self._guarded(self._model), methods=["GET"]),
             Route("/v1/chat/completions", self._guarded(self._chat), methods=["POST"]),
+            Route("/v1/responses", self._guarded(self._responses), methods=["POST"]),
             Route("/v1/completions", self._guarded(self._completions), methods=["POST"]),
             Route("/v1/embeddings", self._guarded(self._embeddings), methods=["POST"]),
             Route("/v1/{rest:path}", self._guarded(self._nothing)),
@@ -134,6 +136,19 @@ class Api:
                     yield chunk
 
         return await answer(request, body, chunks(), whole_chat)
+
+    async def _responses(self, request: Request) -> Response:
+        body = await read_json(request)
+        chat = responses.chat_request(body)
+        name, place = self._runner.place(body.get("model"))
+
+        async def events() -> AsyncIterator[dict[str, Any]]:
+            async with place.turn():
+                asked.chat(chat, place.model)  # what is wrong is told before anything else
+                async for one in responses.events(body, chat_chunks(chat, name, place)):
+                    yield one
+
+        return await answer(request, body, events(), responses.whole)
 
     async def _completions(self, request: Request) -> Response:
         body = await read_json(request)
@@ -214,7 +229,9 @@ async def answer(
 
 
 def event(value: Mapping[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    kind = value.get("type", "")
+    named = f"event: {kind}\n" if kind.startswith("response.") else ""
+    return f"{named}data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 async def _while_there(
