@@ -82,6 +82,10 @@ export class LiveSession extends EventTarget {
     return this.#session?.model.bytes ?? 0;
   }
 
+  get parameters(): number {
+    return this.#session?.model.parameters ?? 0;
+  }
+
   get contextUsage(): number {
     return this.#session?.contextUsage ?? 0;
   }

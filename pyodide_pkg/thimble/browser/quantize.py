@@ -62,9 +62,11 @@ class Service:
         self._jobs: dict[int, Job] = {}
         self._numbers = itertools.count(1)
 
-    def types(self) -> list[str]:
-        """The encodings that a model can be given, the smallest first."""
-        return [t.name for t in sorted(FILE_TYPES, key=lambda t: t.nbytes / t.block)]
+    def types(self) -> list[tuple[str, float]]:
+        """The encodings that a model can be given, and the bytes of a weight in each, the smallest
+        first."""
+        sizes = [(t.name, t.nbytes / t.block) for t in FILE_TYPES]
+        return sorted(sizes, key=lambda one: one[1])
 
     def begin(self, name: str, encoding: str, total: int, read: Read) -> dict[str, Any]:
         """Get ready to write the file of `total` bytes anew. Raises OptionError where nothing would

@@ -20,6 +20,8 @@ const part = (id: string): HTMLElement => byId(`smaller-${id}`, HTMLElement);
 /** What most people are after: half the size of F16, next to no loss. */
 const USUAL = "Q8_0";
 const STEP_MS = 60;
+/** What takes more than this share of the memory is no smaller: rows are padded there. */
+const WORTH = 0.9;
 
 interface Measured {
   readonly name: string;
@@ -31,6 +33,9 @@ class Smaller {
   readonly #live: LiveSession;
   readonly #type = byId("smaller-type", HTMLSelectElement);
   readonly #bar = byId("smaller-progress", HTMLProgressElement);
+  #types: readonly (readonly [name: string, bytes: number])[] = [];
+  /** The model whose encodings are offered. */
+  #offered = "";
   #busy = false;
   #stopped = false;
   #working: Promise<void> = Promise.resolve();
@@ -49,7 +54,7 @@ class Smaller {
     button("save").addEventListener("click", () => this.#save());
     live.ask((engine) => engine.quantize.types()).then(
       (types) => {
-        this.#type.replaceChildren(...types.map((type) => new Option(type, type, false, type === USUAL)));
+        this.#types = types;
         this.#follow();
       },
       () => undefined, // the panels say what is wrong with the engine
@@ -57,7 +62,20 @@ class Smaller {
     this.#follow();
   }
 
+  /** Offer the encodings that make this model smaller. */
+  #offer(): void {
+    const { model, modelBytes: bytes, parameters } = this.#live;
+    if (!this.#types.length || !parameters || model === this.#offered) return;
+    this.#offered = model;
+    const smaller = this.#types.filter(([, each]) => parameters * each < WORTH * bytes);
+    const names = smaller.map(([name]) => name);
+    const usual = names.includes(USUAL) ? USUAL : names.at(-1);
+    this.#type.replaceChildren(...names.map((name) => new Option(name, name, false, name === usual)));
+    part("none").hidden = names.length > 0;
+  }
+
   #follow(): void {
+    this.#offer();
     const { model, isOpen } = this.#live;
     part("model").textContent = model || "none yet";
     this.#type.disabled = this.#type.options.length === 0 || this.#busy;

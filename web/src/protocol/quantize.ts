@@ -14,8 +14,8 @@ export interface QuantizedFile {
 }
 
 export interface QuantizeService {
-  /** The encodings that a model can be given, the smallest first. */
-  types(): string[];
+  /** The encodings that a model can be given, and the bytes of a weight in each, the smallest first. */
+  types(): (readonly [name: string, bytes: number])[];
   /** Write a model's file anew, its matrices in another encoding. Null on the port is the end. */
   run(name: string, source: Blob, encoding: string, port: MessagePort): Promise<QuantizedFile>;
   stop(): void;
