@@ -99,10 +99,12 @@ CASES = """    case TK_OP_TILT: return tk_op_tilt(r, op);
     case TK_OP_AVERAGE: return tk_op_average(r, op);
     case TK_OP_ADD: return"""
 STEPS: dict[str, dict[str, str]] = {
-    "thimble/plan.py": {
+    "thimble/plan_tables.py": {
         '    "add": Kind(),\n': KINDS,
-        '    "hook_resid_post": _STREAM,\n': "    **dict.fromkeys(('mlp.sum', 'hook_tilted',"
+        '    "hook_resid_post": _STREAM,\n': "    **dict.fromkeys(('hook_tilted',"
         " 'hook_average', 'hook_resid_post'), _STREAM),\n",
+    },
+    "thimble/plan.py": {
         '        x = self.emit("add", (x, fed), ("hook_resid_post",))\n': EMITTED,
     },
     "thimble/program.py": {'            elif op.kind == "scan":\n': STATE},

@@ -147,8 +147,8 @@ def test_special_tokens_and_the_template_come_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"type": "Unigram"}}, "of the kind 'Unigram'; BPE runs"),
-        ({"model": None}, "of the kind None; BPE runs"),
+        ({"model": {"type": "Unigram"}}, "of the kind 'Unigram'; BPE and WordPiece run"),
+        ({"model": None}, "of the kind None; BPE and WordPiece run"),
         ({"pre_tokenizer": split("x+")}, "cuts words by x\\+, which does not run"),
         ({"model": {"type": "BPE", "vocab": []}}, "the vocabulary .* is \\[\\]"),
         ({"model": {"type": "BPE", "vocab": {"a": -1}}}, "gives 'a' the id -1"),

@@ -80,8 +80,9 @@ def test_threads_and_the_lens_change_no_bit_of_a_vector() -> None:
         kernel.call("threads", 1)
 
 
-def test_every_value_inside_is_the_references() -> None:
-    data = converted("gemma-embedding", "f32")
+@pytest.mark.parametrize("name", ["gemma-embedding", "bert-first", "nomic-bert", "modern-bert"])
+def test_every_value_inside_is_the_references(name: str) -> None:
+    data = converted(name, "f32")
     model = load(data)
     ids = model.tokenizer.encode(LONGEST)[:40]
     _, cache = model.run_with_cache(ids)
@@ -141,6 +142,23 @@ def test_a_value_that_is_not_finite_is_said() -> None:
     ).tobytes()
     with pytest.raises(NumericError, match="not finite after layer 3"):
         load(bytes(data)).embed(LONGEST)
+
+
+def test_a_vector_is_the_first_positions_or_the_mean_of_all() -> None:
+    ids = recorded()["models"]["bert-first"]["encoded"][-1]
+    first, mean = (load(converted(name, "f32")) for name in ("bert-first", "bert"))
+    for model, wanted in ((first, 0), (mean, slice(None))):
+        vector, cache = model.run_with_cache(ids)
+        rows = np.atleast_2d(cache["blocks.1.hook_resid_post"][wanted]).mean(axis=0)
+        np.testing.assert_allclose(vector[0], rows, rtol=1e-5, atol=1e-6)
+
+
+def test_the_first_of_three_layers_sees_everything_in_modern_bert() -> None:
+    model = load(converted("modern-bert", "f32"))
+    _, cache = model.run_with_cache(recorded()["models"]["modern-bert"]["encoded"][-1])
+    seen = [bool((cache[f"blocks.{i}.attn.hook_pattern"][:, -1, 0] > 0).all()) for i in range(4)]
+    assert seen == [True, False, False, True]
+    assert "blocks.0.ln1.hook_scale" not in cache and "blocks.1.ln1.hook_scale" in cache
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [

@@ -72,8 +72,10 @@ def test_a_byte_token_names_its_byte() -> None:
 
 
 def test_what_does_not_run_is_named_with_what_does() -> None:
-    with pytest.raises(UnsupportedError, match="model is 'bert'; those that run are gpt2, llama"):
-        tokenizer_from_metadata(lie("bpe", {"model": "bert"}))
+    with pytest.raises(
+        UnsupportedError, match="model is 't5'; those that run are bert, gpt2, llama"
+    ):
+        tokenizer_from_metadata(lie("bpe", {"model": "t5"}))
     with pytest.raises(UnsupportedError, match=r"pre is 'nope'; those that run are .*qwen2"):
         tokenizer_from_metadata(lie("bpe", {"pre": "nope"}))
     with pytest.raises(OptionError, match="metadata is a mapping, not list"):

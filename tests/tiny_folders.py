@@ -201,11 +201,26 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ENCODERS["gemma-embedding-dense"] = ENCODERS["gemma-embedding"]
+_BERT = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 128, "layer_norm_eps": 1e-6,
+}  # fmt: skip
+ENCODERS["bert"] = ENCODERS["bert-first"] = {"model_type": "bert", **_BERT}
+ENCODERS["nomic-bert"] = {"model_type": "nomic_bert", **_BERT}
+ENCODERS["modern-bert"] = {
+    "model_type": "modernbert", "hidden_size": 64, "intermediate_size": 96, "local_attention": 24,
+    "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 128,
+    **dict.fromkeys((f"{n}_token_id" for n in ("pad", "bos", "eos", "cls", "sep")), 0),
+}  # fmt: skip
 """The same of models that leave a vector."""
 PROJECTED = 96
 """What the first of two dense layers behind a vector makes of it."""
 
-SENTENCEPIECE = (*ENCODERS, "mistral", "gemma", "gemma2", "gemma3", "phi3", "phi3-long")
+WORDPIECE = ("bert", "bert-first", "nomic-bert")
+SENTENCEPIECE = (
+    "gemma-embedding", "gemma-embedding-dense", "mistral", "gemma", "gemma2", "gemma3", "phi3",
+    "phi3-long",
+)  # fmt: skip
 
 
 @functools.cache
@@ -222,6 +237,10 @@ def write_folder(folder: Path, name: str, *, stored: str = "F32", shards: int = 
     write_tokenizer(folder, name)
     weights = values(name, {k: tuple(v) for k, v in record["tensors"].items()})
     write_weights(folder, weights, stored=stored, shards=shards)
+    if name == "bert-first":  # as sentence-transformers says it
+        (folder / "1_Pooling").mkdir(exist_ok=True)
+        asked = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(asked))
     for layer, matrix in dense_layers(name).items():
         (folder / layer).mkdir(exist_ok=True)
         (folder / layer / "config.json").write_text(
@@ -322,16 +341,23 @@ PHI3_TOKENS = ("<|endoftext|>", "<|end|>", "<|user|>")
 
 
 def n_vocab(name: str) -> int:
+    if name in WORDPIECE:
+        return len(wordpiece_vocab())
     n = len(spm_vocab()[0] if name in SENTENCEPIECE else bpe_vocab()[0])
     return n + (len(PHI3_TOKENS) if "phi3" in name else 0)
 
 
 def write_tokenizer(folder: Path, name: str) -> None:
     """Write tokenizer.json and tokenizer_config.json."""
-    whole = _sentencepiece(name) if name in SENTENCEPIECE else _byte_level()
+    whole = _sentencepiece(name) if name in SENTENCEPIECE else _byte_level(name in ENCODERS)
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     if name not in SENTENCEPIECE:
         special = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+    if name in WORDPIECE:
+        whole = _wordpiece()
+        special = {
+            "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]",
+        }  # fmt: skip
     (folder / "tokenizer.json").write_text(json.dumps(whole))
     (folder / "tokenizer_config.json").write_text(
         json.dumps({**special, "chat_template": CHAT_TEMPLATE})
@@ -345,8 +371,55 @@ def _added(i: int, text: str, *, special: bool = True, rstrip: bool = False) -> 
     }  # fmt: skip
 
 
-def _byte_level() -> dict[str, Any]:
+def wordpiece_vocab() -> list[str]:
+    """BERT's special tokens, what is printable in ASCII, alone and inside of words, and pieces."""
+    alone = [chr(i) for i in range(33, 127) if not chr(i).isupper()]
+    inside = [f"##{c}" for c in alone if c.isalnum()]
+    pieces = ["little", "red", "boat", "swam", "the", "##ck", "##im", "##ia", "duc", "sw"]
+    return ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *alone, *inside, *pieces]
+
+
+def _wordpiece() -> dict[str, Any]:
+    tokens = wordpiece_vocab()
+    special = {t: {"id": t, "ids": [i], "tokens": [t]} for i, t in enumerate(tokens[:5])}
+    return {
+        "version": "1.0",
+        "added_tokens": [_added(i, text) for i, text in enumerate(tokens[:5])],
+        "normalizer": {
+            "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+            "strip_accents": None, "lowercase": True,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [
+                {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+            ],
+            "pair": [],
+            "special_tokens": special,
+        },
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": {text: i for i, text in enumerate(tokens)},
+        },
+    }  # fmt: skip
+
+
+def _byte_level(around: bool = False) -> dict[str, Any]:
+    """`around`: with a token before a text and behind it, as encoders have them."""
     tokens, merges = bpe_vocab()
+    end = {"SpecialToken": {"id": tokens[-1], "type_id": 0}}
+    processor = {
+        "type": "TemplateProcessing",
+        "single": [end, {"Sequence": {"id": "A", "type_id": 0}}, end],
+        "pair": [],
+        "special_tokens": {
+            tokens[-1]: {"id": tokens[-1], "ids": [len(tokens) - 1], "tokens": tokens[-1:]}
+        },
+    }
     step = {
         "type": "ByteLevel", "add_prefix_space": False, "use_regex": True, "trim_offsets": True
     }  # fmt: skip
@@ -354,7 +427,7 @@ def _byte_level() -> dict[str, Any]:
         "version": "1.0",
         "added_tokens": [_added(len(tokens) - 1, tokens[-1])],
         "pre_tokenizer": step,
-        "post_processor": None,
+        "post_processor": processor if around else None,
         "decoder": step,
         "model": {
             "type": "BPE",

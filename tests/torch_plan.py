@@ -54,7 +54,8 @@ class TorchPlan:
 
     def positions(self, op: Op) -> list[Tensor]:
         matrix = self.weight(op, 0)
-        return [matrix[: len(self.ids)].clone().requires_grad_()]
+        rows = [0] * len(self.ids) if op.numbers["fixed"] else range(len(self.ids))
+        return [matrix[list(rows)].requires_grad_()]
 
     def norm(self, op: Op, x: Tensor) -> list[Tensor]:
         weight, eps = self.weight(op, 0), op.numbers["eps"]
@@ -145,7 +146,7 @@ class TorchPlan:
         return [torch.stack(rows).flatten(1)]
 
     def pool(self, op: Op, x: Tensor) -> list[Tensor]:
-        return [x.mean(0, keepdim=True)]
+        return [x[:1] if op.numbers["first"] else x.mean(0, keepdim=True)]
 
     def route(self, op: Op, logits: Tensor) -> list[Tensor]:
         shares, which = logits.softmax(-1).topk(int(op.numbers["chosen"]), -1)

@@ -132,8 +132,9 @@ int32_t tk_back_pool(const tk_back *b, const tk_op *op) {
     size_t n = tk_width(b->r, op->out[0]);
     const float *dy = tk_grads(b, op->out[0]);
     float *dx = tk_grads(b, op->in[0]);
-    v4f part = splat4((float)(1.0 / (double)b->r->tokens));
-    for (int32_t t = 0; t < b->r->tokens; t++, dx += n)
+    int32_t tokens = op->n[0] ? 1 : b->r->tokens; /* the first row alone, or the mean of all */
+    v4f part = splat4((float)(1.0 / (double)tokens));
+    for (int32_t t = 0; t < tokens; t++, dx += n)
         for (size_t i = 0; i < n; i += 4) store4(dx + i, load4(dx + i) + load4(dy + i) * part);
     return TK_DONE;
 }

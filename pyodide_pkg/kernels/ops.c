@@ -21,11 +21,11 @@ int32_t tk_op_embed(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
-/* The rows of a matrix that stand for the tokens' positions. */
+/* The rows of a matrix that stand for the tokens' positions, or with n[0] its first for all. */
 int32_t tk_op_positions(const tk_run *r, const tk_op *op) {
     size_t width = tk_width(r, op->out[0]);
     for (int32_t t = 0; t < r->rows; t++)
-        tk_row(tk_op_tensor(op, 0), r->s->n_past + t,
+        tk_row(tk_op_tensor(op, 0), op->n[0] ? 0 : r->s->n_past + t,
                tk_rows(r, op->out[0]) + (size_t)t * width);
     return 0;
 }
@@ -208,6 +208,10 @@ int32_t tk_op_last(const tk_run *r, const tk_op *op) {
 /* The mean of all tokens' rows, in one; each sum is in double precision, first to last. */
 int32_t tk_op_pool(const tk_run *r, const tk_op *op) {
     size_t width = tk_width(r, op->out[0]);
+    if (op->n[0]) {
+        tk_move(tk_rows(r, op->out[0]), tk_rows(r, op->in[0]), width * sizeof(float));
+        return 0;
+    }
     for (size_t i = 0; i < width; i++) {
         const float *x = tk_rows(r, op->in[0]) + i;
         double sum = 0.0;

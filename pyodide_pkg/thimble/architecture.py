@@ -12,9 +12,9 @@ query heads together), `kv` (all key heads together), `qkv` (q and twice kv), `g
 hidden), `head` (one head), `pairs` (half of a head's rotated values), `context` (positions),
 `taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
 many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
-an encoder's vector), `shared` (inside the expert that all tokens use), and of a scan `inner` (its
-values), `scan_heads`, `conv` (its values and twice its state's size, which go through a
-convolution), `zxbcdt` (inner, conv and scan_heads)."""
+an encoder's vector), `types` (of a text's parts), `shared` (inside the expert that all tokens use),
+and of a scan `inner` (its values), `scan_heads`, `conv` (its values and twice its state's size,
+which go through a convolution), `zxbcdt` (inner, conv and scan_heads)."""
 
 SILU, GELU_TANH, GELU_ERF = range(3)
 """What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
@@ -124,10 +124,14 @@ class Architecture:
     """Whether the shares of the chosen ones are divided by their sum."""
     taps_key: str = ""
     """The key that says how many positions a short convolution reads, if layers have one."""
+    first_lacks: tuple[str, ...] = ()
+    """Tensors that the first layer has not."""
     windows: bool = False
     """Whether layers may see some positions only, as `attention.sliding_window` says."""
     sliding_window_pattern: int = 0
     """One layer of so many, the last of them, sees all positions; 0: all layers have the window."""
+    full_first: bool = False
+    """Whether it is the first of them."""
     scale_by_width: int = 0
     """A model of so many layers divides scores by the square root of dim / n_heads, and not of a
     head's width: what llama.cpp knows of Gemma's largest ones without a key."""

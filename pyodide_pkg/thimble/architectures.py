@@ -96,6 +96,16 @@ _SCALES = {
     "logit_scale": True,
 }  # fmt: skip
 
+_OUTPUT_NORMS: Shapes = {
+    "attn_output_norm.weight": ("dim",),
+    "attn_output_norm.bias": ("dim",),
+    "layer_output_norm.weight": ("dim",),
+    "layer_output_norm.bias": ("dim",),
+}
+_EMBEDDED_NORM: Shapes = {"token_embd_norm.weight": ("dim",), "token_embd_norm.bias": ("dim",)}
+# The mean of all positions, or the first one.
+_POOLED = {"attention.causal": (False,), "pooling_type": (1, 2)}
+
 _TABLE = (
     Architecture(
         "llama",
@@ -151,6 +161,68 @@ _TABLE = (
         scaled_embedding=True,
         windows=True,
         sliding_window_pattern=6,
+        rope_base_local=10000.0,
+        causal=False,
+    ),
+    Architecture(
+        "bert",
+        {
+            **_ATTENTION,
+            **_ATTENTION_BIASES,
+            **_UNGATED,
+            **_OUTPUT_NORMS,
+        },
+        tensors={
+            **_EMBEDDING,
+            **_EMBEDDED_NORM,
+            "token_types.weight": ("types", "dim"),
+            "position_embd.weight": ("context", "dim"),
+        },
+        optional={},
+        refused=_POOLED,
+        rope=False,
+        layer_norm=True,
+        activation=GELU_ERF,
+        causal=False,
+    ),
+    Architecture(
+        "nomic-bert",
+        {
+            "attn_qkv.weight": ("qkv", "dim"),
+            "attn_output.weight": ("dim", "q"),
+            **GATED,
+            **_OUTPUT_NORMS,
+        },
+        tensors={**_EMBEDDING, **_EMBEDDED_NORM, "token_types.weight": ("types", "dim")},
+        optional={},
+        fused=_FUSED_QKV,
+        refused={**_POOLED, "moe_every_n_layers": (0,)},
+        layer_norm=True,
+        causal=False,
+    ),
+    Architecture(
+        "modern-bert",
+        {
+            **_NORMS,
+            "attn_qkv.weight": ("qkv", "dim"),
+            "attn_output.weight": ("dim", "q"),
+            "ffn_up.weight": ("gates", "dim"),
+            "ffn_down.weight": ("dim", "hidden"),
+        },
+        tensors={**_EMBEDDING, "token_embd_norm.weight": ("dim",), **_OUTPUT_NORM},
+        optional={},
+        fused={
+            **_FUSED_QKV,
+            "ffn_up.weight": {"ffn_gate.weight": "hidden", "ffn_up.weight": "hidden"},
+        },
+        refused={**_POOLED, "attention.sliding_window_pattern": (3,)},
+        layer_norm=True,
+        activation=GELU_ERF,
+        activations={"gelu": GELU_ERF, "silu": SILU},
+        first_lacks=("attn_norm.weight",),
+        windows=True,
+        sliding_window_pattern=3,
+        full_first=True,
         rope_base_local=10000.0,
         causal=False,
     ),

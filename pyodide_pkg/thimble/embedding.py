@@ -4,7 +4,7 @@
 
 Texts that a model reads alike lie close: their similarity is the product of their vectors. Models
 that only write were not trained for this; it tells stories about dogs from recipes, not much more.
-Encoders (`gemma-embedding`) were; the words that they want before a text are the caller's.
+Encoders were; the words that they want before a text are the caller's.
 """
 
 from __future__ import annotations

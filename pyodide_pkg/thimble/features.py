@@ -18,6 +18,7 @@ class Features:
     window: int = 0
     """Positions that layers see, the query's included; 0 for all."""
     sliding_window_pattern: int = 0
+    full_first: bool = False
     embed_scale: float = 0.0
     score_scale: float = 0.0
     """Scores are multiplied by it; 0 for one over the square root of a head's width."""
@@ -40,6 +41,10 @@ class Features:
     scan_width: int = 0
     """Values of each of a scan's heads."""
     causal: bool = True
+    pool_first: bool = False
+    """Whether an encoder's vector is its first position's row, and not the mean of all."""
+    token_types: int = 0
+    """Rows of `token_types.weight`, of which all tokens have the first."""
     projected: int = 0
     """Width of an encoder's first dense layer; 0 without any."""
     experts: int = 0
@@ -63,9 +68,8 @@ class Features:
 
     def windowed(self, layer: int) -> bool:
         """Whether a layer sees the nearest positions only."""
-        last = (
-            self.sliding_window_pattern
-            and layer % self.sliding_window_pattern == self.sliding_window_pattern - 1
+        last = self.sliding_window_pattern and layer % self.sliding_window_pattern == (
+            0 if self.full_first else self.sliding_window_pattern - 1
         )
         return bool(self.window and not last)
 

@@ -122,6 +122,9 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     features = replace(
         _features(config, arch, keys, rope_short), headless=headless, layer_optional=optional
     )
+    if "token_types.weight" in arch.tensors:
+        rows = next((t.shape[0] for t in header.tensors if t.name == "token_types.weight"), 1)
+        features = replace(features, token_types=rows)
     if "dense_2.weight" in names and "dense_2.weight" in arch.optional:
         features = replace(features, projected=keys.width("dense_2_feat_out"))
     config = replace(config, features=features)
@@ -150,10 +153,12 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
         parallel=parallel,
         window=window if arch.causal or not window else window // 2 + 1,
         causal=arch.causal,
+        pool_first=not arch.causal and keys.metadata.get(keys.full("pooling_type")) == 2,
         scan_state=keys.width("ssm.state_size") if arch.scans else 0,
         scan_heads=heads,
         scan_width=width,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
+        full_first=arch.full_first,
         embed_scale=(
             math.sqrt(config.dim) if arch.scaled_embedding else scales.get("embedding_scale", 0.0)
         ),

@@ -18,68 +18,20 @@ from typing import NamedTuple
 
 from .architectures import SILU
 from .model_config import ModelConfig, layer_parts, once_parts
+from .plan_tables import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Kind
 
-
-class Kind(NamedTuple):
-    """What operations of one kind have; their order is that of the enum in `kernels/plan.h`."""
-
-    ints: tuple[str, ...] = ()
-    floats: tuple[str, ...] = ()
-    staged: bool = False
-    """Whether outputs arise one after the other, so that one can stop between them."""
-    in_place: bool = True
-    """Whether the output may lie where the first input did."""
-
-
-KINDS: dict[str, Kind] = {
-    # ids -> rows of a matrix, times a scale (0: none)
-    "embed": Kind(floats=("scale",), in_place=False),
-    # -> rows of a matrix, by position
-    "positions": Kind(in_place=False),
-    # -> cos and sin of each position's rotations, times a factor
-    "rotations": Kind(ints=("pairs",), floats=("factor",), in_place=False),
-    # x -> its scale, x / scale (`center`: less its mean), that times weights plus bias
-    "norm": Kind(ints=("center",), floats=("eps",), staged=True),
-    # x -> up to three products with matrices, each with its bias: tensors are weight, bias, ...
-    "products": Kind(in_place=False),
-    # x -> RMSNorm of parts as wide as the weights
-    "head_norm": Kind(floats=("eps",)),
-    # x, rotations -> the first `rotated` values of each head, rotated
-    "rope": Kind(ints=("heads", "width", "rotated", "interleaved")),
-    # q, k, v -> scores, pattern, values mixed by it; keys and values are kept
-    "attend": Kind(
-        ints=("heads", "width", "window", "causal", "state", "kv_heads"), floats=("scale", "cap"),
-        staged=True, in_place=False,
-    ),
-    # z (and results before a change) -> what each head adds, their sum: a product by heads
-    "heads_out": Kind(ints=("heads",), staged=True, in_place=False),
-    # x -> of each column the sum of its last values, times weights, of which there are `taps`, and
-    # a bias; the values are kept, as rows or, with `fixed`, as a state of fixed size
-    "short_conv": Kind(ints=("taps", "fixed", "state"), in_place=False),
-    # x b c (side by side), dt -> what is read out of a state of fixed size, which decays by dt and
-    # takes x b up
-    "scan": Kind(ints=("heads", "width", "size", "state"), in_place=False),
-    # router's logits -> shares of the `chosen` best of all experts (`normed`: over their sum), and
-    # which these are, best first
-    "route": Kind(ints=("experts", "chosen", "normed"), in_place=False),
-    # x, experts -> products with each one's matrices, gate and up; two places to gather rows in
-    "experts_in": Kind(ints=("experts", "chosen"), in_place=False),
-    # what they made of it, shares, experts -> the sum of products with each one's matrix, times its
-    # share; the same two places
-    "experts_out": Kind(ints=("experts", "chosen"), in_place=False),
-    # gate (and up) -> function(gate) (times up)
-    "activate": Kind(ints=("function",)),
-    "add": Kind(),
-    "multiply": Kind(),
-    # x -> rows of the positions whose logits are wanted
-    "last": Kind(in_place=False),
-    # x -> the mean of all positions' rows
-    "pool": Kind(in_place=False),
-    "soft_cap": Kind(floats=("cap",)),
-    "scale": Kind(floats=("factor",)),
-    # x -> nothing; whether all of it is finite
-    "check": Kind(),
-}  # fmt: skip
+__all__ = [
+    "KINDS",
+    "NUMBER_OF",
+    "ON_DEMAND",
+    "VALUES",
+    "Kind",
+    "Layer",
+    "Op",
+    "Plan",
+    "compile_plan",
+    "widths",
+]
 
 
 class Op(NamedTuple):
@@ -95,101 +47,6 @@ class Op(NamedTuple):
 
 Layer = tuple[Op, ...]
 
-_STREAM, _QUERY = ("pos", "d_model"), ("pos", "head", "d_head")
-_KEY, _HIDDEN = ("pos", "kv_head", "d_head"), ("pos", "d_mlp")
-_ONE, _SCORES = ("pos", "one"), ("head", "pos", "key")
-_INNER, _CONV = ("pos", "d_inner"), ("pos", "d_conv")
-_CHOSEN, _EXPERTS = ("pos", "chosen"), ("pos", "chosen", "d_mlp")
-
-
-def _norm_values(name: str) -> dict[str, tuple[str, ...]]:
-    return {f"{name}.hook_scale": _ONE, f"{name}.hook_normalized": _STREAM, f"{name}.out": _STREAM}
-
-
-VALUES: dict[str, tuple[str, ...]] = {
-    "ids": ("pos",),
-    "rope": ("pos", "rotated"),
-    "rope_local": ("pos", "rotated"),
-    "hook_embed": _STREAM,
-    "hook_pos_embed": _STREAM,
-    "hook_resid_pre": _STREAM,
-    **_norm_values("ln1"),
-    "attn.hook_q": _QUERY,
-    "attn.hook_k": _KEY,
-    "attn.hook_v": _KEY,
-    "attn.q_norm": _QUERY,
-    "attn.k_norm": _KEY,
-    "attn.hook_rot_q": _QUERY,
-    "attn.hook_rot_k": _KEY,
-    "attn.hook_attn_scores": _SCORES,
-    "attn.hook_pattern": _SCORES,
-    "attn.hook_z": _QUERY,
-    "attn.hook_result": ("pos", "head", "d_model"),
-    "attn.result_before": ("pos", "head", "d_model"),
-    "attn.out": _STREAM,
-    **_norm_values("ln1_post"),
-    "hook_attn_out": _STREAM,
-    "attn.sum": _STREAM,
-    "conv.hook_b": _STREAM,
-    "conv.hook_c": _STREAM,
-    "conv.hook_x": _STREAM,
-    "conv.hook_in": _STREAM,
-    "conv.hook_conv": _STREAM,
-    "conv.hook_post": _STREAM,
-    "hook_conv_out": _STREAM,
-    "hook_resid_mid": _STREAM,
-    **_norm_values("ln2"),
-    "ssm.hook_z": _INNER,
-    "ssm.hook_xbc": _CONV,
-    "ssm.hook_dt": ("pos", "scan_head"),
-    "ssm.hook_conv": _CONV,
-    "ssm.hook_conv_post": _CONV,
-    "ssm.hook_scan": _INNER,
-    "ssm.hook_gated": _INNER,
-    "ssm.hook_normed": _INNER,
-    "ssm.out": _STREAM,
-    "hook_ssm_out": _STREAM,
-    "hook_mixed_out": _STREAM,
-    "mlp.hook_pre": _HIDDEN,
-    "mlp.hook_pre_linear": _HIDDEN,
-    "mlp.hook_post": _HIDDEN,
-    "mlp.hook_router": ("pos", "expert"),
-    "mlp.hook_expert_weights": _CHOSEN,
-    "mlp.hook_expert_indices": _CHOSEN,
-    "mlp.experts.hook_pre": _EXPERTS,
-    "mlp.experts.hook_pre_linear": _EXPERTS,
-    "mlp.experts.hook_post": _EXPERTS,
-    "mlp.experts.hook_out": _STREAM,
-    "mlp.shared.hook_pre": ("pos", "d_shared"),
-    "mlp.shared.hook_pre_linear": ("pos", "d_shared"),
-    "mlp.shared.hook_post": ("pos", "d_shared"),
-    "mlp.shared.hook_out": _STREAM,
-    "mlp.gathered": ("pos", "widest"),
-    "mlp.multiplied": ("pos", "widest"),
-    "mlp.out": _STREAM,
-    **_norm_values("ln2_post"),
-    "hook_mlp_out": _STREAM,
-    "hook_resid_post": _STREAM,
-    "final": _STREAM,
-    **_norm_values("ln_final"),
-    "hook_pooled": _STREAM,
-    "projected": ("pos", "d_projected"),
-    "hook_vector": _STREAM,
-    "logits": ("pos", "d_vocab"),
-}
-"""Every value that a program may name, and what its dimensions stand for."""
-NUMBER_OF = {name: number for number, name in enumerate(VALUES)}
-"""Values as the kernels call them."""
-
-ON_DEMAND = frozenset(
-    name
-    for name in VALUES
-    if name.endswith((".hook_scale", ".hook_normalized"))
-    or name in ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_result",
-                "attn.result_before")
-)  # fmt: skip
-"""What arises inside of an operation: it has no memory unless somebody wants to see it."""
-
 
 class Plan(NamedTuple):
     """A model's program."""
@@ -201,7 +58,7 @@ class Plan(NamedTuple):
     @property
     def stream(self) -> str:
         """The value that goes into the first layer."""
-        return self.begin[-1].outputs[0]
+        return self.begin[-1].outputs[-1]
 
     @property
     def result(self) -> str:
@@ -283,10 +140,20 @@ class _Compiler:
                 self.emit("rotations", (), (name,), (name,), pairs=pairs, factor=factor)
         matrix = ("token_embd.weight",)
         x = self.emit("embed", ("ids",), ("hook_embed",), matrix, scale=f.embed_scale)
+        normed = "token_embd_norm.weight" in self.tensors and not f.causal
+        if "token_types.weight" in self.tensors:
+            first = self.told("hook_type_embed", "token_types.weight", fixed=1)
+            x = self.emit("add", (x, first), ("embed.typed",))
         if "position_embd.weight" in self.tensors:
-            told = self.emit("positions", (), ("hook_pos_embed",), ("position_embd.weight",))
-            self.emit("add", (x, told), ("hook_resid_pre",))
+            told = self.told("hook_pos_embed", "position_embd.weight", fixed=0)
+            x = self.emit("add", (x, told), ("embed.sum" if normed else "hook_resid_pre",))
+        if normed:
+            self.norm(x, "ln_embed", "token_embd_norm", "hook_resid_pre")
         return tuple(self.ops)
+
+    def told(self, name: str, tensor: str, fixed: int) -> str:
+        """What stands for positions, or for the part of a text that they are in."""
+        return self.emit("positions", (), (name,), (tensor,), fixed=fixed)
 
     def layer(self, windowed: bool, rotated: bool) -> Layer:
         """One layer: attention and a feed-forward block, one behind the other or side by side."""
@@ -297,6 +164,8 @@ class _Compiler:
             x = self.emit("add", (x, out), ("hook_resid_post",))
             self.emit("check", (x,), ())
             return tuple(self.ops)
+        if "attn_output_norm.weight" in self.tensors:
+            return self.normed_behind(x, out)
         if self.config.features.parallel:
             own = "ffn_norm.weight" in self.tensors
             fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm") if own else normed)
@@ -305,6 +174,15 @@ class _Compiler:
             x = self.emit("add", (x, out), ("hook_resid_mid",))
             fed = self.feed_forward(self.norm(x, "ln2", "ffn_norm"))
         x = self.emit("add", (x, fed), ("hook_resid_post",))
+        self.emit("check", (x,), ())
+        return tuple(self.ops)
+
+    def normed_behind(self, x: str, out: str) -> Layer:
+        """The rest of a layer whose norms come behind sums, as in BERT."""
+        x = self.emit("add", (x, out), ("attn.sum",))
+        x = self.norm(x, "ln1_post", "attn_output_norm", "hook_resid_mid")
+        x = self.emit("add", (x, self.feed_forward(x)), ("mlp.sum",))
+        x = self.norm(x, "ln2_post", "layer_output_norm", "hook_resid_post")
         self.emit("check", (x,), ())
         return tuple(self.ops)
 
@@ -468,7 +346,8 @@ class _Compiler:
     def vector(self) -> Layer:
         """From an encoder's stream to the text's vector."""
         x = self.norm("hook_resid_post", "ln_final", "output_norm")
-        x = self.emit("pool", (x,), ("hook_pooled",))
+        first = self.config.features.pool_first
+        x = self.emit("pool", (x,), ("hook_pooled",), first=first)
         if self.config.features.projected:
             self.emit("products", (x,), ("projected",), ("dense_2.weight", ""))
             self.emit("products", ("projected",), ("hook_vector",), ("dense_3.weight", ""))

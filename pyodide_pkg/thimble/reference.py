@@ -122,8 +122,8 @@ class ReferenceModel:
         return (self.matrix(op, 0)[ids] * (op.numbers["scale"] or 1.0),)
 
     def positions(self, op: Op) -> tuple[Array, ...]:
-        """The rows that stand for their places: [n, dim]."""
-        return (self.matrix(op, 0)[self._positions],)
+        """The rows that stand for their places, or with `fixed` the first for all: [n, dim]."""
+        return (self.matrix(op, 0)[self._positions * (1 - int(op.numbers["fixed"]))],)
 
     def rotations(self, op: Op) -> tuple[Array, ...]:
         """cos and sin of what each pair of values is rotated by at each position, by turns: pair i
@@ -303,8 +303,8 @@ class ReferenceModel:
         return (x,)
 
     def pool(self, op: Op, x: Array) -> tuple[Array, ...]:
-        """The mean over all positions: [1, dim]."""
-        return (x.mean(axis=0, keepdims=True),)
+        """The mean over all positions, or the first one's row: [1, dim]."""
+        return (x[:1] if op.numbers["first"] else x.mean(axis=0, keepdims=True),)
 
     def soft_cap(self, op: Op, x: Array) -> tuple[Array, ...]:
         return (soft_capped(x, op.numbers["cap"]),)

@@ -37,6 +37,8 @@ def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
     if f.experts and arch.experts_switch:
         kept = {name: shape for name, shape in shapes.items() if name not in GATED}
         shapes = {**kept, **EXPERTS}
+    if layer == 0:
+        shapes = {name: shape for name, shape in shapes.items() if name not in arch.first_lacks}
     return {**shapes, **SHARED} if f.shared else shapes
 
 
@@ -57,6 +59,7 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "projected": config.features.projected,
         "gated_taps": 3 * config.dim,
         "one": 1,
+        "types": config.features.token_types,
         "shared": config.features.shared,
         "inner": config.features.scan_heads * config.features.scan_width,
         "scan_heads": config.features.scan_heads,

@@ -94,7 +94,8 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
             writer.add(f"{arch.name}.{key}", 0.5)
     norm = "layer_norm_epsilon" if arch.layer_norm else "layer_norm_rms_epsilon"
     writer.add(f"{arch.name}.attention.{norm}", 1e-5)
-    n_vocab = _add_vocabulary(writer, sentencepiece=seed % 2 == 1)
+    pieces = "token_types.weight" in arch.tensors and seed % 3 > 0
+    n_vocab = _add_vocabulary(writer, sentencepiece=seed % 2 == 1, pieces=pieces)
     widths = _widths(numbers, n_vocab)
     shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
@@ -103,13 +104,16 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         if arch.experts_switch and "expert_count" in numbers:
             own = {name: own[name] for name in own if name not in GATED}
             own.update(EXPERTS)
+        for name in arch.first_lacks if i == 0 else ():
+            own.pop(name)
         if "expert_shared_feed_forward_length" in numbers:
             own.update(SHARED)
         shapes |= {f"blk.{i}.{name}": shape for name, shape in own.items()}
     shapes |= {name: shape for name, shape in arch.optional.items() if seed % 3}
     for i, (name, words) in enumerate(shapes.items()):
         shape = tuple(widths[word] for word in words)
-        to = kind if len(shape) > 1 and not name.endswith(EXACT) else F32
+        exact = name.endswith((*EXACT, "token_types.weight"))
+        to = kind if len(shape) > 1 and not exact else F32
         writer.add_tensor(name, shape, to, functools.partial(iter, (_values(shape, to, i),)))
     return writer.to_bytes()
 
@@ -124,6 +128,7 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "pairs": numbers.get("rope.dimension_count", head) // 2,
         "projected": numbers.get("dense_2_feat_out", 0),
         **_scan_widths(numbers),
+        "types": 2,
         "experts": numbers.get("expert_count", 0),
         "shared": numbers.get("expert_shared_feed_forward_length", 0),
         "taps": numbers.get("shortconv.l_cache", numbers.get("ssm.conv_kernel", 0)),
@@ -138,9 +143,21 @@ def _scan_widths(numbers: dict[str, int]) -> dict[str, int]:
             "one": 1}  # fmt: skip
 
 
-def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool) -> int:
+def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool, pieces: bool = False) -> int:
     keys: dict[str, Any]
-    if sentencepiece:
+    if pieces:
+        tokens = [
+            "[UNK]",
+            "[CLS]",
+            "[SEP]",
+            *LETTERS,
+            *(f"\u2581{c}" for c in LETTERS),
+            "\u2581abc",
+        ]
+        kinds = [3] * 3 + [1] * (len(tokens) - 3)
+        keys = {"model": "bert", "tokens": tokens, "token_type": kinds, "unknown_token_id": 0,
+                "cls_token_id": 1, "seperator_token_id": 2}  # fmt: skip
+    elif sentencepiece:
         tokens = ["<unk>", "<s>", "</s>", "\u2581", *LETTERS, "ab", "\u2581abc", "<0x0A>"]
         kinds = [2, 3, 3] + [1] * (len(tokens) - 4) + [6]
         scores = [-float(i) for i in range(len(tokens))]

@@ -115,7 +115,8 @@ def transformers_vectors(
     rows = []
     with torch.no_grad():
         for one in ids:
-            vector = model(torch.tensor([one])).last_hidden_state[0].mean(dim=0)
+            rows_of = model(torch.tensor([one])).last_hidden_state[0]
+            vector = rows_of[0] if name.endswith("-first") else rows_of.mean(dim=0)
             for matrix in dense_layers(name).values():
                 vector = torch.tensor(matrix) @ vector
             rows.append(vector.numpy())
@@ -167,12 +168,12 @@ def llama_cpp_logits(
 
 
 def llama_cpp_vectors(path: Path, ids: list[list[int]]) -> NDArray[np.float32]:
-    """The vectors of `ENCODED`, whose ids must be these."""
+    """The vectors of `ENCODED`, whose ids must be these, pooled as the file says."""
     llama_cpp: Any = importlib.import_module("llama_cpp")
     model = llama_cpp.Llama(
         str(path), n_ctx=256, n_batch=256, n_ubatch=256, n_threads=1, n_threads_batch=1,
         n_gpu_layers=0, embedding=True, flash_attn=False, verbose=False,
-        pooling_type=llama_cpp.LLAMA_POOLING_TYPE_MEAN,
+        pooling_type=llama_cpp.LLAMA_POOLING_TYPE_UNSPECIFIED,
     )  # fmt: skip
     own = [model.tokenize(text.encode(), add_bos=True, special=False) for text in ENCODED]
     assert own == ids, (own, ids)

@@ -18,7 +18,7 @@ __all__ = ["MAX_LAYERS", "Settings", "factors", "keys", "rope_factors"]
 
 
 ACTIVATIONS = {
-    SILU: ("silu", "swish"),
+    SILU: ("silu", "swish", "swiglu"),
     GELU_TANH: ("gelu_pytorch_tanh", "gelu_new", "gelu_fast"),
     GELU_ERF: ("gelu",),
 }
@@ -57,8 +57,8 @@ def keys(settings: Settings) -> Keys:
         found |= {"attention.key_length": s.head_dim, "attention.value_length": s.head_dim}
     if s.arch.rope:
         found |= rope_keys(s)
-    if s.arch.windows and s.get("sliding_window") is not None:
-        found["attention.sliding_window"] = s.whole("sliding_window")
+    if s.arch.windows and s.get("sliding_window", "local_attention") is not None:
+        found["attention.sliding_window"] = s.whole("sliding_window", "local_attention")
     if s.arch.name == "gemma2":
         found["attn_logit_softcapping"] = s.number("attn_logit_softcapping")
         found["final_logit_softcapping"] = s.number("final_logit_softcapping")
@@ -72,7 +72,7 @@ def keys(settings: Settings) -> Keys:
         if s.get("moe_intermediate_size") is not None:
             found["expert_feed_forward_length"] = s.whole("moe_intermediate_size")
     if not s.arch.causal:
-        found["pooling_type"] = 1  # the mean
+        found |= {"attention.causal": False, "pooling_type": 1}  # the mean
     shared = "shared_intermediate_size"
     if s.arch.experts_shared and s.get(shared) and "ffn_gate_up" not in s.kind.halves:
         found["expert_shared_feed_forward_length"] = s.whole(shared)
@@ -115,6 +115,8 @@ def _check(s: Settings) -> None:
                 f"sliding_window in config.json is {s.get('sliding_window')!r:.40}; "
                 f"{s.model_type} models run here without one"
             )
+    if "token_types.weight" in s.arch.tensors:
+        _check_bert(s)
     s.refuse("scale_attn_by_inverse_layer_idx", False)
     s.refuse("scale_attn_weights", True)
     s.refuse("add_cross_attention", False)
@@ -135,6 +137,14 @@ def _check(s: Settings) -> None:
         s.refuse("mlp_bias", False)
 
 
+def _check_bert(s: Settings) -> None:
+    """What BERT's descendants could do otherwise, by words that are theirs."""
+    for name, allowed in (("is_decoder", False), ("position_embedding_type", "absolute"),
+                          ("prenorm", False), ("rotary_emb_interleaved", False),
+                          ("rotary_emb_fraction", 1.0), ("moe_every_n_layers", 0)):  # fmt: skip
+        s.refuse(name, allowed)
+
+
 def _check_gemma(s: Settings) -> None:
     if s.arch.name in ("gemma3", "gemma-embedding"):
         s.refuse("attn_logit_softcapping", None)
@@ -142,9 +152,11 @@ def _check_gemma(s: Settings) -> None:
     every = s.arch.sliding_window_pattern
     if s.n_layers > MAX_LAYERS:
         raise FormatError(f"config.json has {s.n_layers} layers; at most {MAX_LAYERS} are right")
-    pattern = ["full" if i % every == every - 1 else "sliding" for i in range(s.n_layers)]
+    full = 0 if s.arch.full_first else every - 1
+    pattern = ["full" if i % every == full else "sliding" for i in range(s.n_layers)]
     s.refuse("layer_types", [f"{kind}_attention" for kind in pattern])
     s.refuse("sliding_window_pattern", every)
+    s.refuse("global_attn_every_n_layers", every)
     wide = s.n_layers == s.arch.scale_by_width
     scalar = s.dim / s.n_heads if wide else s.head_dim
     s.refuse("query_pre_attn_scalar", scalar)

@@ -85,9 +85,26 @@ def convert_folder(
         found=read_folder(folder) | _dense_layers(folder),
         tokenizer=functools.partial(tokenizer_keys, folder),
         made={n: np.array(f, dtype="<f4") for n, f in rope_factors(settings).items()},
+        more=_pooling(folder) if not settings.arch.causal else {},
         progress=progress,
         kernel=kernel,
     )
+
+
+def _pooling(folder: Path) -> dict[str, int]:
+    """The key of how sentence-transformers makes a vector of positions, where the folder says so.
+    Raises UnsupportedError for another way than the mean or the first position."""
+    for place in sorted(folder.glob("*_Pooling")):
+        config = read_json(place / "config.json")
+        asked = {n for n, on in config.items() if n.startswith("pooling_mode_") and on is True}
+        known = {"pooling_mode_mean_tokens": 1, "pooling_mode_cls_token": 2}
+        if len(asked) != 1 or not asked <= set(known):
+            raise UnsupportedError(
+                f"{place.name}/config.json pools by {', '.join(sorted(asked)) or 'nothing':.80}; "
+                f"{' or '.join(known)} runs here"
+            )
+        return {"pooling_type": known[asked.pop()]}
+    return {}
 
 
 def _dense_layers(folder: Path) -> dict[str, Stored]:
@@ -238,7 +255,7 @@ def _place(planned: Planned) -> tuple[int, str]:
 
 
 def _type_of(name: str, shape: tuple[int, ...], wanted: TensorType) -> TensorType:
-    exact = name == "position_embd.weight" or name.endswith(EXACT)  # as in llama.cpp
+    exact = name in ("position_embd.weight", "token_types.weight") or name.endswith(EXACT)
     return F32 if exact else type_of(shape, wanted)
 
 
@@ -272,6 +289,8 @@ def _add_keys(
     for key, value in {**keys(settings), **dense, **more}.items():
         writer.add(f"{architecture}.{key}", value)
     writer.add(f"{architecture}.vocab_size", _n_rows(plan, name))
+    for types in (p.shape[0] for p in plan if p.name == "token_types.weight"):
+        writer.add("tokenizer.ggml.token_type_count", types)
 
 
 class _Tally:

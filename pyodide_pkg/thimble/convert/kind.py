@@ -22,9 +22,12 @@ class Kind:
     """Those of a layer; {} is an expert's number, and all experts' become one tensor."""
     whole_names: Mapping[str, str] = field(default_factory=dict)
     """Tensors of a layer that have no `.weight` and `.bias`, here or there."""
+    prefix: str = ""
+    """What names may begin with, and need not."""
     ignored: str = (
         r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
         r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
+        r"|(?:bert\.)?(?:pooler|cls|embeddings\.position_ids)(?:\..*)?|(?:head|decoder)\..*"
     )
     """Names that older files have and that say nothing, and of what sees."""
     interleaved: tuple[str, ...] = ()
@@ -42,7 +45,7 @@ class Kind:
 
     def name_of(self, stored: str) -> str | None:
         """The name of a tensor in a GGUF file; None for one that is unknown."""
-        stored = _LANGUAGE.sub("", stored)
+        stored = _LANGUAGE.sub("", stored).removeprefix(self.prefix)
         return self._name_of(stored) or self._name_of(f"{self.layers.split('.')[0]}.{stored}")
 
     def stored_name(self, name: str) -> str | None:

@@ -97,7 +97,8 @@ class Settings:
 
     @property
     def n_ctx(self) -> int:
-        return self.whole("max_position_embeddings", "n_positions", "n_ctx")
+        found = self.whole("max_position_embeddings", "n_positions", "n_ctx")
+        return min(found, self.whole("max_trained_positions", default=found))
 
     @property
     def tied(self) -> bool:

@@ -32,6 +32,7 @@ from .tokenizer_steps import (
     spaces,
     steps,
 )
+from .wordpiece_json import wordpiece_keys
 
 LAST = 1 << 24
 """More than there are merges."""
@@ -46,16 +47,22 @@ def tokenizer_keys(folder: Path, n_rows: int) -> Keys:
     """
     whole = read_json(folder / "tokenizer.json")
     model = whole.get("model")
-    if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
-        kind = model.get("type") if isinstance(model, dict) else None
-        raise UnsupportedError(f"tokenizer.json is of the kind {kind!r:.40}; BPE runs here")
+    kind = model.get("type", "BPE") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or kind not in ("BPE", "WordPiece"):
+        raise UnsupportedError(
+            f"tokenizer.json is of the kind {kind!r:.40}; BPE and WordPiece run here"
+        )
     added = _added(whole)
     tokens, types = _vocabulary(model, added, n_rows)
-    keys = (
-        _byte_level(whole) if is_byte_level(whole) else _sentencepiece(whole, tokens, types, added)
-    )
+    named = {token: i for i, token in enumerate(tokens)}
+    if kind == "WordPiece":
+        keys = wordpiece_keys(whole, tokens, types)
+    elif is_byte_level(whole):
+        keys = _byte_level(whole)
+    else:
+        keys = _sentencepiece(whole, tokens, types, added)
     keys |= {"tokens": tokens, "token_type": types, **added_keys(added)}
-    keys |= special_keys(folder, whole, {token: i for i, token in enumerate(tokens)})
+    keys |= special_keys(folder, whole, named)
     found = {f"tokenizer.ggml.{key}": value for key, value in keys.items()}
     template = chat_template(folder)
     return found | ({"tokenizer.chat_template": template} if template else {})

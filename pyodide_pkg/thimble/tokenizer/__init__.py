@@ -14,12 +14,14 @@ from .base import StreamDecoder, Tokenizer
 from .bpe import BPETokenizer
 from .sentencepiece import SentencePieceTokenizer
 from .vocabulary import PREFIX, read_name
+from .wordpiece import WordPieceTokenizer
 
 __all__ = ["KINDS", "StreamDecoder", "Tokenizer", "tokenizer_from_metadata"]
 
 KINDS: dict[str, Callable[[Mapping[str, object]], Tokenizer]] = {
     "llama": SentencePieceTokenizer,
     "gpt2": BPETokenizer,
+    "bert": WordPieceTokenizer,
 }
 
 
