@@ -35,6 +35,12 @@ def looker(visit: Page) -> Page:
     return visit
 
 
+CHOOSE = """(list, name) => {
+  list.value = name;
+  list.dispatchEvent(new Event("change"));
+}"""
+
+
 def look(page: Page, view: str, place: str = "", text: str = TEXT) -> None:
     """Come by a link, as somebody who was sent one."""
     query = text.replace(" ", "+")
@@ -187,6 +193,23 @@ def test_step_opens_its_place_here(looker: Page) -> None:
     looker.locator(".token-card").get_by_role("button", name="Look inside here").click()
     expect(looker.locator("#lens-at-words")).to_contain_text(f"Token {count - 2}")
     expect(looker.locator("#lens-at-words")).to_contain_text(words.strip())
+
+
+def test_another_model_reads_the_text_and_not_the_tokens_of_the_one_before(looker: Page) -> None:
+    looker.goto("/#panel=write")
+    looker.locator("#prompt").fill("Once upon a time")
+    looker.get_by_role("button", name="Write", exact=True).click()
+    expect(looker.locator("#outcome")).to_contain_text("token")
+    text = "Once upon a time" + (looker.locator("#written").text_content() or "")
+    looker.goto("/#panel=lens&at=here&view=attention")
+    tokens = looker.locator("#lens-tokens .token-list")
+    expect(tokens).to_have_text(text, use_inner_text=False)
+    for name in ("member-1", "story"):
+        looker.locator("#model").evaluate(CHOOSE, name)
+        expect(looker.locator("#lens-outcome")).to_be_empty()
+        expect(looker.locator("#model")).to_have_value(name)
+        expect(tokens).to_have_text(text, use_inner_text=False)
+        expect(looker.locator("#lens-notice")).to_be_hidden()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 360)])

@@ -67,6 +67,8 @@ export class LensView extends EventTarget {
   #place = START;
   #placed = false;
   #view: string;
+  /** The model whose tokens the text was opened by, or is being opened by. */
+  #reader = "";
   /** What is being opened, by `open`'s parameters. */
   #opening: Parameters<LensView["open"]> | null = null;
   #working = 0;
@@ -145,7 +147,7 @@ export class LensView extends EventTarget {
   async open(prompt: string, ids: readonly number[] = [], words = prompt, at = -1): Promise<void> {
     const opening = (this.#opening = [prompt, ids, words, at]);
     const before = this.text;
-    const { model } = this.live;
+    const model = (this.#reader = this.live.model);
     const info = await this.ask((engine, session) =>
       engine.lens.begin(session, prompt, JSON.stringify(ids)),
     );
@@ -170,11 +172,19 @@ export class LensView extends EventTarget {
     this.#tell("text");
   }
 
-  /** The same text once more, since what is inside the model has changed; or the one that was asked
-   * for meanwhile. */
+  /** The same text once more, since what is inside the model has changed, or the model; or the one
+   * that was asked for meanwhile. Another model has other tokens: it reads the text itself. */
   async refresh(): Promise<void> {
-    if (this.#opening) await this.open(...this.#opening);
-    else if (this.text) await this.open(this.#prompt, this.#ids, this.words, this.#position);
+    const isSame = this.#reader === this.live.model;
+    if (this.#opening) {
+      const [prompt, ids = [], words = prompt, at] = this.#opening;
+      const keeps = isSame || !ids.length;
+      await (keeps ? this.open(prompt, ids, words, at) : this.open(words));
+    } else if (this.text) {
+      await (isSame
+        ? this.open(this.#prompt, this.#ids, this.words, this.#position)
+        : this.open(this.words));
+    }
   }
 
   /** Ask the worker; null where it failed, which `failure` then tells. */
