@@ -18,8 +18,8 @@ WEB = ROOT / "web"
 TEXTS = WEB / "licenses"
 NAME = "THIRD-PARTY.txt"
 
-ONLY_UNDER_NODE = ("ws",)
-"""What Pyodide wants outside of browsers; nothing of it is in the site."""
+ONLY_UNDER_NODE = ("ws", "commander")
+"""What Pyodide and KaTeX's command want outside of browsers; nothing of it is in the site."""
 SAME_AS = {"@lit-labs/ssr-dom-shim": "lit"}
 """Packages without a licence file of their own: those of the same authors under the same one."""
 PYODIDE = "pyodide"
@@ -44,7 +44,8 @@ def packages(modules: Path = WEB / "node_modules") -> Iterator[Part]:
             continue
         if name.startswith("@types/"):
             continue  # words for the compiler
-        [found, *_] = sorted((modules / SAME_AS.get(name, name)).glob("LICENSE*"))
+        files = (modules / SAME_AS.get(name, name)).iterdir()
+        [found, *_] = sorted(path for path in files if path.name.lower().startswith("license"))
         text = found.read_text(encoding="utf-8")
         yield Part(name, entry["version"], entry["license"], text.strip())
 

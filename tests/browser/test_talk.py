@@ -225,6 +225,9 @@ alert(1) // <b>
 ![p](https://evil.example/p.png) [go](javascript:window.ran=1) [data](data:text/html,x)
 [site](https://evil.example/a"onclick=x) <iframe src="https://evil.example/"></iframe>
 
+$x^2$ costs $5 and $6. $\\href{javascript:window.ran=1}{y}$
+$\\includegraphics{https://evil.example/q.png}$ $\\htmlStyle{color:red}{z}$
+
 [ref]: javascript:window.ran=1
 [ref] &lt;b&gt;
 
@@ -256,6 +259,10 @@ def test_an_answer_is_markdown_that_runs_and_loads_nothing(talk: Page) -> None:
     assert text.locator("ul ol > li").inner_text() == "inner"
     assert text.locator("td").all_inner_texts() == ["1", "2"]
     assert text.locator("pre").inner_text() == "alert(1) // <b>"
+    expect(text.locator("pre .code-comment")).to_have_text("// <b>")
+    expect(text.locator("math msup")).to_have_text("x2")
+    assert "costs $5 and $6." in text.inner_text()
+    assert text.locator("[href^=javascript], [style]").count() == 0
     text.get_by_role("button", name="Copy code").click()
     expect(talk.locator("#talk-outcome")).to_have_text("Copied.")
     assert text.locator("img, script, style, iframe, object, [onclick], [onerror]").count() == 0

@@ -11,6 +11,7 @@ import { Keeper } from "../talk/keeper";
 import { listenToKeys } from "../talk/keys";
 import { TalkList } from "../talk/list";
 import { markdown } from "../talk/markdown";
+import type { Ways } from "../talk/markdown";
 import { wordsOf } from "../talk/record";
 import { savedTalkers } from "../talk/saved";
 import type { Turn } from "../talk/tree";
@@ -41,7 +42,10 @@ class Talk {
   readonly #aloud = new Aloud();
   readonly #follows = new Follow(part("talk-sheet"));
   /** Elements of answers, and the texts that they are of. */
-  readonly #shown = new WeakMap<Turn, { text: string; elements: unknown }>();
+  readonly #shown = new WeakMap<Turn, { text: string; ways: Ways; elements: unknown }>();
+  /** How answers are shown, as they are written, and with what is loaded when one has it. */
+  readonly #plain: Ways = { copy: (code) => void this.#copy(code) };
+  #ways: Ways = this.#plain;
   #frame = 0;
   #about: TalkAbout | null = null;
   /** The model that `#about` is about. */
@@ -377,10 +381,31 @@ class Talk {
   /** Only a text that has grown is read anew. */
   #answer(turn: Turn): unknown {
     const known = this.#shown.get(turn);
-    if (known?.text === turn.text) return known.elements;
-    const elements = markdown(turn.text.trimStart(), (code) => void this.#copy(code));
-    this.#shown.set(turn, { text: turn.text, elements });
+    const isWritten = this.#talk.busy && turn === this.#talk.turns.at(-1);
+    const ways = isWritten ? this.#plain : this.#ways;
+    if (known?.text === turn.text && known.ways === ways) return known.elements;
+    const elements = markdown(turn.text.trimStart(), ways);
+    this.#shown.set(turn, { text: turn.text, ways, elements });
+    if (!isWritten) void this.#learn(turn.text);
     return elements;
+  }
+
+  /** Load what shows code in colours, and formulas, once an answer may have them. */
+  async #learn(text: string): Promise<void> {
+    const { highlight, formula } = this.#ways;
+    try {
+      if (!highlight && text.includes("```")) {
+        const { highlight } = await import("../talk/highlight");
+        this.#ways = { ...this.#ways, highlight };
+      }
+      if (!formula && /\$|\\[([]/.test(text)) {
+        const { formula } = await import("../talk/formula");
+        this.#ways = { ...this.#ways, formula };
+      }
+    } catch {
+      return; // without a network: the text stands there as it is
+    }
+    if (highlight !== this.#ways.highlight || formula !== this.#ways.formula) this.#show();
   }
 
   #shift(): TemplateResult {
