@@ -7,7 +7,9 @@ import katex from "katex";
 export function formula(tex: string, display: boolean): Element | null {
   const place = document.createElement("span");
   try {
-    katex.render(tex, place, { output: "mathml", displayMode: display, trust: false, strict: "ignore", maxExpand: 200, maxSize: 20 });
+    katex.render(tex, place, {
+      output: "mathml", displayMode: display, trust: false, strict: "ignore", maxExpand: 200, maxSize: 20, errorColor: "currentcolor",
+    });
   } catch {
     return null;
   }
