@@ -386,26 +386,20 @@ class Talk {
     if (known?.text === turn.text && known.ways === ways) return known.elements;
     const elements = markdown(turn.text.trimStart(), ways);
     this.#shown.set(turn, { text: turn.text, ways, elements });
-    if (!isWritten) void this.#learn(turn.text);
+    if (!isWritten) this.#learn(turn.text);
     return elements;
   }
 
-  /** Load what shows code in colours, and formulas, once an answer may have them. */
-  async #learn(text: string): Promise<void> {
+  /** Load what shows code in colours, and formulas, once an answer may have them; without a network
+   * the text stands there as it is. */
+  #learn(text: string): void {
+    const take = (coming: Promise<Partial<Ways>>): void => void coming.then((more) => {
+      this.#ways = { ...this.#ways, ...more };
+      this.#show();
+    }, () => undefined);
     const { highlight, formula } = this.#ways;
-    try {
-      if (!highlight && text.includes("```")) {
-        const { highlight } = await import("../talk/highlight");
-        this.#ways = { ...this.#ways, highlight };
-      }
-      if (!formula && /\$|\\[([]/.test(text)) {
-        const { formula } = await import("../talk/formula");
-        this.#ways = { ...this.#ways, formula };
-      }
-    } catch {
-      return; // without a network: the text stands there as it is
-    }
-    if (highlight !== this.#ways.highlight || formula !== this.#ways.formula) this.#show();
+    if (!highlight && text.includes("```")) take(import("../talk/highlight").then(({ highlight }) => ({ highlight })));
+    if (!formula && /\$|\\[([]/.test(text)) take(import("../talk/formula").then(({ formula }) => ({ formula })));
   }
 
   #shift(): TemplateResult {
