@@ -46,6 +46,7 @@ class Talk {
   /** How answers are shown, as they are written, and with what is loaded when one has it. */
   readonly #plain: Ways = { copy: (code) => void this.#copy(code) };
   #ways: Ways = this.#plain;
+  readonly #learning = new Set<string>();
   #frame = 0;
   #about: TalkAbout | null = null;
   /** The model that `#about` is about. */
@@ -383,23 +384,26 @@ class Talk {
     const known = this.#shown.get(turn);
     const isWritten = this.#talk.busy && turn === this.#talk.turns.at(-1);
     const ways = isWritten ? this.#plain : this.#ways;
+    if (!isWritten) this.#learn(turn.text);
     if (known?.text === turn.text && known.ways === ways) return known.elements;
     const elements = markdown(turn.text.trimStart(), ways);
     this.#shown.set(turn, { text: turn.text, ways, elements });
-    if (!isWritten) this.#learn(turn.text);
     return elements;
   }
 
   /** Load what shows code in colours, and formulas, once an answer may have them; without a network
    * the text stands there as it is. */
   #learn(text: string): void {
-    const take = (coming: Promise<Partial<Ways>>): void => void coming.then((more) => {
-      this.#ways = { ...this.#ways, ...more };
-      this.#show();
-    }, () => undefined);
-    const { highlight, formula } = this.#ways;
-    if (!highlight && text.includes("```")) take(import("../talk/highlight").then(({ highlight }) => ({ highlight })));
-    if (!formula && /\$|\\[([]/.test(text)) take(import("../talk/formula").then(({ formula }) => ({ formula })));
+    const take = (what: "highlight" | "formula", coming: () => Promise<Partial<Ways>>): void => {
+      if (this.#learning.has(what)) return;
+      this.#learning.add(what);
+      coming().then((more) => {
+        this.#ways = { ...this.#ways, ...more };
+        this.#show();
+      }, () => this.#learning.delete(what));
+    };
+    if (text.includes("```")) take("highlight", async () => ({ highlight: (await import("../talk/highlight")).highlight }));
+    if (/\$|\\[([]/.test(text)) take("formula", async () => ({ formula: (await import("../talk/formula")).formula }));
   }
 
   #shift(): TemplateResult {
