@@ -11,8 +11,9 @@ import pytest
 import thimble
 from tests.test_session import load
 from tests.test_state import ids_for, with_keys
-from tests.tiny_folders import converted
+from tests.tiny_folders import converted, recorded
 from thimble import lens
+from thimble.convert.config import Settings, factors, keys
 from thimble.errors import FormatError, NumericError, UnsupportedError
 from thimble.gguf import read_header
 from thimble.kernel import BATCH
@@ -175,3 +176,53 @@ def test_a_file_that_does_not_fit_is_refused(
     header = read_header(with_keys(converted("mamba2", "f32")))
     with pytest.raises(error, match=words):
         config_from_header(replace(header, metadata={**header.metadata, f"mamba2.{key}": value}))
+
+
+GRANITE4 = {
+    "model_type": "granitemoehybrid", "hidden_size": 64, "intermediate_size": 32,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 128, "layer_types": ["attention"] * 2, "num_local_experts": 0,
+    "num_experts_per_tok": 0, "shared_intermediate_size": 96, "position_embedding_type": "rope",
+}  # fmt: skip
+
+
+def test_granite_4_without_scans_is_granite_with_or_without_experts() -> None:
+    dense = Settings(GRANITE4)
+    assert dense.arch.name == "granite"
+    found = keys(dense)
+    assert found["feed_forward_length"] == 96 and found["rope.scaling.finetuned"] is True
+    assert not any(key.startswith(("ssm.", "expert_")) for key in found)
+    several = Settings({**GRANITE4, "num_local_experts": 4, "num_experts_per_tok": 2})
+    assert several.arch.name == "granitemoe"
+    found = keys(several)
+    assert (found["feed_forward_length"], found["expert_count"]) == (32, 4)
+    assert found["expert_shared_feed_forward_length"] == 96
+
+
+@pytest.mark.parametrize(("name", "changes", "error", "words"), [
+    ("granitehybrid", {"layer_types": ["mamba", "x"]}, FormatError, "layer_types .* is right"),
+    ("granitehybrid", {"mamba_n_groups": 2}, UnsupportedError, "mamba_n_groups .* is 2"),
+    ("granitehybrid", {"mamba_d_head": 17}, FormatError, "8 heads of 17; together 128"),
+    ("granitehybrid", {"position_embedding_type": "alibi"}, UnsupportedError, "'alibi'"),
+    ("falcon-h1", {"mlp_multipliers": [1.0]}, FormatError, "a list of 2 numbers above 0"),
+    ("falcon-h1", {"ssm_multipliers": [1, 1, 1, 1, 0]}, FormatError, "a list of 5 numbers"),
+    ("falcon-h1", {"mamba_rms_norm": True, "mamba_norm_before_gate": True}, UnsupportedError,
+     "mamba_norm_before_gate"),
+])  # fmt: skip
+def test_settings_of_hybrids_that_do_not_run_are_named(
+    name: str, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    settings = Settings({**recorded()["models"][name]["config"], **changes})
+    with pytest.raises(error, match=words):
+        keys(settings)
+        factors(settings)
+
+
+def test_a_scan_whose_heads_share_its_values_unevenly_is_refused() -> None:
+    header = read_header(converted("falcon-h1", "f32"))
+    metadata = {**header.metadata, "falcon-h1.ssm.time_step_rank": 7}
+    with pytest.raises(FormatError, match="time_step_rank is 7, which does not divide"):
+        config_from_header(replace(header, metadata=metadata))
+    metadata = {**header.metadata, "falcon-h1.ssm.group_count": 2}
+    with pytest.raises(UnsupportedError, match=r"ssm\.group_count is 2; 1 runs here"):
+        config_from_header(replace(header, metadata=metadata))

@@ -48,7 +48,7 @@ from thimble.tokenizer import tokenizer_from_metadata
 
 ARRAYS = RECORD.with_suffix(".npz")
 N_IDS = 64
-STEP = 22
+STEP = 44
 TYPES = ("f32", "f16", "q8_0")
 STEPS = {"f32": 2.0**-15, "f16": 2.0**-10, "q8_0": 2.0**-7}
 """Of what recorded logits are multiples, by the type of the model's matrices."""
