@@ -210,3 +210,39 @@ test("Thimble's own sessions answer messages, and write no [object Object]", asy
   assert.equal((await failure(session(host).prompt(wrong))).name, "TypeError");
   assert.equal(new DownloadProgressEvent({ loaded: 0.5, bytes: 1, totalBytes: 2, stage: "model" }).total, 1);
 });
+
+test("what the model calls is carried out, errors too, and it answers with what came of it", async () => {
+  const asked: unknown[] = [];
+  const about = { description: "", inputSchema: { type: "object" } };
+  const { model, host } = await made(["x", "y"], {
+    tools: [
+      { name: "add", ...about, execute: (given: { a: number }) => Promise.resolve(asked.push(given) && { sum: given.a }) },
+      { name: "fail", ...about, execute: () => { host.parts = null; throw new RangeError("no"); } },
+    ],
+  });
+  host.parts = [[["call", "add"], ["arguments", '{"a":1}']], [["call", "fail", 1], ["arguments", "{}", 1]]];
+  assert.equal(await model.prompt("Q"), "xy");
+  assert.deepEqual(asked, [{ a: 1 }]);
+  const told = host.asked.at(-1)?.prompt as readonly { role: string; content: string; tool_call_id?: string }[];
+  assert.deepEqual(told.map(({ role }) => role), ["user", "assistant", "tool", "tool"]);
+  assert.deepEqual(told.slice(2).map(({ content }) => content), ['{"sum":1}', '{"error":"RangeError: no"}']);
+  assert.equal((host.asked[0]?.options["conversation"] as { tools: unknown[] }).tools.length, 2);
+});
+
+test("a model that calls without an end has to answer in words, and an abort in a call leaves no trace", async () => {
+  let calls = 0;
+  const stop = new AbortController();
+  const tool = { name: "f", description: "", inputSchema: {}, execute: (): unknown => { calls += 1; return stop.signal.aborted ? 1 : new Promise(() => undefined); } };
+  const { model, host } = await made(["x"], { tools: [tool] });
+  host.parts = [[["call", "f"], ["arguments", "{}"]]];
+  const hanging = failure(model.prompt("1", { signal: stop.signal }));
+  while (calls === 0) await new Promise((resolve) => setTimeout(resolve));
+  stop.abort();
+  assert.equal((await hanging).name, "AbortError");
+  calls = 0;
+  await model.prompt("2");
+  assert.equal(calls, 8);
+  const choices = host.asked.map(({ options }) => (options["conversation"] as { tool_choice?: string }).tool_choice);
+  assert.equal(choices.at(-1), "none");
+  assert.equal((host.asked[1]?.prompt as unknown[]).length, 1);
+});

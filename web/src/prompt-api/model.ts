@@ -273,7 +273,7 @@ export class LanguageModel extends EventTarget {
         const choice = free && round <= MOST_ROUNDS ? "auto" : "none";
         const how = { prefix: next.prefix, ...(this.#tools.length > 0 ? { tool_choice: choice } as const : {}) };
         const calls = await this.#write(next, sampling, how, ended, hear);
-        if (calls.length === 0) return;
+        if (calls.length === 0 || choice === "none") return;
         next = { messages: await carriedOut(calls, this.#tools, ended), prefix: false };
       }
     } catch (error) {
