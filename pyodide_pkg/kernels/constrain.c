@@ -9,13 +9,27 @@
 #include "mirrored.h"
 #include "thimble.h"
 
-enum { UNKNOWN = -2 };
+enum { UNKNOWN = -2, ENDLESS = 1 << 30 };
 
 static int ask(tk_walk *w, int32_t what, int32_t a, int32_t b) {
     w->missing = what;
     w->missing_a = a;
     w->missing_b = b;
     return -1;
+}
+
+/* One byte of a character that is counted. Returns 1, or 0 where too few are left. */
+static inline int write(tk_walk *w, tk_place *p, int32_t state) {
+    const int32_t *spans = (const int32_t *)(intptr_t)w->spans;
+    int32_t begins = spans[3 * (size_t)p->state + 1];
+    if (p->left - begins < spans[3 * (size_t)state]) {
+        w->limited = 1;
+        return 0;
+    }
+    if (begins && p->left < ENDLESS) p->left--;
+    if (begins && p->need > 0) p->need--;
+    p->state = state;
+    return 1;
 }
 
 /* One byte on. Returns 1, 0 where it cannot come, -1 where something is missing. */
@@ -34,7 +48,7 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
             p->state = move;
             return 1;
         }
-        int32_t kind = -move & 15, number = -move >> 4, said = number;
+        int32_t kind = -move & 31, number = -move >> 5, said = number;
         if (kind == REJECT) return 0;
         if (kind == ENTER) {
             const int32_t *entered = (const int32_t *)(intptr_t)w->enters + 2 * (size_t)number;
@@ -50,6 +64,18 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
             p->state = entered[0];
             p->record = entered[1];
             continue;
+        }
+        if (kind == CHARACTER) return write(w, p, number);
+        if (kind == COUNT) {
+            const int32_t *entered = (const int32_t *)(intptr_t)w->enters + 2 * (size_t)number;
+            p->state = entered[0];
+            p->left = entered[2];
+            p->need = entered[3];
+            return 1;
+        }
+        if (kind == END) {
+            if (p->need > 0) return 0;
+            p->left = ENDLESS;
         }
         const tk_record *record = records + p->record;
         if (kind != POP && kind != END && !record->filled) return ask(w, RECORD, p->record, 0);
@@ -153,7 +179,9 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
         if (move >= 0 && row[0] != -MISSING_ROW)
             next->state = move;
         else {
-            int there = advance(w, bytes[i], next);
+            int there = (-move & 31) == CHARACTER && row[0] != -MISSING_ROW
+                            ? write(w, next, -move >> 5)
+                            : advance(w, bytes[i], next);
             if (there < 0) {
                 w->at = i;
                 w->found = found;

@@ -72,6 +72,8 @@ enum {
     IN_KEY,
     INTO,
     JUMP,
+    COUNT,
+    CHARACTER,
 };
 
 /* What a walk may miss. */
@@ -277,12 +279,16 @@ typedef struct {
     int32_t record;
     int32_t frame;
     int32_t top; /* frames that are taken */
+    int32_t left; /* characters that the string may have yet; from ENDLESS on any number */
+    int32_t need; /* and those that it must have */
 } tk_place;
 _Static_assert(offsetof(tk_place, state) == 0, "state");
 _Static_assert(offsetof(tk_place, record) == 4, "record");
 _Static_assert(offsetof(tk_place, frame) == 8, "frame");
 _Static_assert(offsetof(tk_place, top) == 12, "top");
-_Static_assert(sizeof(tk_place) == 16, "tk_place");
+_Static_assert(offsetof(tk_place, left) == 16, "left");
+_Static_assert(offsetof(tk_place, need) == 20, "need");
+_Static_assert(sizeof(tk_place) == 24, "tk_place");
 
 /* Where to go on when a value is over. */
 typedef struct {
@@ -334,10 +340,10 @@ typedef struct {
     int64_t text; /* address: uint8: the bytes to step over */
     int64_t classes; /* address: uint8 [256] */
     int64_t rows; /* address: int32 [states][n_classes] */
-    int64_t spans; /* address: int32 [states][3]: names that a key may become (first, last + 1), or others */
+    int64_t spans; /* address: int32 [states][3]: names that a key may become (first, last + 1), or others; characters that a string must have yet, and whether one begins here */
     int64_t records; /* address: tk_record */
     int64_t numbers; /* address: int32: the tables that records point into */
-    int64_t enters; /* address: int32 [][2]: states and records of the moves ENTER and, two each, INTO */
+    int64_t enters; /* address: int32 [][2]: states and records of the moves ENTER and, two each, INTO; of COUNT a state, then most and least characters */
     int64_t frames; /* address: tk_frame; 0 is the bottom */
     int64_t stack; /* address: tk_place [deepest + 2]: before each depth */
     int64_t mask; /* address: uint32: a bit a token */
@@ -349,6 +355,7 @@ typedef struct {
     int32_t at; /* the node where it goes on */
     int32_t found; /* told: bits that were set */
     int32_t deepest; /* told: bytes */
+    int32_t limited; /* told: whether more characters left would have let more come */
     int32_t n_answers; /* to what was asked for, for this byte */
     tk_place place; /* where to begin, or to go on */
     int32_t missing; /* told: what (ASKS) */
@@ -379,12 +386,13 @@ _Static_assert(offsetof(tk_walk, n_nodes) == 136, "n_nodes");
 _Static_assert(offsetof(tk_walk, at) == 140, "at");
 _Static_assert(offsetof(tk_walk, found) == 144, "found");
 _Static_assert(offsetof(tk_walk, deepest) == 148, "deepest");
-_Static_assert(offsetof(tk_walk, n_answers) == 152, "n_answers");
-_Static_assert(offsetof(tk_walk, place) == 156, "place");
-_Static_assert(offsetof(tk_walk, missing) == 172, "missing");
-_Static_assert(offsetof(tk_walk, missing_a) == 176, "missing_a");
-_Static_assert(offsetof(tk_walk, missing_b) == 180, "missing_b");
-_Static_assert(offsetof(tk_walk, answers) == 184, "answers");
-_Static_assert(sizeof(tk_walk) == 208, "tk_walk");
+_Static_assert(offsetof(tk_walk, limited) == 152, "limited");
+_Static_assert(offsetof(tk_walk, n_answers) == 156, "n_answers");
+_Static_assert(offsetof(tk_walk, place) == 160, "place");
+_Static_assert(offsetof(tk_walk, missing) == 184, "missing");
+_Static_assert(offsetof(tk_walk, missing_a) == 188, "missing_a");
+_Static_assert(offsetof(tk_walk, missing_b) == 192, "missing_b");
+_Static_assert(offsetof(tk_walk, answers) == 196, "answers");
+_Static_assert(sizeof(tk_walk) == 216, "tk_walk");
 
 #endif

@@ -16,10 +16,11 @@ from .effort import Effort
 from .host import Host
 from .nodes import Json
 from .program import JUMP, NOWHERE, REJECT, Record, into
-from .schema.automaton import Bottom, JsonProgram
+from .schema.automaton import JsonProgram
 from .schema.blame import why_not
 from .schema.document import Schema
 from .schema.logic import KINDS, Expr
+from .schema.places import Bottom
 from .schema.reader import Reader
 
 
@@ -90,7 +91,6 @@ class Hosting(JsonProgram):
         super().__init__(schemas.reader, reach)
         self._host, self._goals = host, schemas.goals
         self._bottom = self._record_of(Bottom())
-        self._intos: dict[tuple[int, tuple[int, int]], int] = {}
         self.tokens = host.tokens
 
     def _outer(self, state: int) -> int:
@@ -140,10 +140,7 @@ class Hosting(JsonProgram):
         else:
             value = self.value(goal, goals)
             back = (self._state("behind"), self._record_of(Behind(self, targets)))
-        if (value, back) not in self._intos:
-            self._intos[value, back] = len(self._entered)
-            self._entered += [(value, 0), back]
-        move = into(self._intos[value, back])
+        move = into(self._entering((value, 0), back))
         return [move if one != REJECT else REJECT for one in self.row(value)]
 
     def _row_of_behind(self, state: int) -> list[int]:

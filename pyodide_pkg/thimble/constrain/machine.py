@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..errors import OptionError
 from ..kernel import Bytes, Kernel, Scratch
 from ..layout import Layout
-from .program import MISSING, NOWHERE, Program
+from .program import ENDLESS, MISSING, NOWHERE, Program
 
 PLACE = Layout(
     "tk_place",
@@ -21,6 +21,8 @@ PLACE = Layout(
     record=("i", ""),
     frame=("i", ""),
     top=("i", "frames that are taken"),
+    left=("i", "characters that the string may have yet; from ENDLESS on any number"),
+    need=("i", "and those that it must have"),
 )
 FRAME = Layout(
     "tk_frame",
@@ -58,11 +60,16 @@ WALK = Layout(
     rows=("q", "address: int32 [states][n_classes]"),
     spans=(
         "q",
-        "address: int32 [states][3]: names that a key may become (first, last + 1), or others",
+        "address: int32 [states][3]: names that a key may become (first, last + 1), or others; "
+        "characters that a string must have yet, and whether one begins here",
     ),
     records=("q", "address: tk_record"),
     numbers=("q", "address: int32: the tables that records point into"),
-    enters=("q", "address: int32 [][2]: states and records of the moves ENTER and, two each, INTO"),
+    enters=(
+        "q",
+        "address: int32 [][2]: states and records of the moves ENTER and, two each, INTO; of COUNT "
+        "a state, then most and least characters",
+    ),
     frames=("q", "address: tk_frame; 0 is the bottom"),
     stack=("q", "address: tk_place [deepest + 2]: before each depth"),
     mask=("q", "address: uint32: a bit a token"),
@@ -74,8 +81,9 @@ WALK = Layout(
     at=("i", "the node where it goes on"),
     found=("i", "told: bits that were set"),
     deepest=("i", "told: bytes"),
+    limited=("i", "told: whether more characters left would have let more come"),
     n_answers=("i", "to what was asked for, for this byte"),
-    place=("4i:tk_place", "where to begin, or to go on"),
+    place=("6i:tk_place", "where to begin, or to go on"),
     missing=("i", "told: what (ASKS)"),
     missing_a=("i", "told: and of what"),
     missing_b=("i", ""),
@@ -102,6 +110,10 @@ class Place(NamedTuple):
     state: int
     record: int
     frame: int
+    left: int = ENDLESS
+    """Characters that the string may have yet, where they are counted."""
+    need: int = 0
+    """And those that it must have."""
 
 
 class Table:
@@ -173,6 +185,8 @@ class Machine:
         self._moved = True
         """Whether the kernel must be told where everything stands."""
         self.deepest = 0
+        self.limited = False
+        """Whether the last walk would have found more if more characters had been left."""
         self.asked = False
         """Whether the last step depended on the text before it."""
 
@@ -218,7 +232,7 @@ class Machine:
             result = self.kernel.call("constrain_step", self._memory.address)
             if result == 2:
                 return None
-            _, at, _, _, _, state, record, frame, last, kind, a, b = self._said()
+            _, at, _, _, _, _, state, record, frame, last, left, need, kind, a, b = self._said()
             if result == 0:
                 break
             if at != answered_at:
@@ -239,7 +253,7 @@ class Machine:
             self._make_room()
         if frame >= top:
             frame = self._keep(frame, top, last)
-        return Place(*self.program.settled(state, record), frame)
+        return Place(*self.program.settled(state, record), frame, left, need)
 
     def _keep(self, frame: int, top: int, last: int) -> int:
         """Number the frames that a step has opened."""
@@ -259,14 +273,17 @@ class Machine:
         self._tree, self._mask, self._moved = tree, mask, True
         self._begin(place, n_nodes, False)
         while self.kernel.call("constrain_walk", self._memory.address):
-            self._fetch(*self._said()[9:])
-        _, _, found, self.deepest, *_ = self._said()
+            self._fetch(*self._said()[-3:])
+        _, _, found, self.deepest, limited, *_ = self._said()
+        self.limited = bool(limited)
         return found
 
     def _begin(self, place: Place, count: int, exact: bool) -> None:
         self._make_room()
         self._memory.write(
-            _BEGIN.pack(exact, count, 0, 0, 0, 0, *place, len(self.frames)),
+            _BEGIN.pack(
+                exact, count, 0, 0, 0, 0, 0, *place[:3], len(self.frames), place.left, place.need
+            ),
             WALK.offsets["exact"],
         )
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ..errors import OptionError
 from ..kernel import Kernel, Scratch
 from .machine import Machine, Place
-from .program import NOWHERE, Program
+from .program import ENDLESS, NOWHERE, Program
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -70,8 +70,12 @@ class Masks:
         self._following: dict[tuple[Place, int], Place | None] = {}
         """The place behind a place and a token."""
         self._masks: dict[Place, Scratch] = {}
+        self._ample: dict[Place, int] = {}
+        """Of places without their `left`: from how many on they are known not to matter."""
         self._folded: dict[Place, Place] = {}
         self._folded_frames: dict[int, int] = {0: 0}
+        self._limited = False
+        """Whether the last mask made would have more tokens if more characters were left."""
         self._spaced: Scratch | None = None
         self._most = max(16, MOST_MASKS // (4 * vocabulary.n_words))
         self._chosen = [vocabulary.chosen(token) for token in program.tokens]
@@ -96,11 +100,16 @@ class Masks:
                 self._spaced = self._made(place, place._replace(state=state))
             return self._spaced.address
         folded = self._fold(place)
-        found = self._masks.get(folded)
+        endless = folded._replace(left=ENDLESS)
+        ample = folded.left >= self._ample.get(endless, ENDLESS)
+        found = self._masks.get(endless if ample else folded)
         if found is None:
             while len(self._masks) >= self._most:
                 del self._masks[next(iter(self._masks))]
-            found = self._masks[folded] = self._made(folded, folded)
+            found = self._made(folded, folded)
+            if not self._limited:
+                self._ample[endless] = min(folded.left, self._ample.get(endless, ENDLESS))
+            self._masks[folded if self._limited else endless] = found
         return found.address
 
     def _fold(self, place: Place) -> Place:
@@ -108,7 +117,9 @@ class Masks:
         found = self._folded.get(place)
         if found is None:
             state, record = self.program.folded(place.state, place.record)
-            found = self._folded[place] = Place(state, record, self._fold_frame(place.frame))
+            need = min(place.need, self.vocabulary.deepest + 1)
+            frame = self._fold_frame(place.frame)
+            found = self._folded[place] = Place(state, record, frame, place.left, need)
         return found
 
     def _fold_frame(self, frame: int) -> int:
@@ -174,13 +185,14 @@ class Masks:
         self.program.begin()
         size = 4 * vocabulary.n_words
         mask = Scratch(vocabulary.kernel, size, "a mask of tokens")
-        most = self.program.slice(begin.state, begin.record)
+        most = min(self.program.slice(begin.state, begin.record), begin.left)
         tree, found = vocabulary.all, 0
         if most > 0:
             plain = vocabulary.plain(most)
             vocabulary.kernel.call("copy", mask.address, plain.address, size)
             tree, found = vocabulary.crossing, 1
         found += self.machine.walk(begin, tree.addresses, tree.n_nodes, mask.address)
+        self._limited = self.machine.limited or 0 < most < vocabulary.longest_plain
         more = self._ends if self.accepts(place) else 0
         for number, _ in self._ways(place):
             more |= self._bits[number]
@@ -294,7 +306,7 @@ class Constraint:
         adopted = self._masks.program.adopt(before.program, place.state)
         if adopted != NOWHERE:
             self._places, self._first = (
-                [Place(adopted, place.record, place.frame)],
+                [place._replace(state=adopted)],
                 len(self._tokens),
             )
             return

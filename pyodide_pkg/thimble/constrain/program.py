@@ -19,19 +19,19 @@ MISSING = -2
 """Stands in the first class of a row that is not there."""
 NOWHERE = -1
 ENDLESS = 1 << 30
-"""Of a slice: as many characters as a token has."""
+"""Characters of a string that is not bounded."""
 
 
 MOVES = (
     "reject", "missing_row", "pop", "end", "enter", "key_end", "call", "close", "key_start",
-    "more_items", "more_members", "in_key", "into", "jump",
+    "more_items", "more_members", "in_key", "into", "jump", "count", "character",
 )  # fmt: skip
 """That are not to a state, by the kernel's numbers, from 1 on. The functions below make them."""
 _NUMBERS = {name: number for number, name in enumerate(MOVES, 1)}
 
 
 def _move(kind: str, number: int = 0) -> int:
-    return -(number << 4 | _NUMBERS[kind])
+    return -(number << 5 | _NUMBERS[kind])
 
 
 def pop(said: int) -> int:
@@ -82,13 +82,24 @@ def in_key(to: int) -> int:
 
 def target(move: int) -> int:
     """The state that a move leads to, of those that lead to one only; else NOWHERE."""
-    return move if move >= 0 else -move >> 4 if -move & 15 == _NUMBERS["in_key"] else NOWHERE
+    return move if move >= 0 else -move >> 5 if -move & 31 == _NUMBERS["in_key"] else NOWHERE
 
 
 def into(number: int) -> int:
     """A value begins with this byte: at the state and the record that `Program.entered` has under
     this number; behind it comes what stands under the next."""
     return _move("into", number)
+
+
+def count(number: int) -> int:
+    """A string begins whose characters are counted: at the first of what `Program.entered` has
+    under this number; under the next stand how many may come at most, and at least."""
+    return _move("count", number)
+
+
+def character(to: int) -> int:
+    """To a state inside a string whose characters are counted, if enough of them are left."""
+    return _move("character", to)
 
 
 JUMP = _move("jump")
@@ -139,7 +150,7 @@ class Program(Protocol):
         """State and record behind the text's value, where that is one."""
 
     def entered(self) -> list[tuple[int, int]]:
-        """States and records of the moves `enter`, by their numbers."""
+        """What the moves `enter`, `into` and `count` name: states and records, or numbers."""
 
     def begin(self) -> None:
         """Another piece of work begins, which has an effort of its own."""
@@ -158,8 +169,9 @@ class Program(Protocol):
         """States whose rows will be asked for behind this one's."""
 
     def fresh_spans(self) -> list[tuple[int, Span]]:
-        """Of the states inside keys that were made since this was asked: the first listed name that
-        it may become, the last one + 1, and whether it may become another."""
+        """Of states that were made since this was asked. Inside keys: the first listed name that
+        it may become, the last one + 1, and whether it may become another. Inside strings whose
+        characters are counted: how many must come at least, whether one begins here, and False."""
 
     tokens: Sequence[Token]
     """Tokens that may stand in a text as such, whatever they say."""
@@ -192,8 +204,8 @@ class Program(Protocol):
         """Whether nothing can come in this state."""
 
     def slice(self, state: int, record: int) -> int:
-        """How many plain characters of a JSON string may come, whichever they are; -1 for no such
-        thing."""
+        """How many plain characters of a JSON string may come, whichever they are, but for what
+        is counted; -1 for no such thing."""
 
     def folded(self, state: int, record: int) -> tuple[int, int]:
         """A state and a record that no token of at most `reach` bytes tells from these."""

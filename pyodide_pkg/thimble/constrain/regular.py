@@ -397,21 +397,22 @@ class Algebra:
         for one in came:
             one._live = False
 
-    def folded(self, r: Regular, reach: int) -> Regular:
-        """The same as far as `reach` bytes tell, larger numbers of repetitions taken for one."""
+    def folded(self, r: Regular, reach: int, *, most_only: bool = False) -> Regular:
+        """The same as far as `reach` bytes tell, larger numbers of repetitions taken for one; with
+        `most_only` those that may come, not those that must."""
         if r.kind == SEQ:
             parts = [r]
             while parts[-1].kind == SEQ:
                 parts[-1:] = [parts[-1].a, parts[-1].b]
-            short = [self.folded(part, reach) for part in parts]
+            short = [self.folded(part, reach, most_only=most_only) for part in parts]
             return r if short == parts else self.seq(*short)
         if r.kind == ALT:
-            return self.alt([self.folded(part, reach) for part in r.a])
+            return self.alt([self.folded(part, reach, most_only=most_only) for part in r.a])
         if r.kind == REPEAT and not r.a.nullable:
             low, high = r.b
             if low > reach or (high is not None and high > reach):
                 high = None if high is not None and high > reach else high
-                return self.repeat(r.a, min(low, reach + 1), high)
+                return self.repeat(r.a, low if most_only else min(low, reach + 1), high)
         return r
 
     # --- from nodes

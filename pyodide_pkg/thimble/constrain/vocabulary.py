@@ -144,10 +144,15 @@ class Vocabulary:
             self._crossing = Tree(self.kernel, others)
         return self._crossing
 
+    @property
+    def longest_plain(self) -> int:
+        """Characters of the longest plain token."""
+        _ = self.crossing
+        return len(self._plain) - 1
+
     def plain(self, most: int) -> Scratch:
         """The mask of the plain tokens of at most so many characters."""
-        _ = self.crossing
-        most = min(most, len(self._plain) - 1)
+        most = min(most, self.longest_plain)
         found = self._slices.get(most)
         if found is None:
             found = Scratch(self.kernel, 4 * self.n_words, "a mask of tokens")

@@ -21,6 +21,8 @@ from ..program import (
     Record,
     Span,
     call,
+    character,
+    count,
     end,
     enter,
     in_key,
@@ -43,7 +45,7 @@ from .logic import (
     TRUE,
     Expr,
 )  # fmt: skip
-from .places import ListPlace, ObjectPlace, Plan
+from .places import Bottom, ListPlace, ObjectPlace, Plan
 from .reader import Reader
 from .rows import Row, fill, together
 
@@ -77,7 +79,7 @@ class JsonProgram:
         self._place_numbers: dict[tuple[object, ...], int] = {}
         self._records: dict[int, Record] = {}
         self._entered: list[tuple[int, int]] = []
-        self._enter_numbers: dict[tuple[int, int], int] = {}
+        self._enter_numbers: dict[tuple[tuple[int, int], ...], int] = {}
         self.truths: list[tuple[bool, ...]] = []
         self._said: dict[tuple[bool, ...], int] = {}
         self._ways: dict[tuple[object, ...], KeyWays] = {}
@@ -184,10 +186,9 @@ class JsonProgram:
         tag, *parts = self._keys[state]
         any_text = self.reader.strings.spelling.any_text
         if tag == "string":
-            watched, at, _, high = parts
-            if at is not any_text or any(one is not any_text and one.live for one in watched):
-                return -1
-            return ENDLESS if high is None else high
+            watched, at, _ = parts
+            any_ = at is any_text and all(one is any_text or not one.live for one in watched)
+            return ENDLESS if any_ else -1
         if tag == "key":
             others = self.record(record).others and parts[4] is any_text
             return ENDLESS if others and parts[5] is any_text else -1
@@ -206,12 +207,11 @@ class JsonProgram:
     def _folded_state(self, state: int) -> int:
         tag, *parts = self._keys[state]
         if tag == "string":
-            watched, at, low, high = parts
-            high = None if high is not None and high > self._reach else high
-            low = min(low, self._reach + 1)
-            algebra = self.reader.strings.algebra
-            at, *watched = (algebra.folded(one, self._reach) for one in (at, *watched))
-            return self._state("string", tuple(watched), at, low, high)
+            watched, at, left = parts
+            algebra, reach = self.reader.strings.algebra, self._reach
+            at = algebra.folded(at, reach, most_only=left is not None)
+            watched = tuple(algebra.folded(one, reach) for one in watched)
+            return self._state("string", watched, at, left)
         return state
 
     # --- numbers of things
@@ -223,6 +223,10 @@ class JsonProgram:
             self._keys.append(key)
             if key[0] == "key":
                 self._spans.append((found, self._span(*key[1:])))
+            elif key[0] == "string" and key[3] is not None:
+                strings = self.reader.strings
+                begins = key[3] is strings.spelling.any_text
+                self._spans.append((found, (strings.shortest(*key[2:]), int(begins), False)))
         return found
 
     def _fixed(self, name: str) -> int:
@@ -247,12 +251,15 @@ class JsonProgram:
         return found
 
     def _enter(self, state: str, place: Any) -> int:
-        pair = (self._fixed(state), self._record_of(place))
-        found = self._enter_numbers.get(pair)
+        return enter(self._entering((self._fixed(state), self._record_of(place))))
+
+    def _entering(self, *pairs: tuple[int, int]) -> int:
+        """The number under which `entered` has these pairs."""
+        found = self._enter_numbers.get(pairs)
         if found is None:
-            found = self._enter_numbers[pair] = len(self._entered)
-            self._entered.append(pair)
-        return enter(found)
+            found = self._enter_numbers[pairs] = len(self._entered)
+            self._entered += pairs
+        return found
 
     # --- values
 
@@ -298,24 +305,34 @@ class JsonProgram:
         strings = self.reader.strings
         language, low, high = strings.parts(goal)
         any_text = strings.spelling.any_text
-        if language is not any_text and (low or high is not None):
-            counted = strings.algebra.repeat(strings.spelling.character, low, high)
-            language, low, high = strings.algebra.both([language, counted]), 0, None
-        return self._state("string", tuple(strings.of(one) for one in watch), language, low, high)
+        if language is not any_text and low:
+            longer = strings.algebra.repeat(strings.spelling.character, low, None)
+            language, low = strings.algebra.both([language, longer]), 0
+        watched = tuple(strings.of(one) for one in watch)
+        if not low and high is None:
+            return self._state("string", watched, language, None)
+        start = self._state("string", watched, language, any_text)
+        most = ENDLESS if high is None else min(high, ENDLESS)
+        return count(self._entering((start, 0), (most, min(low, ENDLESS))))
 
     def _row_of_string(
-        self, state: int, watch: tuple[Regular, ...], at: Regular, low: int, high: int | None
+        self, state: int, watch: tuple[Regular, ...], at: Regular, left: Regular | None
     ) -> Row:
+        """`left` is, where characters are counted, what is left of the one that is being written,
+        and any others behind it."""
         row = _ALL_BYTES[:]
-        nothing = self.reader.strings.algebra.nothing
-        bounded = low > 0 or high is not None
-        counts = bounded and at is self.reader.strings.spelling.any_text
-        if high != 0 or not counts:
-            less, least = (None if high is None else high - counts), max(0, low - counts)
+        strings = self.reader.strings
+        nothing = strings.algebra.nothing
+        if left is None:
             for mask, targets in together((at, *watch), nothing):
                 if targets[0].live:
-                    fill(row, mask, self._state("string", targets[1:], targets[0], least, less))
-        if at.nullable and low == 0:
+                    fill(row, mask, self._state("string", targets[1:], targets[0], None))
+        else:
+            for mask, targets in together((at, left, *watch), nothing):
+                if strings.shortest(*targets[:2]) < ENDLESS:
+                    to = self._state("string", targets[2:], *targets[:2])
+                    fill(row, mask, character(to))
+        if at.nullable:
             row[QUOTE] = end(self.said_of(tuple(one.nullable for one in watch)))
         return row
 
@@ -474,18 +491,6 @@ class JsonProgram:
             state = following
             tag, *parts = self._keys[state]
         return found
-
-
-class Bottom:
-    """The place where the whole text stands."""
-
-    key: tuple[object, ...] = ()
-
-    def record(self) -> Record:
-        return Record(child=0)
-
-    def behind_value(self, said: int, text: bytes | None) -> Bottom:
-        return self
 
 
 def program(source: str, options: JsonOptions, reach: int, effort: Any) -> JsonProgram:

@@ -154,6 +154,18 @@ class Plan:
         return strings.algebra.alt(ways)
 
 
+class Bottom:
+    """The place where the whole text stands."""
+
+    key: tuple[object, ...] = ()
+
+    def record(self) -> Record:
+        return Record(child=0)
+
+    def behind_value(self, said: int, text: bytes | None) -> Bottom:
+        return self
+
+
 class ObjectPlace:
     """Where the next member begins, or the object ends."""
 

@@ -12,9 +12,11 @@ from typing import ClassVar
 
 from ..effort import Effort
 from ..nodes import LAST, Node, Range, others, union
+from ..program import ENDLESS
 from ..regular import NOT as COMPLEMENT
 from ..regular import Algebra, Regular
 from .logic import AND, CONSTANT, NOT, OR, STATEMENT, STRING, Expr, Logic
+from .rows import together
 
 _SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\"}
 EVERY: tuple[Range, ...] = ((0, 0xD7FF), (0xE000, LAST))
@@ -152,6 +154,7 @@ class Strings:
     def __init__(self, logic: Logic, spelling: Spelling, effort: Effort) -> None:
         self._logic, self.spelling = logic, spelling
         self.algebra = Algebra(effort, spelling.algebra)
+        self._shortest: dict[tuple[Regular, Regular], int] = {}
 
     def language(self, node: Node) -> Regular:
         """The spellings of the strings that a regular expression has."""
@@ -205,6 +208,48 @@ class Strings:
         return self.algebra.both(
             [language, self.algebra.repeat(self.spelling.character, low, high)]
         ).live
+
+    def shortest(self, at: Regular, left: Regular) -> int:
+        """How many characters must begin until a string may end of which `at` is left, and `left`
+        of its character and any others; ENDLESS where it cannot end. (Dijkstra's search.)"""
+        known = self._shortest.get((at, left))
+        if known is not None:
+            return known
+        any_text, nothing = self.spelling.any_text, self.algebra.nothing
+        came: dict[tuple[Regular, Regular], tuple[Regular, Regular] | None] = {(at, left): None}
+        best, end = ENDLESS, (at, left)
+        now, levels = 0, [[(at, left)]]
+        distances = {(at, left): 0}
+        while now < len(levels) and now < best:
+            for here in levels[now]:  # grows by those that are as far
+                if distances[here] < now:
+                    continue
+                rest = self._shortest.get(here)
+                if rest is None and here[0].nullable:
+                    rest = 0
+                if rest is not None:
+                    if now + rest < best:
+                        best, end = now + rest, here
+                    continue
+                far = now + (here[1] is any_text)
+                if far >= best:
+                    continue
+                for _, pair in together(here, nothing):
+                    there = (pair[0], pair[1])
+                    if there[1] is not nothing and distances.get(there, ENDLESS) > far:
+                        distances[there], came[there] = far, here
+                        if far == len(levels):
+                            levels.append([])
+                        levels[far].append(there)
+            now += 1
+        if best == ENDLESS:
+            for one in came:
+                self._shortest[one] = ENDLESS
+        step: tuple[Regular, Regular] | None = end
+        while step is not None and best < ENDLESS:
+            self._shortest[step] = best - distances[step]
+            step = came[step]
+        return best
 
 
 def _least(a: int | None, b: int | None) -> int | None:
