@@ -8,9 +8,10 @@ import re
 
 import pytest
 
+import thimble
 from thimble import constrain
 from thimble.constrain.machine import Machine, Place
-from thimble.constrain.masks import Constraint, Masks
+from thimble.constrain.masks import Constraint, Masks, Shelf
 from thimble.constrain.program import ENDLESS
 from thimble.constrain.vocabulary import Vocabulary
 from thimble.json_options import AS_STANDARD
@@ -131,3 +132,16 @@ def test_masks_far_from_the_longest_text_are_one() -> None:
             constraint.mask(tokens[:count])
         assert constraint._masks.n_masks <= 3
         assert constraint._masks.program.size < 60
+
+
+def test_a_grammar_that_cannot_be_followed_leaves_nothing_behind() -> None:
+    ways = "|".join(f".*{chr(97 + i)}.{{9}}" for i in range(26))
+    grammar = constrain.regex(f"(?:{ways})(?:.{{0,99}}e.{{0,99}}){{9}}")
+    kernel, words = default_kernel(), Words()
+    constraint = Constraint(kernel, words, grammar, 0, False)  # type: ignore[arg-type]
+    tokens: list[int] = []
+    with pytest.raises(thimble.OptionError, match="simpler"):
+        for turn in range(200):
+            constraint.mask(tokens)
+            tokens.append(words.spelled.index(b"aba" if turn % 2 else b"b a"))
+    assert grammar not in Shelf.of(kernel, words).grammars  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ class Automaton:
         self.n_byte_classes = self.classes[255] + 1
         self.items: list[frozenset[Item]] = []
         self.n_items = 0
-        """In all states together."""
+        """In all states together, and in what led to them."""
         self.accepting: list[bool] = []
         """Of each state, whether the text may end there."""
         self.rows: list[list[int] | None] = []
@@ -265,6 +265,7 @@ class Automaton:
         known = self._reached.get(reached)
         if known is None:
             known = self._reached[reached] = self._named(*self._expand(reached))
+            self.n_items += len(reached)
         return known
 
     def _named(self, items: frozenset[Item], accepting: bool) -> int:

@@ -60,6 +60,12 @@ class Shelf:
         return masks
 
 
+    def forget(self, grammar: Grammar) -> None:
+        """Let go of a grammar that cannot be followed: it may have become large by then."""
+        self.grammars.pop(grammar, None)
+        grammar.forget()
+
+
 class Masks:
     """A grammar's automaton with the masks of its places, for one vocabulary."""
 
@@ -235,7 +241,11 @@ class Constraint:
     def mask(self, tokens: Sequence[int]) -> int:
         """Address of the bits of the tokens that may come after these."""
         place = self._place_after(tokens)
-        return self._masks.mask(place, spaced=self._spaced and not self._tokens)
+        try:
+            return self._masks.mask(place, spaced=self._spaced and not self._tokens)
+        except OptionError:
+            self._shelf.forget(self._grammar)
+            raise
 
     def allows(self, tokens: Sequence[int], token: int) -> bool:
         """Whether a token may come after these."""
