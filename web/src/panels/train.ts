@@ -190,7 +190,8 @@ class Bench {
 
   #showFailure(): void {
     const { state, failure } = this.#run;
-    const words = state === "failed" && failure ? sentence(failure.message) : this.#complaint;
+    // What is said of this click is newer than how the last run ended.
+    const words = this.#complaint || (state === "failed" && failure ? sentence(failure.message) : "");
     part("train-notice-words").textContent = words;
     part("train-notice").hidden = !words;
   }
