@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import openai
 import pytest
 
 from tests.command_line import Capture, run_failing
 from tests.test_tools import ADD
 from thimble.hosting.api.routes import MOST_BODY, Api
 from thimble.hosting.hosts import Hosts
-
-openai = pytest.importorskip("openai")
 
 MODELS = Path(__file__).resolve().parent.parent / "web" / "models"
 SHIPPED = {"names": MODELS / "names.gguf", "story": MODELS / "story.gguf"}
@@ -39,8 +38,9 @@ def asked(
         app = Api(models, key=key, hosts=Hosts(["localhost"])).app
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport) as http:
+            network: Any = http  # it is typed by a name that httpx may have later
             client = openai.AsyncOpenAI(
-                api_key=sent, base_url="http://localhost/v1", http_client=http, max_retries=0
+                api_key=sent, base_url="http://localhost/v1", http_client=network, max_retries=0
             )
             return await question(client)
 

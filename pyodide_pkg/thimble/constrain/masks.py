@@ -59,7 +59,6 @@ class Shelf:
             del self.grammars[next(iter(self.grammars))]
         return masks
 
-
     def forget(self, grammar: Grammar) -> None:
         """Let go of a grammar that cannot be followed: it may have become large by then."""
         self.grammars.pop(grammar, None)
