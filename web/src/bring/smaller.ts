@@ -8,7 +8,7 @@ import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
 import { openKeeper } from "./keeper";
 import { modelFile, nameFor } from "../storage/models";
-import type { QuantizeNews, QuantizedFile } from "../protocol/quantize";
+import type { Encoding, QuantizeNews, QuantizedFile } from "../protocol/quantize";
 import type { Thimble as Session } from "../thimble";
 import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
@@ -33,7 +33,7 @@ class Smaller {
   readonly #live: LiveSession;
   readonly #type = byId("smaller-type", HTMLSelectElement);
   readonly #bar = byId("smaller-progress", HTMLProgressElement);
-  #types: readonly (readonly [name: string, bytes: number])[] = [];
+  #types: readonly Encoding[] = [];
   /** The model whose encodings are offered. */
   #offered = "";
   #busy = false;

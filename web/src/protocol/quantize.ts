@@ -13,9 +13,12 @@ export interface QuantizedFile {
   readonly warning: string | null;
 }
 
+/** An encoding, and the bytes of a weight in it. */
+export type Encoding = readonly [name: string, bytes: number];
+
 export interface QuantizeService {
   /** The encodings that a model can be given, and the bytes of a weight in each, the smallest first. */
-  types(): (readonly [name: string, bytes: number])[];
+  types(): Encoding[];
   /** Write a model's file anew, its matrices in another encoding. Null on the port is the end. */
   run(name: string, source: Blob, encoding: string, port: MessagePort): Promise<QuantizedFile>;
   stop(): void;
