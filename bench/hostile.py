@@ -228,7 +228,7 @@ def main() -> int:
             print(found[-1], flush=True)
         version = browser.version
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
-    about = f"{day}, Chromium {version}, {machine.cpu_name()}, {machine.load()} processes a minute"
+    about = f"{day}, Chromium {version}, {machine.cpu_name()}, load {machine.load()}"
     text = report(found, about)
     print(text)
     if options.keep:
