@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thimble.architectures import GELU_ERF, GELU_TANH
 from thimble.plan import Op, compile_plan
 from thimble.reference import ReferenceModel
 
-Tensor = torch.Tensor
 F: Any = torch.nn.functional
 
 
