@@ -237,3 +237,10 @@ def load(
             if progress:
                 progress(loader.bytes_done, total)
     return loader.finish()
+
+
+def load_bytes(data: bytes) -> Model:
+    """A model from a file's bytes, on one thread. Raises what `load` raises."""
+    loader = ModelLoader(len(data))
+    loader.feed(data)
+    return loader.finish()

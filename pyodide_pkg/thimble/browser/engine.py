@@ -40,7 +40,7 @@ from ..state import usual_kv_type
 from .batches import numbers_of, texts_of
 from .interrupts import interruptible
 from .options import asked, parses_special, sampling
-from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel
+from .pool import POOL_FROM, JsBuffer, JsPool, PoolKernel, bytes_of
 
 if TYPE_CHECKING:
     from ..chatting import Answering
@@ -226,7 +226,7 @@ class Engine:
 
     def feed(self, load: int, chunk: JsBuffer | bytes) -> None:
         """Take the next bytes of a model's file."""
-        data = chunk if isinstance(chunk, bytes) else chunk.to_bytes()
+        data = bytes_of(chunk)
         entry = self._loads[load]
         entry.digest.update(data)
         entry.loader.feed(data)

@@ -64,3 +64,8 @@ class JsBuffer(Protocol):
     def to_bytes(self) -> bytes:
         """A copy of the bytes."""
         ...
+
+
+def bytes_of(data: JsBuffer | bytes) -> bytes:
+    """The same as Python's own."""
+    return data if isinstance(data, bytes) else data.to_bytes()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import FormatError, OptionError
 from ..gguf import GGUFHeader, NeedMoreData, read_header
 from ..quantize import FILE_TYPES, replaced_in, requantized, type_named, warning_of
+from .pool import bytes_of
 
 if TYPE_CHECKING:
     from ..gguf_writer import Buffer
@@ -41,7 +42,7 @@ class _File:
 
     def read(self, size: int, /) -> bytes:
         found = self._read(self._at, size)
-        data = found if isinstance(found, bytes) else found.to_bytes()
+        data = bytes_of(found)
         self._at += len(data)
         return data
 

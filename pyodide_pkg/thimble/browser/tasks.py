@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import NumericError, OptionError
 from ..kernel import Kernel
-from ..loader import ModelLoader
+from ..loader import load_bytes
 from ..model import Model
 from ..tasks.answer import Answerer
 from ..tasks.card import measure_task, table
@@ -27,7 +27,7 @@ from ..tasks.tuner import TaskTuner, TuneOptions
 from ..train.finetune import Base
 from .engine import Engine
 from .options import asked
-from .pool import JsBuffer
+from .pool import JsBuffer, bytes_of
 
 THREADS_FROM = 200_000
 """Parameters from which threads gain more than meeting costs them."""
@@ -63,7 +63,7 @@ class Service:
 
     def text(self, file: JsBuffer | bytes) -> str:
         """A file's text; FormatError where it is none."""
-        return decoded(_bytes(file))
+        return decoded(bytes_of(file))
 
     def read(self, text: str, chosen: str) -> dict[str, Any]:
         """What the examples of a text are, by the columns and kind that are chosen."""
@@ -81,10 +81,10 @@ class Service:
         `saved`. An earlier task is let go of, if this one can be."""
         said = asked(order)
         examples: Examples = make_examples(read_table(said["text"]), **said["chosen"])
-        begun = Base(_bytes(base))
+        begun = Base(bytes_of(base))
         tuner = TaskTuner(
             begun, examples, options=TuneOptions(**said["options"]),
-            kernel=self._kernel(begun), saved=None if saved is None else _bytes(saved),
+            kernel=self._kernel(begun), saved=None if saved is None else bytes_of(saved),
         )  # fmt: skip
         self.close()
         self._tuner, self._name = tuner, str(said["name"])
@@ -128,7 +128,7 @@ class Service:
             data = tuner.base.data
             tuner.close()
             self._tuner = None
-            self._model = _loaded(data)
+            self._model = load_bytes(data)
             self._measuring = measure_task(self._model, task, examples, shots=self._shots)
         until = time.perf_counter() + milliseconds / 1000
         done, total = 0, 1
@@ -146,14 +146,14 @@ class Service:
     def open(self, base: JsBuffer | bytes, file: str) -> dict[str, Any]:
         """Take a task's file, with the file of the model that it is for."""
         task = Task.read(file)
-        begun = Base(_bytes(base))
+        begun = Base(bytes_of(base))
         if begun.sha256 != task.base["sha256"]:
             raise OptionError(
                 f"the task {task.name!r} is for the model {task.base['name']!r}; {begun.name!r} is "
                 "open: open that model first"
             )
         self.close()
-        self._model = _loaded(begun.data)
+        self._model = load_bytes(begun.data)
         self._use(task)
         return self._described()
 
@@ -225,13 +225,3 @@ class Service:
     def _kernel(self, base: Base) -> Kernel | None:
         """The threads, for a model that gains from them; the bits are the same."""
         return self._engine.pool if len(base.data) >= THREADS_FROM else None
-
-
-def _bytes(data: JsBuffer | bytes) -> bytes:
-    return data if isinstance(data, bytes) else data.to_bytes()
-
-
-def _loaded(data: bytes) -> Model:
-    loader = ModelLoader(len(data))
-    loader.feed(data)
-    return loader.finish()

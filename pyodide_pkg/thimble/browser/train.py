@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import FormatError, NumericError, OptionError
 from ..json_text import parse_json
 from ..kernel import Kernel, default_kernel
-from ..loader import ModelLoader
+from ..loader import load_bytes
 from ..model import Model
 from ..sampling import SamplingParams
 from ..train.cost import FEWEST_STEPS, USUAL_SECONDS
@@ -28,7 +28,7 @@ from ..train.trainer import StepReport, Trainer
 from ..train.verifying import Check, verify
 from .engine import Engine
 from .options import asked
-from .pool import JsBuffer
+from .pool import JsBuffer, bytes_of
 
 POINTS = 200
 """Points that a curve of losses has at the end of a run, about; each is a mean."""
@@ -149,7 +149,7 @@ class Service:
     ) -> dict[str, Any]:
         """Get ready to train on from the model in a GGUF file. A recipe that does not say how many
         steps has as many as about a minute allows here."""
-        begun = Base(_bytes(base))
+        begun = Base(bytes_of(base))
         choices = _choices(recipe)
         if "steps" not in choices:
             choices["steps"] = self._steps(begun, choices, text)
@@ -204,8 +204,8 @@ class Service:
     ) -> dict[str, Any]:
         """Go on from what `checkpoint` saved; an earlier run is closed."""
         self._end()
-        said, checkpoint = _unpack(_bytes(saved))
-        begun = None if base is None else Base(_bytes(base))
+        said, checkpoint = _unpack(bytes_of(saved))
+        begun = None if base is None else Base(bytes_of(base))
         parameters = said["parameters"] if begun is None else begun.recipe({}).n_parameters
         trainer = resume(checkpoint, text, base=begun, kernel=self._kernel(parameters))
         history = History(**said["history"])
@@ -291,11 +291,11 @@ class Service:
         trainer = run.trainer
         if isinstance(trainer, FineTuner) and (trainer.recipe.lora_rank or not tuned):
             if run.base is None:
-                run.base = _loaded(trainer.base.data)
+                run.base = load_bytes(trainer.base.data)
             if trainer.recipe.lora_rank:
                 run.base.adapt(trainer.export(), 1.0 if tuned else 0.0)
             return run.base
-        return _loaded(trainer.whole())
+        return load_bytes(trainer.whole())
 
     def _sample(self, run: Run) -> str:
         """What the model writes after each prompt; the first samples are noise, line ends among it,
@@ -369,7 +369,7 @@ class Service:
             )
         said = parse_json(receipt, "the receipt")
         claim = Claim.read(said)
-        begun = None if base is None or not claim.recipe.tunes else Base(_bytes(base))
+        begun = None if base is None or not claim.recipe.tunes else Base(bytes_of(base))
         kernel = self._kernel(claim.recipe.n_parameters)
         checks = verify(said, text, kernel=kernel, base=begun)
         self._verification = Verification(claim, checks, time.perf_counter())
@@ -445,17 +445,6 @@ def _choices(text: str) -> dict[str, Any]:
     if not isinstance(choices, dict):
         raise OptionError(f"a recipe is a JSON object, not {text[:40]!r}")
     return choices
-
-
-def _bytes(data: JsBuffer | bytes) -> bytes:
-    return data if isinstance(data, bytes) else data.to_bytes()
-
-
-def _loaded(data: bytes) -> Model:
-    """A model from a file's bytes, on one thread: small ones are faster so."""
-    loader = ModelLoader(len(data))
-    loader.feed(data)
-    return loader.finish()
 
 
 def _unpack(data: bytes) -> tuple[dict[str, Any], bytes]:

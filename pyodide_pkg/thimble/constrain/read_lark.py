@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ..errors import OptionError
 from . import read_regex, regex_syntax, unicode_sets
 from .effort import Effort
+from .kinds import EPSILON
 from .lark_syntax import Source, read
 from .lark_tree import (
     Absent,
@@ -42,7 +43,7 @@ from .nodes import (
     Terminal,
     Token,
 )
-from .regular import EPSILON, Algebra, Regular
+from .regular import Algebra, Regular
 
 MOST_STEPS = 40_000
 """Of making the lexemes."""

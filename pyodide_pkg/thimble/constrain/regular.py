@@ -14,6 +14,20 @@ from typing import Any
 
 from ..errors import OptionError
 from .effort import Effort
+from .kinds import (
+    ALT,
+    BOTH,
+    BYTES,
+    EPSILON,
+    LEAF,
+    NOT,
+    NOTHING,
+    REPEAT,
+    SEQ,
+    STATE,
+    WORDS,
+)
+from .life import find_life
 from .nodes import Alt, Both, Chars, Graph, Node, Not, Range, Repeat, Seq
 from .utf8 import utf8_ranges
 
@@ -24,8 +38,6 @@ Moves = tuple[tuple[int, "Regular"], ...]
 """Sets of bytes that exclude each other, and what remains behind each; other bytes cannot come."""
 Spell = Callable[[tuple[Range, ...]], "Regular"]
 """How one character out of these ranges is spelled."""
-
-NOTHING, EPSILON, BYTES, WORDS, SEQ, ALT, BOTH, NOT, REPEAT, LEAF, STATE = range(11)
 
 
 class Leaf(ABC):
@@ -73,7 +85,7 @@ class Regular:
     def live(self) -> bool:
         """Whether it has any text."""
         if self._live is None:
-            self.home.find_life(self)
+            find_life(self)
         assert self._live is not None
         return self._live
 
@@ -372,31 +384,6 @@ class Algebra:
         self.effort.spend(len(parts))
         return _by_target([(m, ts[0] if len(ts) == 1 else self.alt(ts)) for m, ts in parts])
 
-    def find_life(self, start: Regular) -> None:
-        """Find out whether an expression has any text, and say so of all that were met."""
-        quick = _quick_life(start)
-        if quick is not None:
-            start._live = quick
-            return
-        came: dict[Regular, Regular | None] = {start: None}
-        work = [start]
-        while work:
-            at = work.pop()
-            if at.nullable or at._live or _quick_life(at):
-                back: Regular | None = at
-                while back is not None:
-                    back._live = True
-                    back = came[back]
-                return
-            if at._live is False:
-                continue
-            for _, target in at.moves:
-                if target not in came:
-                    came[target] = at
-                    work.append(target)
-        for one in came:
-            one._live = False
-
     def folded(self, r: Regular, reach: int, *, most_only: bool = False) -> Regular:
         """The same as far as `reach` bytes tell, larger numbers of repetitions taken for one; with
         `most_only` those that may come, not those that must."""
@@ -461,44 +448,3 @@ def _by_target(moves: list[tuple[int, Regular]]) -> Moves:
     for mask, target in moves:
         found[target] = found.get(target, 0) | mask
     return tuple((mask, target) for target, mask in found.items())
-
-
-def _life_of_parts(r: Regular) -> bool | None:
-    """Whether there is any text of parts one behind the other, where it is seen at once."""
-    met: list[Regular] = []
-    heads = True
-    while r.kind == SEQ and r._live is None:
-        met.append(r)
-        head = _quick_life(r.a)
-        if head is False:
-            return False
-        heads = heads and head is True
-        r = r.b
-    last = _quick_life(r)
-    if last is False:
-        return False
-    if not (heads and last):
-        return None
-    for one in met:
-        one._live = True
-    return True
-
-
-def _quick_life(r: Regular) -> bool | None:
-    """Whether there is any text, where it is seen at once."""
-    if r._live is not None:
-        return r._live
-    if r.nullable:
-        return True
-    kind = r.kind
-    if kind == NOTHING:
-        return False
-    if kind in (BYTES, WORDS, EPSILON):
-        return True
-    if kind == SEQ:
-        return _life_of_parts(r)
-    if kind == REPEAT:
-        return _quick_life(r.a)
-    if kind == ALT and any(_quick_life(part) for part in r.a):
-        return True
-    return None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ...json_options import JsonOptions
+from ..kinds import WORDS
 from ..nodes import Token
 from ..program import (
     CLOSE,
@@ -32,7 +33,7 @@ from ..program import (
     pop,
     target,
 )  # fmt: skip
-from ..regular import WORDS, Regular
+from ..regular import Regular
 from .asked import Asked
 from .logic import (
     ARRAY,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..effort import Effort
+from ..kinds import NOT as COMPLEMENT
 from ..nodes import LAST, Node, Range, others, union
 from ..program import ENDLESS
-from ..regular import NOT as COMPLEMENT
 from ..regular import Algebra, Regular
 from .logic import AND, CONSTANT, NOT, OR, STATEMENT, STRING, Expr, Logic
 from .rows import together
