@@ -51,10 +51,10 @@ of five; new are the way back through every operation, experts, scans, convoluti
 more encodings, constraints with counts, and keys and values of three types.
 """
 ENDS = """
-The goal is {goal}. What falls short is small: a program begins each of its operations by itself, in
-some 20 ns, where the old pass ran on; every call into the kernels checks its arguments, which may
-not exceed 32 bits in a page; and scales of Q4_0 are kept in half precision since, which costs
-0.26M, whose weights are all in the cache, some cycles, and gives larger models memory and speed.
+The goal is {goal}. What falls short is small: a program begins each of its operations by itself,
+where the old pass ran on; every call into the kernels checks its arguments, which may not exceed
+32 bits in a page; and scales of Q4_0 are kept in half precision since, which costs 0.26M a
+little, as its weights are all in the cache, and gives larger models memory and speed.
 """
 
 
