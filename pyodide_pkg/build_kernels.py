@@ -51,9 +51,9 @@ ADAPTING = ("adapter_train.c",)
 # What adapters depend on that learn through a model's plan: all that computes one, and back.
 THROUGH_PLAN = (
     "adapter.c", "adapter_backward.c", "attention.c", "backward*.[ch]", "blocks.[ch]",
-    "codes*.[ch]", "dots.h", "experts.c", "gelu.h", "kv.h", "look_up.h", "matmul*.c", "numeric.h",
-    "ops.c", "pack.c", "packed.h", "plan.[ch]", "products.c", "recurrent.c", "scan.h", "simd.h",
-    "tiles.c", "train.h", "train_gemm.c",
+    "codes*.[ch]", "delta.[ch]", "dots.h", "experts.c", "gelu.h", "kv.h", "look_up.h",
+    "matmul*.c", "numeric.h", "ops.c", "pack.c", "packed.h", "plan.[ch]", "products.c",
+    "recurrent.c", "scan.h", "simd.h", "tiles.c", "train.h", "train_gemm.c",
 )  # fmt: skip
 
 EXPORT = re.compile(r"^TK_EXPORT\s[^;{(]*?\b(tk_\w+)\s*\(", re.MULTILINE)

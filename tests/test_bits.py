@@ -45,7 +45,7 @@ def test_threads_leave_every_encoding_alone(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize(
-    "name", ["llama", "gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "falcon-h1"]
+    "name", ["llama", "gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "falcon-h1", "qwen35"]
 )
 def test_threads_leave_them_alone(name: str, threads: int) -> None:
     data, kernel = converted(name, "q8_0"), default_kernel()

@@ -74,7 +74,7 @@ def test_gradients_are_those_of_the_trainers_own_network() -> None:
     trainer.close()
 
 
-@pytest.mark.parametrize("name", ["gemma3", "gpt2", "lfm2", "olmoe", "phi3", "qwen3"])
+@pytest.mark.parametrize("name", ["gemma3", "gpt2", "lfm2", "olmoe", "phi3", "qwen3", "qwen35"])
 def test_adapters_of_other_architectures_learn(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     trainer = FineTuner(base.recipe(CHOICES | {"steps": 12}), TEXT, base=base)
@@ -134,7 +134,8 @@ def test_every_architecture_is_taken_as_a_base(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     recipe = base.recipe({"lora_rank": 2, "context": 16})
     fused = {"gpt2", "gptneox", "gptneox-serial", "phi3", "phi3-long", "phi4"}
-    assert ("attn_qkv" in recipe.lora_matrices.split()) == (name in fused)
+    linear = {"qwen35", "qwen35-even"}  # have both, in layers of two kinds
+    assert ("attn_qkv" in recipe.lora_matrices.split()) == (name in fused | linear)
     assert ("attn_q" in recipe.lora_matrices.split()) == (name not in fused)
     assert "attn_output" in recipe.lora_matrices
     assert ("ffn_down" in recipe.lora_matrices) == ("moe" not in name)

@@ -232,7 +232,7 @@ def test_rounding_is_at_most_what_is_said(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["f32", "q8_0"])
-@pytest.mark.parametrize("name", ["phi3", "gpt2", "lfm2", "olmoe", "mamba2"])
+@pytest.mark.parametrize("name", ["phi3", "gpt2", "lfm2", "olmoe", "mamba2", "qwen35"])
 def test_every_tensor_of_a_file_can_be_looked_at(name: str, kind: str) -> None:
     """Also one that is several in memory, or holds all experts."""
     data = converted(name, kind)

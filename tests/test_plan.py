@@ -125,6 +125,7 @@ def test_memory_for_the_program_is_asked_for_in_words(monkeypatch: pytest.Monkey
         "gemma-embedding-dense",
         "granitehybrid-moe",
         "falcon-h1",
+        "qwen35",
     ],
 )
 def test_what_weights_take_is_known_before_they_come(name: str) -> None:

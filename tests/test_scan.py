@@ -74,7 +74,7 @@ def test_a_cut_goes_back_to_a_copy_and_computes_from_there(model: thimble.Model)
     assert session.logits().tobytes() == after(model, ids)
 
 
-@pytest.mark.parametrize("name", ["mamba2", "granitehybrid", "falcon-h1"])
+@pytest.mark.parametrize("name", ["mamba2", "granitehybrid", "falcon-h1", "qwen35"])
 def test_texts_that_are_cut_forked_and_grown_at_random_have_the_right_bits(name: str) -> None:
     model = load(converted(name, "q8_0"))
     longest = min(LONG, model.config.n_ctx)

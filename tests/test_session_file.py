@@ -21,7 +21,7 @@ from tests.tiny_folders import converted
 from tests.tiny_models import SPECS, make
 from thimble import session_file
 
-KINDS = ("q8_0-tied", "gemma3", "lfm2", "mamba2")
+KINDS = ("q8_0-tied", "gemma3", "lfm2", "mamba2", "qwen35")
 """Rows for each position; rings; fixed sizes beside rows; fixed sizes alone."""
 
 

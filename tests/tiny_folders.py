@@ -50,6 +50,14 @@ _YARN = {
 
 _SCAN = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 32, "mamba_n_groups": 1}
 
+_DELTA = {
+    "linear_key_head_dim": 16, "linear_value_head_dim": 16, "head_dim": 32,
+    "rope_parameters": {
+        "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25,
+        "mrope_section": [2, 1, 1],
+    },
+}  # fmt: skip
+
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama": {"model_type": "llama", **_LLAMA, "rope_parameters": _LLAMA3},
     "smollm": {"model_type": "llama", **_LLAMA, "tie_word_embeddings": True},
@@ -177,6 +185,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "ssm_out_multiplier": 0.3, "ssm_multipliers": [0.5, 0.6, 0.7, 0.8, 0.9],
         "tie_word_embeddings": True, "rope_theta": 1e11,
     },
+    "qwen35": {
+        "model_type": "qwen3_5_text", **_LLAMA, **_DELTA, "num_hidden_layers": 4,
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "tie_word_embeddings": True,
+        "linear_key_head_dim": 32, "linear_value_head_dim": 32,
+    },
+    "qwen35-even": {
+        "model_type": "qwen3_5_text", **_LLAMA, **_DELTA, "num_hidden_layers": 3,
+        "linear_num_key_heads": 4, "linear_num_value_heads": 4, "linear_conv_kernel_dim": 3,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
 
@@ -280,10 +298,11 @@ def converted(name: str, kind: str) -> bytes:
 def values(name: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
     """The random values of a model's tensors, the same on every machine."""
     found = {}
-    raised = "gemma" in name
+    less_1 = "gemma" in name or "qwen35" in name
     for i, (tensor, shape) in enumerate(sorted(shapes.items())):
         seed = 100_000 * (1 + number_of(name)) + i
         norm = "norm" in tensor or ".ln_" in tensor
+        raised = less_1 and "linear_attn" not in tensor
         if len(shape) > 1:
             size = 1.5 * math.sqrt(3 / (shape[0] if name == "gpt2" else shape[-1]))
             if "wte" in tensor or "embed" in tensor:

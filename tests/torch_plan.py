@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thimble.architectures import GELU_ERF, GELU_TANH
+from thimble.architectures import GELU_ERF, GELU_TANH, SIGMOID
 from thimble.plan import Op, compile_plan
 from thimble.reference import ReferenceModel
 
@@ -69,6 +69,10 @@ class TorchPlan:
             for i in range(len(op.outputs))
         ]
 
+    def halves(self, op: Op, x: Tensor) -> list[Tensor]:
+        first, second = x.view(len(x), int(op.numbers["heads"]), -1).chunk(2, -1)
+        return [first.flatten(1), second.flatten(1)]
+
     def head_norm(self, op: Op, x: Tensor) -> list[Tensor]:
         weight = self.weight(op, 0)
         parts = x.view(len(x), -1, len(weight))
@@ -113,6 +117,8 @@ class TorchPlan:
             y = F.gelu(gate)
         elif function == GELU_TANH:
             y = F.gelu(gate, approximate="tanh")
+        elif function == SIGMOID:
+            y = gate.sigmoid()
         else:
             y = F.silu(gate)
         return [y if up is None else y * up]
@@ -143,6 +149,25 @@ class TorchPlan:
             taken = torch.einsum("h,hw,s->hws", dt[t], x[t], b[t])
             state = state * torch.exp(a * dt[t])[:, None, None] + taken
             rows.append(state @ c[t] + d[:, None] * x[t])
+        return [torch.stack(rows).flatten(1)]
+
+    def delta(self, op: Op, qkv: Tensor, alpha: Tensor, beta: Tensor) -> list[Tensor]:
+        heads, size, groups = (int(op.numbers[name]) for name in ("heads", "size", "key_heads"))
+        n, a = len(qkv), self.weight(op, 0).flatten()
+        q, k, v = torch.tensor_split(qkv, [groups * size, 2 * groups * size], dim=1)
+        q, k = (
+            (one * torch.rsqrt((one * one).sum(-1, keepdim=True) + op.numbers["eps"])).repeat(
+                1, heads // groups, 1
+            )
+            for one in (q.view(n, groups, size), k.view(n, groups, size))
+        )
+        q, v, decay = q * size**-0.5, v.view(n, heads, -1), torch.exp(a * F.softplus(alpha))
+        state, rows = torch.zeros(heads, size, v.shape[-1], dtype=v.dtype), []
+        for t in range(n):
+            state = state * decay[t, :, None, None]
+            missing = v[t] - torch.einsum("hsp,hs->hp", state, k[t])
+            state = state + torch.einsum("hs,hp,h->hsp", k[t], missing, beta[t].sigmoid())
+            rows.append(torch.einsum("hsp,hs->hp", state, q[t]))
         return [torch.stack(rows).flatten(1)]
 
     def pool(self, op: Op, x: Tensor) -> list[Tensor]:

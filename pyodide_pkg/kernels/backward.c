@@ -12,6 +12,7 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_CHECK: return TK_DONE;
     case TK_OP_NORM: return tk_back_norm(b, op);
     case TK_OP_PRODUCTS: return tk_back_products(b, op);
+    case TK_OP_HALVES: return tk_back_halves(b, op);
     case TK_OP_HEAD_NORM: return tk_back_head_norm(b, op);
     case TK_OP_ROPE: return tk_back_rope(b, op);
     case TK_OP_ATTEND: return tk_back_attend(b, op);
@@ -23,6 +24,7 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_SOFT_CAP: return tk_back_soft_cap(b, op);
     case TK_OP_SHORT_CONV: return tk_back_short_conv(b, op);
     case TK_OP_SCAN: return tk_back_scan(b, op);
+    case TK_OP_DELTA: return tk_back_delta(b, op);
     case TK_OP_POOL: return tk_back_pool(b, op);
     case TK_OP_ROUTE: return tk_back_route(b, op);
     case TK_OP_EXPERTS_IN: return tk_back_experts_in(b, op);

@@ -46,6 +46,7 @@ size_t tk_attend_scratch(int32_t positions);
 int32_t tk_back_attend(const tk_back *b, const tk_op *op);
 /* backward_ops.c */
 int32_t tk_back_norm(const tk_back *b, const tk_op *op);
+int32_t tk_back_halves(const tk_back *b, const tk_op *op);
 int32_t tk_back_head_norm(const tk_back *b, const tk_op *op);
 int32_t tk_back_rope(const tk_back *b, const tk_op *op);
 int32_t tk_back_activate(const tk_back *b, const tk_op *op);
@@ -58,6 +59,8 @@ int32_t tk_back_short_conv(const tk_back *b, const tk_op *op);
 int32_t tk_back_pool(const tk_back *b, const tk_op *op);
 /* backward_scan.c */
 int32_t tk_back_scan(const tk_back *b, const tk_op *op);
+/* backward_delta.c */
+int32_t tk_back_delta(const tk_back *b, const tk_op *op);
 /* backward_experts.c */
 int32_t tk_back_route(const tk_back *b, const tk_op *op);
 int32_t tk_back_experts_in(const tk_back *b, const tk_op *op);

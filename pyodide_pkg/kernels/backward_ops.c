@@ -49,6 +49,17 @@ int32_t tk_back_head_norm(const tk_back *b, const tk_op *op) {
     return TK_DONE;
 }
 
+int32_t tk_back_halves(const tk_back *b, const tk_op *op) {
+    float *dx = tk_grads(b, op->in[0]);
+    size_t width = (size_t)op->n[1];
+    for (int side = 0; side < 2; side++) {
+        const float *dy = tk_grads(b, op->out[side]);
+        for (int32_t i = 0; i < b->r->rows * op->n[0]; i++)
+            add_to(dx + (2 * (size_t)i + (size_t)side) * width, dy + (size_t)i * width, width);
+    }
+    return TK_DONE;
+}
+
 /* A rotation back. */
 int32_t tk_back_rope(const tk_back *b, const tk_op *op) {
     const float *table = tk_rows(b->r, op->in[1]), *dy = tk_grads(b, op->out[0]);
@@ -82,6 +93,10 @@ TK_INLINE v4f activated(v4f x, v4f *slope, const int32_t function) {
         dz = splat4(1.59576912f) * (one + splat4(0.134145f) * (x * x));
     }
     v4f share = one / (one + exp4(-z));
+    if (function == TK_SIGMOID) {
+        *slope = share * (one - share);
+        return share;
+    }
     *slope = share + x * (share * (one - share)) * dz;
     return x * share;
 }
@@ -107,6 +122,7 @@ int32_t tk_back_activate(const tk_back *b, const tk_op *op) {
     case TK_SILU: activate(d_gate, d_up, dy, gate, up, n, TK_SILU); break;
     case TK_GELU_TANH: activate(d_gate, d_up, dy, gate, up, n, TK_GELU_TANH); break;
     case TK_GELU_ERF: activate(d_gate, d_up, dy, gate, up, n, TK_GELU_ERF); break;
+    case TK_SIGMOID: activate(d_gate, d_up, dy, gate, up, n, TK_SIGMOID); break;
     default: return TK_UNKNOWN;
     }
     return TK_DONE;

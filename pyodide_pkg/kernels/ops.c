@@ -140,6 +140,18 @@ int32_t tk_op_head_norm(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
+/* The first half of each head's values, and the second. n: heads, values of a half. */
+int32_t tk_op_halves(const tk_run *r, const tk_op *op) {
+    const float *x = tk_rows(r, op->in[0]);
+    float *first = tk_rows(r, op->out[0]), *second = tk_rows(r, op->out[1]);
+    size_t width = (size_t)op->n[1];
+    for (int32_t i = 0; i < r->rows * op->n[0]; i++, x += 2 * width, first += width, second += width) {
+        tk_move(first, x, width * sizeof(float));
+        tk_move(second, x + width, width * sizeof(float));
+    }
+    return 0;
+}
+
 /* Rotary position embedding (Su et al. 2021) by the table in[1]. n: heads, values of a head, values
  * of it that turn, whether pairs lie side by side. */
 int32_t tk_op_rope(const tk_run *r, const tk_op *op) {
@@ -176,6 +188,7 @@ int32_t tk_op_activate(const tk_run *r, const tk_op *op) {
         case TK_SILU: g = g / (splat4(1.0f) + exp4(-g)); break;
         case TK_GELU_TANH: g = gelu_tanh4(g); break;
         case TK_GELU_ERF: g = gelu_erf4(g); break;
+        case TK_SIGMOID: g = splat4(1.0f) / (splat4(1.0f) + exp4(-g)); break;
         }
         store4(y + i, up ? g * load4(up + i) : g);
     }

@@ -10,6 +10,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_ROTATIONS: return tk_op_rotations(r, op);
     case TK_OP_NORM: return tk_op_norm(r, op, from, to);
     case TK_OP_PRODUCTS: return tk_op_products(r, op);
+    case TK_OP_HALVES: return tk_op_halves(r, op);
     case TK_OP_HEAD_NORM: return tk_op_head_norm(r, op);
     case TK_OP_ROPE: return tk_op_rope(r, op);
     case TK_OP_ATTEND: return tk_op_attend(r, op, from, to);
@@ -17,6 +18,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_ACTIVATE: return tk_op_activate(r, op);
     case TK_OP_SHORT_CONV: return tk_op_short_conv(r, op);
     case TK_OP_SCAN: return tk_op_scan(r, op);
+    case TK_OP_DELTA: return tk_op_delta(r, op);
     case TK_OP_ROUTE: return tk_op_route(r, op);
     case TK_OP_EXPERTS_IN: return tk_op_experts_in(r, op);
     case TK_OP_EXPERTS_OUT: return tk_op_experts_out(r, op);

@@ -106,6 +106,7 @@ int32_t tk_op_embed(const tk_run *r, const tk_op *op);
 int32_t tk_op_positions(const tk_run *r, const tk_op *op);
 int32_t tk_op_rotations(const tk_run *r, const tk_op *op);
 int32_t tk_op_norm(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
+int32_t tk_op_halves(const tk_run *r, const tk_op *op);
 int32_t tk_op_head_norm(const tk_run *r, const tk_op *op);
 int32_t tk_op_rope(const tk_run *r, const tk_op *op);
 int32_t tk_op_activate(const tk_run *r, const tk_op *op);
@@ -127,6 +128,8 @@ int32_t tk_op_experts_out(const tk_run *r, const tk_op *op);
 /* recurrent.c */
 int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
 int32_t tk_op_scan(const tk_run *r, const tk_op *op);
+/* delta.c */
+int32_t tk_op_delta(const tk_run *r, const tk_op *op);
 /* attention.c */
 int32_t tk_op_attend(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
 float tk_exponentials(float *scores, int32_t n);

@@ -59,8 +59,8 @@ TK_INLINE uint8_t *tk_quad(const tk_tensor *t, int32_t quad) {
     return t->data + (size_t)(quad / 4) * t->group_bytes + (size_t)(quad & 3) * t->step;
 }
 
-/* What a feed-forward block does between its products; mirrored in thimble/architectures.py. */
-enum { TK_SILU, TK_GELU_TANH, TK_GELU_ERF };
+/* What stands between products, and what attention's gate is; mirrored in thimble/architecture.py. */
+enum { TK_SILU, TK_GELU_TANH, TK_GELU_ERF, TK_SIGMOID };
 
 /* A model as a program, and a sequence over one: plan.h. */
 typedef struct tk_model tk_model;

@@ -13,11 +13,13 @@ hidden), `head` (one head), `pairs` (half of a head's rotated values), `context`
 `taps` (positions that a short convolution reads), `gated_taps` (three times dim), `experts` (how
 many there are of a feed-forward block's matrices), `projected` (what a first dense layer makes of
 an encoder's vector), `types` (of a text's parts), `shared` (inside the expert that all tokens use),
-and of a scan `inner` (its values), `scan_heads`, `conv` (its values and twice its state's size,
-which go through a convolution), `zxbcdt` (inner, conv and scan_heads)."""
+and of a scan `inner` (its values), `value` (one head's), `scan_heads`, `conv` (its values and twice
+its keys, which go through a convolution), `zxbcdt` (inner, conv and scan_heads); `gated_q` (twice
+q)."""
 
-SILU, GELU_TANH, GELU_ERF = range(3)
-"""What stands between the products of a feed-forward block (the enum in `thimble.h`)."""
+SILU, GELU_TANH, GELU_ERF, SIGMOID = range(4)
+"""What stands between the products of a feed-forward block, and what attention's gate is (the enum
+in `thimble.h`)."""
 
 
 CONVOLUTIONS = ("shortconv.conv.weight", "ssm_conv1d.weight")
@@ -112,6 +114,16 @@ class Architecture:
     scans: bool = False
     """Whether layers have a scan (Mamba-2): those without attention, those that have it too, or all
     of them, without a feed-forward block."""
+    delta: bool = False
+    """Whether a scan follows the gated delta rule (Gated DeltaNet), whose keys have heads of their
+    own, as many as the key `ssm.group_count` says."""
+    attention_interval: int = 0
+    """One layer of so many, the last of them, has attention, if the key `full_attention_interval`
+    does not say otherwise; 0: `attention.head_count_kv` says which do."""
+    gated_attention: bool = False
+    """Whether each head's queries are followed by a gate of what it attends to."""
+    nextn: bool = False
+    """Whether there may be layers behind the last that predict further tokens; they are ignored."""
     rope_switch: bool = False
     """Whether the key `rope.scaling.finetuned` may say that nothing rotates."""
     experts: bool = False

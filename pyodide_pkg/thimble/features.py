@@ -40,6 +40,9 @@ class Features:
     scan_heads: int = 0
     scan_width: int = 0
     """Values of each of a scan's heads."""
+    scan_groups: int = 1
+    """Heads of a scan's keys, which heads of its values share."""
+    gated_attention: bool = False
     causal: bool = True
     pool_first: bool = False
     """Whether an encoder's vector is its first position's row, and not the mean of all."""

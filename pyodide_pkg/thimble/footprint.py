@@ -8,14 +8,15 @@ from collections.abc import Iterable
 
 from .gguf import TensorInfo
 from .kernel import Kernel, Scratch
-from .model_config import ModelConfig, is_vector, parts_of
+from .model_config import ModelConfig, is_run, is_vector, parts_of
 
 
 def weights_bytes(kernel: Kernel, tensors: Iterable[TensorInfo], config: ModelConfig) -> int:
     """Return the bytes of tensors as kernels keep them, also where no memory here holds them;
     `config` says which are several in one."""
     scratch = Scratch(kernel, 8, "a question")
-    total = sum(_tensor_bytes(kernel, scratch, tensor, config) for tensor in tensors)
+    run = [tensor for tensor in tensors if is_run(config, tensor.name)]
+    total = sum(_tensor_bytes(kernel, scratch, tensor, config) for tensor in run)
     scratch.close()
     return total
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from . import grids
 from .errors import FormatError, NumericError, ThimbleError
 from .gguf import GGUFHeader, NeedMoreData, TensorInfo, read_header
 from .kernel import Bytes, Kernel, Scratch, default_kernel
 from .model import Model
-from .model_config import ModelConfig, config_from_header, is_vector
+from .model_config import ModelConfig, config_from_header, is_run, is_vector
 from .state import checked_kv_type
 from .tokenizer import tokenizer_from_metadata
 from .weights import Weights
@@ -106,7 +107,9 @@ class ModelLoader:
                 raise
             self._wanted = more.at_least
             return
-        self._config = _config(header)
+        config = self._config = _config(header)
+        run = tuple(t for t in header.tensors if is_run(config, t.name))
+        header = replace(header, tensors=run)
         grids.ensure(self._kernel, (t.type for t in header.tensors))
         self._weights.begin(self._config)
         row = max((_row_bytes(t) for t in header.tensors), default=0)

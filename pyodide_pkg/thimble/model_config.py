@@ -17,7 +17,7 @@ from .features import Features
 from .gguf import GGUFHeader, TensorInfo
 from .gguf_lists import is_list
 from .header_keys import MAX_WIDTH, Keys
-from .tensor_shapes import layer_parts, once_parts, parts_of, tensor_names
+from .tensor_shapes import is_run, layer_parts, once_parts, parts_of, tensor_names
 from .tensor_types import F16, F32
 from .yarn import rope_scale, yarn_of
 
@@ -31,16 +31,20 @@ __all__ = [
     "ModelConfig",
     "architecture_of",
     "config_from_header",
+    "is_run",
     "layer_parts",
     "once_parts",
     "parts_of",
     "tensor_names",
 ]
 
+NEXTN = "nextn_predict_layers"
 MAX_HEAD = 4096
 """Values of a head; models in use have at most 512."""
 MAX_EXPERTS = 1024
 """Models in use have at most 512."""
+MAX_KEY = 1024
+"""Numbers of a key of the delta rule; models in use have 128."""
 MAX_TAPS = 64
 """Positions that a short convolution may read; models in use have 3 or 4."""
 
@@ -92,7 +96,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
     inner = keys.width("ssm.inner_size") if scans else dim
     head_dim = keys.width("attention.key_length", default=_divide(inner, n_heads))
     names = {tensor.name for tensor in header.tensors}
-    n_layers = keys.width("block_count")
+    n_layers = _n_layers(keys, arch, len(header.tensors))
     n_kv_heads, headless = (n_heads, ()) if scans else _kv_heads(keys, arch, n_layers, n_heads)
     rope_short = "rope_factors_short.weight" in names
     config = ModelConfig(
@@ -157,6 +161,8 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
         scan_state=keys.width("ssm.state_size") if arch.scans else 0,
         scan_heads=heads,
         scan_width=width,
+        scan_groups=keys.width("ssm.group_count") if arch.delta else 1,
+        gated_attention=arch.gated_attention,
         sliding_window_pattern=arch.sliding_window_pattern if window else 0,
         full_first=arch.full_first,
         embed_scale=(
@@ -196,6 +202,8 @@ def _kv_heads(
 ) -> tuple[int, tuple[bool, ...]]:
     """Return how many heads of keys and values layers have, and which of them have none."""
     key = "attention.head_count_kv"
+    if arch.attention_interval:
+        return keys.width(key, default=n_heads), _without_attention(keys, arch, n_layers)
     counts = keys.metadata.get(keys.full(key))
     if not arch.headless_tensors or not is_list(counts):
         return keys.width(key, default=n_heads), ()
@@ -204,6 +212,33 @@ def _kv_heads(
     found = [count for count in counts if count != 0]
     rest = replace(keys, metadata={keys.full(key): found}) if found else keys
     return rest.width(key), tuple(count == 0 for count in counts)
+
+
+def _n_layers(keys: Keys, arch: Architecture, n_tensors: int) -> int:
+    """Return how many layers there are, without those that predict further tokens."""
+    total, more = keys.width("block_count"), keys.count(NEXTN) if arch.nextn else 0
+    if total > n_tensors:
+        raise FormatError(
+            f"{keys.full('block_count')} is {total}, but the file has only {n_tensors} tensors"
+        )
+    if more >= total:
+        raise FormatError(f"{keys.full(NEXTN)} is {more}; less than the {total} blocks is right")
+    return total - more
+
+
+def _without_attention(keys: Keys, arch: Architecture, n_layers: int) -> tuple[bool, ...]:
+    """Return of each layer whether it has no attention, by a list or by an interval."""
+    listed = keys.metadata.get(keys.full("attention.recurrent_layers"))
+    if listed is None:
+        every = keys.width("full_attention_interval", default=arch.attention_interval)
+        return tuple(i % every != every - 1 for i in range(n_layers))
+    found = list(listed)[:n_layers] if is_list(listed) else []
+    if len(found) < n_layers or any(one not in (0, 1) for one in found):
+        raise FormatError(
+            f"{keys.full('attention.recurrent_layers')} is {listed!r:.100}; true or false for each "
+            f"of {n_layers} layers is right"
+        )
+    return tuple(bool(one) for one in found)
 
 
 def _hidden_dim(keys: Keys, arch: Architecture) -> int:
@@ -351,21 +386,38 @@ def _check_widths(config: ModelConfig, arch: Architecture, keys: Keys) -> None:
     for key, width in widths.items():
         if width % LANES:
             raise UnsupportedError(f"{keys.full(key)} is {width}; a multiple of {LANES} runs here")
+    if arch.delta:
+        _check_delta(config.features, keys)
+
+
+def _check_delta(features: Features, keys: Keys) -> None:
+    """Check what heads of the delta rule share, and how wide they are."""
+    heads, groups = features.scan_heads, features.scan_groups
+    if heads % groups:
+        raise FormatError(
+            f"{keys.full('ssm.group_count')} is {groups}, which does not divide "
+            f"{keys.full('ssm.time_step_rank')}, {heads}"
+        )
+    if features.scan_state > MAX_KEY:
+        raise UnsupportedError(
+            f"{keys.full('ssm.state_size')} is {features.scan_state:,}; at most {MAX_KEY:,} runs "
+            "here"
+        )
+    if features.scan_width % LANES:
+        raise UnsupportedError(
+            f"{keys.full('ssm.inner_size')} over {keys.full('ssm.time_step_rank')} is "
+            f"{features.scan_width}; a multiple of {LANES} runs here"
+        )
 
 
 def _check_tensors(config: ModelConfig, header: GGUFHeader) -> None:
     """Check that exactly the tensors of the architecture are there, each of the right shape."""
-    if config.n_layers > len(header.tensors):
-        raise FormatError(
-            f"{config.architecture}.block_count is {config.n_layers}, "
-            f"but the file has only {len(header.tensors)} tensors"
-        )
     wanted = tensor_names(config)
     found = {tensor.name: tensor for tensor in header.tensors}
     missing = [name for name in wanted if name not in found]
     if missing:
         raise FormatError(f"the file has no tensor {_some(missing)}")
-    odd = [name for name in found if name not in wanted]
+    odd = [name for name in found if name not in wanted and is_run(config, name)]
     if odd:
         raise UnsupportedError(
             f"the file has the tensor {_some(odd)}, which {config.architecture} models here lack"

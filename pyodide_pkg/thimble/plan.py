@@ -16,7 +16,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from .architectures import SILU
+from .architectures import SIGMOID, SILU
 from .model_config import ModelConfig, layer_parts, once_parts
 from .plan_tables import KINDS, NUMBER_OF, ON_DEMAND, VALUES, Kind
 
@@ -32,6 +32,9 @@ __all__ = [
     "compile_plan",
     "widths",
 ]
+
+UNIT_EPS = 1e-6
+"""What the delta rule adds to the squares of a key before it divides by their root."""
 
 
 class Op(NamedTuple):
@@ -191,6 +194,8 @@ class _Compiler:
         and a scan (Falcon-H1, https://arxiv.org/abs/2507.22448)."""
         if "shortconv.conv.weight" in self.tensors:
             return self.short_conv(x)
+        if "ssm_beta.weight" in self.tensors:
+            return self.delta(x)
         scanned = self.scan(x) if "ssm_out.weight" in self.tensors else ""
         if "attn_output.weight" not in self.tensors:
             return scanned
@@ -201,7 +206,11 @@ class _Compiler:
         """From what goes into attention to what it adds."""
         c, f = self.config, self.config.features
         q, k, v = "attn.hook_q", "attn.hook_k", "attn.hook_v"
-        self.products(x, ("attn_q", q), ("attn_k", k), ("attn_v", v))
+        pair = "attn.q_and_gate" if f.gated_attention else q
+        self.products(x, ("attn_q", pair), ("attn_k", k), ("attn_v", v))
+        if f.gated_attention:
+            halves = (q, "attn.hook_gate")
+            self.emit("halves", (pair,), halves, heads=c.n_heads, width=c.head_dim)
         table = "rope_local" if windowed and f.rope_base_local else "rope"
         sides = []
         for side, name, heads in (("q", q, c.n_heads), ("k", k, c.n_kv_heads)):
@@ -219,6 +228,9 @@ class _Compiler:
             window=f.window if windowed else 0, cap=f.attn_logit_softcapping,
             scale=f.score_scale or c.head_dim**-0.5,
         )  # fmt: skip
+        if f.gated_attention:
+            gate = ("attn.hook_gate", z)
+            z = self.emit("activate", gate, ("attn.hook_gated",), function=SIGMOID)
         inner = "post_attention_norm.weight" in self.tensors or f.residual_scale
         out = self.emit(
             "heads_out", (z, "attn.result_before"),
@@ -269,6 +281,26 @@ class _Compiler:
         out = "ssm.out" if f.residual_scale else "hook_ssm_out"
         self.products(x, ("ssm_out", out))
         return self.times(out, f.residual_scale, "hook_ssm_out")
+
+    def delta(self, x: str) -> str:
+        """Gated DeltaNet (Yang et al. 2024, https://arxiv.org/abs/2412.06464), with one gate of
+        what is forgotten for each head."""
+        f, z, qkv = self.config.features, "ssm.hook_z", "ssm.hook_qkv"
+        alpha, beta = "ssm.hook_alpha", "ssm.hook_beta"
+        self.products(x, ("ssm_qkv", qkv), ("ssm_z", z))
+        self.products(x, ("ssm_alpha", alpha), ("ssm_beta", beta))
+        tensors = ("ssm_conv1d.weight", "")
+        x = self.emit("short_conv", (qkv,), ("ssm.hook_conv",), tensors, taps=f.taps, fixed=1)
+        x = self.emit("activate", (x,), ("ssm.hook_conv_post",), function=SILU)
+        x = self.emit(
+            "delta", (x, alpha, beta), ("ssm.hook_scan",), ("ssm_a",), heads=f.scan_heads,
+            width=f.scan_width, size=f.scan_state, key_heads=f.scan_groups, eps=UNIT_EPS,
+        )  # fmt: skip
+        norm, eps = ("ssm_norm.weight",), self.config.norm_eps
+        x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=eps)
+        x = self.emit("activate", (z, x), ("ssm.hook_gated",), function=SILU)
+        self.products(x, ("ssm_out", "hook_ssm_out"))
+        return "hook_ssm_out"
 
     def feed_forward(self, x: str) -> str:
         """From what goes into a feed-forward block to what it adds."""
@@ -363,7 +395,9 @@ def widths(config: ModelConfig) -> dict[str, int]:
         "one": 1, "rotated": config.rope_dim, "head": config.n_heads, "kv_head": config.n_kv_heads,
         "d_head": config.head_dim, "d_model": config.dim, "d_mlp": config.hidden_dim,
         "d_vocab": config.n_vocab, "d_projected": config.features.projected,
-        "d_inner": inner, "d_conv": inner + 2 * config.features.scan_state,
+        "two_d_head": 2 * config.head_dim,
+        "d_inner": inner,
+        "d_conv": inner + 2 * config.features.scan_groups * config.features.scan_state,
         "scan_head": config.features.scan_heads, "expert": config.features.experts,
         "d_shared": config.features.shared,
         "chosen": config.features.experts_used, "widest": max(config.dim, config.hidden_dim),

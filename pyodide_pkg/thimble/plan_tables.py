@@ -27,6 +27,8 @@ KINDS: dict[str, Kind] = {
     "norm": Kind(ints=("center",), floats=("eps",), staged=True),
     # x -> up to three products with matrices, each with its bias: tensors are weight, bias, ...
     "products": Kind(in_place=False),
+    # x -> the first half of each head's values, the second
+    "halves": Kind(ints=("heads", "width"), in_place=False),
     # x -> RMSNorm of parts as wide as the weights
     "head_norm": Kind(floats=("eps",)),
     # x, rotations -> the first `rotated` values of each head, rotated
@@ -44,6 +46,11 @@ KINDS: dict[str, Kind] = {
     # x b c (side by side), dt -> what is read out of a state of fixed size, which decays by dt and
     # takes x b up
     "scan": Kind(ints=("heads", "width", "size", "state"), in_place=False),
+    # q k v (side by side), alpha, beta -> what q reads out of a state of fixed size, which decays
+    # by alpha and in which k's value moves towards v by beta
+    "delta": Kind(
+        ints=("heads", "width", "size", "key_heads", "state"), floats=("eps",), in_place=False
+    ),
     # router's logits -> shares of the `chosen` best of all experts (`normed`: over their sum), and
     # which these are, best first
     "route": Kind(ints=("experts", "chosen", "normed"), in_place=False),
@@ -89,6 +96,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     **_norm_values("ln_embed"),
     "hook_resid_pre": _STREAM,
     **_norm_values("ln1"),
+    "attn.q_and_gate": ("pos", "head", "two_d_head"),
     "attn.hook_q": _QUERY,
     "attn.hook_k": _KEY,
     "attn.hook_v": _KEY,
@@ -99,6 +107,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     "attn.hook_attn_scores": _SCORES,
     "attn.hook_pattern": _SCORES,
     "attn.hook_z": _QUERY,
+    "attn.hook_gate": _QUERY,
+    "attn.hook_gated": _QUERY,
     "attn.hook_result": ("pos", "head", "d_model"),
     "attn.result_before": ("pos", "head", "d_model"),
     "attn.out": _STREAM,
@@ -117,6 +127,9 @@ VALUES: dict[str, tuple[str, ...]] = {
     "ssm.hook_z": _INNER,
     "ssm.hook_xbc": _CONV,
     "ssm.hook_dt": ("pos", "scan_head"),
+    "ssm.hook_qkv": _CONV,
+    "ssm.hook_alpha": ("pos", "scan_head"),
+    "ssm.hook_beta": ("pos", "scan_head"),
     "ssm.hook_conv": _CONV,
     "ssm.hook_conv_post": _CONV,
     "ssm.hook_scan": _INNER,

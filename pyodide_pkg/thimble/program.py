@@ -90,7 +90,7 @@ def state_forms(config: ModelConfig) -> list[StateForm]:
                     found.append(StateForm(FIXED, layer, 1, (n["taps"] - 1) * width, 0))
                 else:
                     found.append(StateForm(ROWS, layer, 1, width, n["taps"]))
-            elif op.kind == "scan":
+            elif op.kind in ("scan", "delta"):
                 found.append(StateForm(FIXED, layer, n["heads"], n["width"] * n["size"], 0))
     return found
 

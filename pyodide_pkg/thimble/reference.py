@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .architectures import GELU_ERF, GELU_TANH
+from .architectures import GELU_ERF, GELU_TANH, SIGMOID
 from .dequantize import dequantize
 from .errors import OptionError
 from .gguf import read_header
@@ -170,6 +170,11 @@ class ReferenceModel:
         """What a product with the matrix of that name makes of x [n, columns]."""
         return round_activations(x) if weight in self._rounded else x
 
+    def halves(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """The first half of each head's values, and the second."""
+        first, second = np.split(x.reshape(len(x), int(op.numbers["heads"]), -1), 2, axis=-1)
+        return first.reshape(len(x), -1), second.reshape(len(x), -1)
+
     def head_norm(self, op: Op, x: Array) -> tuple[Array, ...]:
         """RMSNorm of queries or keys, as wide as its weights: a head, or all heads."""
         weight = self.matrix(op, 0)
@@ -250,6 +255,31 @@ class ReferenceModel:
             rows.append(state @ c[t] + d[:, None] * x[t])
         return (np.stack(rows).reshape(len(x), -1),)
 
+    def delta(self, op: Op, qkv: Array, alpha: Array, beta: Array) -> tuple[Array, ...]:
+        """The gated delta rule (Yang et al. 2024, https://arxiv.org/abs/2412.06464): a head's state
+        [width, size] decays by exp(a softplus(alpha)); what it has for the key then moves towards
+        the value by the share sigmoid(beta), and the query reads it. Keys and queries have length
+        1, queries over the root of it; head h reads those of head h mod `key_heads`."""
+        heads, width, size, groups = (
+            int(op.numbers[name]) for name in ("heads", "width", "size", "key_heads")
+        )
+        n, a = len(qkv), self.matrix(op, 0)
+        q, k, v = np.split(qkv, [groups * size, 2 * groups * size], axis=-1)
+        units = []
+        for one in (q, k):
+            one = np.tile(one.reshape(n, groups, size), (1, heads // groups, 1))
+            length = np.sqrt((one * one).sum(axis=-1, keepdims=True) + op.numbers["eps"])
+            units.append(one / length)
+        q, k, v = units[0] / np.sqrt(size), units[1], v.reshape(n, heads, width)
+        decay, share = np.exp(a * np.logaddexp(0, alpha)), sigmoid(beta)
+        state, rows = np.zeros((heads, width, size)), []
+        for t in range(n):
+            state = state * decay[t, :, None, None]
+            missing = v[t] - np.einsum("hps,hs->hp", state, k[t])
+            state = state + share[t, :, None, None] * missing[:, :, None] * k[t][:, None, :]
+            rows.append(np.einsum("hps,hs->hp", state, q[t]))
+        return (np.stack(rows).reshape(n, -1),)
+
     def route(self, op: Op, logits: Array) -> tuple[Array, ...]:
         """Softmax over all experts; the shares of the best of them (`normed`: over their sum), and
         which these are."""
@@ -288,9 +318,8 @@ class ReferenceModel:
             u = np.sqrt(2.0 / np.pi) * (gate + 0.044715 * gate**3)
             y = 0.5 * gate * (1.0 + np.tanh(u))
         else:
-            with np.errstate(over="ignore"):  # exp(-x) may become infinite; the quotient is 0 then
-                y = gate / (1 + np.exp(-gate))
-        return (y if up is None else y * up,)
+            y = sigmoid(gate) * (1.0 if function == SIGMOID else gate)
+        return (y if up is None else y * up.reshape(y.shape),)
 
     def add(self, op: Op, a: Array, b: Array) -> tuple[Array, ...]:
         return (a + b,)
@@ -320,6 +349,11 @@ def softmax(scores: Array) -> Array:
     """exp(scores) over their sum, along the last axis."""
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):  # exp(-x) may become infinite; the quotient is 0 then
+        return np.asarray(1 / (1 + np.exp(-x)))
 
 
 def soft_capped(x: Array, cap: float) -> Array:

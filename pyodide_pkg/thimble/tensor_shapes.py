@@ -30,6 +30,14 @@ def tensor_names(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(widths[width] for width in shape) for name, shape in shapes.items()}
 
 
+def is_run(config: ModelConfig, name: str) -> bool:
+    """Whether a tensor is of a layer that runs, or of none: those that predict further tokens lie
+    behind them."""
+    layer = name.split(".")[1] if name.startswith("blk.") else ""
+    nextn = ARCHITECTURES[config.architecture].nextn
+    return not (nextn and layer.isdecimal() and int(layer) >= config.n_layers)
+
+
 def _layer_shapes(config: ModelConfig, layer: int) -> Shapes:
     arch, f = ARCHITECTURES[config.architecture], config.features
     more = {name: arch.layer_optional[name] for name in f.layer_optional}
@@ -63,8 +71,11 @@ def _widths(config: ModelConfig) -> dict[str, int]:
         "shared": config.features.shared,
         "inner": config.features.scan_heads * config.features.scan_width,
         "scan_heads": config.features.scan_heads,
+        "value": config.features.scan_width,
+        "gated_q": 2 * config.n_heads * config.head_dim,
     }
-    widths["conv"] = widths["inner"] + 2 * config.features.scan_state
+    keys = config.features.scan_groups * config.features.scan_state
+    widths["conv"] = widths["inner"] + 2 * keys
     widths["zxbcdt"] = widths["inner"] + widths["conv"] + widths["scan_heads"]
     widths["qkv"] = widths["q"] + 2 * widths["kv"]
     return widths

@@ -81,7 +81,7 @@ def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "granitehybrid-moe"]
+    "name", ["gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "granitehybrid-moe", "qwen35"]
 )
 def test_other_architectures_give_the_same_bits(python: Page, name: str) -> None:
     data = converted(name, "q8_0")

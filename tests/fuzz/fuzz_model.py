@@ -72,6 +72,9 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
         inner = max(kind.block, 32)
         numbers |= {"ssm.inner_size": inner, "ssm.time_step_rank": LANES, "ssm.state_size": 8}
         each = inner // LANES
+        if arch.delta:
+            numbers["ssm.group_count"] = rng.choice((1, 2, LANES))
+            numbers["full_attention_interval"] = 2
         alone = {"attention.key_length": each, "attention.value_length": each}
         numbers |= alone if arch.only_scans else {}
     if not arch.causal:
@@ -87,7 +90,8 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     writer = GGUFWriter()
     writer.add("general.architecture", arch.name)
     lists = {"attention.head_count_kv": [0 if without else n_kv for without in headless]}
-    for key, value in {**numbers, **(lists if 0 < sum(headless) < len(headless) else {})}.items():
+    listed = 0 < sum(headless) < len(headless) and not arch.attention_interval
+    for key, value in {**numbers, **(lists if listed else {})}.items():
         writer.add(f"{arch.name}.{key}", value)
     for key, must in arch.scales.items():
         if must or seed % 2:
@@ -99,7 +103,7 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     widths = _widths(numbers, n_vocab)
     shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
-        without = 0 < sum(headless) < len(headless) and headless[i]
+        without = (listed or arch.attention_interval > 0) and headless[i]
         own = dict(arch.headless_tensors if without else arch.layer_tensors)
         if arch.experts_switch and "expert_count" in numbers:
             own = {name: own[name] for name in own if name not in GATED}
@@ -132,15 +136,16 @@ def _widths(numbers: dict[str, int], n_vocab: int) -> dict[str, int]:
         "experts": numbers.get("expert_count", 0),
         "shared": numbers.get("expert_shared_feed_forward_length", 0),
         "taps": numbers.get("shortconv.l_cache", numbers.get("ssm.conv_kernel", 0)),
+        "gated_q": 2 * q,
         "gated_taps": 3 * numbers["embedding_length"],
     }  # fmt: skip
 
 
 def _scan_widths(numbers: dict[str, int]) -> dict[str, int]:
     inner, heads = numbers.get("ssm.inner_size", 0), numbers.get("ssm.time_step_rank", 0)
-    conv = inner + 2 * numbers.get("ssm.state_size", 0)
+    conv = inner + 2 * numbers.get("ssm.group_count", 1) * numbers.get("ssm.state_size", 0)
     return {"inner": inner, "scan_heads": heads, "conv": conv, "zxbcdt": inner + conv + heads,
-            "one": 1}  # fmt: skip
+            "value": inner // max(heads, 1), "one": 1}  # fmt: skip
 
 
 def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool, pieces: bool = False) -> int:

@@ -12,7 +12,15 @@ from ..architectures import GELU_ERF, GELU_TANH, SILU
 from ..errors import FormatError, UnsupportedError
 from .rope_keys import rope_factors, rope_keys
 from .settings import Keys, Settings, object_of
-from .state_keys import MAX_LAYERS, factors, granite_keys, lfm2_keys, mamba2_keys, scan_keys
+from .state_keys import (
+    MAX_LAYERS,
+    delta_keys,
+    factors,
+    granite_keys,
+    lfm2_keys,
+    mamba2_keys,
+    scan_keys,
+)
 
 __all__ = ["MAX_LAYERS", "Settings", "factors", "keys", "rope_factors"]
 
@@ -80,6 +88,8 @@ def keys(settings: Settings) -> Keys:
         found |= granite_keys(s)
     if s.arch.name == "falcon-h1":
         found |= scan_keys(s)
+    if s.arch.delta:
+        found |= delta_keys(s)
     if s.arch.name == "lfm2":
         found |= lfm2_keys(s)
     if s.arch.parallel_key:

@@ -32,6 +32,7 @@ from .encode import Converted, check_finite, converted, encode, type_of
 from .names import Kind
 from .safetensors import Floats, Stored, read_folder, read_json
 from .tokenizer_json import tokenizer_keys
+from .value_heads import ValueHeads
 
 PIECE = 1 << 18
 """Values that are on their way at a time, unless one row has more."""
@@ -180,7 +181,7 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
             shape = (shape[1], shape[0])
         if name.endswith(EXACT) and len(shape) == 3 and shape[1] == 1:
             shape = (shape[0], shape[2])
-        if name.endswith(VECTORS) and len(shape) == 1:
+        if name.endswith(VECTORS) and len(shape) == 1 and not settings.arch.delta:
             shape = (1, *shape) if name.endswith("norm.weight") else (*shape, 1)
         base = name.removesuffix(".weight").rpartition(".")[2]
         for half, part in enumerate(settings.kind.halves.get(base, ())):
@@ -343,14 +344,19 @@ def _stored_rows(settings: Settings, planned: Planned) -> Rows:
         mapped = mapped[..., rows, :]
     if planned.name.endswith(VECTORS):
         mapped = mapped.reshape(planned.shape)
+    order = _order(settings, planned)
     if planned.name.endswith("ssm_a"):
+        mapped = mapped if order is None else mapped[order]
         return lambda first, last: -np.exp(stored.floats(mapped[first:last]))
     if _is_one_of(planned.name, kind.transposed) and len(planned.shape) == 2:
         return lambda first, last: stored.floats(mapped[:, first:last].T)
-    order = _order(settings, planned)
     if order is not None:
         return lambda first, last: stored.floats(mapped[order[first:last]])
-    if kind.raised_norms and planned.name.endswith("norm.weight"):
+    columns = _columns(settings, planned)
+    if columns is not None:
+        return lambda first, last: stored.floats(mapped[first:last, columns])
+    raised = kind.raised_norms and not planned.name.endswith(VECTORS)
+    if raised and planned.name.endswith("norm.weight"):
         return lambda first, last: _raised(stored.floats(mapped[first:last]))
     return lambda first, last: stored.floats(mapped[first:last])
 
@@ -363,7 +369,22 @@ def _raised(values: Floats) -> Floats:
 def _order(settings: Settings, planned: Planned) -> NDArray[Any] | None:
     """Which stored row each row is; None where it is the same."""
     heads = settings.n_heads, settings.n_kv_heads
+    values = ValueHeads.of_settings(settings)
+    found = values.rows(_base(planned.name)) if values else None
+    if found is not None:
+        return found
     return row_order(settings.kind, planned.name, planned.shape[0], heads, planned.stored.name)
+
+
+def _columns(settings: Settings, planned: Planned) -> NDArray[Any] | None:
+    """Which stored column each column is; None where it is the same."""
+    values = ValueHeads.of_settings(settings)
+    return values.columns(_base(planned.name)) if values else None
+
+
+def _base(name: str) -> str:
+    """A tensor's name without its layer and what it is in it."""
+    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
 
 
 def row_order(

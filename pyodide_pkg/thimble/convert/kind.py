@@ -26,10 +26,11 @@ class Kind:
     """What names may begin with, and need not."""
     ignored: str = (
         r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
-        r"|(?:model\.)?(?:vision_tower|multi_modal_projector)\..*"
+        r"|(?:model\.)?(?:vision_tower|visual|multi_modal_projector|mtp)\..*"
         r"|(?:bert\.)?(?:pooler|cls|embeddings\.position_ids)(?:\..*)?|(?:head|decoder)\..*"
     )
-    """Names that older files have and that say nothing, and of what sees."""
+    """Names that older files have and that say nothing, and of what sees, or predicts further
+    tokens."""
     interleaved: tuple[str, ...] = ()
     """Tensors whose heads' rows are to come in RoPE's pairs, not in halves."""
     transposed: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ from .encode import check_finite
 from .folder import row_order
 from .names import KINDS, Kind
 from .safetensors import Floats, Stored, read_file, read_json
+from .value_heads import ValueHeads
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -59,6 +60,7 @@ class Base:
     heads: tuple[int, int]
     """Of queries, and of keys and values."""
     name: str
+    values: ValueHeads | None
 
     @staticmethod
     def of(path: str | os.PathLike[str]) -> Base:
@@ -66,7 +68,7 @@ class Base:
         path = Path(path)
         if path.is_dir():
             s = Settings(read_json(path / "config.json"))
-            return Base(s.kind, (s.n_heads, s.n_kv_heads), str(path))
+            return Base(s.kind, (s.n_heads, s.n_kv_heads), str(path), ValueHeads.of_settings(s))
         with opened(path) as (_, header, _):
             config = config_from_header(header)
         kinds = [kind for kind in KINDS.values() if kind.architecture == config.architecture]
@@ -74,7 +76,20 @@ class Base:
             raise UnsupportedError(
                 f"the architecture {config.architecture!r} has no model of Hugging Face's here"
             )
-        return Base(kinds[0], (config.n_heads, config.n_kv_heads), config.name)
+        heads = config.n_heads, config.n_kv_heads
+        return Base(kinds[0], heads, config.name, ValueHeads.of_config(config))
+
+    def rows(self, name: str, height: int, stored: str) -> NDArray[Any] | None:
+        """Which row there each row of a matrix is here; None where the order is the same."""
+        found = self.values.rows(name.split(".")[-2]) if self.values else None
+        if found is not None and len(found) == height:
+            return found
+        return row_order(self.kind, name, height, self.heads, stored)
+
+    def columns(self, name: str, width: int) -> NDArray[Any] | None:
+        """The same of columns."""
+        found = self.values.columns(name.split(".")[-2]) if self.values else None
+        return found if found is not None and len(found) == width else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,8 @@ def convert_peft(
     pairs = {}
     for name, (down, up) in factors.items():
         a, b = _values(down), _values(up)
-        order = row_order(of.kind, name, len(b), of.heads, up.name)
+        order, columns = of.rows(name, len(b), up.name), of.columns(name, a.shape[1])
+        a = np.ascontiguousarray(a if columns is None else a[:, columns])
         b = (b if order is None else b[order]) * np.float32(alphas[name] / alpha)
         (rank, cols), rows = a.shape, len(b)
         pairs[name] = (rows, cols, rank), a.tobytes(), np.ascontiguousarray(b).tobytes()
@@ -250,10 +266,11 @@ def write_peft(
                 f"the adapter changes {name!r}, which has no name of PEFT's here"
             )
         module = stored.removesuffix(".weight")
-        up = _decoded(file, pair.up)
-        order = row_order(of.kind, name, len(up), of.heads, name + A)
+        down, up = _decoded(file, pair.down), _decoded(file, pair.up)
+        order, columns = of.rows(name, len(up), name + A), of.columns(name, down.shape[1])
         ranks[module] = pair.rank
-        tensors[f"{PREFIX}{module}.lora_A.weight"] = _decoded(file, pair.down)
+        down = down if columns is None else down[:, np.argsort(columns)]
+        tensors[f"{PREFIX}{module}.lora_A.weight"] = down
         tensors[f"{PREFIX}{module}.lora_B.weight"] = up if order is None else up[np.argsort(order)]
     folder.mkdir(parents=True, exist_ok=True)
     config = _config(file, of, ranks)

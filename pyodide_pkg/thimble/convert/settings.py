@@ -14,6 +14,8 @@ from .names import KINDS, chosen
 Config = Mapping[str, Any]
 Keys = dict[str, Any]
 MAX_NUMBER = 1e30
+SEEING = ("gemma3", "qwen3_5")
+"""Models that could see, of which the half that reads is converted."""
 
 
 class Settings:
@@ -21,9 +23,10 @@ class Settings:
 
     def __init__(self, config: Config, kinds: Mapping[str, Kind] = KINDS) -> None:
         kind = config.get("model_type")
-        if kind == "gemma3" and isinstance(config.get("text_config"), dict):
-            config = config["text_config"]  # of a model that could see, its half that reads
-            kind = config.get("model_type", "gemma3_text")
+        if kind in SEEING and isinstance(config.get("text_config"), dict):
+            tied = config.get("tie_word_embeddings")  # which may stand outside alone
+            config = {"tie_word_embeddings": tied, **config["text_config"]}
+            kind = config.get("model_type", f"{kind}_text")
         if not isinstance(kind, str) or kind not in kinds:
             raise UnsupportedError(
                 f"config.json has the model_type {kind!r:.60}, which is not converted here; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..errors import FormatError
+from ..errors import FormatError, UnsupportedError
 from .names import SCANS
 from .settings import Keys, Settings, numbers
 
@@ -69,6 +69,34 @@ def granite_keys(s: Settings) -> Keys:
     if s.kind.halves.keys() >= {"ffn_gate_up"}:
         found["feed_forward_length"] = s.whole("shared_intermediate_size", default=1024)
     return found
+
+
+def delta_keys(s: Settings) -> Keys:
+    """Of Qwen3.5: the delta rule's heads, and which layers have attention instead."""
+    s.refuse("attention_bias", False)
+    every = s.whole("full_attention_interval", default=s.arch.attention_interval)
+    types = s.get("layer_types")
+    if types is not None:
+        attends = [one != 0 for one in per_layer(s, types, {"linear_attention": 0, ATTENDS[1]: 1})]
+        every = attends.index(True) + 1 if True in attends else s.n_layers + 1
+        if attends != [i % every == every - 1 for i in range(s.n_layers)]:
+            raise UnsupportedError(
+                f"layer_types in config.json is {types!r:.100}; one layer of so many with full "
+                "attention, the last of them, runs here"
+            )
+    heads = s.whole("linear_num_value_heads")
+    sections = s.rope().get("mrope_section", [11, 11, 10])
+    if not isinstance(sections, list) or not numbers(sections) or len(sections) != 3:
+        raise FormatError(f"mrope_section in config.json is {sections!r:.60}; 3 numbers are right")
+    return {
+        "full_attention_interval": every,
+        "rope.dimension_sections": [*sections, 0],
+        "ssm.conv_kernel": s.whole("linear_conv_kernel_dim", default=4),
+        "ssm.inner_size": heads * s.whole("linear_value_head_dim"),
+        "ssm.state_size": s.whole("linear_key_head_dim"),
+        "ssm.time_step_rank": heads,
+        "ssm.group_count": s.whole("linear_num_key_heads"),
+    }
 
 
 def per_layer(s: Settings, types: object, known: Mapping[str, int]) -> list[int]:

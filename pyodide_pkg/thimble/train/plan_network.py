@@ -20,7 +20,7 @@ from ..errors import MemoryLimitError, NumericError, OptionError
 from ..gguf import TensorInfo
 from ..kernel import Bytes, Kernel, Scratch
 from ..loader import ModelLoader
-from ..model_config import ModelConfig, parts_of
+from ..model_config import ModelConfig, is_run, parts_of
 from ..sampling import SamplingParams
 from .counter import draw
 from .low_rank import factor
@@ -68,7 +68,8 @@ def _is_one(tensor: TensorInfo, config: ModelConfig) -> bool:
     """Whether a tensor is a matrix of a layer, no experts' and none whose parts share a quad."""
     parts = tensor.name.split(".")
     layer = parts[0] == "blk" and parts[-1] == "weight" and len(tensor.shape) == 2
-    return layer and all(first % 4 == 0 for _, first, _ in _parts(tensor, config))
+    run = layer and is_run(config, tensor.name)
+    return run and all(first % 4 == 0 for _, first, _ in _parts(tensor, config))
 
 
 def _parts(tensor: TensorInfo, config: ModelConfig) -> Iterator[tuple[str, int, int]]:
