@@ -215,6 +215,14 @@ def test_spaces_go_where_metaspace_put_them(tmp_path: Path, scheme: str, split: 
         assert found == other.encode(text).ids, ascii(text[:60])
 
 
+@pytest.mark.parametrize("scheme", ["last", 7, [], {"first": True}])
+def test_another_scheme_is_refused_by_name(tmp_path: Path, scheme: object) -> None:
+    step = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme}
+    folder_with(tmp_path, "mistral", normalizer=None, pre_tokenizer=step)
+    with pytest.raises(UnsupportedError, match="prepends spaces by"):
+        ours(tmp_path, n_vocab("mistral"))
+
+
 def test_a_byte_level_text_gets_its_space(tmp_path: Path) -> None:
     step = {**bytes_of(use_regex=True), "add_prefix_space": True}
     whole = folder_with(tmp_path, "gpt2", pre_tokenizer=step)

@@ -103,6 +103,8 @@ def test_probabilities_are_those_of_constrained_writing(intent: Task, model: thi
     text, shape, tokenizer = "Where is my ball?", intent.shape, model.tokenizer
     with intent.open(model) as answerer:
         found = answerer.answer(text).probabilities
+        assert model.adapter is None
+        adapter = model.adapt(intent.adapter)
         session = model.session()
         ids = {label: tokenizer.encode(f" {label}", add_special=False) for label in shape.labels}
         logs = dict.fromkeys(shape.labels, 0.0)
@@ -114,6 +116,7 @@ def test_probabilities_are_those_of_constrained_writing(intent: Task, model: thi
                 logits = np.array(session.logits(), dtype=np.float64)
                 logs[label] += logits[token] - np.logaddexp.reduce([logits[w] for w in ways])
         session.close()
+        adapter.close()
     wanted = np.exp(np.array(list(logs.values())) / intent.temperature)
     np.testing.assert_allclose(list(found.values()), wanted / wanted.sum(), rtol=1e-4, atol=1e-9)
 

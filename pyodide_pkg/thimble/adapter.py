@@ -5,9 +5,14 @@ a model that is loaded.
     adapter.strength = 1.2          # at once, for all sessions; nothing is loaded again
     adapter.close()                 # the model as it was
 
+    many = [model.prepare_adapter(file) for file in files]
+    with many[0].on():              # as long as this; nothing is loaded again
+        ...
+
 A product with W becomes one with W + strength * alpha / rank * B A (LoRA, Hu et al. 2021), which
 `kernels/adapter.c` computes as y + s B (A x): W is never touched. A session whose cache was
-computed at another strength drops it, and computes its tokens again when they are next needed.
+computed with another adapter or strength drops it, and computes its tokens again when they are next
+needed; one that slept through a switch there and back keeps it.
 
 Files are llama.cpp's: `general.type` is `adapter`, `adapter.type` is `lora`, and for a tensor NAME
 there are NAME.lora_a [rank, columns] and NAME.lora_b [rows, rank].
@@ -16,9 +21,11 @@ there are NAME.lora_a [rank, columns] and NAME.lora_b [rows, rank].
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +52,8 @@ MATRICES = (
 """Of a layer: what can be adapted, beside `FUSED` and `output.weight`."""
 FUSED = "attn_qkv"
 """Queries, keys and values in one matrix: they share A, and each has its rows of B."""
+
+_REVISIONS = itertools.count(1)
 
 Source = str | os.PathLike[str] | Bytes
 """A path, or a file's bytes."""
@@ -165,7 +174,8 @@ def _words(shape: tuple[int, ...]) -> str:
 
 
 class Adapter:
-    """An adapter on a model. `Model.adapt` makes one."""
+    """An adapter in a model's memory. `Model.adapt` makes one and puts it on;
+    `Model.prepare_adapter` makes one to be put on later."""
 
     def __init__(self, model: Model, file: AdapterFile, strength: float) -> None:
         self.file = file
@@ -182,15 +192,36 @@ class Adapter:
         try:
             for name, pair in file.pairs.items():
                 self._take(name, pair)
+            self._set()
         except Exception:
             self._free()
             raise
 
     def put_on(self) -> None:
-        """Let the model's products have it from now on."""
+        """Let the model's products have it from now on, in place of another one, which stays in
+        memory if it was prepared."""
+        self.model.wear(self)
+
+    def take_off(self) -> None:
+        """The model without it; its numbers stay in memory."""
+        if self.model.adapter is self:
+            self.model.wear(None)
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Put on for as long as this; then what was on before is on again."""
+        before = self.model.adapter
+        self.model.wear(self)
+        try:
+            yield
+        finally:
+            if not self.model.closed:
+                self.model.wear(before)
+
+    def bind(self, bound: bool) -> None:
+        """Tell the products of its matrices to have it, or none: `Model.wear` does this."""
         for name, part, _ in self._parts:
-            self._kernel.call("adapter_put", self.model.weights.tensor(name), part)
-        self._set()
+            self._kernel.call("adapter_put", self.model.weights.tensor(name), part if bound else 0)
 
     @property
     def strength(self) -> float:
@@ -205,6 +236,11 @@ class Adapter:
             self._set()
 
     @property
+    def revision(self) -> int:
+        """Names what it is at this strength: no other adapter or strength of this model has it."""
+        return self._revision
+
+    @property
     def nbytes(self) -> int:
         """Bytes of kernel memory that it takes, about."""
         return 4 * self.file.n_params if self._parts else 0
@@ -214,9 +250,7 @@ class Adapter:
         if not self._parts:
             return
         if not self.model.closed:
-            for name, _, _ in self._parts:
-                self._kernel.call("adapter_put", self.model.weights.tensor(name), 0)
-            self.model.changed()
+            self.take_off()
         self._free()
 
     @property
@@ -231,7 +265,7 @@ class Adapter:
             scratch.write(struct.pack("<d", factor))
             self._kernel.call("adapter_scale", part, scratch.address)
         scratch.close()
-        self.model.changed()
+        self._revision = next(_REVISIONS)
 
     def _free(self) -> None:
         for _, part, _ in self._parts:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .errors import OptionError
 from .kernel import Kernel
-from .language_model import LanguageModel
+from .language_model import LanguageModel, Revision
 from .model_config import ModelConfig
 from .tokenizer import Tokenizer
 
@@ -71,9 +71,9 @@ class CombinedModel(LanguageModel):
         return sum(member.nbytes for member in self.members)
 
     @property
-    def revision(self) -> int:
+    def revision(self) -> Revision:
         """The members' together: adapters are put on them, not on the ensemble."""
-        return sum(member.revision for member in self.members)
+        return tuple(member.revision for member in self.members)
 
     @property
     def closed(self) -> bool:

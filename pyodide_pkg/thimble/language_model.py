@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .lens.hooks import FwdHooks, Hooks
     from .session import Session
 
+Revision = tuple[Any, ...]
+"""Compared, and nothing else."""
+
 
 class LanguageModel(ABC):
     """A distribution over the next token, and the tokenizer that goes with it."""
@@ -74,8 +77,9 @@ class LanguageModel(ABC):
 
     @property
     @abstractmethod
-    def revision(self) -> int:
-        """Counts what changed the model: keys and values from before a change are no good."""
+    def revision(self) -> Revision:
+        """Names the state that changes leave the model in: keys and values that were computed at
+        another one are no good."""
 
     @abstractmethod
     def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import ThimbleError
+from .errors import OptionError, ThimbleError
 from .gguf import GGUFHeader
 from .kernel import Kernel
-from .language_model import LanguageModel
+from .language_model import LanguageModel, Revision
 from .model_config import ModelConfig
 from .tokenizer import Tokenizer
 from .weights import Weights
@@ -39,9 +39,10 @@ class Model(LanguageModel):
         self.header = header
         self._weights = weights
         self._adapter: Adapter | None = None
+        self._adapters: list[Adapter] = []
         self._changes = 0
         self._own_hooks: tuple[tuple[Filter, HookFunction], ...] = ()
-        self._pass_hooks: tuple[int, Hooks] | None = None
+        self._pass_hooks: tuple[Revision, Hooks] | None = None
 
     @property
     def weights(self) -> Weights:
@@ -58,27 +59,47 @@ class Model(LanguageModel):
 
     @property
     def adapter(self) -> Adapter | None:
-        """What changes the model, where something does."""
-        return None if self._adapter is None or self._adapter.closed else self._adapter
+        """What is on the model, where something is."""
+        return self._adapter
 
     def adapt(self, source: Source | AdapterFile, strength: float = 1.0) -> Adapter:
         """Put an adapter on, from a file's path, its bytes or what `read_adapter` gave; one that
-        was on before is taken off. Open sessions follow: see `adapter.py`.
+        was on before is closed. Open sessions follow: see `adapter.py`.
 
         Raises FormatError for a file that is none, or is for another model, UnsupportedError for
         what cannot be adapted here, NumericError; the model is then as it was.
         """
+        made, before = self.prepare_adapter(source, strength), self._adapter
+        if before is not None:
+            before.close()
+        self.wear(made)
+        return made
+
+    def prepare_adapter(self, source: Source | AdapterFile, strength: float = 1.0) -> Adapter:
+        """The same without putting it on: several are in memory at once, and `put_on`, `take_off`
+        and `on` switch between them in microseconds. Raises as `adapt` does."""
         from .adapter import Adapter, AdapterFile, read_adapter
 
         if self.closed:
             raise ThimbleError(f"model {self.name!r} is closed")
         file = source if isinstance(source, AdapterFile) else read_adapter(source)
         made = Adapter(self, file, strength)
-        if self._adapter is not None:
-            self._adapter.close()
-        self._adapter = made
-        made.put_on()
+        self._adapters = [*(one for one in self._adapters if not one.closed), made]
         return made
+
+    def wear(self, adapter: Adapter | None) -> None:
+        """Have this adapter on, which was prepared for this model, or none."""
+        if adapter is not None and adapter not in self._adapters:
+            raise OptionError(f"the adapter {adapter.title!r} was prepared for another model")
+        if adapter is not None and adapter.closed:
+            raise ThimbleError(f"the adapter {adapter.title!r} is closed")
+        if adapter is self._adapter:
+            return
+        if self._adapter is not None:
+            self._adapter.bind(False)
+        if adapter is not None:
+            adapter.bind(True)
+        self._adapter = adapter
 
     @property
     def fwd_hooks(self) -> FwdHooks:
@@ -111,12 +132,12 @@ class Model(LanguageModel):
         return self._pass_hooks[1]
 
     @property
-    def revision(self) -> int:
-        """Counts what changed the model: keys and values from before a change are no good."""
-        return self._changes
+    def revision(self) -> Revision:
+        """The hooks' changes so far, and what is on the model."""
+        return self._changes, self._adapter.revision if self._adapter is not None else 0
 
     def changed(self) -> None:
-        """Count a change; sessions then compute their tokens again."""
+        """Count a change of the hooks; sessions then compute their tokens again."""
         self._changes += 1
 
     def _session(self, n_ctx: int, kv_type: str | None = None) -> Session:
@@ -162,8 +183,8 @@ class Model(LanguageModel):
 
     def close(self) -> None:
         """Give the weights' memory back. Sessions of this model can no longer be used."""
-        if self._adapter is not None:
-            self._adapter.close()
+        for adapter in self._adapters:
+            adapter.close()
         self._closed = True
         self.weights.close()
 
@@ -208,9 +229,17 @@ class HookedModel(Model):
         """Put an adapter on the model that this one was made from."""
         return self.base.adapt(source, strength)
 
+    def prepare_adapter(self, source: Source | AdapterFile, strength: float = 1.0) -> Adapter:
+        """An adapter in the memory of the model that this one was made from."""
+        return self.base.prepare_adapter(source, strength)
+
+    def wear(self, adapter: Adapter | None) -> None:
+        """Have this adapter on the model that this one was made from."""
+        self.base.wear(adapter)
+
     @property
-    def revision(self) -> int:
-        return self.base.revision + self._changes
+    def revision(self) -> Revision:
+        return self.base.revision, self._changes
 
     @property
     def closed(self) -> bool:

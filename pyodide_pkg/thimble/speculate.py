@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .combined import same_vocabulary
 from .errors import HookError, NumericError, OptionError
 from .kernel import BATCH, Kernel, Scratch
-from .language_model import LanguageModel
+from .language_model import LanguageModel, Revision
 from .layout import Layout
 from .model import HookedModel, Model
 from .sampling import MOST_DRAFTED, NOTHING_LEFT, Choice, Sampler, SamplingParams
@@ -135,7 +135,7 @@ class Speculative(LanguageModel):
         return self.target.nbytes + self.draft.nbytes
 
     @property
-    def revision(self) -> int:
+    def revision(self) -> Revision:
         """The target's; the draft's sessions follow the draft."""
         return self.target.revision
 

@@ -94,7 +94,7 @@ def spaces(whole: dict[str, Any]) -> dict[str, Any]:
             )
         usual = "always" if step.get("add_prefix_space", True) else "never"
         scheme = step.get("prepend_scheme", usual)
-        if scheme not in _SCHEMES:
+        if not isinstance(scheme, str) or scheme not in _SCHEMES:
             raise UnsupportedError(
                 f"tokenizer.json prepends spaces by {scheme!r:.40}; {', '.join(_SCHEMES)} run here"
             )

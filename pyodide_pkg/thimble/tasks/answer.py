@@ -1,6 +1,6 @@
 """One answer of a model that does one job: a label with its probability, fields, or a text.
 
-It knows prompts and what an answer may be, not adapters and not where texts come from. Labels are
+It knows prompts and what an answer may be, not where texts come from. Labels are
 chosen as a constraint would let them be written: where only one can follow, nothing is computed,
 and where several can, the model's probabilities of these alone count.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..adapter import Adapter
 from ..constrain import json_schema
 from ..errors import ContextError, OptionError
 from ..model import Model
@@ -82,10 +84,11 @@ class Answerer:
 
     def __init__(
         self, model: Model, shape: Shape, *, before: str = "", temperature: float = 1.0,
-        threshold: float = 0.0,
+        threshold: float = 0.0, adapter: Adapter | None = None,
     ) -> None:  # fmt: skip
         """`before` stands before each prompt: what is to be done, or examples. `temperature`
-        flattens or sharpens the probabilities of labels; below `threshold` one is not sure."""
+        flattens or sharpens the probabilities of labels; below `threshold` one is not sure.
+        `adapter` is on the model while it answers; without one, whichever is on then."""
         if TEXT not in shape.template:
             raise OptionError(f"the template {shape.template!r:.60} has no {TEXT} in it")
         if not temperature > 0 or not 0 <= threshold <= 1:
@@ -94,6 +97,7 @@ class Answerer:
             )
         self.model, self.shape, self.before = model, shape, before
         self.temperature, self.threshold = temperature, threshold
+        self._adapter = adapter
         self._session: Session | None = None
         self._root = self._tree() if shape.kind == "label" else _Node()
         self._grammar = json_schema(shape.schema) if shape.schema is not None else None
@@ -118,20 +122,26 @@ class Answerer:
                 f"the text {text!r:.40} makes a prompt of {len(ids):,} tokens; {self.model.name!r} "
                 f"has room for {most:,} beside the answer"
             )
-        session = self._opened()
-        session.rollback(_shared(session.tokens, ids))
-        if self.shape.kind == "label":
-            return self._choose(session, ids, began)
-        return self._write(session, ids, began)
+        with self._adapted():
+            session = self._opened()
+            session.rollback(_shared(session.tokens, ids))
+            if self.shape.kind == "label":
+                return self._choose(session, ids, began)
+            return self._write(session, ids, began)
 
     def log_probabilities(self, text: str) -> dict[str, float]:
         """Return each label's, before any temperature."""
-        session, ids = self._opened(), self.ids(text)
-        session.rollback(_shared(session.tokens, ids))
-        session.append(ids[len(session.tokens) :])
         found: dict[str, float] = {}
-        self._walk(session, self._root, 0.0, found)
+        with self._adapted():
+            session, ids = self._opened(), self.ids(text)
+            session.rollback(_shared(session.tokens, ids))
+            session.append(ids[len(session.tokens) :])
+            self._walk(session, self._root, 0.0, found)
         return found
+
+    def _adapted(self) -> AbstractContextManager[None]:
+        """The model with this task's adapter on."""
+        return nullcontext() if self._adapter is None else self._adapter.on()
 
     def _choose(self, session: Session, ids: list[int], began: float) -> Answer:
         session.append(ids[len(session.tokens) :])

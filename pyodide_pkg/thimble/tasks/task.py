@@ -123,16 +123,21 @@ class Task:
     def open(
         self, model: Model, *, sha256: str = "", threshold: float | None = None
     ) -> Iterator[Answerer]:
-        """Put the adapter on a model, for as long as it answers. `sha256` of the model's file is
-        compared, where it is given."""
+        """Get ready to answer: the adapter comes into the model's memory, and is on the model only
+        while it answers, so that several tasks are open at once and other sessions write as they
+        did. `sha256` of the model's file is compared, where it is given."""
         self.fits(model, sha256)
         chosen = self.threshold if threshold is None else threshold
-        answerer = Answerer(model, self.shape, temperature=self.temperature, threshold=chosen)
-        adapter = model.adapt(self.adapter)
+        adapter = model.prepare_adapter(self.adapter)
         try:
-            yield answerer
+            answerer = Answerer(
+                model, self.shape, temperature=self.temperature, threshold=chosen, adapter=adapter
+            )
+            try:
+                yield answerer
+            finally:
+                answerer.close()
         finally:
-            answerer.close()
             adapter.close()
 
 
