@@ -267,7 +267,7 @@ def _scaled(found: Spread, by: float) -> Spread:
     return Spread(found.median * by, found.low * by, found.high * by, found.count)
 
 
-SHOWN = ("Goals", "Decoding, tokens/s", "Starting", "Memory")
+SHOWN = ("Goals", "Decoding, tokens/s")
 """The tables of the page; all of them are on the terminal and in tables.txt."""
 
 

@@ -160,6 +160,39 @@ def test_one_adapter_takes_the_place_of_another() -> None:
     assert other.closed
 
 
+def test_prepared_adapters_take_turns_and_sleeping_sessions_keep_what_they_computed() -> None:
+    model = load(make(SPEC))
+    alone = read_ids(model, IDS)
+    wanted = logits(alone)
+    one = model.prepare_adapter(make_adapter(SPEC, matrices=("attn_q", "ffn_down")))
+    two = model.prepare_adapter(make_adapter(SPEC), 0.5)
+    assert model.adapter is None and alone.settled() == len(IDS)
+    with one.on():
+        inside = read_ids(model, IDS)
+        first = logits(inside)
+        with two.on():
+            assert model.adapter is two
+            second = logits(read_ids(model, IDS))
+        assert model.adapter is one and inside.settled() == len(IDS)
+    assert model.adapter is None and alone.settled() == len(IDS)
+    assert len({data.tobytes() for data in (wanted, first, second)}) == 3
+    kept = model.adapt(make_adapter(SPEC, matrices=("attn_q", "ffn_down")))
+    assert np.array_equal(logits(read_ids(model, IDS)), first)
+    two.put_on()
+    assert np.array_equal(logits(read_ids(model, IDS)), second)
+    two.strength = 1.0
+    assert not np.array_equal(logits(read_ids(model, IDS)), second)
+    two.close()
+    assert model.adapter is None and not kept.closed
+    with pytest.raises(thimble.ThimbleError, match="is closed"):
+        two.put_on()
+    with pytest.raises(thimble.OptionError, match="prepared for another model"):
+        load(make(SPEC)).wear(one)
+    assert np.array_equal(logits(alone), wanted)
+    model.close()
+    assert one.closed and kept.closed
+
+
 def test_members_of_an_ensemble_can_be_adapted() -> None:
     one, two = load(make(SPEC)), load(make(SPECS["f16"]))
     both = thimble.Ensemble([one, two])

@@ -171,7 +171,9 @@ def test_numbers_out_of_range_are_refused_by_name(key: str, value: Any) -> None:
 @pytest.mark.parametrize("key", [
     "llama.rope.freq_base", "llama.attention.layer_norm_rms_epsilon",
 ])  # fmt: skip
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "x", True, [1.0]])
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, float("nan"), float("inf"), 1e300, 5e-41, "x", True, [1.0]]
+)
 def test_floats_out_of_range_are_refused_by_name(key: str, value: Any) -> None:
     with pytest.raises(FormatError, match=key.replace(".", r"\.")):
         config_from_header(changed({key: value}))

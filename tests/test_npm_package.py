@@ -25,6 +25,7 @@ import { Thimble, ThimbleError } from "thimble-lm";
 import type { Chunk, CreateOptions } from "thimble-lm";
 import "thimble-lm/widget";
 import type { ThimbleLm } from "thimble-lm/widget";
+import "thimble-lm/task";
 
 Thimble.configure({ site: new URL("https://example.org/thimble") });
 
@@ -37,6 +38,8 @@ export async function write(options: CreateOptions): Promise<string> {
 
 const element: ThimbleLm = document.createElement("thimble-lm");
 element.addEventListener("finish", (event) => console.log(event.detail.text));
+const task = document.createElement("thimble-task");
+task.addEventListener("answer", (event) => console.log(event.detail.probabilities));
 export const isOurs = (error: unknown): boolean => error instanceof ThimbleError;
 """
 
@@ -138,10 +141,10 @@ def test_a_consumer_is_bundled_with_one_engine_for_both(project: Path) -> None:
     made = bundle(project, "main.ts")
     text = "".join(path.read_text() for path in made)
     assert "import.meta" not in text
-    # The marks of what must be there once: the class of the API, and the element's definition.
+    # The marks of what must be there once: the class of the API, and each element's definition.
     assert text.count("nobody has said where the site is") == 1
     assert text.count("downloadprogress") >= 1
-    assert len(re.findall(r"customElements\.define\(", text)) == 1
+    assert len(re.findall(r"customElements\.define\(", text)) == 2
 
 
 def bundle(project: Path, source: str) -> list[Path]:

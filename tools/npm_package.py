@@ -29,6 +29,7 @@ FOLDER = BUILD / "npm-package"
 ENTRIES = {
     ".": {"types": "./types/thimble.d.ts", "default": "./index.js"},
     "./widget": {"types": "./types/widget.d.ts", "default": "./widget.js"},
+    "./task": {"types": "./types/task-widget.d.ts", "default": "./task.js"},
 }
 
 
@@ -68,8 +69,8 @@ def description(used: list[str]) -> dict[str, Any]:
         "exports": ENTRIES,
         "types": "./types/thimble.d.ts",
         "files": ["*.js", "types", third_party.NAME],
-        # Importing the widget defines the element.
-        "sideEffects": ["./widget.js"],
+        # Importing one of these defines its element.
+        "sideEffects": ["./widget.js", "./task.js"],
         "dependencies": {name: f"^{pinned[name]}" for name in used},
     }
 

@@ -145,6 +145,7 @@ KINDS = (
     ("build.json", "which of them is which"),
     ("thimble.js", "the API"),
     ("widget.js", "the element"),
+    ("task-widget.js", "a task's element"),
     ("service-worker.js", "what works offline"),
     ("embed/…", "the page inside an iframe"),
     ("models.json", "the models, for programs"),

@@ -19,7 +19,7 @@ const HASHED = [
 ];
 
 // Entries that other sites name, at the root.
-const STABLE = ["src/thimble.ts", "src/openai.ts", "src/language-model.ts", "src/widget.ts"];
+const STABLE = ["src/thimble.ts", "src/openai.ts", "src/language-model.ts", "src/widget.ts", "src/task-widget.ts"];
 
 // The service worker, and what stands in its place when offline use is withdrawn. They have to lie at
 // the root, and are scripts of the old kind, which every browser takes for a service worker.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,8 @@ from .gguf_lists import is_list
 
 MAX_WIDTH = 1 << 24
 """More is a lie or a mistake, and far behind what fits into a page."""
+LEAST, MOST = 1e-30, 1e30
+"""Of a number that kernels multiply or divide by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ class Keys:
         return value
 
     def number(self, key: str, *, default: float | None = None) -> float:
-        """Return a finite number above 0."""
+        """Return a number above 0 which, like its reciprocal, float32 holds in full precision."""
         value = self.metadata.get(self.full(key), default)
         if value is None:
             raise FormatError(f"{self.full(key)} is missing; it is a number above 0")
-        if not isinstance(value, float) or not math.isfinite(value) or value <= 0:
-            raise FormatError(f"{self.full(key)} is {value!r:.100}; a float above 0 is right")
+        if not isinstance(value, float) or not LEAST <= value <= MOST:
+            raise FormatError(
+                f"{self.full(key)} is {value!r:.100}; a float above 0, from {LEAST:.0e} to "
+                f"{MOST:.0e}, is right"
+            )
         return value
 
     def count(self, key: str) -> int:

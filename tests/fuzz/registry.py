@@ -45,7 +45,9 @@ KINDS = {
     "recipe": Kind(fuzz_training.make_recipe, fuzz_training.check_recipe, 3),
     "receipt": Kind(fuzz_training.make_receipt, fuzz_training.check_receipt, 3),
     "adapter": Kind(fuzz_training.make_adapter_file, fuzz_training.check_adapter, 5),
-    "options": Kind(fuzz_training.make_options, fuzz_training.check_options, 4),
+    "options": Kind(  # with a constraint in some
+        fuzz_training.make_options, fuzz_training.check_options, 4, each=1000, room=4 << 20
+    ),
 }
 """What is fuzzed, and how much of it."""
 

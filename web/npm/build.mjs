@@ -1,6 +1,6 @@
 // Bundles the npm package's modules: node npm/build.mjs OUT
 //
-// index.js is the API, widget.js the element; what both need is in a module of its own, so that a
+// index.js is the API, widget.js and task.js the elements; what they share is in a module of its own, so that a
 // page that has both has one engine. Packages of others stay imports, to be shared with what else
 // uses them. A bundler of somebody else's goes over all of it again: nothing is minified, and
 // `import.meta.url`, which would be that bundle's, is `undefined`.
@@ -24,7 +24,7 @@ const place = {
 
 const { metafile } = await esbuild.build({
   absWorkingDir: web,
-  entryPoints: { index: "src/thimble.ts", widget: "src/widget.ts" },
+  entryPoints: { index: "src/thimble.ts", widget: "src/widget.ts", task: "src/task-widget.ts" },
   outdir: resolve(process.argv[2]),
   chunkNames: "shared-[hash]",
   bundle: true,

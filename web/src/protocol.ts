@@ -19,6 +19,7 @@ import type { LensChangeService } from "./protocol/lens-change";
 import type { LimitsService } from "./protocol/limits";
 import type { QuantizeService } from "./protocol/quantize";
 import type { ReadService } from "./protocol/read";
+import type { SpecialistService } from "./protocol/specialist";
 import type { StepService } from "./protocol/step";
 import type { TalkService } from "./protocol/talk";
 import type { TasksService } from "./protocol/tasks";
@@ -44,6 +45,7 @@ export interface Services {
   readonly limits: LimitsService;
   readonly quantize: QuantizeService;
   readonly read: ReadService;
+  readonly specialist: SpecialistService;
   readonly step: StepService;
   readonly talk: TalkService;
   readonly tasks: TasksService;

@@ -22,6 +22,8 @@ import { hasSimd } from "./api/simd";
 import { chooseSite, siteAddress } from "./api/site";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
+import { baseOf, openedTask, readTask } from "./api/task";
+import type { AskOptions, Task, TaskDetails, TaskResult, TaskSource } from "./api/task";
 import { canonicalPrompt, isSupported } from "./prompt-api/messages";
 import type { CoreOptions } from "./prompt-api/types";
 import type { SavedModel } from "./storage/models";
@@ -30,6 +32,7 @@ import type { ComingModel } from "./protocol/bring";
 
 export { ThimbleError };
 export type { TokenChunk, ModelInfo, ModelListing, PromptOptions, SamplingOptions, Stage };
+export type { AskOptions, Task, TaskDetails, TaskResult, TaskSource };
 /** @deprecated It is called `TokenChunk` now. */
 export type Chunk = TokenChunk;
 
@@ -186,6 +189,24 @@ export class Thimble {
     if (told < 1) tell({ loaded: 1, bytes: info.bytes, totalBytes: info.bytes, stage: "ready" });
     const id = await mine.open(source.name, defaults);
     return new Thimble(mine, id, info, 0);
+  }
+
+  /**
+   * A task out of its file, which answers when it is called with a text:
+   *
+   *     const intent = Thimble.task("intent.task.json");
+   *     const { text, probabilities } = await intent("Where is my parcel?");
+   *
+   * The model is the one of this site that the file names by its SHA-256; `model` gives another.
+   */
+  static task(source: TaskSource, options: Pick<CreateOptions, "model" | "signal" | "monitor"> = {}): Task {
+    return openedTask(
+      () => readTask(source, options.signal),
+      async (file) => {
+        const model = options.model ?? baseOf(file, await readBuild());
+        return Thimble.create({ ...options, model });
+      },
+    );
   }
 
   /** What is known about this session's model. */

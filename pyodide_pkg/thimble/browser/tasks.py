@@ -28,6 +28,7 @@ from ..train.finetune import Base
 from .engine import Engine
 from .options import asked
 from .pool import JsBuffer, bytes_of
+from .specialist import said
 
 THREADS_FROM = 200_000
 """Parameters from which threads gain more than meeting costs them."""
@@ -161,13 +162,7 @@ class Service:
         """The task's answer to a text."""
         answerer = self._answering()
         answerer.threshold = threshold
-        answer = answerer.answer(text)
-        return {
-            "text": answer.text,
-            "sure": answer.sure,
-            "probabilities": sorted(answer.probabilities.items(), key=lambda one: -one[1]),
-            "milliseconds": 1000 * answer.seconds,
-        }
+        return said(answerer.answer(text))
 
     def file(self) -> str:
         """The task's file."""

@@ -91,16 +91,26 @@ class Answerer:
         `adapter` is on the model while it answers; without one, whichever is on then."""
         if TEXT not in shape.template:
             raise OptionError(f"the template {shape.template!r:.60} has no {TEXT} in it")
-        if not temperature > 0 or not 0 <= threshold <= 1:
-            raise OptionError(
-                f"temperature {temperature!r} must be above 0, threshold {threshold!r} from 0 to 1"
-            )
+        if not temperature > 0:
+            raise OptionError(f"temperature {temperature!r} must be above 0")
         self.model, self.shape, self.before = model, shape, before
         self.temperature, self.threshold = temperature, threshold
         self._adapter = adapter
         self._session: Session | None = None
         self._root = self._tree() if shape.kind == "label" else _Node()
         self._grammar = json_schema(shape.schema) if shape.schema is not None else None
+
+    @property
+    def threshold(self) -> float:
+        """Below it a label is not sure. Raises OptionError for one that is not from 0 to 1."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if not number or not 0 <= threshold <= 1:
+            raise OptionError(f"threshold {threshold!r} must be a number from 0 to 1")
+        self._threshold = float(threshold)
 
     def ids(self, text: str) -> list[int]:
         """Return the prompt's tokens: words of people are never control tokens."""

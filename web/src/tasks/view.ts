@@ -1,13 +1,16 @@
 /** A task that is there: what was measured, its answers, and what is taken away. */
 
+import { siteAddress } from "../api/site";
 import type { LiveSession } from "../live";
 import type { TaskInfo } from "../protocol/tasks";
 import { download } from "../train/files";
 import { complaint } from "../train/host";
 import type { TrainingHost } from "../train/host";
 import { barTable } from "../ui/bars";
+import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { count, milliseconds } from "../ui/format";
+import { taskSnippet } from "../widget/snippet";
 
 const part = (id: string): HTMLElement => byId(id, HTMLElement);
 
@@ -31,6 +34,7 @@ export class TaskView {
     });
     this.#threshold.addEventListener("input", () => void this.#answer());
     byId("task-download", HTMLButtonElement).addEventListener("click", () => void this.#download());
+    byId("task-copy", HTMLButtonElement).addEventListener("click", () => void this.#copy());
     byId("task-apply", HTMLButtonElement).addEventListener("click", () => void this.#apply());
   }
 
@@ -78,11 +82,22 @@ export class TaskView {
   async #download(): Promise<void> {
     try {
       const file = await this.#host.ask((engine) => engine.tasks.file());
-      const name = this.#task?.name.replace(/[^\w-]+/g, "-") || "task";
-      download(`${name}.task.json`, [file], "application/json");
+      download(this.#fileName, [file], "application/json");
     } catch (error) {
       this.#complain(complaint(error));
     }
+  }
+
+  get #fileName(): string {
+    return `${this.#task?.name.replace(/[^\w-]+/g, "-") || "task"}.task.json`;
+  }
+
+  /** The element for a page that has the task's file beside it. */
+  async #copy(): Promise<void> {
+    const html = taskSnippet(new URL(siteAddress()), this.#fileName);
+    const copied = await copy(html);
+    part("task-outcome").textContent =
+      `${copied ? "Copied" : "Copy this"}: ${html.replace("\n", " ")} Put ${this.#fileName} beside the page.`;
   }
 
   /** Let every panel's model have the adapter. */

@@ -1,6 +1,6 @@
 /** How an element comes to its session: the API module is fetched when the first one asks. */
 
-import type { CreateOptions, DownloadProgressEvent, Thimble } from "../thimble";
+import type { CreateOptions, DownloadProgressEvent, Task, TaskSource, Thimble } from "../thimble";
 import { importApi, site } from "./place";
 import { PolicyWatch } from "./policy";
 
@@ -31,25 +31,45 @@ function release(): void {
 }
 
 /** A session of one's own on a model that all elements share; it goes when the signal is aborted. */
-export async function openSession(opening: Opening): Promise<Thimble> {
+export function openSession(opening: Opening): Promise<Thimble> {
+  return held(opening, (api, options) => api.create(options));
+}
+
+/** A task out of its file, in the same way. */
+export function openTask(source: TaskSource, opening: Opening): Promise<Task> {
+  return held(opening, async (api, options) => {
+    const task = api.task(source, options);
+    try {
+      await task.ready;
+      return task;
+    } catch (error) {
+      task.destroy();
+      throw error;
+    }
+  });
+}
+
+type Make<Held> = (api: typeof Thimble, options: CreateOptions) => Promise<Held>;
+
+async function held<Held extends { destroy(): void }>(opening: Opening, make: Make<Held>): Promise<Held> {
   const { signal } = opening;
   hold();
   try {
-    const session = await open(opening);
-    if (signal.aborted) session.destroy();
+    const made = await open(opening, make);
+    if (signal.aborted) made.destroy();
     signal.throwIfAborted();
     signal.addEventListener("abort", () => {
-      session.destroy();
+      made.destroy();
       release();
     }, { once: true });
-    return session;
+    return made;
   } catch (error) {
     release();
     throw error;
   }
 }
 
-async function open({ model, signal, progress }: Opening): Promise<Thimble> {
+async function open<Held>({ model, signal, progress }: Opening, make: Make<Held>): Promise<Held> {
   const watch = new PolicyWatch(site().origin);
   try {
     const { Thimble } = await importApi();
@@ -60,7 +80,7 @@ async function open({ model, signal, progress }: Opening): Promise<Thimble> {
           progress(event as DownloadProgressEvent),
         ),
     };
-    return await Thimble.create(model === null ? options : { ...options, model });
+    return await make(Thimble, model === null ? options : { ...options, model });
   } catch (error) {
     if (signal.aborted || !(error instanceof Error)) throw error;
     throw await watch.explain(error);

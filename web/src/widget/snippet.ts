@@ -40,6 +40,15 @@ export function tagSnippet(site: URL, choices: Choices): string {
   );
 }
 
+/** The element of a task, whose file lies beside the page. */
+export function taskSnippet(site: URL, file: string): string {
+  const script = new URL("task-widget.js", site).href;
+  return (
+    `<script type="module" src="${escape(script)}"></script>\n` +
+    `<thimble-task src="${escape(file)}"></thimble-task>`
+  );
+}
+
 /** The address of the page in a frame. */
 export function frameAddress(site: URL, choices: Choices): URL {
   const query = [...attributesOf(choices)]

@@ -6,6 +6,7 @@
 import { css, unsafeCSS } from "lit";
 import type { CSSResult } from "lit";
 import tokens from "../../styles/tokens.css";
+import task from "./task.css";
 import own from "./widget.css";
 
 /**
@@ -21,3 +22,6 @@ function themable(sheet: string): string {
 }
 
 export const styles: CSSResult[] = [css`:host{${unsafeCSS(themable(tokens))}}`, unsafeCSS(own)];
+
+/** Of `<thimble-task>`. */
+export const taskStyles: CSSResult[] = [...styles, unsafeCSS(task)];

@@ -2,7 +2,7 @@
 
 import { html, nothing } from "lit";
 import type { TemplateResult } from "lit";
-import { megabytes, plural } from "../ui/format";
+import { megabytes, plural, sentence } from "../ui/format";
 import type { Options } from "./attributes";
 import type { ErrorDetail, FinishDetail, ProgressDetail } from "./events";
 import { site } from "./place";
@@ -35,7 +35,7 @@ const STAGES = {
 export function render(view: View): TemplateResult {
   return html`<div part="sheet" class="sheet" @keydown=${(event: KeyboardEvent) => key(event, view)}
     @keypress=${keepTyped} @keyup=${keepTyped}>
-    ${view.covered ? poster(view) : [prompt(view), bar(view), notice(view), text(view), foot(view)]}
+    ${view.covered ? poster(view) : [prompt(view), bar(view), notice(view.failure), text(view), foot(view)]}
   </div>`;
 }
 
@@ -53,7 +53,7 @@ export function isTyped({ key, ctrlKey, metaKey }: KeyboardEvent, altGraph: bool
 }
 
 /** A page has keys of its own, a slide deck say, and cannot see that somebody types in here. */
-function keepTyped(event: KeyboardEvent): void {
+export function keepTyped(event: KeyboardEvent): void {
   const inField = event.target instanceof HTMLTextAreaElement;
   if (isTyped(event, event.getModifierState("AltGraph"), inField)) event.stopPropagation();
 }
@@ -96,10 +96,12 @@ function action(view: View): TemplateResult {
 }
 
 function status(view: View): TemplateResult {
-  const { progress } = view;
-  if (view.state !== "loading") {
-    return html`<p part="status" class="status" role="status">${words(view)}</p>`;
-  }
+  if (view.state === "loading") return loading(view.progress);
+  return html`<p part="status" class="status" role="status">${words(view)}</p>`;
+}
+
+/** How far the model has come. */
+export function loading(progress: ProgressDetail | null): TemplateResult {
   const bytes = progress && `${megabytes(progress.bytes)} of ${megabytes(progress.totalBytes)} MB`;
   return html`<div part="progress" class="loading">
     <p class="status"><span id="stage">${progress ? STAGES[progress.stage] : "Starting"}</span>
@@ -121,17 +123,10 @@ function words({ state, result }: View): string {
   }
 }
 
-function notice({ failure }: View): TemplateResult | typeof nothing {
+export function notice(failure: ErrorDetail | null): TemplateResult | typeof nothing {
   if (!failure) return nothing;
   return html`<p part="error" class="notice" role="alert">${sentence(failure.message)}</p>`;
 }
-
-/** An error's message as a sentence. */
-function sentence(message: string): string {
-  const words = message.charAt(0).toUpperCase() + message.slice(1);
-  return /[.!?]$/.test(words) ? words : `${words}.`;
-}
-
 function text(view: View): TemplateResult {
   const { result, readOnly } = view;
   const given = result?.prompt ?? (readOnly ? view.prompt : "");
