@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -234,3 +235,46 @@ def test_what_a_file_recommends_is_told_by_our_names() -> None:
     assert found == {"temperature": 0.6, "top_k": 40, "repetition_penalty": 1.25}
     known = {value for name, value in vars(keys).items() if name.startswith("SAMPLING_")}
     assert {f"general.sampling.{key}" for key in RECOMMENDED} == known - {keys.SAMPLING_SEQUENCE}
+
+
+def kept(engine: Engine, session: int) -> bytes:
+    """What the worker would write down of a session."""
+    parts: list[bytes] = []
+    size = ask(engine, "talk.cache_size", session)
+    ask(engine, "talk.save_cache", session, parts.append)
+    assert len(b"".join(parts)) == size
+    return b"".join(parts)
+
+
+def restored(engine: Engine, session: int, data: bytes) -> dict[str, Any]:
+    file = io.BytesIO(data)
+    return dict(json.loads(engine.call("talk.load_cache", session, file.read)))
+
+
+def test_what_was_read_is_taken_up_by_another_engine_with_the_same_bits() -> None:
+    engine, session = opened(SPECS["q8_0-tied"])
+    first, asked, _ = say(engine, session, ASKED)
+    data = kept(engine, session)
+    more = [*ASKED, {"role": "assistant", "content": first}, {"role": "user", "content": "Why?"}]
+    second, total, reused = say(engine, session, more)
+    other, fresh = opened(SPECS["q8_0-tied"])
+    assert restored(other, fresh, data) == {"value": asked + 12}
+    assert say(other, fresh, more) == (second, total, reused)
+    assert reused > asked - 5
+
+
+def test_what_is_of_another_model_or_precision_is_refused_and_the_session_stays() -> None:
+    engine, session = opened(SPECS["q8_0-tied"])
+    first = say(engine, session, ASKED)
+    other, fresh = opened(SPECS["spm"])
+    data = kept(other, fresh)
+    exact = ask(engine, "open", "tiny", '{"kv_type": "f16"}')
+    for bad, kind, words in (
+        (data, "OptionError", "mean nothing to other weights"),
+        (kept(engine, exact), "OptionError", "keys and values as f16"),
+        (kept(engine, session)[:-40], "FormatError", "it ends in state"),
+        (b"", "FormatError", "'what is kept here' is no session that can be read"),
+    ):
+        found = restored(engine, session, bad)["error"]
+        assert found[0] == kind and words in found[1]
+    assert say(engine, session, ASKED) == (first[0], first[1], first[1] - 1)

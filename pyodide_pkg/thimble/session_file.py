@@ -24,7 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from .errors import FormatError, OptionError, UnsupportedError
 from .kernel import Scratch
@@ -41,6 +41,14 @@ MOST_HEADER = 1 << 20
 _START = struct.Struct("<4sII")
 _FIELDS = struct.Struct("<7q")
 _DIGEST = hashlib.sha256().digest_size
+
+
+class Readable(Protocol):
+    """As much of a file as reading takes."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes: so many, or as many as there are."""
+        ...
 
 
 class Layout(NamedTuple):
@@ -62,12 +70,14 @@ class Layout(NamedTuple):
         return min(whole, self.ring) if self.ring else whole
 
 
-def model_digest(model: Model) -> str:
-    """SHA-256 over a model's numbers and its weights as they lie in kernel memory."""
+def model_digest(model: Model, *, file: str | None = None) -> str:
+    """SHA-256 over a model's numbers and its weights as they lie in kernel memory; or, for whoever
+    knows it, over the SHA-256 of its file in place of the weights, which takes no time."""
     found: str | None = model.__dict__.get("_kv_digest")
     if found is None:
         digest = hashlib.sha256(json.dumps(asdict(model.config), default=str).encode())
-        for name, address, nbytes in model.weights.pieces():
+        digest.update((file or "").encode())
+        for name, address, nbytes in model.weights.pieces() if file is None else ():
             digest.update(name.encode())
             for at in range(0, nbytes, 1 << 24):
                 digest.update(model.kernel.read(address + at, min(1 << 24, nbytes - at)))
@@ -100,6 +110,46 @@ def plain_model(given: LanguageModel) -> Model:
 
 def save(session: Session, path: str | os.PathLike[str]) -> None:
     """Write a session to a file, whole or not at all: see `Session.save`."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(session, file.write)
+        os.replace(name, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def write(session: Session, put: Callable[[bytes], object]) -> None:
+    """Put the bytes of a session's file, a few at a time. Raises what `Session.save` raises."""
+    header, states = _described(session)
+    said = json.dumps(header).encode()
+    digest = hashlib.sha256()
+
+    def take(data: bytes) -> None:
+        digest.update(data)
+        put(data)
+
+    take(_START.pack(MAGIC, FORMAT, len(said)) + said)
+    take(_little(array("i", session.tokens)))
+    _write_segments(session, states, header["states"], take)
+    put(digest.digest())
+
+
+def size(session: Session) -> int:
+    """How many bytes `write` puts. Raises what `Session.save` raises."""
+    header, states = _described(session)
+    segments: int = sum(
+        one.segment_bytes * sum(not one.fixed or position >= 0 for position in told["positions"])
+        for one, told in zip(states, header["states"], strict=True)
+    )
+    return _START.size + len(json.dumps(header)) + 4 * len(session) + segments + _DIGEST
+
+
+def _described(session: Session) -> tuple[dict[str, Any], list[Layout]]:
+    """The header of a session's file, and how its states lie in memory."""
     model = plain_model(session.model)
     computed = session.settled()
     states = layouts(session)
@@ -123,26 +173,7 @@ def save(session: Session, path: str | os.PathLike[str]) -> None:
             for at, one in enumerate(states)
         ],
     }
-    said = json.dumps(header).encode()
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            digest = hashlib.sha256()
-
-            def write(data: bytes) -> None:
-                digest.update(data)
-                file.write(data)
-
-            write(_START.pack(MAGIC, FORMAT, len(said)) + said)
-            write(_little(array("i", session.tokens)))
-            _write_segments(session, states, header["states"], write)
-            file.write(digest.digest())
-        os.replace(name, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    return header, states
 
 
 def _write_segments(
@@ -159,19 +190,24 @@ def _write_segments(
 
 def load(model: Model, path: str | os.PathLike[str]) -> Session:
     """Read a session from a file: see `Model.load_session`."""
-    plain_model(model)
     with open(path, "rb") as file:
-        return _Reader(model, file, os.fspath(path)).read()
+        return read(model, file, os.fsdecode(path))
+
+
+def read(model: Model, file: Readable, name: str, *, authentic: bool = False) -> Session:
+    """Read a session from the bytes of a file that errors call `name`; `authentic` where whoever
+    gives them has compared their SHA-256. Raises what `Model.load_session` raises."""
+    return _Reader(plain_model(model), file, name, authentic).read()
 
 
 class _Reader:
     """Reads one file. Every size comes from the model; what the file says is compared."""
 
-    def __init__(self, model: Model, file: BinaryIO, name: str | bytes) -> None:
+    def __init__(self, model: Model, file: Readable, name: str, authentic: bool) -> None:
         self._model = model
         self._file = file
-        self._name = os.fsdecode(name)
-        self._digest = hashlib.sha256()
+        self._name = name
+        self._digest = None if authentic else hashlib.sha256()
 
     def _bad(self, words: str) -> FormatError:
         return FormatError(f"{self._name!r} is no session that can be read: {words}")
@@ -180,7 +216,8 @@ class _Reader:
         data = self._file.read(nbytes)
         if len(data) != nbytes:
             raise self._bad(f"it ends in {what}")
-        self._digest.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         return data
 
     def _whole(self, value: object, low: int, high: int, what: str) -> int:
@@ -226,8 +263,9 @@ class _Reader:
         session = model.session(n_ctx, kv_type=kv_type)
         try:
             kept = self._fill(session, header.get("states"), computed)
-            expected = self._digest.digest()
-            if self._file.read(_DIGEST + 1) != expected:
+            said = self._file.read(_DIGEST + 1)
+            right = len(said) == _DIGEST if self._digest is None else said == self._digest.digest()
+            if not right:
                 raise self._bad("its SHA-256 is another: it is damaged, or not whole")
             session.restored(list(tokens), kept)
         except BaseException:

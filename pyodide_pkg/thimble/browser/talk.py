@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import session_file
 from ..chatting import STOP, Answering, Chat, common
 from ..errors import ContextError, OptionError
 from ..generation import StopStrings
@@ -29,10 +30,12 @@ from ..sampling_options import SamplingParams, params_from
 from ..tokenizer import StreamDecoder
 from .engine import Run
 from .options import asked, parses_special, sampling
+from .pool import bytes_of
 
 if TYPE_CHECKING:
     from ..model import Model
     from .engine import Engine, SessionEntry
+    from .pool import JsBuffer
 
 _ANSWER = "answer"
 """What a session has noted: the place of its tokens where the last answer begins."""
@@ -149,6 +152,56 @@ class Service:
         if chat.has_parts:
             opened.run.answering = Answering(chat, ids)
         return {"prompt": len(ids), "reused": reused, "left_out": left_out}
+
+    def cache_size(self, session: int) -> int:
+        """How many bytes `save_cache` would write. Raises UnsupportedError where nothing can be
+        saved: the model has an adapter or hooks on it, or is several."""
+        return session_file.size(self._identified(session).session)
+
+    def save_cache(self, session: int, put: Callable[[bytes], object]) -> None:
+        """Give `put` a session's tokens, keys and values, in the format of `Session.save`."""
+        session_file.write(self._identified(session).session, put)
+
+    def load_cache(self, session: int, take: Callable[[int], JsBuffer | bytes]) -> int:
+        """Let a session hold what was saved, whose SHA-256 was compared; `take` gives its next
+        bytes. Returns how many tokens it has then.
+
+        Raises FormatError or OptionError for what is no session of this model, or one of another
+        precision or context; the session is then as before.
+        """
+        opened = self._identified(session)
+        before = opened.session
+        file = _Coming(take)
+        found = session_file.read(opened.model, file, "what is kept here", authentic=True)
+        if (found.kv_type, found.n_ctx) != (before.kv_type, before.n_ctx) or opened.run:
+            found.close()
+            raise OptionError(
+                f"what is kept has keys and values as {found.kv_type} and a context of "
+                f"{found.n_ctx:,} tokens; this session has {before.kv_type} and {before.n_ctx:,}, "
+                "and must not be writing"
+            )
+        before.close()
+        opened.text, opened.records = found, []
+        opened.extras.pop(_ANSWER, None)
+        return len(found)
+
+    def _identified(self, session: int) -> SessionEntry:
+        """A session whose model is told apart by its file, which costs nothing."""
+        opened = self._engine.opened(session)
+        names = [name for name, model in self._engine.loaded.items() if model is opened.model]
+        model = session_file.plain_model(opened.model)
+        session_file.model_digest(model, file=self._engine.digests[names[0]])
+        return opened
+
+
+class _Coming:
+    """Bytes that a function of the worker's gives, as far as reading needs a file."""
+
+    def __init__(self, take: Callable[[int], JsBuffer | bytes]) -> None:
+        self._take = take
+
+    def read(self, size: int, /) -> bytes:
+        return bytes_of(self._take(size))
 
 
 def resume(

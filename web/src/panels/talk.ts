@@ -1,26 +1,21 @@
 /** The panel where one talks with the model: turns, edited, answered again, stopped. */
 
-import { html, nothing, render } from "lit";
-import type { TemplateResult } from "lit";
-import { Aloud } from "../talk/aloud";
-import { detach } from "../talk/attached";
+import { html, render } from "lit";
 import { Attaching } from "../talk/attaching";
 import { Conversation, isTooLong } from "../talk/conversation";
 import { Follow } from "../talk/follow";
 import { Keeper } from "../talk/keeper";
 import { listenToKeys } from "../talk/keys";
 import { TalkList } from "../talk/list";
-import { markdown } from "../talk/markdown";
-import type { Ways } from "../talk/markdown";
 import { wordsOf } from "../talk/record";
 import { savedTalkers } from "../talk/saved";
-import type { Turn } from "../talk/tree";
+import { TurnView } from "../talk/turn-view";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
 import type { TalkAbout } from "../protocol/talk";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
-import { count, megabytes, milliseconds, plural, rate, sentence } from "../ui/format";
+import { count, megabytes, plural, rate, sentence } from "../ui/format";
 import { TALK, readSettings } from "../ui/link";
 import { SettingControls } from "../ui/settings";
 
@@ -39,22 +34,14 @@ class Talk {
   readonly #keeper: Keeper;
   readonly #list: TalkList;
   readonly #files: Attaching;
-  readonly #aloud = new Aloud();
+  readonly #turns: TurnView;
   readonly #follows = new Follow(part("talk-sheet"));
-  /** Elements of answers, and the texts that they are of. */
-  readonly #shown = new WeakMap<Turn, { text: string; ways: Ways; elements: unknown }>();
-  /** How answers are shown, as they are written, and with what is loaded when one has it. */
-  readonly #plain: Ways = { copy: (code) => void this.#copy(code) };
-  #ways: Ways = this.#plain;
-  readonly #learning = new Set<string>();
   #frame = 0;
   #about: TalkAbout | null = null;
   /** The model that `#about` is about. */
   #asked = "";
   /** Models without a template that the visitor talks with anyway. */
   readonly #anyway = new Set<string>();
-  /** The place of the turn that is being edited. */
-  #editing: number | null = null;
 
   constructor(root: HTMLElement, live: LiveSession) {
     this.#root = root;
@@ -63,6 +50,7 @@ class Talk {
     this.#settings = new SettingControls(part("talk-settings"), part("talk-digest"));
     const form = () => ({ system: this.#system.value, settings: this.#settings.read() });
     this.#keeper = new Keeper(this.#talk, form);
+    this.#talk.keeps = () => this.#keeper.keeps;
     this.#list = new TalkList(this.#keeper, {
       id: () => this.#talk.id,
       words: () => wordsOf(this.#talk.tree.all),
@@ -73,8 +61,16 @@ class Talk {
       },
     });
     this.#files = new Attaching(live, (error) => this.#fail(error));
+    this.#turns = new TurnView(this.#talk, {
+      mayTalk: () => this.#mayTalk,
+      again: () => void this.#work(this.#talk.regenerate(this.#options())),
+      goOn: () => void this.#work(this.#talk.continue(this.#options())),
+      resend: (at, text) => void this.#work(this.#talk.resend(at, text, this.#options())),
+      edit: (at) => this.#edit(at),
+      copy: (text) => void this.#copy(text),
+      draw: () => this.#show(),
+    });
     this.#keeper.addEventListener("change", () => this.#show());
-    this.#aloud.addEventListener("change", () => this.#show());
     this.#talk.addEventListener("change", () => this.#soon());
     live.addEventListener("state", () => this.#follow());
     addEventListener("hashchange", () => this.#restore());
@@ -92,7 +88,7 @@ class Talk {
     this.#fail(damaged ? new Error(`${plural(damaged, "message")} of it cannot be read: damaged on this machine`) : null);
     this.#system.value = this.#talk.system = system;
     this.#settings.take(settings);
-    this.#editing = null;
+    this.#turns.editing = null;
     part("talk-outcome").textContent = "";
     this.#show();
   }
@@ -107,13 +103,19 @@ class Talk {
       event.preventDefault();
       this.#say();
     });
-    this.#text.addEventListener("input", () => this.#show());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#talk.rest();
+    });
+    this.#text.addEventListener("input", () => {
+      this.#prepare();
+      this.#show();
+    });
     this.#system.addEventListener("input", () => (this.#talk.system = this.#system.value));
     this.#stop.addEventListener("click", () => this.#talk.stop());
     this.#root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       if (this.#talk.busy) this.#talk.stop();
-      else if (this.#editing !== null) this.#edit(null);
+      else if (this.#turns.editing !== null) this.#edit(null);
     });
     for (const preset of this.#root.querySelectorAll<HTMLButtonElement>("[data-prompt]")) {
       preset.addEventListener("click", () => {
@@ -206,6 +208,7 @@ class Talk {
         this.#about = about;
         this.#recommend(about);
         this.#show();
+        this.#prepare();
         if (!about.template) void this.#offerSaved();
       },
       (error: unknown) => {
@@ -246,6 +249,11 @@ class Talk {
     return this.#text.value.trim() !== "" || this.#files.any;
   }
 
+  /** What is in the way of an answer is told when it is asked for. */
+  #prepare(): void {
+    if (this.#mayTalk) this.#talk.prepare().catch(() => undefined);
+  }
+
   #say(): void {
     if (!this.#hasMessage || this.#talk.busy || !this.#mayTalk) return;
     const words = this.#text.value.trim();
@@ -256,7 +264,7 @@ class Talk {
 
   async #work(work: Promise<void>): Promise<void> {
     this.#fail(null);
-    this.#editing = null;
+    this.#turns.editing = null;
     this.#show();
     this.#follows.begin();
     const focused = document.activeElement;
@@ -293,8 +301,8 @@ class Talk {
   }
 
   #edit(at: number | null): void {
-    const before = this.#editing;
-    this.#editing = at;
+    const before = this.#turns.editing;
+    this.#turns.editing = at;
     this.#show();
     const turns = part("talk-turns");
     if (at !== null) turns.querySelector("textarea")?.focus();
@@ -303,7 +311,7 @@ class Talk {
 
   #show(): void {
     const { turns, busy, counts } = this.#talk;
-    render(turns.map((turn, at) => this.#turn(turn, at)), part("talk-turns"));
+    render(turns.map((turn, at) => this.#turns.show(turn, at)), part("talk-turns"));
     part("talk-empty").hidden = turns.length > 0;
     button("talk-undo").hidden = !this.#talk.canRestore || busy;
     this.#send.hidden = busy;
@@ -352,116 +360,6 @@ class Talk {
       "text than answer. It can be given the conversation as a plain transcript, with lines that start " +
       "with “User:” and “Assistant:”. The GGUF file of a chat model has a template for " +
       "conversations.";
-  }
-
-  #turn(turn: Turn, at: number): TemplateResult {
-    const yours = turn.role === "user";
-    const isLast = at === this.#talk.turns.length - 1;
-    const { first } = this.#talk;
-    return html`<li class="turn ${yours ? "yours" : "models"} ${at < first ? "unread" : ""}">
-      ${at > 0 && at === first ? this.#shift() : nothing}
-      <span class="turn-who">${yours ? "You" : turn.model}</span>
-      ${this.#editing === at ? this.#editor(turn, at) : html`<div class="turn-text" dir="auto">${yours ? this.#message(turn) : this.#answer(turn)}</div>
-        <div class="turn-foot">${this.#talk.busy ? nothing : this.#actions(turn, at, yours, isLast)}${this.#facts(turn)}</div>`}
-    </li>`;
-  }
-
-  /** A message, its files folded. */
-  #message({ text }: Turn): unknown {
-    const { files, words } = detach(text);
-    return html`${files.map(({ name, text: content }) => html`<details class="turn-file"><summary>${name}</summary><div>${content}</div></details>`)}${words}`;
-  }
-
-  /** Read an answer as it stands on the page, or stop. */
-  #readAloud(turn: Turn, event: Event): void {
-    if (this.#aloud.reads === turn) return this.#aloud.stop();
-    const shown = (event.target as HTMLElement).closest(".turn")?.querySelector(".turn-text");
-    this.#aloud.read(turn, shown?.textContent ?? "");
-  }
-
-  /** Only a text that has grown is read anew. */
-  #answer(turn: Turn): unknown {
-    const known = this.#shown.get(turn);
-    const isWritten = this.#talk.busy && turn === this.#talk.turns.at(-1);
-    const ways = isWritten ? this.#plain : this.#ways;
-    if (!isWritten) this.#learn(turn.text);
-    if (known?.text === turn.text && known.ways === ways) return known.elements;
-    const elements = markdown(turn.text.trimStart(), ways);
-    this.#shown.set(turn, { text: turn.text, ways, elements });
-    return elements;
-  }
-
-  /** Load what shows code in colours, and formulas, once an answer may have them; without a network
-   * the text stands there as it is. */
-  #learn(text: string): void {
-    const take = (what: "highlight" | "formula", coming: () => Promise<Partial<Ways>>): void => {
-      if (this.#learning.has(what)) return;
-      this.#learning.add(what);
-      coming().then((more) => {
-        this.#ways = { ...this.#ways, ...more };
-        this.#show();
-      }, () => this.#learning.delete(what));
-    };
-    if (text.includes("```")) take("highlight", async () => ({ highlight: (await import("../talk/highlight")).highlight }));
-    if (/\$|\\[([]/.test(text)) take("formula", async () => ({ formula: (await import("../talk/formula")).formula }));
-  }
-
-  #shift(): TemplateResult {
-    const window = count(this.#talk.counts?.window ?? 0);
-    return html`<p class="turn-shift">The model no longer reads what is above: with it the conversation is
-      longer than its context of ${window} tokens.</p>`;
-  }
-
-  #actions(turn: Turn, at: number, yours: boolean, isLast: boolean): TemplateResult {
-    const again = (): void => void this.#work(this.#talk.regenerate(this.#options()));
-    const goOn = (): void => void this.#work(this.#talk.continue(this.#options()));
-    return html`${this.#versions(turn)}
-      ${isLast && this.#talk.canContinue ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${goOn}>Continue</button>` : nothing}
-      ${yours ? html`<button type="button" class="quiet" @click=${() => this.#edit(at)}>Edit</button>` : nothing}
-      ${isLast ? html`<button type="button" class="quiet" ?disabled=${!this.#mayTalk} @click=${again}>${yours ? "Answer" : "Another answer"}</button>` : nothing}
-      <button type="button" class="quiet" @click=${() => void this.#copy(turn.text)}>Copy</button>
-      ${!yours && this.#aloud.can ? html`<button type="button" class="quiet" @click=${(event: Event) => this.#readAloud(turn, event)}>${this.#aloud.reads === turn ? "Stop reading" : "Read aloud"}</button>` : nothing}`;
-  }
-
-  /** Arrows between what stands at one place. */
-  #versions(turn: Turn): unknown {
-    const versions = this.#talk.tree.versions(turn);
-    if (versions.length < 2) return nothing;
-    const now = versions.indexOf(turn);
-    const arrow = (step: number, sign: string, words: string): TemplateResult => {
-      const other = versions[now + step];
-      return html`<button type="button" class="quiet" aria-label=${words} ?disabled=${!other} @click=${() => other && this.#talk.choose(other)}>${sign}</button>`;
-    };
-    return html`<span class="turn-versions" role="group" aria-label="Versions">
-      ${arrow(-1, "‹", "Version before")}<span>${now + 1} / ${versions.length}</span>${arrow(1, "›", "Next version")}
-    </span>`;
-  }
-
-  /** How quickly an answer came. */
-  #facts({ wait, rate: speed }: Turn): unknown {
-    if (wait === undefined) return nothing;
-    const words = [`first token after ${milliseconds(wait)}`, ...(speed === undefined ? [] : [`${rate(speed)} tokens/s`])];
-    return html`<span class="turn-facts">${words.join(" · ")}</span>`;
-  }
-
-  #editor(turn: Turn, at: number): TemplateResult {
-    const resend = (event: Event): void => {
-      const field = (event.target as HTMLElement).closest(".turn-edit")?.querySelector("textarea");
-      const text = field?.value.trim();
-      if (text && this.#mayTalk) void this.#work(this.#talk.resend(at, text, this.#options()));
-    };
-    const onKey = (event: KeyboardEvent): void => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      resend(event);
-    };
-    return html`<div class="turn-edit">
-      <textarea class="prose-input" aria-label="Edit your message" rows="2" .value=${turn.text} @keydown=${onKey}></textarea>
-      <div class="actions">
-        <button type="button" @click=${resend}>Resend</button>
-        <button type="button" class="quiet" @click=${() => this.#edit(null)}>Cancel</button>
-      </div>
-    </div>`;
   }
 
   async #copy(text: string): Promise<void> {

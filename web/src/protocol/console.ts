@@ -41,7 +41,7 @@ export interface ConsoleService {
   hello(session: number): { readonly python: string; readonly sampler: string | null };
   /** Run code, telling on the port what it shows, and null at the end. */
   run(session: number, code: string, port: MessagePort): Promise<ConsoleAnswer>;
-  complete(session: number, before: string): Completions;
+  complete(session: number, before: string): Promise<Completions>;
   resetSampler(session: number): void;
   /** The session's tokens after a prompt, of which the page knows these ids (JSON) already. */
   reread(session: number, prompt: string, known: string): Reread;

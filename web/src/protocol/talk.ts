@@ -32,8 +32,24 @@ export interface TalkAbout {
   readonly sampling: Readonly<Record<string, number>>;
 }
 
+/** How many bytes stand on this machine now; or why none do. */
+export interface CacheKept {
+  readonly bytes: number;
+  readonly why: string | null;
+}
+
+/** How many tokens the session has from before, 0 where nothing was kept; or why it has none. */
+export interface CacheRestored {
+  readonly tokens: number;
+  readonly why: string | null;
+}
+
 export interface TalkService {
   about(session: number): TalkAbout;
   /** How many tokens a conversation has; `how` as in the option `conversation`. */
   measure(session: number, messages: readonly Message[], how: Conversing): number;
+  /** Keep what a session has read, by a conversation's id; the last one of that goes. */
+  keepCache(session: number, id: string): Promise<CacheKept>;
+  /** Let a session hold what was kept, where it is whole and of its model. */
+  restoreCache(session: number, id: string): Promise<CacheRestored>;
 }

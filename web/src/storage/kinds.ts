@@ -10,6 +10,7 @@ import { dropModel, isLocal, listModels, saveModel } from "./models";
 import type { SavedModel } from "./models";
 import { appCache, extrasCache } from "./names";
 import { dropPartial, listPartials } from "./partial";
+import { listPromptCaches, promptCacheQuota, removePromptCaches } from "./prompt-caches";
 import { fileSize, removeFile } from "./snapshot-file";
 import { listTalks, removeTalks } from "./talks";
 import { TASK_CACHE, forgetTask, savedTask } from "./task";
@@ -207,6 +208,22 @@ const talks: StorageKind = {
   },
 };
 
+const promptCaches: StorageKind = {
+  id: "prompt-caches",
+  title: "Prompt caches",
+  async list() {
+    const caches = await listPromptCaches();
+    const last = caches.at(-1);
+    if (!last) return [];
+    const bytes = caches.reduce((sum, one) => sum + one.bytes, 0);
+    const words =
+      "Keys and values of kept conversations: what a model has read of them is not read again. At most " +
+      `${megabytes(await promptCacheQuota())} MB; those not used for longest go first.`;
+    const title = `Of ${plural(caches.length, "conversation")}`;
+    return [{ id: "prompt-caches", title, words, bytes, used: new Date(last.at), here: true, remove: removePromptCaches }];
+  },
+};
+
 const task: StorageKind = {
   id: "task",
   title: "Task",
@@ -239,4 +256,4 @@ const settings: StorageKind = {
   },
 };
 
-export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, task, talks, settings];
+export const KINDS: readonly StorageKind[] = [app, models, partials, snapshot, training, task, talks, promptCaches, settings];

@@ -10,6 +10,7 @@ import { deleteDB, openDB } from "idb";
 import type { IDBPDatabase } from "idb";
 import { headOf, readBody, readHead, wordsOf } from "../talk/record";
 import type { Body, Head, ReadBody } from "../talk/record";
+import { removePromptCache, removePromptCaches } from "./prompt-caches";
 import { Tree } from "../talk/tree";
 
 export const NAME = "thimble-talk";
@@ -159,6 +160,7 @@ export async function removeTalk(id: string): Promise<void> {
   const done = (await database()).transaction(STORES, "readwrite");
   await Promise.all(STORES.map((name) => done.objectStore(name).delete(id)));
   await done.done;
+  await removePromptCache(id);
   channel?.postMessage({ removed: id } satisfies TalkNews);
 }
 
@@ -166,5 +168,6 @@ export async function removeTalk(id: string): Promise<void> {
 export async function removeTalks(): Promise<void> {
   await close();
   await deleteDB(NAME);
+  await removePromptCaches();
   channel?.postMessage({ removed: null } satisfies TalkNews);
 }

@@ -10,6 +10,7 @@ import type { LiveSession } from "../live";
 import type { FromRun, Message } from "../protocol";
 import type { Conversing } from "../protocol/talk";
 import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
+import { Reading } from "./reading";
 import { Tree, newId } from "./tree";
 import type { Turn } from "./tree";
 
@@ -34,6 +35,7 @@ export class Conversation extends EventTarget {
   #session: Session | null = null;
   /** The model that the session is on. */
   #model = "";
+  #opening: Promise<Session> | null = null;
   /** Aborted to stop the answer that is being written. */
   #stop = new AbortController();
   #answering: Promise<void> = Promise.resolve();
@@ -47,13 +49,19 @@ export class Conversation extends EventTarget {
   counts: Counts | null = null;
   /** The turn that the session's tokens end with. */
   #held: Turn | null = null;
+  /** Whether what the model has read is kept on this machine. */
+  keeps = (): boolean => false;
+  readonly #reading = new Reading(() => this.keeps());
   /** What was there before it was cleared. */
   #before: Pick<Conversation, "id" | "tree" | "first" | "counts"> | null = null;
 
   constructor(live: LiveSession) {
     super();
     this.#live = live;
-    live.addEventListener("restart", () => (this.#session = this.#held = null));
+    live.addEventListener("restart", () => {
+      this.#session = this.#held = null;
+      this.#reading.leave();
+    });
   }
 
   /** What is read of the tree. */
@@ -155,11 +163,26 @@ export class Conversation extends EventTarget {
     if (this.busy) void this.#live.insist(this.#answering);
   }
 
+  /** A message may come: take up what was read of those before it, and split it into tokens, once. */
+  async prepare(): Promise<void> {
+    if (this.busy || this.turns.length === 0) return;
+    const session = await this.#oneSession();
+    if (!(await this.#reading.enter(session, this.id)) || this.busy) return;
+    const messages = this.#messages(null);
+    await session.ask((engine, number) => engine.talk.measure(number, messages, { append: true }));
+  }
+
+  /** The page may go: keep what is not kept yet. */
+  rest(): void {
+    void this.#reading.flush();
+  }
+
   /** Give the memory of its keys and values back; the turns stay. */
   close(): void {
     this.#session?.destroy();
     this.#session = null;
     this.#held = null;
+    this.#reading.leave();
   }
 
   async #answer(settings: SamplingOptions, cut?: Turn, before: string | null = this.tree.leaf): Promise<void> {
@@ -175,6 +198,7 @@ export class Conversation extends EventTarget {
     const before = { ...turn };
     this.busy = true;
     const { signal } = (this.#stop = new AbortController());
+    this.#reading.begins();
     this.#tell();
     try {
       const session = await this.#open();
@@ -185,6 +209,7 @@ export class Conversation extends EventTarget {
     } finally {
       this.busy = false;
       if (turn.tokens === 0 && !before.text) this.tree.remove(turn, leaf);
+      else this.#reading.answered();
       this.#tell();
     }
   }
@@ -239,22 +264,34 @@ export class Conversation extends EventTarget {
   }
 
   /** The system's word and the turns before this one that are still read, in their order; with
-   * `cut` this one too. */
-  #messages(turn: Turn, cut: boolean): Message[] {
-    const said = this.turns.slice(this.first, this.turns.indexOf(turn) + Number(cut));
+   * `cut` this one too; without one all of them. */
+  #messages(turn: Turn | null, cut = false): Message[] {
+    const end = turn ? this.turns.indexOf(turn) + Number(cut) : this.turns.length;
+    const said = this.turns.slice(this.first, end);
     const turns = said.map(({ role, text }): Message => ({ role, content: text }));
     const system = this.system.trim();
     return system ? [{ role: "system", content: system }, ...turns] : turns;
   }
 
   async #open(): Promise<Session> {
+    const session = await this.#oneSession();
+    await this.#reading.enter(session, this.id);
+    return session;
+  }
+
+  /** The session, which is opened once whoever asks meanwhile. */
+  #oneSession(): Promise<Session> {
+    return (this.#opening ??= this.#opened().finally(() => (this.#opening = null)));
+  }
+
+  async #opened(): Promise<Session> {
     const { model } = this.#live;
     if (this.#session && this.#model === model) return this.#session;
     this.close();
-    this.#session = await this.#live.createSession(model, () => undefined);
+    const session = await this.#live.createSession(model, () => undefined);
     if (this.#model !== model) this.first = 0; // another model may read more
     this.#model = model;
-    return this.#session;
+    return (this.#session = session);
   }
 
   #tell(): void {

@@ -43,7 +43,7 @@ async function run(
   try {
     const brought = await loadImports(python, code, show);
     if (python.takeInterrupt()) return { status: "interrupted", brought };
-    renounceStorage();
+    await renounceStorage();
     const answer = python.callInterruptibly<ConsoleAnswer>("console.run", session, code, show);
     return { ...answer, brought };
   } finally {
@@ -62,8 +62,8 @@ export function consoleMethods(engine: () => Python): OwnMethods["console"] {
     hello: (session) => noting(engine(), engine().call("console.hello", session)),
     run: async (session, code, port) =>
       noting(engine(), await run(engine(), session, code, port)),
-    complete: (session, before) => {
-      renounceStorage(); // it looks at attributes, which may be code
+    complete: async (session, before) => {
+      await renounceStorage(); // it looks at attributes, which may be code
       return engine().callInterruptibly("console.complete", session, before);
     },
     resetSampler: (session) => {

@@ -33,10 +33,16 @@ type Hear = (kind: never, text: string, words: string) => void;
 /** Bytes that Python asks for: from here on, so many. */
 type Read = (at: number, size: number) => Uint8Array;
 
-export type Argument = string | number | boolean | null | Uint8Array | KernelPool | Hear | Read;
+/** Bytes that Python asks for: the next so many. */
+type Take = (size: number) => Uint8Array;
+
+/** Bytes that Python gives away, until it gets the answer. */
+type Put = (data: LentBuffer) => void;
+
+export type Argument = string | number | boolean | null | Uint8Array | KernelPool | Hear | Read | Take | Put;
 
 /** Bytes as Pyodide lends them. */
-interface LentBuffer {
+export interface LentBuffer {
   getBuffer(type: "u8"): { data: Uint8Array<ArrayBuffer>; release(): void };
 }
 

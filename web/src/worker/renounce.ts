@@ -34,18 +34,35 @@ function remove(from: object, name: string): void {
   if (name in from) throw new Error(`${name} cannot be taken away here, so code of yours is not run`);
 }
 
-let gone = false;
+/** Work with storage that is under way. */
+const working = new Set<Promise<unknown>>();
+/** The end of it, once code of the visitor's waits. */
+let going: Promise<void> | null = null;
 
 /** Whether this worker may save nothing any more. */
 export function hasRenounced(): boolean {
-  return gone;
+  return going !== null;
 }
 
-/** Give it all up, once, and tell the page. */
-export function renounceStorage(): void {
-  if (gone) return;
+/** Do something with this worker's storage: code of the visitor's waits for its end. */
+export async function withStorage<Value>(work: () => Promise<Value>): Promise<Value> {
+  if (going) throw new Error("code of yours has run in this engine, which has no storage from then on");
+  const doing = work();
+  working.add(doing);
+  try {
+    return await doing;
+  } finally {
+    working.delete(doing);
+  }
+}
+
+/** Give it all up, once nobody works with it any more, and tell the page. */
+export function renounceStorage(): Promise<void> {
+  return (going ??= Promise.allSettled(working).then(giveUp));
+}
+
+function giveUp(): void {
   for (const name of GLOBALS) remove(globalThis, name);
   for (const name of OF_NAVIGATOR) remove(navigator, name);
-  gone = true;
   postMessage({ thimble: "no storage" } satisfies NoStorage);
 }

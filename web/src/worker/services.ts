@@ -12,6 +12,7 @@ export interface OwnMethods {
   readonly claims: Pick<Services["claims"], "probe" | "watch" | "seen" | "fetched" | "askFor" | "memory">;
   readonly console: Pick<Services["console"], "hello" | "run" | "complete" | "resetSampler">;
   readonly quantize: Pick<Services["quantize"], "run" | "stop">;
+  readonly talk: Pick<Services["talk"], "keepCache" | "restoreCache">;
   readonly tasks: Pick<Services["tasks"], "begin" | "open">;
   readonly train: Pick<Services["train"], "measure" | "run">;
 }

@@ -25,6 +25,7 @@ import { hasRenounced } from "./renounce";
 import { withServices } from "./services";
 import type { OwnMethods } from "./services";
 import { whyNot, writeSnapshot } from "./snapshot";
+import { talkMethods } from "./talk";
 import { taskMethods } from "./tasks";
 import { trainMethods } from "./train";
 
@@ -156,6 +157,7 @@ const own: OwnMethods = {
   claims: claimsMethods(engine),
   console: consoleMethods(engine),
   quantize: quantizeMethods(engine),
+  talk: talkMethods(engine),
   tasks: taskMethods(started, trainThreads),
   train: trainMethods(started, trainThreads),
 };
