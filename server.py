@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from thimble.errors import ThimbleError
+from thimble.fetch import models_folder
 from thimble.hosting import application, connection
 from thimble.hosting.models import OwnModel, read_folder
 
@@ -40,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any")
     parser.add_argument("--site", type=Path, default=SITE, help="the folder that `make site` made")
     parser.add_argument(
-        "--models", type=Path, metavar="DIR",
-        help="a folder with GGUF files to offer behind the site's own",
+        "--models", type=Path, metavar="DIR", nargs="?", const=models_folder(),
+        help="a folder with GGUF files to offer behind the site's own; without DIR that of "
+        "`thimble get`",
     )  # fmt: skip
     parser.add_argument(
         "--allowed-host", action="append", metavar="HOST",

@@ -18,6 +18,10 @@ class UnsupportedError(ThimbleError):
     """A well-formed file asks for something that this engine does not run."""
 
 
+class LoadError(ThimbleError):
+    """A model's file did not arrive."""
+
+
 class MemoryLimitError(ThimbleError):
     """A model, a cache or a buffer does not fit into the memory there is."""
 

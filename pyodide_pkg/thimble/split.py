@@ -40,17 +40,25 @@ def parts_of(path: str | os.PathLike[str]) -> list[Path]:
     Raises FormatError for another part than the first, and for one that is missing.
     """
     path = Path(path)
-    match = _NAME.fullmatch(path.name)
-    if not match or int(match["count"]) < 2:
+    parts = [path.with_name(name) for name in names_of_parts(path.name)]
+    if len(parts) == 1:
         return [path]
-    stem, count = match["stem"], int(match["count"])
-    parts = [path.with_name(f"{stem}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1)]
-    if int(match["number"]) != 1:
+    if path.name != parts[0].name:
         raise FormatError(f"{path.name!r} is not the first part; load {parts[0].name!r}")
     for part in parts:
         if path.exists() and not part.exists():
-            raise FormatError(f"{part.name!r} is missing; {count} parts make this model")
+            raise FormatError(f"{part.name!r} is missing; {len(parts)} parts make this model")
     return parts
+
+
+def names_of_parts(name: str) -> list[str]:
+    """The names of all parts of the model of which a file of this name is one, the first one first;
+    that name alone where it is no part's."""
+    match = _NAME.fullmatch(name)
+    if not match or int(match["count"]) < 2:
+        return [name]
+    stem, count = match["stem"], int(match["count"])
+    return [f"{stem}-{i:05}-of-{count:05}.gguf" for i in range(1, count + 1)]
 
 
 def check_whole(name: str, header: GGUFHeader) -> None:

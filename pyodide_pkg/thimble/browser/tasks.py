@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import NumericError, OptionError
 from ..kernel import Kernel
-from ..loader import load_bytes
+from ..loader import load
 from ..model import Model
 from ..tasks.answer import Answerer
 from ..tasks.card import measure_task, table
@@ -129,7 +129,7 @@ class Service:
             data = tuner.base.data
             tuner.close()
             self._tuner = None
-            self._model = load_bytes(data)
+            self._model = load(data)
             self._measuring = measure_task(self._model, task, examples, shots=self._shots)
         until = time.perf_counter() + milliseconds / 1000
         done, total = 0, 1
@@ -154,7 +154,7 @@ class Service:
                 "open: open that model first"
             )
         self.close()
-        self._model = load_bytes(begun.data)
+        self._model = load(begun.data)
         self._use(task)
         return self._described()
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import FormatError, NumericError, OptionError
 from ..json_text import parse_json
 from ..kernel import Kernel, default_kernel
-from ..loader import load_bytes
+from ..loader import load
 from ..model import Model
 from ..sampling import SamplingParams
 from ..train.cost import FEWEST_STEPS, USUAL_SECONDS
@@ -291,11 +291,11 @@ class Service:
         trainer = run.trainer
         if isinstance(trainer, FineTuner) and (trainer.recipe.lora_rank or not tuned):
             if run.base is None:
-                run.base = load_bytes(trainer.base.data)
+                run.base = load(trainer.base.data)
             if trainer.recipe.lora_rank:
                 run.base.adapt(trainer.export(), 1.0 if tuned else 0.0)
             return run.base
-        return load_bytes(trainer.whole())
+        return load(trainer.whole())
 
     def _sample(self, run: Run) -> str:
         """What the model writes after each prompt; the first samples are noise, line ends among it,

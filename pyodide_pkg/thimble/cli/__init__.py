@@ -24,6 +24,7 @@ from . import (
     evaluate,
     export,
     generate,
+    get,
     info,
     quantize,
     run,
@@ -47,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     tune.COMMAND,
     run.COMMAND,
     verify.COMMAND,
+    get.COMMAND,
     serve.COMMAND,
     export.COMMAND,
 )

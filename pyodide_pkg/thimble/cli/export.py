@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..errors import OptionError
+from ..fetch import models_folder
 from ..hosting import front_end
 from . import hosting, inputs
 from .command import Command
@@ -22,8 +23,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the models to offer, with commas between, the default one first (all)",
     )  # fmt: skip
     parser.add_argument(
-        "--own-models", type=Path, metavar="DIR", help="a folder with GGUF files to offer as well"
-    )
+        "--own-models", type=Path, metavar="DIR", nargs="?", const=models_folder(),
+        help="a folder with GGUF files to offer as well; without DIR that of `thimble get`",
+    )  # fmt: skip
     parser.add_argument(
         "--force", action="store_true", help="replace the folder, whatever is in it"
     )

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    with opened(options.model) as (_, header, nbytes):
+    with opened(inputs.model_path(options.model)) as (_, header, nbytes):
         facts = describe(header, nbytes)
     if options.json:
         inputs.print_json(facts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, OptionError
+from ..fetch import local
 from ..kernel import default_kernel
 from ..language_model import LanguageModel
 from ..loader import load
@@ -21,20 +22,21 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 """Stands for standard input where a text or a file is asked for."""
+MODEL_HELP = "the model's file, or its address as `thimble get` takes it"
 MAX_THREADS = 16
 """`TK_MAX_THREADS` of the kernels."""
 
 
 def add_model(parser: ArgumentParser) -> None:
     """The first argument of most subcommands."""
-    parser.add_argument("model", metavar="MODEL.gguf", help="the model's file")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
 
 
 def add_models(parser: ArgumentParser) -> None:
     """The first arguments where several models can answer as one."""
     from ..combined import METHODS
 
-    parser.add_argument("models", metavar="MODEL.gguf", nargs="+", help="the model's file")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help=MODEL_HELP)
     parser.add_argument(
         "--ensemble", choices=tuple(METHODS), metavar="METHOD",
         help=f"how several models are one: {', '.join(METHODS)} (mixture)",
@@ -107,7 +109,7 @@ def base(options: Namespace) -> Base | None:
         raise OptionError("--tokenizer and --base exclude each other: a base brings its own")
     from ..train.finetune import Base
 
-    return Base(Path(options.base).read_bytes())
+    return Base(model_path(options.base).read_bytes())
 
 
 def check_threads(threads: int) -> None:
@@ -117,11 +119,19 @@ def check_threads(threads: int) -> None:
 
 
 def load_model(path: str, *, threads: int = 1, kv_type: str = "f32") -> Model:
-    """The model at `path`, with a progress bar. Raises OptionError for too many threads."""
+    """The model at a path or an address, with progress bars. Raises OptionError for too many
+    threads."""
     check_threads(threads)
     default_kernel().call("threads", threads)
+    file = model_path(path)
     with ProgressBar("loading") as bar:
-        return load(path, progress=bar, kv_type=kv_type)
+        return load(file, progress=bar, kv_type=kv_type)
+
+
+def model_path(words: str) -> Path:
+    """The path of a model; one at an address is downloaded first, if it is not here yet."""
+    with ProgressBar("downloading") as bar:
+        return local(words, bar)
 
 
 def load_models(options: Namespace) -> LanguageModel:
@@ -144,8 +154,9 @@ def load_models(options: Namespace) -> LanguageModel:
             )
     from ..ensemble import combine
 
-    for index, path in enumerate(paths):
-        if any(Path(path).samefile(other) for other in paths[:index]):
+    files = [model_path(path) for path in paths]
+    for index, path in enumerate(files):
+        if any(path.samefile(other) for other in files[:index]):
             raise OptionError(f"{path} is there twice: it would only weigh more")
     members = [one_model(path, options) for path in paths]
     return combine(members, method=options.ensemble or "mixture", weights=weights)

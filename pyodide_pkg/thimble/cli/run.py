@@ -38,8 +38,9 @@ def run(options: Namespace) -> int:
     if options.threshold is not None and not 0 <= options.threshold <= 1:
         raise OptionError(f"--threshold is {options.threshold}; it must be from 0 to 1")
     task = Task.read(options.task.read_bytes())
-    sha256 = hashlib.sha256(Path(options.base).read_bytes()).hexdigest()
-    model = inputs.load_model(options.base, threads=options.threads)
+    base = inputs.model_path(options.base)
+    sha256 = hashlib.sha256(base.read_bytes()).hexdigest()
+    model = inputs.load_model(str(base), threads=options.threads)
     failed = 0
     with task.open(model, sha256=sha256, threshold=options.threshold) as answerer:
         for number, line in enumerate(sys.stdin, 1):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
+from ..fetch import models_folder
 from ..hosting import front_end
 from ..hosting.hosts import Hosts
 from ..hosting.models import OwnModel, read_folder
@@ -38,8 +39,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--port", type=int, default=8000, metavar="N", help="port to listen on, 0 for any (8000)"
     )
     parser.add_argument(
-        "--models", type=Path, metavar="DIR", help="a folder with GGUF files to offer as well"
-    )
+        "--models", type=Path, metavar="DIR", nargs="?", const=models_folder(),
+        help="a folder with GGUF files to offer as well; without DIR that of `thimble get`",
+    )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that answer (%(default)s)"
     )

@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    tokenizer = tokenizer_from_metadata(read_file_header(options.model).metadata)
+    tokenizer = tokenizer_from_metadata(read_file_header(inputs.model_path(options.model)).metadata)
     text = inputs.text_from(options.text)
     inputs.print_json(
         tokenizer.encode(text, add_special=options.add_special, parse_special=options.special)

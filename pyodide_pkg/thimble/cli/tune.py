@@ -77,7 +77,7 @@ def run(options: Namespace) -> int:
     _tell(examples)
     if options.check:
         return 0
-    base = Base(Path(options.model).read_bytes())
+    base = Base(inputs.model_path(options.model).read_bytes())
     tuner = _tuner(base, examples, options)
     try:
         _train(tuner, options.out)

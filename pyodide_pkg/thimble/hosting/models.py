@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError, ThimbleError
+from ..fetch.folder import cache_folder
 from ..gguf import GGUFHeader, read_file_header
 from ..model_config import config_from_header
 from ..split import check_whole
@@ -129,7 +130,7 @@ class Digests:
     """SHA-256 of large files, remembered by path, size and time between runs."""
 
     def __init__(self, place: Path | None = None) -> None:
-        self._place = place or _cache_folder() / "digests.json"
+        self._place = place or cache_folder() / "digests.json"
         self._known: dict[str, list[Any]] = {}
         self._changed = False
 
@@ -162,11 +163,3 @@ class Digests:
         self._known[key] = [stat.st_size, stat.st_mtime_ns, digest]
         self._changed = True
         return digest
-
-
-def _cache_folder() -> Path:
-    given = os.environ.get("THIMBLE_CACHE")
-    if given:
-        return Path(given)
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(home or Path.home() / ".cache") / "thimble"
