@@ -229,11 +229,13 @@ def load(
         loader = ModelLoader(memoryview(model).nbytes, kernel=kernel, kv_type=kv_type)
         loader.feed(model)
         return loader.finish()
-    # Not for a page, which streams.
-    from .fetch import local
-    from .split import joined, parts_of
+    from .split import joined, parts_of  # not for a page, which streams
 
-    path = local(model, progress)
+    path = model
+    if isinstance(model, str) and not os.path.exists(model):
+        from .fetch import local
+
+        path = local(model, progress)
     parts = parts_of(path)
     total = sum(os.path.getsize(part) for part in parts)
     if len(parts) > 1:

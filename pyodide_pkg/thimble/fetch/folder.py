@@ -15,12 +15,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, OptionError, UnsupportedError
 from ..split import parts_of
 from .address import HOW, Files, Package, Repository, address_of, file_name, lasting
-from .download import Download, Progress
+
+if TYPE_CHECKING:
+    from .download import Progress
 
 CACHE = "THIMBLE_CACHE"
 
@@ -122,6 +124,8 @@ class _Keeper:
         self, files: Files, sha256: str | None, *, again: bool, progress: Progress | None
     ) -> Path:
         """All parts of a model from their addresses; returns the first one's path."""
+        from .download import Download  # who has the file does not wait for a client
+
         digests = (sha256,) if sha256 else files.digests or (None,) * len(files.urls)
         names = self._free_names(files)
         for url, name, digest in zip(files.urls, names, digests, strict=True):
