@@ -154,6 +154,22 @@ def test_an_adapter_comes_from_a_file_and_is_taken_off(tuned: Page) -> None:
     assert next_tokens(tuned, 0.0) == alone
 
 
+def test_every_panel_says_that_an_adapter_is_on_and_takes_it_off(tuned: Page) -> None:
+    next_tokens(tuned, 0.5)
+    for panel in ("write", "talk", "step", "read", "lens", "ensemble"):
+        words = tuned.locator(f"[data-panel={panel}] [data-adapter-words]")
+        expect(words).to_contain_text("is on the model at strength 0.50.")
+    turn_to(tuned, "Write")
+    tuned.get_by_role("button", name="Copy link").click()
+    expect(tuned.locator("#outcome")).to_contain_text("The link does not hold the adapter")
+    said = tuned.locator("[data-panel=write] [data-adapter]")
+    assert violations(tuned, "[data-panel=write]") == []
+    said.get_by_role("button", name="Take it off").click()
+    expect(said).to_be_hidden()
+    turn_to(tuned, "Train")
+    expect(tuned.locator("#adapter-off")).to_be_visible()
+
+
 def test_texts_that_teach_nothing_are_told_in_words(tuned: Page) -> None:
     alert = tuned.locator("#train-notice")
     tune = tuned.get_by_role("button", name="Fine-tune", exact=True)

@@ -5,7 +5,8 @@
  * element of the page. Panels listen to "state" (something other than text changed), "text" (new
  * text), "token" (a new token, whether it brought text or not), "select" (another token is looked
  * at), "models" (there are others to choose from), "progress" (a load came further), "busy" (work that
- * takes long, or no longer does) and "restart" (what was in the engine is gone).
+ * takes long, or no longer does), "restart" (what was in the engine is gone), "changes" (inside the
+ * model: lens/changes.ts) and "adapter" (ui/adapter.ts).
  */
 
 import { abortable } from "./api/abort";
@@ -14,6 +15,7 @@ import { OwnModels } from "./live/own-models";
 import { addToken, count, nothingYet } from "./live/writing";
 import type { Draft, Writing } from "./live/writing";
 import type { RemoteEngine } from "./protocol";
+import type { AdapterInfo } from "./protocol/adapter";
 import type { ComingModel } from "./protocol/bring";
 import type { SavedModel } from "./storage/models";
 import type {
@@ -59,6 +61,8 @@ export class LiveSession extends EventTarget {
   sampler: string | null = null;
   /** What stands changed inside the model: see lens/changes.ts. */
   changes: readonly string[] = [];
+  /** The adapter on the model: see ui/adapter.ts. */
+  adapter: AdapterInfo | null = null;
   #selected: number | null = null;
   /** Questions that take long, by their timers. */
   readonly #late = new Set<number>();

@@ -4,6 +4,7 @@ import { LiveSession } from "./live";
 import { OfflineApp, isOneVersion, offerNewVersion } from "./offline/app";
 import { listLocalModels, offerSaved } from "./storage/models";
 import { showPanels } from "./panels";
+import { tellAdapter } from "./ui/adapter";
 import { offerStop } from "./ui/busy";
 import { byId } from "./ui/dom";
 import { themeButton } from "./ui/theme";
@@ -29,6 +30,7 @@ try {
     const { Incoming } = await import("./bring/incoming");
     new Incoming(live, site);
     offerStop(live);
+    tellAdapter(live);
     if (app) {
       offerNewVersion(app, byId("new-version", HTMLElement), byId("reload", HTMLButtonElement));
       void app.start(live);

@@ -1,5 +1,6 @@
 /** What the live session tells its listeners besides that something is another. */
 
+import type { AdapterInfo } from "../protocol/adapter";
 import type { DownloadProgressEvent, TokenChunk } from "../thimble";
 
 export class TextEvent extends Event {
@@ -21,5 +22,12 @@ export class TokenEvent extends Event {
 export class ProgressEvent extends Event {
   constructor(readonly progress: DownloadProgressEvent) {
     super("progress");
+  }
+}
+
+/** An adapter was put on the live model, has another strength, or was taken off. */
+export class AdapterEvent extends Event {
+  constructor(readonly info: AdapterInfo | null) {
+    super("adapter");
   }
 }

@@ -8,6 +8,7 @@ import { LensView } from "../lens/state";
 import type { LensToken } from "../lens/state";
 import type { LiveSession } from "../live";
 import type { Writing } from "../live/writing";
+import { lacksAdapter } from "../ui/adapter";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { count, megabytes, milliseconds, sentence } from "../ui/format";
@@ -236,7 +237,7 @@ class Lens {
   async #share(): Promise<void> {
     const copied = await copy(this.#lens.link);
     element("lens-outcome").textContent = copied
-      ? "Link copied: it holds the text and the place, and goes nowhere by itself."
+      ? `Link copied: it holds the text and the place, and goes nowhere by itself. ${lacksAdapter(this.#live)}`
       : "Copying is not allowed here.";
   }
 

@@ -3,6 +3,7 @@
 import type { LiveSession } from "../live";
 import type { ProgressEvent, TextEvent } from "../live/events";
 import type { SamplingOptions } from "../thimble";
+import { lacksAdapter } from "../ui/adapter";
 import { copy } from "../ui/clipboard";
 import { byId } from "../ui/dom";
 import { plural, sentence } from "../ui/format";
@@ -97,7 +98,10 @@ class Write {
     this.#copyText.addEventListener("click", () =>
       void this.#copy(this.#copyText, this.#whole()),
     );
-    this.#copyLink.addEventListener("click", () => void this.#copy(this.#copyLink, this.#link()));
+    this.#copyLink.addEventListener("click", () => {
+      void this.#copy(this.#copyLink, this.#link());
+      if (this.#live.adapter) this.#outcome.textContent = lacksAdapter(this.#live);
+    });
     addEventListener("hashchange", () => {
       if (!this.#restore()) return;
       if (this.#model.value === this.#live.model) this.#showOutcome();

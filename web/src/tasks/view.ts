@@ -2,6 +2,7 @@
 
 import { siteAddress } from "../api/site";
 import type { LiveSession } from "../live";
+import { AdapterEvent } from "../live/events";
 import type { TaskInfo } from "../protocol/tasks";
 import { download } from "../train/files";
 import { complaint } from "../train/host";
@@ -105,9 +106,9 @@ export class TaskView {
     try {
       const file = new Uint8Array(await this.#host.ask((engine) => engine.tasks.adapter()));
       const name = this.#task?.name ?? "task";
-      await this.#live.ask((engine, session) => engine.adapter.put(session, name, file, 1));
-      this.#live.dispatchEvent(new Event("adapter"));
-      part("task-outcome").textContent = "The adapter is on the model in every panel; Train takes it off.";
+      const info = await this.#live.ask((engine, session) => engine.adapter.put(session, name, file, 1));
+      this.#live.dispatchEvent(new AdapterEvent(info));
+      part("task-outcome").textContent = "The adapter is on the model, in every panel.";
     } catch (error) {
       this.#complain(complaint(error));
     }

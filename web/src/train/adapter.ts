@@ -1,6 +1,7 @@
 /** The adapter on the loaded model: its strength, what that does to the next token, and its file. */
 
 import type { LiveSession } from "../live";
+import { AdapterEvent } from "../live/events";
 import type { AdapterInfo, NextTokens } from "../protocol/adapter";
 import { barTable } from "../ui/bars";
 import { byId } from "../ui/dom";
@@ -27,6 +28,7 @@ export class AdapterView {
   /** Whether the worker is at work on a change; what comes meanwhile waits, the last of it. */
   #turning = false;
   #wanted: number | null = null;
+  #telling = false;
 
   constructor(live: LiveSession) {
     this.#live = live;
@@ -42,6 +44,13 @@ export class AdapterView {
     this.#strength.addEventListener("input", () => void this.#turn(this.#strength.valueAsNumber));
     this.#prompt.addEventListener("input", () => void this.#turn(this.#strength.valueAsNumber));
     live.addEventListener("state", () => void this.#look());
+    live.addEventListener("adapter", (event) => {
+      if (this.#telling) return;
+      const { info } = event as AdapterEvent; // another panel put it on, or took it off
+      this.#model = this.#live.model;
+      this.#show(info);
+      if (info) void this.#showNext().catch((error: unknown) => this.#complain(complaint(error)));
+    });
     void this.#look();
   }
 
@@ -54,7 +63,15 @@ export class AdapterView {
     this.#complain("");
     this.#prompt.value ||= this.#live.draft().prompt.trim() || "Once upon a time";
     this.#show(info);
+    this.#tell(info);
     await this.#showNext();
+  }
+
+  /** Tell the other panels. */
+  #tell(info: AdapterInfo | null): void {
+    this.#telling = true;
+    this.#live.dispatchEvent(new AdapterEvent(info));
+    this.#telling = false;
   }
 
   /** See what is on the model, when it has become another one. */
@@ -64,7 +81,9 @@ export class AdapterView {
     try {
       const info = await this.#live.ask((engine, session) => engine.adapter.describe(session));
       this.#show(info);
-      if (info) await this.#showNext();
+      if (!info) return;
+      this.#tell(info);
+      await this.#showNext();
     } catch (error) {
       this.#complain(complaint(error));
     }
@@ -82,6 +101,7 @@ export class AdapterView {
   async #remove(): Promise<void> {
     await this.#live.ask((engine, session) => engine.adapter.remove(session));
     this.#show(null);
+    this.#tell(null);
     byId("adapter-open", HTMLButtonElement).focus();
   }
 
@@ -96,10 +116,10 @@ export class AdapterView {
       while (this.#wanted !== null) {
         const value = this.#wanted;
         this.#wanted = null;
-        await this.#live.ask((engine, session) => engine.adapter.turn(session, value));
+        const info = await this.#live.ask((engine, session) => engine.adapter.turn(session, value));
         await this.#showNext();
+        this.#tell(info);
       }
-      this.#live.dispatchEvent(new Event("adapter"));
     } catch (error) {
       this.#complain(complaint(error));
     } finally {
@@ -133,7 +153,6 @@ export class AdapterView {
     this.#on.hidden = info === null;
     byId("adapter-off", HTMLElement).hidden = info !== null;
     byId("adapter-remove", HTMLElement).hidden = info === null;
-    this.#live.dispatchEvent(new Event("adapter"));
     if (!info) return;
     this.#name.textContent =
       `${info.name}: rank ${info.rank}, ${count(info.parameters)} numbers, on ${info.model}.`;
