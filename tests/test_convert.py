@@ -17,16 +17,9 @@ from tests.command_line import run_failing
 from tests.fingerprint import load
 from tests.fuzz.hostile import ARRAY, array, build, pair
 from tests.test_architectures_peers import logits
-from tests.tiny_folders import (
-    converted,
-    n_vocab,
-    recorded,
-    values,
-    write_folder,
-    write_tokenizer,
-    write_weights,
-)
+from tests.tiny_folders import converted, recorded, values, write_folder, write_weights
 from tests.tiny_models import SPECS, make
+from tests.tiny_tokenizers import n_vocab, write_tokenizer
 from thimble.cli import main
 from thimble.convert.config import Settings, keys, rope_factors
 from thimble.convert.folder import Planned, _encoded, _Tally, convert_folder
@@ -318,6 +311,7 @@ def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
         ("smollm3", {"no_rope_layers": [1, 1, 0, 1]}, r"no_rope_layers in .* is \[1, 1, 0, 1\]"),
         ("smollm3", {"attention_bias": True}, "attention_bias in config.json is True"),
         ("lfm2", {"conv_bias": True}, "conv_bias in config.json is True"),
+        ("lfm2", {"layer_types": [{}] * 4}, "layer_types in config.json is"),
         ("lfm2", {"layer_types": ["conv", "mamba"]}, r"layer_types .* 4 times 'full_attention' or"),
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "factor of RoPE .* is None"),
         ("phi3-long", {"rope_parameters": {"rope_type": "longrope"}}, "short_factor .* is None"),

@@ -30,7 +30,8 @@ from tests.nanogpt_files import (
     weights,
 )
 from tests.test_architectures_peers import away, logits, typical
-from tests.tiny_folders import n_vocab, write_folder
+from tests.tiny_folders import write_folder
+from tests.tiny_tokenizers import n_vocab
 from tests.vectors.record_nanogpt import IDS, RECORD
 from thimble.cli import main
 from thimble.convert.nanogpt import character_keys, convert_nanogpt

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_folders import CONFIGS, n_vocab, recorded, write_tokenizer
+from tests.tiny_folders import CONFIGS, recorded
+from tests.tiny_tokenizers import n_vocab, write_tokenizer
 from tests.tokenizer_vocabularies import HARD_TEXTS, bpe
 from tests.vectors.record_architectures import TEXTS
 from thimble.convert.tokenizer_json import tokenizer_keys
@@ -147,8 +148,8 @@ def test_special_tokens_and_the_template_come_along(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"type": "Unigram"}}, "of the kind 'Unigram'; BPE and WordPiece run"),
-        ({"model": None}, "of the kind None; BPE and WordPiece run"),
+        ({"model": {"type": "WordLevel"}}, "of the kind 'WordLevel'; BPE, WordPiece and Unigram"),
+        ({"model": None}, "of the kind None; BPE, WordPiece and Unigram run"),
         ({"pre_tokenizer": split("x+")}, "cuts words by x\\+, which does not run"),
         ({"model": {"type": "BPE", "vocab": []}}, "the vocabulary .* is \\[\\]"),
         ({"model": {"type": "BPE", "vocab": {"a": -1}}}, "gives 'a' the id -1"),

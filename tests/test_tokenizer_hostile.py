@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tokenizer_vocabularies import bpe, spm
+from tests.tokenizer_vocabularies import bpe, spm, unigram
 from thimble.errors import FormatError, OptionError, ThimbleError, UnsupportedError
 from thimble.tokenizer import tokenizer_from_metadata
 
@@ -45,7 +45,7 @@ LIES: list[tuple[str, dict[str, Any], str]] = [
 
 
 def lie(kind: str, changes: dict[str, Any]) -> dict[str, Any]:
-    metadata = bpe() if kind == "bpe" else spm()
+    metadata = {"bpe": bpe, "spm": spm, "unigram": unigram}[kind]()
     metadata.update({PREFIX + key: value for key, value in changes.items()})
     return metadata
 
@@ -73,9 +73,9 @@ def test_a_byte_token_names_its_byte() -> None:
 
 def test_what_does_not_run_is_named_with_what_does() -> None:
     with pytest.raises(
-        UnsupportedError, match="model is 't5'; those that run are bert, gpt2, llama"
+        UnsupportedError, match="model is 'plamo2'; those that run are bert, gpt2, llama"
     ):
-        tokenizer_from_metadata(lie("bpe", {"model": "t5"}))
+        tokenizer_from_metadata(lie("bpe", {"model": "plamo2"}))
     with pytest.raises(UnsupportedError, match=r"pre is 'nope'; those that run are .*qwen2"):
         tokenizer_from_metadata(lie("bpe", {"pre": "nope"}))
     with pytest.raises(OptionError, match="metadata is a mapping, not list"):
@@ -100,21 +100,21 @@ def test_an_empty_token_matches_nothing() -> None:
 KEYS = [
     "model", "pre", "tokens", "scores", "token_type", "merges", "bos_token_id", "eos_token_id",
     "unknown_token_id", "eot_token_id", "add_bos_token", "add_eos_token", "add_space_prefix",
-    "fim_rep_token_id",
+    "fim_rep_token_id", "precompiled_charsmap", "edge_spaces", "remove_extra_whitespaces",
 ]  # fmt: skip
 SMALL = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 400), st.floats(), st.text(max_size=8),
     st.binary(max_size=4),
 )  # fmt: skip
-VALUES = st.one_of(SMALL, st.lists(SMALL, max_size=5), st.sampled_from(["llama", "gpt2"]))
+VALUES = st.one_of(SMALL, st.lists(SMALL, max_size=5), st.sampled_from(["llama", "gpt2", "t5"]))
 PIECES = st.lists(st.text("ab <>|\u2581\u0120\ud800é", max_size=6), max_size=12)
 
 
 @given(
-    kind=st.sampled_from(["bpe", "spm"]),
+    kind=st.sampled_from(["bpe", "spm", "unigram"]),
     changes=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3),
     element=st.tuples(
-        st.sampled_from(["tokens", "scores", "token_type", "merges"]),
+        st.sampled_from(["tokens", "scores", "token_type", "merges", "precompiled_charsmap"]),
         st.integers(0, 300),
         SMALL,
     ),
@@ -137,7 +137,7 @@ def test_mutated_metadata_gives_a_tokenizer_or_a_thimble_error(
     merges=PIECES,
     types=st.lists(st.integers(-1, 8), max_size=12),
     scores=st.lists(st.floats(allow_nan=True), max_size=12),
-    model=st.sampled_from(["llama", "gpt2"]),
+    model=st.sampled_from(["llama", "gpt2", "t5"]),
     text=st.text("ab <>|\u2581\u0120é", max_size=20),
 )
 @settings(max_examples=400, deadline=None)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from tests.tiny_folders import wordpiece_vocab, write_folder
+from tests.tiny_folders import write_folder
+from tests.tiny_tokenizers import wordpiece_vocab
 from tests.tokenizer_vocabularies import HARD_TEXTS
 from thimble.convert.folder import convert_folder
 from thimble.convert.wordpiece_json import wordpiece_keys
@@ -122,3 +123,9 @@ def test_other_ways_of_pooling_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="pools by pooling_mode_max_tokens"):
         convert_folder(folder, tmp_path / "out.gguf", "f32")
     assert len(wordpiece_vocab()) == len(set(wordpiece_vocab()))
+
+
+@pytest.mark.parametrize("step", [3, "x", [], None])
+def test_a_step_that_is_no_object_is_named(step: object) -> None:
+    with pytest.raises(UnsupportedError, match="normalizer in tokenizer"):
+        wordpiece_keys({"normalizer": step, "model": {}}, ["a"], [1])

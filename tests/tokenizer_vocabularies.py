@@ -6,6 +6,10 @@ begins or ends one byte off gives other ids nearly always.
 
 from __future__ import annotations
 
+import base64
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.tiny_models import bpe_vocab, spm_vocab
@@ -81,3 +85,34 @@ HARD_TEXTS = (
 
 SMOLLM2_TEXTS = (*(text.replace("\x1d", "") for text in HARD_TEXTS[:-1]), TEXT)
 """Those of them that SmolLM2's vocabulary can say: it has no token for the byte 0x1D."""
+
+UNIGRAM = Path(__file__).parent / "vectors" / "unigram.json"
+"""Small unigram models of SentencePiece's, and what it makes of texts."""
+
+
+@cache
+def unigram_record() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(UNIGRAM.read_text(encoding="utf-8"))
+    return found
+
+
+def unigram_metadata(described: dict[str, Any]) -> Metadata:
+    """A model of SentencePiece's as a GGUF file has it; types have the same numbers."""
+    pieces = described["pieces"]
+    return {
+        "tokenizer.ggml.model": "t5",
+        "tokenizer.ggml.tokens": [piece for piece, _, _ in pieces],
+        "tokenizer.ggml.scores": [score for _, score, _ in pieces],
+        "tokenizer.ggml.token_type": [kind for _, _, kind in pieces],
+        "tokenizer.ggml.precompiled_charsmap": [*base64.b64decode(described["charsmap"])],
+        "tokenizer.ggml.add_space_prefix": True,
+        "tokenizer.ggml.remove_extra_whitespaces": True,
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+    }
+
+
+def unigram(kind: str = "unknown") -> Metadata:
+    """The recorded model that has an unknown token, or `bytes`."""
+    return unigram_metadata(unigram_record()[kind])

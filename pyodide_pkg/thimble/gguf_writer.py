@@ -188,7 +188,9 @@ def _infer(value: Any) -> int:
 
 
 def _infer_elements(values: Sequence[Any]) -> int:
-    """Return the value type that holds all of `values`."""
+    """Return the value type that holds all of `values`, or that they have already."""
+    if isinstance(values, Numbers):
+        return next(kind for kind, code in SCALARS.items() if code == values.code)
     kinds = {type(value) for value in values}
     if kinds == {int}:
         low, high = min(values), max(values)

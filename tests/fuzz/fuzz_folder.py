@@ -18,8 +18,9 @@ import numpy as np
 
 from tests.fuzz.fuzz_gguf import NUMBERS
 from tests.fuzz.kinds import Case, mutate_bytes, mutate_json, outcome, put
-from tests.tiny_folders import CONFIGS, write_folder, write_safetensors, write_tokenizer
+from tests.tiny_folders import CONFIGS, write_folder, write_safetensors
 from tests.tiny_models import CHAT_TEMPLATE, byte_letters, random_values
+from tests.tiny_tokenizers import write_tokenizer
 from thimble.convert.folder import convert_folder
 from thimble.convert.safetensors import read_folder
 from thimble.convert.tokenizer_json import tokenizer_keys
@@ -109,7 +110,7 @@ def tokenizer_seeds() -> tuple[Case, ...]:
     """The tokenizers of the tests, and small ones of each way to cut words."""
     found = [_small(*kind) for kind in _KINDS for _ in range(4)]
     with tempfile.TemporaryDirectory() as place:
-        for name in ("llama", "gemma"):
+        for name in ("llama", "gemma", "xlm-roberta", "bert"):
             write_tokenizer(Path(place), name)
             found.append({path.name: path.read_bytes() for path in Path(place).iterdir()})
     return tuple(found)
@@ -173,7 +174,7 @@ def check_tokenizer(case: Case, scratch: Path) -> str:
         return outcome(error)
     try:
         tokenizer = tokenizer_from_metadata(keys)
-        tokenizer.decode(tokenizer.encode("abc </s> ab", parse_special=True))
+        tokenizer.decode(tokenizer.encode("abc </s> ab ﬁ e\u0301\r\n Ａ", parse_special=True))
         return "read"
     except ThimbleError as error:
         return f"read, then {outcome(error)}"

@@ -6,6 +6,7 @@ which no check sees reach the kernels.
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import random
@@ -16,6 +17,7 @@ from tests.fuzz.fuzz_gguf import Seed, fields, mutate
 from tests.fuzz.kinds import Case, outcome, put
 from tests.random_blocks import random_blocks
 from tests.tiny_models import byte_letters, random_values
+from tests.tokenizer_vocabularies import unigram_record
 from thimble import load
 from thimble.architecture import EXPERTS, GATED, SHARED
 from thimble.architectures import ARCHITECTURES, EXACT, Architecture
@@ -99,7 +101,10 @@ def model(arch: Architecture, kind: TensorType, seed: int) -> bytes:
     norm = "layer_norm_epsilon" if arch.layer_norm else "layer_norm_rms_epsilon"
     writer.add(f"{arch.name}.attention.{norm}", 1e-5)
     pieces = "token_types.weight" in arch.tensors and seed % 3 > 0
-    n_vocab = _add_vocabulary(writer, sentencepiece=seed % 2 == 1, pieces=pieces)
+    unigram = seed % 4 == 1
+    n_vocab = _add_vocabulary(
+        writer, sentencepiece=seed % 2 == 1, pieces=pieces and not unigram, unigram=unigram
+    )
     widths = _widths(numbers, n_vocab)
     shapes = dict(arch.tensors)
     for i in range(numbers["block_count"]):
@@ -148,7 +153,9 @@ def _scan_widths(numbers: dict[str, int]) -> dict[str, int]:
             "value": inner // max(heads, 1), "one": 1}  # fmt: skip
 
 
-def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool, pieces: bool = False) -> int:
+def _add_vocabulary(
+    writer: GGUFWriter, *, sentencepiece: bool, pieces: bool = False, unigram: bool = False
+) -> int:
     keys: dict[str, Any]
     if pieces:
         tokens = [
@@ -168,6 +175,10 @@ def _add_vocabulary(writer: GGUFWriter, *, sentencepiece: bool, pieces: bool = F
         scores = [-float(i) for i in range(len(tokens))]
         keys = {"model": "llama", "tokens": tokens, "scores": scores, "token_type": kinds}
         keys |= {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0}
+        if unigram:
+            charsmap = unigram_record()["unknown"]["charsmap"]
+            keys |= {"model": "t5", "precompiled_charsmap": [*base64.b64decode(charsmap)],
+                     "add_space_prefix": True, "remove_extra_whitespaces": True}  # fmt: skip
     else:
         space = byte_letters()[32]
         tokens = [*LETTERS, space, "ab", "abc", space + "abc", "<|endoftext|>"]

@@ -34,13 +34,12 @@ from tests.tiny_folders import (
     RECORD,
     STAND_INS,
     dense_layers,
-    n_vocab,
     number_of,
     values,
     write_folder,
-    write_tokenizer,
     write_weights,
 )
+from tests.tiny_tokenizers import n_vocab, write_tokenizer
 from tests.tokenizer_vocabularies import HARD_TEXTS
 from thimble.convert.folder import convert_folder
 from thimble.convert.tokenizer_json import tokenizer_keys

@@ -183,6 +183,8 @@ def _plan(settings: Settings, found: Mapping[str, Stored], wanted: TensorType) -
             shape = (shape[0], shape[2])
         if name.endswith(VECTORS) and len(shape) == 1 and not settings.arch.delta:
             shape = (1, *shape) if name.endswith("norm.weight") else (*shape, 1)
+        if name == "position_embd.weight" and len(shape) == 2:
+            shape = (max(shape[0] - settings.first_position, 0), shape[1])
         base = name.removesuffix(".weight").rpartition(".")[2]
         for half, part in enumerate(settings.kind.halves.get(base, ())):
             own = name.replace(base, part)
@@ -342,6 +344,8 @@ def _stored_rows(settings: Settings, planned: Planned) -> Rows:
         height = planned.shape[-2]
         rows = slice(planned.half * height, (planned.half + 1) * height)
         mapped = mapped[..., rows, :]
+    if planned.name == "position_embd.weight":
+        mapped = mapped[settings.first_position :]
     if planned.name.endswith(VECTORS):
         mapped = mapped.reshape(planned.shape)
     order = _order(settings, planned)

@@ -41,6 +41,8 @@ class Kind:
     """Fused queries, keys and values, stored head by head."""
     raised_norms: bool = False
     """Whether norms are stored less 1."""
+    positions_behind_padding: bool = False
+    """Whether the first position is the row behind the padding token's id."""
     defaults: Mapping[str, object] = field(default_factory=dict)
     """What config.json may leave out."""
 

@@ -437,6 +437,15 @@ KINDS: dict[str, Kind] = {
 }
 """By `model_type`."""
 
+_ROBERTA = replace(
+    KINDS["bert"],
+    prefix="roberta.",
+    ignored=r"(?:roberta\.)?(?:pooler|embeddings\.position_ids)(?:\..*)?|lm_head\..*",
+    positions_behind_padding=True,
+    defaults={**KINDS["bert"].defaults, "pad_token_id": 1},
+)
+KINDS |= dict.fromkeys(("roberta", "xlm-roberta", "camembert"), _ROBERTA)
+
 ENCODERS: dict[str, Kind] = {
     "gemma3_text": replace(
         KINDS["gemma3_text"],

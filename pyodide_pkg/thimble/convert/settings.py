@@ -100,8 +100,29 @@ class Settings:
 
     @property
     def n_ctx(self) -> int:
-        found = self.whole("max_position_embeddings", "n_positions", "n_ctx")
+        found = self.whole("max_position_embeddings", "n_positions", "n_ctx") - self.first_position
+        if found < 1:
+            raise FormatError(
+                f"config.json has {found + self.first_position} positions, of which the first "
+                f"{self.first_position} are none"
+            )
         return min(found, self.whole("max_trained_positions", default=found))
+
+    @property
+    def first_position(self) -> int:
+        """The row of `position_embd` that the first token has."""
+        if not self.kind.positions_behind_padding:
+            return 0
+        padding = self.get("pad_token_id")
+        if (
+            not isinstance(padding, int)
+            or isinstance(padding, bool)
+            or not 0 <= padding < MAX_WIDTH
+        ):
+            raise FormatError(
+                f"pad_token_id in config.json is {padding!r:.60}; a token's id is right"
+            )
+        return padding + 1
 
     @property
     def tied(self) -> bool:

@@ -101,7 +101,8 @@ def delta_keys(s: Settings) -> Keys:
 
 def per_layer(s: Settings, types: object, known: Mapping[str, int]) -> list[int]:
     """A number for each layer, by what `layer_types` says of it."""
-    if not isinstance(types, list) or len(types) != s.n_layers or not set(types) <= set(known):
+    right = isinstance(types, list) and all(one in list(known) for one in types)
+    if not isinstance(types, list) or len(types) != s.n_layers or not right:
         raise FormatError(
             f"layer_types in config.json is {types!r:.60}; {s.n_layers} times "
             f"{' or '.join(map(repr, known))} is right"

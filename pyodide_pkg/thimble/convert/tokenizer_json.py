@@ -2,9 +2,9 @@
 
 Two kinds of BPE become one of ours each: byte-level ("gpt2"), whose way of cutting words is told by
 the patterns that the file has, and SentencePiece's ("llama"), whose scores are the order of its
-merges. Normalizers of Unicode (NFC) are left out there, as they are in llama.cpp. This file knows
-tokens; where words are cut knows `tokenizer_steps.py`, which of them are special
-`special_tokens.py`. It encodes nothing.
+merges. Normalizers of Unicode (NFC) are left out there, as they are in llama.cpp. Other models have
+files of their own. This file knows tokens; where words are cut knows `tokenizer_steps.py`, which of
+them are special `special_tokens.py`. It encodes nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from .tokenizer_steps import (
     spaces,
     steps,
 )
+from .unigram_json import scored_pieces, unigram_keys
 from .wordpiece_json import wordpiece_keys
 
 LAST = 1 << 24
@@ -48,15 +49,17 @@ def tokenizer_keys(folder: Path, n_rows: int) -> Keys:
     whole = read_json(folder / "tokenizer.json")
     model = whole.get("model")
     kind = model.get("type", "BPE") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or kind not in ("BPE", "WordPiece"):
+    if not isinstance(model, dict) or kind not in ("BPE", "WordPiece", "Unigram"):
         raise UnsupportedError(
-            f"tokenizer.json is of the kind {kind!r:.40}; BPE and WordPiece run here"
+            f"tokenizer.json is of the kind {kind!r:.40}; BPE, WordPiece and Unigram run here"
         )
     added = _added(whole)
     tokens, types = _vocabulary(model, added, n_rows)
     named = {token: i for i, token in enumerate(tokens)}
     if kind == "WordPiece":
         keys = wordpiece_keys(whole, tokens, types)
+    elif kind == "Unigram":
+        keys = unigram_keys(whole, tokens, types)
     elif is_byte_level(whole):
         keys = _byte_level(whole)
     else:
@@ -111,12 +114,15 @@ def _vocabulary(
     model: dict[str, Any], added: dict[int, dict[str, Any]], n_rows: int
 ) -> tuple[list[str], list[int]]:
     """Tokens and their types, as many as the embedding has rows; some may be UNUSED."""
-    vocab = model.get("vocab")
-    if not isinstance(vocab, dict):
+    if model.get("type") == "Unigram":
+        ids = [(text, i) for i, (text, _) in enumerate(scored_pieces(model))]
+    elif isinstance(vocab := model.get("vocab"), dict):
+        ids = list(vocab.items())
+    else:
         raise FormatError(f"the vocabulary in tokenizer.json is {vocab!r:.60}; an object is right")
     tokens = [f"[PAD{i}]" for i in range(n_rows)]
     types = [UNUSED] * n_rows
-    named = [(text, i, NORMAL) for text, i in vocab.items()] + [
+    named = [(text, i, NORMAL) for text, i in ids] + [
         (token["content"], i, CONTROL if token.get("special") else USER_DEFINED)
         for i, token in added.items()
     ]

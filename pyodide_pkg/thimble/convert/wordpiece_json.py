@@ -16,7 +16,10 @@ from ..tokenizer.wordpiece import LONGEST_WORD, UNDERSCORE
 def wordpiece_keys(whole: dict[str, Any], tokens: list[str], types: list[int]) -> dict[str, Any]:
     """The keys of a vocabulary, whose tokens are respelt. Raises UnsupportedError for steps other
     than BERT's."""
-    normalizer, cutter = whole.get("normalizer") or {}, whole.get("pre_tokenizer") or {}
+    normalizer, cutter = (
+        step if isinstance(step, dict) else {"type": step}
+        for step in (whole.get("normalizer"), whole.get("pre_tokenizer"))
+    )
     model = whole["model"]
     asked = (
         ("normalizer", normalizer.get("type"), "BertNormalizer"),

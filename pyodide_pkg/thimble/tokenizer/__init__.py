@@ -13,6 +13,7 @@ from ..errors import OptionError, UnsupportedError
 from .base import StreamDecoder, Tokenizer
 from .bpe import BPETokenizer
 from .sentencepiece import SentencePieceTokenizer
+from .unigram import UnigramTokenizer
 from .vocabulary import PREFIX, read_name
 from .wordpiece import WordPieceTokenizer
 
@@ -22,6 +23,7 @@ KINDS: dict[str, Callable[[Mapping[str, object]], Tokenizer]] = {
     "llama": SentencePieceTokenizer,
     "gpt2": BPETokenizer,
     "bert": WordPieceTokenizer,
+    "t5": UnigramTokenizer,
 }
 
 

@@ -1,7 +1,7 @@
 """What every tokenizer does: text to ids, ids to bytes and text, a piece at a time or at once.
 
 It knows special tokens, BOS and EOS, and UTF-8. It does not know how a stretch of ordinary text
-becomes tokens: that is `sentencepiece.py` and `bpe.py`. The ids and the text are llama.cpp's, with
+becomes tokens: each kind has a file. The ids and the text are llama.cpp's, with
 two exceptions that make `decode(encode(text), skip_special=True) == text` hold: the space that
 SentencePiece puts before a text is taken off behind a skipped BOS, too; and no spaces are "cleaned
 up" before punctuation.

@@ -35,11 +35,11 @@ class SentencePieceTokenizer(Tokenizer):
         super().__init__(read_vocabulary(metadata, add_bos=True, default_ids=DEFAULT_IDS))
         self.adds_space = read_flag(metadata, "add_space_prefix", True)
         self.space_scheme = read_space_scheme(metadata, ALWAYS) or ALWAYS
-        self._pair_rank = _ranking(self.vocabulary.ids, _read_scores(metadata, self.n_vocab))
+        self._pair_rank = _ranking(self.vocabulary.ids, read_scores(metadata, self.n_vocab))
         self._boundary = (
             re.compile(f"(?s)(?<=.)(?={UNDERSCORE})")
             if read_flag(metadata, "split_at_spaces", False)  # a key of ours: no piece spans words
-            else _word_boundary(self.vocabulary.ids)
+            else word_boundary(self.vocabulary.ids)
         )
 
     def _encode_fragment(self, text: str, spaced: bool, ids: list[int]) -> None:
@@ -94,7 +94,8 @@ def _ranking(known: Mapping[str, int], scores: Sequence[float]) -> PairRank:
     return pair_rank
 
 
-def _read_scores(metadata: Mapping[str, object], n: int) -> array[float]:
+def read_scores(metadata: Mapping[str, object], n: int) -> array[float]:
+    """The scores of `n` tokens, 0 where the file has none. Raises FormatError."""
     values = read_sequence(metadata, "scores")
     if values is None:
         return array("d", bytes(8 * n))
@@ -108,7 +109,7 @@ def _read_scores(metadata: Mapping[str, object], n: int) -> array[float]:
     return scores
 
 
-def _word_boundary(tokens: Iterable[str]) -> re.Pattern[str]:
+def word_boundary(tokens: Iterable[str]) -> re.Pattern[str]:
     """Where a text can be cut before a space without changing its pieces.
 
     Pieces join to pieces only, so no piece ever spans two characters that stand side by side in

@@ -199,12 +199,18 @@ def read_ids(metadata: Mapping[str, object], key: str, n_vocab: int) -> frozense
 def read_space_scheme(metadata: Mapping[str, object], default: str | None) -> str | None:
     """Where a space goes before a text: one of `SPACE_SCHEMES`, by a key of ours. Raises
     FormatError."""
-    value = metadata.get(PREFIX + "space_prefix_scheme", default)
-    if value is not None and value not in SPACE_SCHEMES:
-        raise FormatError(
-            f"{PREFIX}space_prefix_scheme is {_show(value)}; {', '.join(SPACE_SCHEMES)} are right"
-        )
-    return str(value) if value is not None else None
+    return read_choice(metadata, "space_prefix_scheme", SPACE_SCHEMES) or default
+
+
+def read_choice(metadata: Mapping[str, object], key: str, choices: tuple[str, ...]) -> str | None:
+    """One of some words at `tokenizer.ggml.` + `key`; None where there is none. Raises
+    FormatError."""
+    value = metadata.get(PREFIX + key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in choices:
+        raise FormatError(f"{PREFIX}{key} is {_show(value)}; {', '.join(choices)} are right")
+    return value
 
 
 def read_flag(metadata: Mapping[str, object], key: str, default: bool) -> bool:
