@@ -82,7 +82,7 @@ KINDS = """    "add": Kind(),
 """
 STATE = """            elif op.kind == "average":
                 found.append(StateForm(FIXED, layer, 1, config.dim, 0))
-            elif op.kind == "scan":
+            elif op.kind in ("scan", "delta"):
 """
 METHODS = """
     def tilt(self, op: Op, x: Array) -> tuple[Array, ...]:
@@ -107,7 +107,7 @@ STEPS: dict[str, dict[str, str]] = {
     "thimble/plan.py": {
         '        x = self.emit("add", (x, fed), ("hook_resid_post",))\n': EMITTED,
     },
-    "thimble/program.py": {'            elif op.kind == "scan":\n': STATE},
+    "thimble/program.py": {'            elif op.kind in ("scan", "delta"):\n': STATE},
     "thimble/reference.py": {"\n    def add(self,": METHODS},
     "kernels/plan.h": {"int32_t tk_op_add(": DECLARED},
     "kernels/plan.c": {"    case TK_OP_ADD: return": CASES},
