@@ -5,11 +5,52 @@
  * The grammar is a pushdown automaton (thimble/constrain/program.py): a row of moves for each state,
  * a record for each place in an object or a list that values are written into, and frames: where to
  * go on when a value is over. Rows and records are made when they are needed: what is missing is
- * said, and the walk goes on when it is there. */
+ * said, and the walk goes on when it is there.
+ *
+ * Where a state leads back to itself with every byte under a node, all tokens there may come, and
+ * are taken without a walk: bytes are put into groups, so that a set of them is one number. */
 #include "mirrored.h"
 #include "thimble.h"
 
-enum { UNKNOWN = -2, ENDLESS = 1 << 30 };
+enum { UNKNOWN = -2, ENDLESS = 1 << 30, FEW = 8, N_LOOPS = 16 };
+#define NEVER (1u << 31)
+
+/* The group of a byte, as a bit: characters that classes in expressions tend to have together. */
+static uint32_t group(int32_t byte) {
+    static const char marks[] = ":=?@_~\\";
+    if (byte < 0x20 || byte >= 0x7f) return NEVER;
+    if (byte < 0x30) return 1u << (byte - 0x20);
+    if (byte <= '9') return 1u << 16;
+    if (byte >= 'A' && byte <= 'Z') return byte <= 'F' ? 1u << 17 : 1u << 18;
+    if (byte >= 'a' && byte <= 'z') return byte <= 'f' ? 1u << 19 : 1u << 20;
+    for (int32_t i = 0; marks[i]; i++)
+        if (marks[i] == byte) return 1u << (21 + i);
+    return 1u << 28;
+}
+
+/* Of each node of a tree the groups of the bytes under it; NEVER where there are few tokens. */
+TK_EXPORT tk_int tk_constrain_below(tk_int bytes, tk_int skips, tk_int firsts, tk_int n_nodes,
+                                    tk_int out) {
+    const int32_t *skip = (const int32_t *)skips, *first = (const int32_t *)firsts;
+    const uint8_t *byte = (const uint8_t *)bytes;
+    uint32_t *below = (uint32_t *)out;
+    for (int32_t i = (int32_t)n_nodes - 1; i >= 0; i--) {
+        below[i] = 0;
+        for (int32_t child = i + 1; child < skip[i]; child = skip[child])
+            below[i] |= group(byte[child]) | below[child];
+    }
+    for (int32_t i = 0; i < n_nodes; i++)
+        if (first[skip[i]] - first[i + 1] < FEW) below[i] = NEVER;
+    return 0;
+}
+
+/* A state, and the groups all of whose bytes lead from it to itself. */
+typedef struct {
+    int32_t state;
+    int32_t record;
+    uint32_t groups;
+    int32_t counts; /* whether characters are counted there */
+} loops;
 
 static int ask(tk_walk *w, int32_t what, int32_t a, int32_t b) {
     w->missing = what;
@@ -149,6 +190,33 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
     }
 }
 
+/* Whether these groups of bytes, in any order and as many as a token has, leave a place where it
+ * is, but for characters that are counted, of which enough are left. */
+static int stays(const tk_walk *w, const tk_place *p, uint32_t below, loops *known) {
+    const int32_t *row = (const int32_t *)(intptr_t)w->rows + (size_t)p->state * (size_t)w->n_classes;
+    const int32_t *span = (const int32_t *)(intptr_t)w->spans + 3 * (size_t)p->state;
+    if (row[0] == -MISSING_ROW) return 0;
+    loops *one = known + ((uint32_t)(p->state + 5 * p->record) % N_LOOPS);
+    if (one->state != p->state || one->record != p->record) {
+        const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
+        const tk_record *record = (const tk_record *)(intptr_t)w->records + p->record;
+        int names = record->filled && record->others && span[2];
+        uint32_t others = NEVER;
+        *one = (loops){p->state, p->record, 0, 0};
+        for (int32_t byte = 0x20; byte < 0x7f; byte++) {
+            int32_t move = row[classes[byte]], kind = move < 0 ? -move & 31 : 0;
+            int there = (move < 0 ? -move >> 5 : move) == p->state;
+            if (kind == CHARACTER)
+                one->counts = 1;
+            else if (kind)
+                there = there && kind == IN_KEY && names;
+            if (!there) others |= group(byte);
+        }
+        one->groups = ~others;
+    }
+    return !(below & ~one->groups) && (!one->counts || p->left - w->deepest >= span[0]);
+}
+
 /* Sets the bits of the tokens that may come, from node `at` on, and counts them. Returns 1 where
  * something is missing, 0 when the walk is over. */
 TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
@@ -163,7 +231,10 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
     tk_place *stack = (tk_place *)(intptr_t)w->stack;
     uint32_t *mask = (uint32_t *)(intptr_t)w->mask;
     size_t n_classes = (size_t)w->n_classes;
-    int32_t i = w->at, found = w->found, deepest = w->deepest;
+    const uint32_t *below = (const uint32_t *)(intptr_t)w->below;
+    loops known[N_LOOPS];
+    for (int32_t one = 0; one < N_LOOPS; one++) known[one].state = -1;
+    int32_t i = w->at, found = w->found;
     if (i == 0) stack[0] = w->place;
     while (i < w->n_nodes) {
         int32_t depth = depths[i];
@@ -185,7 +256,6 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
             if (there < 0) {
                 w->at = i;
                 w->found = found;
-                w->deepest = deepest;
                 return 1;
             }
             if (!there) {
@@ -193,17 +263,13 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
                 continue;
             }
         }
-        int32_t first = firsts[i], last = firsts[i + 1];
-        if (last > first) {
-            for (int32_t t = first; t < last; t++) mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
-            found += last - first;
-            if (depth >= deepest) deepest = depth + 1;
-        }
-        i++;
+        int32_t first = firsts[i++];
+        if (below[i - 1] < NEVER && stays(w, next, below[i - 1], known)) i = skips[i - 1];
+        for (int32_t t = first; t < firsts[i]; t++) mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
+        found += firsts[i] - first;
     }
     w->at = i;
     w->found = found;
-    w->deepest = deepest;
     return 0;
 }
 

@@ -339,6 +339,7 @@ typedef struct {
     int64_t skips; /* address: int32 [nodes]: the first node that is not under this one */
     int64_t firsts; /* address: int32 [nodes + 1]: where a node's tokens begin */
     int64_t tokens; /* address: int32 */
+    int64_t below; /* address: uint32 [nodes]: the groups of the bytes under a node */
     int64_t text; /* address: uint8: the bytes to step over */
     int64_t classes; /* address: uint8 [256] */
     int64_t rows; /* address: int32 [states][n_classes] */
@@ -356,7 +357,7 @@ typedef struct {
     int32_t n_nodes; /* or bytes */
     int32_t at; /* the node where it goes on */
     int32_t found; /* told: bits that were set */
-    int32_t deepest; /* told: bytes */
+    int32_t deepest; /* bytes of the longest token */
     int32_t limited; /* told: whether more characters left would have let more come */
     int32_t n_answers; /* to what was asked for, for this byte */
     tk_place place; /* where to begin, or to go on */
@@ -370,31 +371,32 @@ _Static_assert(offsetof(tk_walk, depths) == 8, "depths");
 _Static_assert(offsetof(tk_walk, skips) == 16, "skips");
 _Static_assert(offsetof(tk_walk, firsts) == 24, "firsts");
 _Static_assert(offsetof(tk_walk, tokens) == 32, "tokens");
-_Static_assert(offsetof(tk_walk, text) == 40, "text");
-_Static_assert(offsetof(tk_walk, classes) == 48, "classes");
-_Static_assert(offsetof(tk_walk, rows) == 56, "rows");
-_Static_assert(offsetof(tk_walk, spans) == 64, "spans");
-_Static_assert(offsetof(tk_walk, records) == 72, "records");
-_Static_assert(offsetof(tk_walk, numbers) == 80, "numbers");
-_Static_assert(offsetof(tk_walk, enters) == 88, "enters");
-_Static_assert(offsetof(tk_walk, frames) == 96, "frames");
-_Static_assert(offsetof(tk_walk, stack) == 104, "stack");
-_Static_assert(offsetof(tk_walk, mask) == 112, "mask");
-_Static_assert(offsetof(tk_walk, n_classes) == 120, "n_classes");
-_Static_assert(offsetof(tk_walk, most_frames) == 124, "most_frames");
-_Static_assert(offsetof(tk_walk, colon) == 128, "colon");
-_Static_assert(offsetof(tk_walk, exact) == 132, "exact");
-_Static_assert(offsetof(tk_walk, n_nodes) == 136, "n_nodes");
-_Static_assert(offsetof(tk_walk, at) == 140, "at");
-_Static_assert(offsetof(tk_walk, found) == 144, "found");
-_Static_assert(offsetof(tk_walk, deepest) == 148, "deepest");
-_Static_assert(offsetof(tk_walk, limited) == 152, "limited");
-_Static_assert(offsetof(tk_walk, n_answers) == 156, "n_answers");
-_Static_assert(offsetof(tk_walk, place) == 160, "place");
-_Static_assert(offsetof(tk_walk, missing) == 184, "missing");
-_Static_assert(offsetof(tk_walk, missing_a) == 188, "missing_a");
-_Static_assert(offsetof(tk_walk, missing_b) == 192, "missing_b");
-_Static_assert(offsetof(tk_walk, answers) == 196, "answers");
-_Static_assert(sizeof(tk_walk) == 216, "tk_walk");
+_Static_assert(offsetof(tk_walk, below) == 40, "below");
+_Static_assert(offsetof(tk_walk, text) == 48, "text");
+_Static_assert(offsetof(tk_walk, classes) == 56, "classes");
+_Static_assert(offsetof(tk_walk, rows) == 64, "rows");
+_Static_assert(offsetof(tk_walk, spans) == 72, "spans");
+_Static_assert(offsetof(tk_walk, records) == 80, "records");
+_Static_assert(offsetof(tk_walk, numbers) == 88, "numbers");
+_Static_assert(offsetof(tk_walk, enters) == 96, "enters");
+_Static_assert(offsetof(tk_walk, frames) == 104, "frames");
+_Static_assert(offsetof(tk_walk, stack) == 112, "stack");
+_Static_assert(offsetof(tk_walk, mask) == 120, "mask");
+_Static_assert(offsetof(tk_walk, n_classes) == 128, "n_classes");
+_Static_assert(offsetof(tk_walk, most_frames) == 132, "most_frames");
+_Static_assert(offsetof(tk_walk, colon) == 136, "colon");
+_Static_assert(offsetof(tk_walk, exact) == 140, "exact");
+_Static_assert(offsetof(tk_walk, n_nodes) == 144, "n_nodes");
+_Static_assert(offsetof(tk_walk, at) == 148, "at");
+_Static_assert(offsetof(tk_walk, found) == 152, "found");
+_Static_assert(offsetof(tk_walk, deepest) == 156, "deepest");
+_Static_assert(offsetof(tk_walk, limited) == 160, "limited");
+_Static_assert(offsetof(tk_walk, n_answers) == 164, "n_answers");
+_Static_assert(offsetof(tk_walk, place) == 168, "place");
+_Static_assert(offsetof(tk_walk, missing) == 192, "missing");
+_Static_assert(offsetof(tk_walk, missing_a) == 196, "missing_a");
+_Static_assert(offsetof(tk_walk, missing_b) == 200, "missing_b");
+_Static_assert(offsetof(tk_walk, answers) == 204, "answers");
+_Static_assert(sizeof(tk_walk) == 224, "tk_walk");
 
 #endif

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .effort import Effort
 from .nodes import Json, Token
-from .program import NOWHERE, REJECT, Record, Span
+from .program import MISSING, NOWHERE, REJECT, Record, Span
 
 
 class Host(ABC):
@@ -55,6 +55,9 @@ class Host(ABC):
 
     def slice(self, state: int, record: int) -> int:
         return REJECT
+
+    def move(self, state: int, byte: int) -> int:
+        return MISSING
 
     def ahead(self, state: int) -> list[int]:
         return []

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import OptionError
 from ..kernel import Bytes, Kernel, Scratch
 from ..layout import Layout
-from .program import ENDLESS, MISSING, NOWHERE, Program
+from .program import ENDLESS, MISSING, NOWHERE, Program, Span, counted
 
 PLACE = Layout(
     "tk_place",
@@ -55,6 +56,7 @@ WALK = Layout(
     skips=("q", "address: int32 [nodes]: the first node that is not under this one"),
     firsts=("q", "address: int32 [nodes + 1]: where a node's tokens begin"),
     tokens=("q", "address: int32"),
+    below=("q", "address: uint32 [nodes]: the groups of the bytes under a node"),
     text=("q", "address: uint8: the bytes to step over"),
     classes=("q", "address: uint8 [256]"),
     rows=("q", "address: int32 [states][n_classes]"),
@@ -80,7 +82,7 @@ WALK = Layout(
     n_nodes=("i", "or bytes"),
     at=("i", "the node where it goes on"),
     found=("i", "told: bits that were set"),
-    deepest=("i", "told: bytes"),
+    deepest=("i", "bytes of the longest token"),
     limited=("i", "told: whether more characters left would have let more come"),
     n_answers=("i", "to what was asked for, for this byte"),
     place=("6i:tk_place", "where to begin, or to go on"),
@@ -96,6 +98,8 @@ _POINTERS = WALK.part("bytes", "colon")
 _BEGIN = WALK.part("exact", "place")
 _ASKED = WALK.part("n_nodes", "missing_b")
 _SPAN = struct.Struct("<3i")
+BLANK_SPAN: Span = (0, -1, True)
+"""Of a state that has none."""
 _PAIR = struct.Struct("<2i")
 MOST_BYTES = 4096
 """Bytes of one step."""
@@ -158,7 +162,7 @@ class Machine:
         self._rows = Table(
             kernel, row, "a grammar's states", struct.pack("<i", MISSING) + b"\0" * (row - 4)
         )
-        self._spans = Table(kernel, 12, "a grammar's states", struct.pack("<3i", 0, -1, 1))
+        self._spans = Table(kernel, 12, "a grammar's states", _SPAN.pack(*BLANK_SPAN))
         self._records = Table(kernel, RECORD.size, "a grammar's records", b"\0" * RECORD.size)
         self._numbers = Table(kernel, 4, "a grammar's records", b"\0" * 4)
         self._frames = Table(kernel, FRAME.size, "a grammar's frames", b"\0" * FRAME.size)
@@ -178,13 +182,14 @@ class Machine:
         self._stack = self._classes + 256
         self._text = self._stack + PLACE.size * (deepest + 2)
         kernel.write(self._classes, bytes(program.classes))
-        self._tree: tuple[int, ...] = (0,) * 5
+        self._tree: tuple[int, ...] = (0,) * 6
         self._mask = 0
-        self._there: set[int] = set()
-        """States whose rows are in the kernel's memory."""
+        self._there: dict[int, Sequence[int]] = {}
+        """The rows that are in the kernel's memory, by their states."""
+        self._spanned: dict[int, Span] = {}
         self._moved = True
         """Whether the kernel must be told where everything stands."""
-        self.deepest = 0
+        self._deepest = deepest
         self.limited = False
         """Whether the last walk would have found more if more characters had been left."""
         self.asked = False
@@ -214,6 +219,9 @@ class Machine:
         """The place behind these bytes, or None where they cannot come. `before` is the text so
         far; without it what depends on the text is not asked."""
         self.asked = False
+        moved = self._moved_over(place, data)
+        if moved is not None:
+            return moved
         for first in range(0, len(data), MOST_BYTES):
             text = b"" if before is None else bytes(before) + data[:first] if first else before
             found = self._step(place, data[first : first + MOST_BYTES], before is not None, text)
@@ -221,6 +229,28 @@ class Machine:
                 return None
             place = found
         return place
+
+    def _moved_over(self, place: Place, data: bytes) -> Place | None:
+        """The place behind bytes that only move from state to state, as most in strings do: that
+        takes less than to tell the kernel. None where more happens, or nothing may come."""
+        state, record, frame, left, need = place
+        there, classes, program = self._there, self.program.classes, self.program
+        for byte in data:
+            row = there.get(state)
+            move = program.move(state, byte) if row is None else row[classes[byte]]
+            if move < 0:
+                to = counted(move)
+                if to == NOWHERE or state not in self._spanned or to not in self._spanned:
+                    return None
+                begins = self._spanned[state][1]
+                if left - begins < self._spanned[to][0]:
+                    return None
+                if begins:
+                    left -= left < ENDLESS
+                    need -= need > 0
+                move = to
+            state = move
+        return Place(*program.settled(state, record), frame, left, need)
 
     def _step(self, place: Place, data: bytes, exact: bool, before: Bytes) -> Place | None:
         top = len(self.frames)
@@ -274,7 +304,7 @@ class Machine:
         self._begin(place, n_nodes, False)
         while self.kernel.call("constrain_walk", self._memory.address):
             self._fetch(*self._said()[-3:])
-        _, _, found, self.deepest, limited, *_ = self._said()
+        _, _, found, _, limited, *_ = self._said()
         self.limited = bool(limited)
         return found
 
@@ -282,8 +312,9 @@ class Machine:
         self._make_room()
         self._memory.write(
             _BEGIN.pack(
-                exact, count, 0, 0, 0, 0, 0, *place[:3], len(self.frames), place.left, place.need
-            ),
+                exact, count, 0, 0, self._deepest, 0, 0,
+                *place[:3], len(self.frames), place.left, place.need,
+            ),  # fmt: skip
             WALK.offsets["exact"],
         )
 
@@ -315,8 +346,12 @@ class Machine:
         moved = self._frames.reserve(len(self.frames) + SPARE_FRAMES)
         moved |= self._rows.reserve(size) | self._spans.reserve(size)
         moved |= self._records.reserve(program.n_records)
-        for state, span in program.fresh_spans():
-            self._spans.write(state, _SPAN.pack(*span))
+        fresh = program.fresh_spans()
+        if fresh:
+            self._spanned.update(fresh)
+            made = dict(fresh)  # of all states between them
+            spans = (made.get(one, BLANK_SPAN) for one in range(fresh[0][0], fresh[-1][0] + 1))
+            self._spans.write(fresh[0][0], b"".join(_SPAN.pack(*span) for span in spans))
         entered = program.entered()
         if len(entered) > self._n_enters:
             moved |= self._enters.reserve(len(entered))
@@ -342,7 +377,7 @@ class Machine:
                 data = row if isinstance(row, array) else array("i", row)
                 self._moved |= self._rows.reserve(self.program.size)
                 self._rows.write(one, data.tobytes())
-                self._there.add(one)
+                self._there[one] = row
 
     def _allot(self, numbers: array[int]) -> int:
         at = self._n_numbers

@@ -75,6 +75,8 @@ class Masks:
         self._following: dict[tuple[Place, int], Place | None] = {}
         """The place behind a place and a token."""
         self._masks: dict[Place, Scratch] = {}
+        self._known: dict[Place, Scratch] = {}
+        """The same by the places themselves, as far as they came."""
         self._ample: dict[Place, int] = {}
         """Of places without their `left`: from how many on they are known not to matter."""
         self._folded: dict[Place, Place] = {}
@@ -104,6 +106,13 @@ class Masks:
                 state = self.program.spaced(place.state)
                 self._spaced = self._made(place, place._replace(state=state))
             return self._spaced.address
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = self._like(place)
+        return known.address
+
+    def _like(self, place: Place) -> Scratch:
+        """The mask of a place, or of one that is like it."""
         folded = self._fold(place)
         endless = folded._replace(left=ENDLESS)
         ample = folded.left >= self._ample.get(endless, ENDLESS)
@@ -111,11 +120,12 @@ class Masks:
         if found is None:
             while len(self._masks) >= self._most:
                 del self._masks[next(iter(self._masks))]
+                self._known.clear()
             found = self._made(folded, folded)
             if not self._limited:
                 self._ample[endless] = min(folded.left, self._ample.get(endless, ENDLESS))
             self._masks[folded if self._limited else endless] = found
-        return found.address
+        return found
 
     def _fold(self, place: Place) -> Place:
         """The place for all that no token tells from this one."""
@@ -159,6 +169,8 @@ class Masks:
     def _as_token(self, place: Place, token: int, found: Place | None) -> Place | None:
         """The place behind a token that the grammar names, if it does, or else that behind what
         the token says."""
+        if not self._chosen:
+            return found
         for number, behind in self._ways(place):
             if token in self._chosen[number]:
                 if found is not None and found[1:] != behind[1:]:

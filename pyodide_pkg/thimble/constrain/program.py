@@ -102,6 +102,11 @@ def character(to: int) -> int:
     return _move("character", to)
 
 
+def counted(move: int) -> int:
+    """The state of a move `character`; NOWHERE of another."""
+    return -move >> 5 if -move & 31 == _NUMBERS["character"] else NOWHERE
+
+
 JUMP = _move("jump")
 """With this byte, to the state and the record that the record names as its child."""
 
@@ -164,6 +169,9 @@ class Program(Protocol):
 
     def row(self, state: int) -> Sequence[int]:
         """Where each class of bytes leads."""
+
+    def move(self, state: int, byte: int) -> int:
+        """Where a byte leads, or MISSING where only a row tells."""
 
     def ahead(self, state: int) -> list[int]:
         """States whose rows will be asked for behind this one's."""

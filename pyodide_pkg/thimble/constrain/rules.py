@@ -32,6 +32,9 @@ class RuleProgram(Host):
         self.effort.spend(1)
         return self.automaton.row(state)[: self.n_classes]
 
+    def move(self, state: int, byte: int) -> int:
+        return self.automaton.step(state, byte)
+
     def spaced(self, state: int) -> int:
         row = list(self.automaton.row(state))
         row[self.automaton.classes[0x20]] = state

@@ -60,7 +60,7 @@ class Tree:
         firsts.append(len(tokens))
         self.n_nodes = len(letters)
         parts = [bytes(letters), *(a.tobytes() for a in (depths, skips, firsts, tokens))]
-        size = sum(len(part) + 16 for part in parts)
+        size = sum(len(part) + 16 for part in parts) + 4 * self.n_nodes
         self._memory = Scratch(kernel, size, "a vocabulary's tree")
         self.addresses: tuple[int, ...] = ()
         at = 0
@@ -68,6 +68,9 @@ class Tree:
             self._memory.write(part, at)
             self.addresses += (self._memory.address + at,)
             at += (len(part) + 15) & ~15
+        self.addresses += (self._memory.address + at,)
+        letters_at, _, skips_at, firsts_at, _, below_at = self.addresses
+        kernel.call("constrain_below", letters_at, skips_at, firsts_at, self.n_nodes, below_at)
 
 
 class Vocabulary:

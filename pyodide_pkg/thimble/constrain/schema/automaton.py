@@ -150,6 +150,9 @@ class JsonProgram:
             found = self._rows[state] = self._made(state)
         return found
 
+    def move(self, state: int, byte: int) -> int:
+        return self.row(state)[byte]
+
     def _made(self, state: int) -> Row:
         self.reader.effort.spend(6)
         tag, *parts = self._keys[state]
