@@ -62,8 +62,9 @@ class Words:
 
     eog_ids = frozenset({0})
 
-    def __init__(self) -> None:
-        letters = ["a", "b", "é", " ", "\\n", '"', "}", "\\"]
+    def __init__(
+        self, letters: tuple[str, ...] = ("a", "b", "é", " ", "\\n", '"', "}", "\\")
+    ) -> None:
         words = itertools.chain(*(itertools.product(letters, repeat=n) for n in (1, 2, 3)))
         self.spelled = [b"", *("".join(word).encode() for word in words)]
 
@@ -119,6 +120,48 @@ def test_a_mask_that_is_shared_is_the_one_that_each_place_has(limits: dict[str, 
     # From the end on: what few characters rule out must not be said of places that have many.
     for place, allowed in [*reversed(passed), *passed]:
         assert _bits(masks, place) - {0} == allowed
+
+
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        constrain.regex("[ab ]+é*[ab]{0,9}"),
+        constrain.regex("(?:[ab]+[ :{}]+)*é[^a]*"),
+        constrain.json_schema({"type": "string", "pattern": "^[ab :]*é?[^{}]*$"}),
+        constrain.json_schema({"additionalProperties": {"maxLength": 9}, "maxProperties": 3}),
+        constrain.json_schema(
+            {
+                "type": "object",
+                "properties": {"ab": {"type": "string"}, "abba": {"type": "string"}},
+                "patternProperties": {"^b[ab ]*$": {"type": "string", "pattern": "^a*$"}},
+                "additionalProperties": False,
+            }
+        ),
+    ],
+)
+def test_tokens_that_come_as_a_whole_subtree_are_those_that_come_one_by_one(
+    grammar: constrain.Grammar,
+) -> None:
+    kernel, words = default_kernel(), Words(("a", "b", "é", " ", '"', "{", "}", ":"))
+    vocabulary = Vocabulary(kernel, words)
+    masks = Masks(vocabulary, grammar.program(vocabulary.deepest))
+    place, text = masks.start, bytearray()
+    for turn in range(25):
+        allowed = {
+            token
+            for token, data in enumerate(words.spelled)
+            if data and masks.machine._step(place, data, False, b"") is not None
+        }
+        assert _bits(masks, place) - {0} == allowed
+        if masks.complete(place):
+            break
+        token = sorted(allowed)[turn * 7 % len(allowed)]
+        found = masks.after(place, token, text, spaced=False)
+        assert found == masks.machine._step(place, words.spelled[token], True, text)
+        assert found is not None
+        text += words.spelled[token]
+        place = found
+    assert turn > 3
 
 
 def test_masks_far_from_the_longest_text_are_one() -> None:

@@ -310,13 +310,9 @@ class Machine:
 
     def _begin(self, place: Place, count: int, exact: bool) -> None:
         self._make_room()
-        self._memory.write(
-            _BEGIN.pack(
-                exact, count, 0, 0, self._deepest, 0, 0,
-                *place[:3], len(self.frames), place.left, place.need,
-            ),  # fmt: skip
-            WALK.offsets["exact"],
-        )
+        begun = (exact, count, 0, 0, self._deepest, 0, 0)
+        stands = (*place[:3], len(self.frames), place.left, place.need)
+        self._memory.write(_BEGIN.pack(*begun, *stands), WALK.offsets["exact"])
 
     def _said(self) -> tuple[int, ...]:
         return _ASKED.unpack(

@@ -287,9 +287,9 @@ class JsonProgram:
             elif kind == NUMBER:
                 numbers = self.reader.numbers
                 found = (numbers.of(true), *(numbers.of(one) for one in watched))
-                for byte, move in enumerate(self.row(self._state("number", found))):
-                    if move >= 0:
-                        row[byte] = move
+                for mask, targets in together(found, self.reader.strings.algebra.nothing):
+                    if targets[0].live:
+                        fill(row, mask, self._state("number", targets))
             elif kind == ARRAY:
                 row[0x5B] = self._enter("open list", ListPlace(self, true, watched))
             elif kind == OBJECT:
