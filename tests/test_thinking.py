@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+import thimble
 from tests.test_conversation import CHATML
 from tests.test_tools import EOG, TOOLS, model
-from thimble.chatting import Chat
+from tests.tiny_models import SPECS, make
+from thimble.chatting import Chat, ChatChunk
 from thimble.errors import OptionError
+from thimble.speculate import Speculative
+from thimble.thinking import Budget, Marks
 
 ASKED = [{"role": "user", "content": "Why?"}]
 BLOCK = "<think>\n\n</think>\n\n"
@@ -65,6 +69,80 @@ def test_thoughts_of_earlier_turns_go_as_the_template_wants() -> None:
 
 
 def test_what_is_no_effort_is_named() -> None:
-    for wrong in ({"reasoning_effort": "much"}, {"enable_thinking": "yes"}):
+    for wrong in (
+        {"reasoning_effort": "much"}, {"enable_thinking": "yes"}, {"thinking_budget": -1},
+        {"thinking_budget": True}, {"thinking_budget": "3"},
+    ):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong))):
             Chat(model(SWITCHED), **wrong)  # type: ignore[arg-type]
+
+
+def thinker(template: str) -> thimble.Model:
+    """A model of random weights that never closes a thought by itself."""
+    made = thimble.load(make(SPECS["f32"]))
+    made.metadata["tokenizer.chat_template"] = template
+    return made
+
+
+def answered(model: thimble.LanguageModel, **options: Any) -> list[ChatChunk]:
+    params = thimble.SamplingParams(max_tokens=40, top_logprobs=2)
+    return list(model.session().chat(ASKED, params, **options))
+
+
+def told(chunks: list[ChatChunk], kind: str) -> str:
+    return "".join(part.text for chunk in chunks for part in chunk.parts if part.kind == kind)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7])
+def test_a_thought_is_closed_at_its_budget(budget: int) -> None:
+    made = thinker(ALWAYS)
+    free = answered(made)
+    assert told(free, "content") == "" and told(free, "reasoning")
+    chunks = answered(made, thinking_budget=budget)
+    close = made.tokenizer.encode("\n</think>\n\n", parse_special=True)
+    ids = [chunk.token.id for chunk in chunks]
+    begin = ids.index(close[0], budget)
+    # A character that was begun may take three tokens more.
+    assert budget <= begin <= budget + 3 and ids[begin : begin + len(close)] == close
+    assert ids[:begin] == [chunk.token.id for chunk in free][:begin]
+    assert told(chunks, "content") and "think>" not in told(chunks, "content")
+    forced = chunks[begin].token
+    assert forced.logprob < 0 and len(forced.top) == 2
+    made.close()
+
+
+def test_a_budget_that_is_not_reached_changes_nothing() -> None:
+    made = thinker(ALWAYS)
+    assert answered(made, thinking_budget=40) == answered(made)
+    assert answered(made, thinking_budget=0, enable_thinking=False) == answered(
+        made, enable_thinking=False
+    )
+    made.close()
+
+
+def test_a_draft_changes_nothing_of_a_budgets_answer() -> None:
+    made, draft = thinker(ALWAYS), thimble.load(make(SPECS["f32"]))
+    both = Speculative(made, draft)
+    drafted = [chunk.token.id for chunk in answered(both, thinking_budget=5)]
+    assert drafted == [chunk.token.id for chunk in answered(made, thinking_budget=5)]
+
+
+def test_a_thought_that_is_opened_later_or_closed_alone_is_seen() -> None:
+    marks = Marks("<think>", "</think>")
+
+    def at(text: str, most: int, *, inside: bool = False) -> str | None:
+        budget = Budget(EOG, marks, most, start=1, inside=inside)
+        token = budget([0, *EOG.encode(text, parse_special=True)])
+        return None if token is None else EOG.decode([token], at_start=False)
+
+    assert at("<think>", 0) == "\n" and at(" \n<think>", 0) == "\n"
+    assert at("<think>", 1) is None and at("<thi", 0) is None
+    assert at("So <think>", 0) is None, "words, not a thought"
+    assert at("abc", 99, inside=True) is None and at("abc", 1, inside=True) == "\n"
+    assert at("a</think>b", 99, inside=True) is None
+    budget = Budget(EOG, marks, 0, start=0, inside=True)
+    written: list[int] = []
+    while (token := budget(written)) is not None:
+        written.append(token)
+    assert EOG.decode(written, at_start=False) == "\n</think>\n\n"
+    assert budget([*written, 1]) is None and budget([]) == written[0], "and again after a rollback"

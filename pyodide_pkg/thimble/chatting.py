@@ -66,8 +66,8 @@ class Chat:
 
     `tools`, `tool_choice` and `parallel_tool_calls` are OpenAI's. `enable_thinking` lets a model
     think before it answers, or not; None leaves it to the template. `reasoning_effort` says the
-    same in OpenAI's words and is told to the template. A `constrained` answer has no room for
-    thoughts. Raises OptionError for what is wrong in them.
+    same in OpenAI's words and is told to the template. A thought of `thinking_budget` tokens is
+    closed. A `constrained` answer has no room for thoughts. Raises OptionError for what is wrong.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Chat:
         parallel_tool_calls: bool | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
+        thinking_budget: int | None = None,
         parse_special: bool = False,
         constrained: bool = False,
     ) -> None:
@@ -93,10 +94,19 @@ class Chat:
         if reasoning_effort is not None and reasoning_effort not in thoughts.EFFORTS:
             words = ", ".join(thoughts.EFFORTS)
             raise OptionError(f"reasoning_effort is {reasoning_effort!r:.60}; it must be {words}")
+        if thinking_budget is not None and (
+            not isinstance(thinking_budget, int)
+            or isinstance(thinking_budget, bool)
+            or thinking_budget < 0
+        ):
+            raise OptionError(
+                f"thinking_budget is {thinking_budget!r:.60}; it must be a number of tokens from 0"
+            )
         if enable_thinking is None and reasoning_effort is not None:
             enable_thinking = reasoning_effort != "none"
         self._parallel = parallel_tool_calls is not False
         self._effort = reasoning_effort
+        self._budget = thinking_budget
         self._parse_special = parse_special
         self.callable = chosen(self.tools, self.choice)
         self._required = bool(self.callable) and self.choice != "auto"
@@ -161,13 +171,25 @@ class Chat:
 
     def reply(self, ids: Sequence[int]) -> Reply:
         """What takes the answer apart that follows these ids."""
-        inside = False
-        if self.marks is not None:
-            said = self.model.tokenizer.decode(ids[-_TAIL:], at_start=False)
-            inside = said.rstrip().endswith(self.marks.open)
         form = self.form if self.callable else None
         names = names_of(self.callable)
-        return Reply(marks=self.marks, inside=inside, form=form, names=names)
+        return Reply(marks=self.marks, inside=self._inside(ids), form=form, names=names)
+
+    def _inside(self, ids: Sequence[int]) -> bool:
+        """Whether these ids end in a thought."""
+        if self.marks is None:
+            return False
+        said = self.model.tokenizer.decode(ids[-_TAIL:], at_start=False)
+        return said.rstrip().endswith(self.marks.open)
+
+    def forced(self, ids: Sequence[int]) -> thoughts.Budget | None:
+        """What closes a thought in the answer that follows these ids, where there is a budget."""
+        if self.marks is None or self._budget is None:
+            return None
+        return thoughts.Budget(
+            self.model.tokenizer, self.marks, self._budget,
+            start=len(ids), inside=self._inside(ids), shown=self.shown,
+        )  # fmt: skip
 
     @property
     def grammar(self) -> Grammar | None:
@@ -210,7 +232,8 @@ def answer(
     reused = common(session.tokens, ids[:-1])
     session.rollback(reused)
     reply = chat.reply(ids)
-    for chunk in session.generate(ids[reused:], params, shown=chat.shown):
+    forced = chat.forced(ids)
+    for chunk in session.generate(ids[reused:], params, shown=chat.shown, forced=forced):
         parts, reason = taken_apart(reply, chunk.text, chunk.finish_reason)
         yield ChatChunk(parts, chunk, reason)
 
@@ -233,6 +256,7 @@ class Answering:
     def __init__(self, chat: Chat, ids: Sequence[int], said: str = "") -> None:
         """After a prompt of these ids; `said` is what the answer has already, where it goes on."""
         self.shown = chat.shown
+        self.forced = chat.forced(ids)
         self._reply = chat.reply(ids)
         self._reply.push(said)
 

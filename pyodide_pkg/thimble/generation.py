@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .session import Session
 
 
+Forced = Callable[[Sequence[int]], int | None]
+"""Told a session's tokens, it names the one that must come next, or None."""
+
+
 class TokenChunk(NamedTuple):
     """What one token brought.
 
@@ -91,6 +95,7 @@ def generate(
     custom: CustomSampler | None = None,
     constraint_start: int | None = None,
     shown: frozenset[int] = frozenset(),
+    forced: Forced | None = None,
 ) -> Generation:
     """Append the prompt to the session and write until a stop, `max_tokens` or the context's end.
 
@@ -100,6 +105,7 @@ def generate(
     sampler chooses instead of the kernel; where it fails, SamplerError, and the session has what
     came before. A grammar's text begins with the first chunk, or at the place `constraint_start` of
     the session, so that one which was cut off can go on. Control tokens that are `shown` are text.
+    A token that is `forced` is not drawn.
     """
     model = session.model
     ids = prompt_ids(model, prompt, first=len(session) == 0)
@@ -113,6 +119,8 @@ def generate(
     session.append(ids)
     sampler = Sampler(model.kernel, model.config.n_vocab, params, model.tokenizer)
     choose = _chooser(session, sampler, custom)
+    if forced is not None:
+        choose = _or_forced(session, choose, forced, params.top_logprobs)
     chunks = _chunks(session, sampler, choose, constraint_start, shown)
     return Generation(chunks, sampler)
 
@@ -148,6 +156,18 @@ def _chooser(
     from .custom_sampler import choose
 
     return lambda: choose(custom, session, sampler)
+
+
+def _or_forced(
+    session: Session, choose: Callable[[], Choice], forced: Forced, top: int
+) -> Callable[[], Choice]:
+    """The token that is forced, where one is; else the one that is chosen."""
+
+    def next_choice() -> Choice:
+        token = forced(session.tokens)
+        return choose() if token is None else session.token_logprob(token, top=top)
+
+    return next_choice
 
 
 def _chunks(

@@ -21,7 +21,7 @@ from .state import FIRST_POSITIONS, State, failure
 if TYPE_CHECKING:
     from .chatting import ChatChunk
     from .custom_sampler import CustomSampler
-    from .generation import Generation
+    from .generation import Forced, Generation
     from .language_model import LanguageModel
 
 SHOWN = 20
@@ -184,6 +184,7 @@ class Session:
         sampler: CustomSampler | None = None,
         constraint_start: int | None = None,
         shown: frozenset[int] = frozenset(),
+        forced: Forced | None = None,
         shape_from: int | None = None,
     ) -> Generation:
         """Append the prompt and write on: see `generation.generate`. `shape_from` is the old name
@@ -195,8 +196,9 @@ class Session:
             constraint_start = shape_from
         params = params or SamplingParams()
         return generate(
-            self, prompt, params, custom=sampler, constraint_start=constraint_start, shown=shown
-        )
+            self, prompt, params, custom=sampler, constraint_start=constraint_start, shown=shown,
+            forced=forced,
+        )  # fmt: skip
 
     def chat(
         self,

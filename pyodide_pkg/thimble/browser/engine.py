@@ -401,6 +401,7 @@ class Engine:
                 sampler=opened.sampler,
                 constraint_start=run.constraint_start,
                 shown=run.answering.shown if run.answering else frozenset(),
+                forced=run.answering.forced if run.answering else None,
             )
         if run.failure is not None:
             raise run.failure

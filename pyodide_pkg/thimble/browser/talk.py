@@ -76,6 +76,7 @@ class How(NamedTuple):
     parallel_tool_calls: bool | None = None
     enable_thinking: bool | None = None
     reasoning_effort: str | None = None
+    thinking_budget: int | None = None
 
     def chat(self, model: Model, *, constrained: bool = False) -> Chat:
         """How the conversation is written and its answer read."""
@@ -86,6 +87,7 @@ class How(NamedTuple):
             parallel_tool_calls=self.parallel_tool_calls,
             enable_thinking=self.enable_thinking,
             reasoning_effort=self.reasoning_effort,
+            thinking_budget=self.thinking_budget,
             parse_special=self.parse_special,
             constrained=constrained,
         )

@@ -12,6 +12,7 @@ const OWN = ["model", "stream", "stream_options", "n", "signal", ...PASSED];
 const CHAT = [
   "messages", "max_completion_tokens", "logprobs", "response_format", "tools", "tool_choice",
   "parallel_tool_calls", "reasoning_effort", "enable_thinking", "chat_template_kwargs",
+  "thinking_budget",
 ];
 const COMPLETION = ["prompt", "logprobs"];
 
@@ -106,9 +107,9 @@ export function chatOptions(request: ChatRequest): SamplingOptions {
 
 /** How the conversation is written: tools and thoughts. The engine checks them. */
 export function conversingOf(request: ChatRequest): Conversing {
-  const { tools, tool_choice, parallel_tool_calls, reasoning_effort, chat_template_kwargs: also } = request;
-  const enable_thinking = request.enable_thinking ?? also?.enable_thinking;
-  const given = { tools, tool_choice, parallel_tool_calls, reasoning_effort, enable_thinking };
+  const { tools, tool_choice, parallel_tool_calls, reasoning_effort, thinking_budget } = request;
+  const enable_thinking = request.enable_thinking ?? request.chat_template_kwargs?.enable_thinking;
+  const given = { tools, tool_choice, parallel_tool_calls, reasoning_effort, thinking_budget, enable_thinking };
   const said = Object.entries(given).filter(([, value]) => value !== undefined && value !== null);
   return Object.fromEntries(said) as Conversing;
 }

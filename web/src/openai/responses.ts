@@ -22,6 +22,7 @@ function shown(value: unknown): string {
 const SAME = [
   "model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "store", "signal", "seed", "top_k",
   "min_p", "top_logprobs", "stop", "service_tier", "safety_identifier", "prompt_cache_key",
+  "thinking_budget",
 ];
 const OWN = ["input", "instructions", "tools", "tool_choice", "text", "reasoning", "max_output_tokens", "stream"];
 /** Values that ask for nothing. */

@@ -74,6 +74,8 @@ export interface ChatRequest extends Shared {
   parallel_tool_calls?: boolean;
   /** "none" answers without a thought; the others let a model think that can. */
   reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | null;
+  /** A thought of so many tokens is closed. */
+  thinking_budget?: number;
   /** The same as the switch that templates have. */
   enable_thinking?: boolean;
   chat_template_kwargs?: { enable_thinking?: boolean };

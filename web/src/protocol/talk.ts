@@ -20,6 +20,7 @@ export interface Conversing {
   /** Whether a model that can think does, before it answers; without it the template says. */
   readonly enable_thinking?: boolean;
   readonly reasoning_effort?: string;
+  readonly thinking_budget?: number;
 }
 
 export interface TalkAbout {

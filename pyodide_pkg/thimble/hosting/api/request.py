@@ -32,6 +32,7 @@ SHARED = {"model", "stream", "stream_options", "n", *SAMPLING_OPTIONS, "parse_sp
 CHAT = {
     "messages", "max_completion_tokens", "logprobs", "response_format", "tools", "tool_choice",
     "parallel_tool_calls", "reasoning_effort", "enable_thinking", "chat_template_kwargs",
+    "thinking_budget",
 }  # fmt: skip
 ROLES = {"developer": "system"}
 """OpenAI's names of roles that templates call otherwise."""
@@ -99,6 +100,7 @@ def chat(request: Any, model: LanguageModel) -> tuple[list[dict[str, Any]], Chat
         parallel_tool_calls=given.get("parallel_tool_calls"),
         enable_thinking=given.get("enable_thinking", also.get("enable_thinking")),
         reasoning_effort=given.get("reasoning_effort"),
+        thinking_budget=given.get("thinking_budget"),
         parse_special=given.get("parse_special") is True,
         constrained=wanted.params.grammar is not None,
     )

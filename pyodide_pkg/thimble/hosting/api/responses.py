@@ -18,6 +18,7 @@ from ...errors import OptionError
 SAME = {
     "model", "temperature", "top_p", "parallel_tool_calls", "user", "metadata", "store", "seed",
     "top_k", "min_p", "stop", "service_tier", "safety_identifier", "prompt_cache_key",
+    "thinking_budget",
 }  # fmt: skip
 """Members that mean the same in a chat."""
 OWN = {
