@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_what_is_no_effort_is_named() -> None:
         {"thinking_budget": True}, {"thinking_budget": "3"},
     ):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong))):
-            Chat(model(SWITCHED), **wrong)  # type: ignore[arg-type]
+            Chat(model(SWITCHED), **wrong)
 
 
 def thinker(template: str) -> thimble.Model:
@@ -128,10 +128,10 @@ def test_a_draft_changes_nothing_of_a_budgets_answer() -> None:
 
 
 def test_a_thought_that_is_opened_later_or_closed_alone_is_seen() -> None:
-    marks = Marks("<think>", "</think>")
+    marks, tokenizer = Marks("<think>", "</think>"), cast(Any, EOG)
 
     def at(text: str, most: int, *, inside: bool = False) -> str | None:
-        budget = Budget(EOG, marks, most, start=1, inside=inside)
+        budget = Budget(tokenizer, marks, most, start=1, inside=inside)
         token = budget([0, *EOG.encode(text, parse_special=True)])
         return None if token is None else EOG.decode([token], at_start=False)
 
@@ -140,7 +140,7 @@ def test_a_thought_that_is_opened_later_or_closed_alone_is_seen() -> None:
     assert at("So <think>", 0) is None, "words, not a thought"
     assert at("abc", 99, inside=True) is None and at("abc", 1, inside=True) == "\n"
     assert at("a</think>b", 99, inside=True) is None
-    budget = Budget(EOG, marks, 0, start=0, inside=True)
+    budget = Budget(tokenizer, marks, 0, start=0, inside=True)
     written: list[int] = []
     while (token := budget(written)) is not None:
         written.append(token)
