@@ -86,7 +86,7 @@ function labels({ text, sure, probabilities }: AnswerDetail): TemplateResult {
     <table part="labels"><caption>How probable each label is</caption><tbody>${Object.entries(probabilities).map(
       ([name, probability]) => html`<tr>
         <th scope="row" dir="auto">${name}</th>
-        <td class="share"><meter min="0" max="1" value=${probability} aria-hidden="true"></meter></td>
+        <td class="share"><progress max="1" value=${probability} aria-hidden="true"></progress></td>
         <td class="words">${(100 * probability).toFixed(1)} %</td>
       </tr>`,
     )}</tbody></table>`;
