@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import too_wide, violations
+from tests.browser.conftest import too_wide, turn_to, violations
 from thimble import cli
 from thimble.tasks.task import Task
 
@@ -111,6 +111,25 @@ def test_a_file_of_a_task_is_opened_and_its_adapter_put_on_the_model(
         tasks.locator("#task-file").set_input_files(bad)  # type: ignore[arg-type]
         expect(tasks.locator("#task-notice")).to_contain_text(words)
     expect(tasks.locator("#task-result")).to_be_visible()  # what was there stays
+
+
+def test_a_wrong_answer_opens_in_step_and_in_the_lens(tasks: Page, tmp_path: Path) -> None:
+    path = downloaded(tasks, tmp_path / "tone.task.json")
+    task = json.loads(path.read_text())
+    wrong = {"given": "Give me that hat!", "wanted": "Please.", "base": "a", "prompted": "b",
+             "adapter": "c"}  # fmt: skip
+    task["card"]["errors"] = [wrong, {"given": 7}, "nothing"]  # a stranger's card
+    named = {"name": "t.json", "mimeType": "", "buffer": json.dumps(task).encode()}
+    tasks.locator("#task-file").set_input_files(named)  # type: ignore[arg-type]
+    expect(tasks.locator("#task-errors-title")).to_have_text("Wrong answers (1)")
+    prompt = task["template"].replace("{text}", wrong["given"])
+    tasks.locator("#task-errors summary").click()
+    for words, panel, field in (("Step", "step", "#prompt"), ("Look inside", "lens", "#lens-text")):
+        tasks.locator("#task-errors-table").get_by_role("button", name=words).click()
+        expect(tasks.locator(f"[data-panel={panel}]")).to_be_visible()
+        expect(tasks.locator(field)).to_have_value(prompt)
+        expect(tasks.locator(f"[data-panel={panel}] [data-adapter-words]")).to_contain_text("tone")
+        turn_to(tasks, "Tasks")
 
 
 BAD: list[tuple[str, str]] = [

@@ -203,7 +203,7 @@ class Service:
             "kind": task.shape.kind,
             "threshold": task.threshold,
             "rows": table(task.card) if "measured" in task.card else [],
-            "errors": task.card.get("errors", []),
+            "errors": [{**one, "prompt": task.shape.prompt(one["given"])} for one in _errors(task)],
             "bytes": task.card.get("bytes", {}),
         }
 
@@ -220,3 +220,13 @@ class Service:
     def _kernel(self, base: Base) -> Kernel | None:
         """The threads, for a model that gains from them; the bits are the same."""
         return self._engine.pool if len(base.data) >= THREADS_FROM else None
+
+
+def _errors(task: Task) -> list[dict[str, Any]]:
+    """The wrong answers of a task's card, which may be a stranger's."""
+    found = task.card.get("errors")
+    said = ("given", "wanted", "base", "prompted", "adapter")
+    return [
+        one for one in (found if isinstance(found, list) else [])
+        if isinstance(one, dict) and all(isinstance(one.get(name), str) for name in said)
+    ]  # fmt: skip

@@ -51,6 +51,8 @@ export interface TaskProgress {
 }
 
 export interface TaskError {
+  /** With what is given in it. */
+  readonly prompt: string;
   readonly given: string;
   readonly wanted: string;
   readonly base: string;

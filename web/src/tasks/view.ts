@@ -49,7 +49,13 @@ export class TaskView {
     const errors = task.errors.map((one) => [one.given, one.wanted, one.adapter, one.prompted, one.base]);
     part("task-errors").hidden = errors.length === 0;
     part("task-errors-title").textContent = `Wrong answers (${count(errors.length)})`;
-    fill("task-errors-table", [["text", "wanted", "adapter", "with examples", "base"], ...errors]);
+    const rows = fill("task-errors-table", [["text", "wanted", "adapter", "with examples", "base"], ...errors]);
+    for (const [i, { prompt }] of task.errors.entries()) {
+      rows[i]?.insertCell().append(
+        this.#opens("Step", `panel=step&prompt=${encodeURIComponent(prompt)}`),
+        this.#opens("Look inside", `panel=lens&view=logits&text=${encodeURIComponent(prompt)}`),
+      );
+    }
     part("task-threshold-dial").hidden = task.kind !== "label";
     this.#threshold.value = String(task.threshold);
     this.#text.value = example;
@@ -101,22 +107,38 @@ export class TaskView {
       `${copied ? "Copied" : "Copy this"}: ${html.replace("\n", " ")} Put ${this.#fileName} beside the page.`;
   }
 
-  /** Let every panel's model have the adapter. */
-  async #apply(): Promise<void> {
+  /** A button that shows another panel a prompt, with the adapter on. */
+  #opens(words: string, fragment: string): HTMLButtonElement {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "quiet";
+    made.textContent = words;
+    made.addEventListener("click", () => {
+      void this.#apply().then((on) => {
+        if (on) location.hash = fragment;
+      });
+    });
+    return made;
+  }
+
+  /** Let every panel's model have the adapter; whether it has. */
+  async #apply(): Promise<boolean> {
     try {
       const file = new Uint8Array(await this.#host.ask((engine) => engine.tasks.adapter()));
       const name = this.#task?.name ?? "task";
       const info = await this.#live.ask((engine, session) => engine.adapter.put(session, name, file, 1));
       this.#live.dispatchEvent(new AdapterEvent(info));
       part("task-outcome").textContent = "The adapter is on the model, in every panel.";
+      return true;
     } catch (error) {
       this.#complain(complaint(error));
+      return false;
     }
   }
 }
 
-/** Fill a table with rows of words, the heads first. */
-function fill(id: string, [heads = [], ...rows]: readonly (readonly string[])[]): void {
+/** Fill a table with rows of words, the heads first; the rows of its body. */
+function fill(id: string, [heads = [], ...rows]: readonly (readonly string[])[]): HTMLTableRowElement[] {
   const table = byId(id, HTMLTableElement);
   table.replaceChildren();
   const top = table.createTHead().insertRow();
@@ -127,6 +149,7 @@ function fill(id: string, [heads = [], ...rows]: readonly (readonly string[])[])
     row.append(cell(first, "row"));
     for (const words of rest) row.insertCell().textContent = words;
   }
+  return [...body.rows];
 }
 
 function cell(words: string, scope: string): HTMLElement {
