@@ -258,7 +258,8 @@ class Answering:
         self.shown = chat.shown
         self.forced = chat.forced(ids)
         self._reply = chat.reply(ids)
-        self._reply.push(said)
+        self.said = [(0, *part) for part in self._reply.push(said)]
+        """The parts of what it has already."""
 
     def parts(
         self, chunks: Sequence[TokenChunk], reason: str | None

@@ -100,11 +100,13 @@ class Service:
         self._engine = engine
 
     def about(self, session: int) -> dict[str, Any]:
-        """Whether a session's model has a chat template, how many tokens it can hold, and the
+        """Whether a session's model has a chat template, and one that knows thoughts, how many tokens it can hold, and the
         sampling options that its file recommends."""
         opened = self._engine.opened(session)
+        how = Chat(opened.model)
         return {
             "template": opened.model.chat_template is not None,
+            "thinking": how.has_parts,
             "architecture": opened.model.config.architecture,
             "context": opened.session.n_ctx,
             "sampling": recommended(opened.model.metadata),
@@ -124,7 +126,8 @@ class Service:
         may have a `conversation`, the fields of `How`. Raises OptionError for messages that are
         wrong or that the template refuses, ContextError where what must be read leaves no room for
         an answer; the session is then as before. Where an answer goes on, `resumed` has its `text`
-        and `tokens` so far, without half a character or what may become a stop string at its end.
+        and `tokens` so far, without half a character or what may become a stop string at its end,
+        and its `parts` where it may have any.
         """
         began = time.perf_counter()
         opened = self._engine.opened(session)
@@ -230,13 +233,15 @@ def resume(
         params = replace(params, max_tokens=params.max_tokens + dropped)
     opened.records = []
     opened.run = Run([], params, detailed, began, constraint_start)
+    parts: dict[str, Any] = {}
     if chat.has_parts:
         opened.run.answering = Answering(chat, session.tokens[:place], text)
+        parts["parts"] = opened.run.answering.said
     return {
         "prompt": kept,
         "reused": kept - (dropped > 0),
         "left_out": 0,
-        "resumed": {"text": text, "tokens": kept - place},
+        "resumed": {"text": text, "tokens": kept - place, **parts},
     }
 
 

@@ -9,6 +9,7 @@ import { listenToKeys } from "../talk/keys";
 import { TalkList } from "../talk/list";
 import { wordsOf } from "../talk/record";
 import { savedTalkers } from "../talk/saved";
+import { Toolbox } from "../talk/toolbox";
 import { TurnView } from "../talk/turn-view";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
@@ -35,6 +36,8 @@ class Talk {
   readonly #list: TalkList;
   readonly #files: Attaching;
   readonly #turns: TurnView;
+  readonly #tools: Toolbox;
+  readonly #think = byId("talk-think", HTMLInputElement);
   readonly #follows = new Follow(part("talk-sheet"));
   #frame = 0;
   #about: TalkAbout | null = null;
@@ -61,6 +64,9 @@ class Talk {
       },
     });
     this.#files = new Attaching(live, (error) => this.#fail(error));
+    this.#tools = this.#talk.tools = new Toolbox(live, (error) => this.#fail(error));
+    this.#tools.addEventListener("change", () => this.#show());
+    this.#think.addEventListener("change", () => (this.#talk.thinks = this.#think.checked));
     this.#turns = new TurnView(this.#talk, {
       mayTalk: () => this.#mayTalk,
       again: () => void this.#work(this.#talk.regenerate(this.#options())),
@@ -68,6 +74,8 @@ class Talk {
       resend: (at, text) => void this.#work(this.#talk.resend(at, text, this.#options())),
       edit: (at) => this.#edit(at),
       copy: (text) => void this.#copy(text),
+      waiting: () => this.#tools.waiting,
+      allow: (allowed) => this.#tools.allow(allowed),
       draw: () => this.#show(),
     });
     this.#keeper.addEventListener("change", () => this.#show());
@@ -207,6 +215,7 @@ class Talk {
         if (this.#asked !== model) return;
         this.#about = about;
         this.#recommend(about);
+        part("talk-thinking").hidden = !about.thinking;
         this.#show();
         this.#prepare();
         if (!about.template) void this.#offerSaved();
@@ -286,6 +295,7 @@ class Talk {
     if (last?.role !== "assistant") return "Stopped.";
     const tokens = plural(last.tokens, "token");
     if (last.finish === null) return `Stopped after ${tokens}.`;
+    if (last.finish === "tool_calls") return "Stopped at a call of a tool.";
     const { counts } = this.#talk;
     if (last.finish === "length" && counts && counts.context >= counts.window) {
       return "The context is full: the answer ends here.";

@@ -188,7 +188,7 @@ export interface Begun {
   /** How many of the oldest messages, those to keep aside, had no place in the context. */
   readonly left_out: number;
   /** The answer that goes on, as far as it has whole characters. */
-  readonly resumed?: { readonly text: string; readonly tokens: number };
+  readonly resumed?: { readonly text: string; readonly tokens: number; readonly parts?: readonly PartRow[] };
 }
 
 /** Worker to page, on a generation's port, the prompt first; the last is "done" or "failed". */

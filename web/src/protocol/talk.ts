@@ -26,6 +26,8 @@ export interface Conversing {
 export interface TalkAbout {
   /** Whether the model's file says how a conversation is written down for it. */
   readonly template: boolean;
+  /** Whether it may think before it answers. */
+  readonly thinking: boolean;
   readonly architecture: string;
   /** Tokens that a conversation may have. */
   readonly context: number;

@@ -7,10 +7,15 @@
  */
 
 import type { LiveSession } from "../live";
-import type { FromRun, Message } from "../protocol";
+import { MOST_ROUNDS } from "../prompt-api/tools";
+import type { Begun, FromRun, Message } from "../protocol";
 import type { Conversing } from "../protocol/talk";
 import type { PromptOptions, SamplingOptions, Thimble as Session } from "../thimble";
+import { grow, messagesOf, open } from "./asides";
+import type { Aside, Call } from "./asides";
 import { Reading } from "./reading";
+import { toldOf } from "./tools";
+import type { ToolName } from "./tools";
 import { Tree, newId } from "./tree";
 import type { Turn } from "./tree";
 
@@ -24,6 +29,16 @@ export interface Counts {
   /** Tokens a second, from the answer's first one on. */
   readonly speed: number | null;
 }
+
+/** The tools that a model may call, and who carries them out. */
+export interface Tools {
+  readonly names: readonly ToolName[];
+  /** Whether an answer begins with a call: small models do not come upon it by themselves. */
+  readonly first: boolean;
+  carryOut(call: Call, signal: AbortSignal): Promise<string>;
+}
+
+const NO_TOOLS: Tools = { names: [], first: false, carryOut: () => Promise.reject(new Error("there are no tools")) };
 
 /** Whether a message was refused because the model's context cannot hold it. */
 export function isTooLong(error: unknown): boolean {
@@ -45,10 +60,15 @@ export class Conversation extends EventTarget {
   /** The first turn that the model still reads: the context has no place for those before it. */
   first = 0;
   system = "";
+  tools: Tools = NO_TOOLS;
+  /** Whether the model thinks before it answers; null leaves it to its template. */
+  thinks: boolean | null = null;
   busy = false;
   counts: Counts | null = null;
   /** The turn that the session's tokens end with. */
   #held: Turn | null = null;
+  /** How much of it was there before its tokens that the session holds. */
+  #kept: { readonly text: string; readonly asides: readonly Aside[] } = { text: "", asides: [] };
   /** Whether what the model has read is kept on this machine. */
   keeps = (): boolean => false;
   readonly #reading = new Reading(() => this.keeps());
@@ -107,7 +127,8 @@ export class Conversation extends EventTarget {
   /** Whether the last answer was cut off, or stopped. */
   get canContinue(): boolean {
     const last = this.turns.at(-1);
-    return !this.busy && last?.role === "assistant" && last.finish !== "stop";
+    if (this.busy || last?.role !== "assistant" || last.finish === "stop" || last.finish === "tool_calls") return false;
+    return !last.asides || (this.#held === last && open(last).length === 0);
   }
 
   /** Go on with the last answer, as if its length had been larger. */
@@ -202,7 +223,15 @@ export class Conversation extends EventTarget {
     this.#tell();
     try {
       const session = await this.#open();
-      if (!signal.aborted) await this.#write(session, turn, cut !== undefined, { ...settings, signal });
+      const first = 1 + Math.max(-1, ...(turn.asides ?? []).map((one) => (one.kind === "call" ? one.round : -1)));
+      for (let round = first; !signal.aborted; round += 1) {
+        await this.#write(session, turn, cut !== undefined && round === first, round, { ...settings, signal });
+        if (turn.finish !== "tool_calls" || open(turn).length === 0) break;
+        for (const call of open(turn)) {
+          call.result = await this.tools.carryOut(call, signal);
+          this.#tell();
+        }
+      }
     } catch (error) {
       if (error instanceof Error && error.name === "CrashError") this.close();
       if (!signal.aborted) throw error;
@@ -218,39 +247,47 @@ export class Conversation extends EventTarget {
    * How the answer begins. One that is cut off goes on from the session's very tokens; where they are
    * gone, or fill the context, its text is what the model goes on from.
    */
-  #how(turn: Turn, cut: boolean): Conversing {
+  #how(turn: Turn, cut: boolean, round: number): Conversing {
     const isFull = this.counts !== null && this.counts.context >= this.counts.window;
-    if (cut && this.#held === turn && !isFull) return { resume: true };
-    return { keep: 0, newest: 1, ...(cut ? { prefix: true } : {}) };
+    const { names, first } = this.tools;
+    const how: Conversing = {
+      ...(names.length > 0 && round < MOST_ROUNDS ? { tools: toldOf(names), parallel_tool_calls: false } : {}),
+      ...(names.length > 0 && first && round === 0 ? { tool_choice: "required" } : {}),
+      ...(this.thinks === null ? {} : { enable_thinking: this.thinks }),
+    };
+    if (cut && this.#held === turn && !isFull) return { ...how, resume: true };
+    return { ...how, keep: 0, newest: 1, ...(cut ? { prefix: true } : {}) };
   }
 
   async #write(
-    session: Session, turn: Turn, cut: boolean, settings: PromptOptions,
+    session: Session, turn: Turn, cut: boolean, round: number, settings: PromptOptions,
   ): Promise<void> {
     const began = performance.now();
     let first = 0;
     let fresh = 0;
-    const conversation = this.#how(turn, cut);
-    const messages = this.#messages(turn, cut);
+    const conversation = this.#how(turn, cut, round);
+    const messages = this.#messages(turn, cut || turn.asides !== undefined);
+    if (!conversation.resume) this.#kept = { text: turn.text, asides: [...(turn.asides ?? [])] };
     this.#held = null;
     const hear = (news: FromRun): void => {
       const window = session.contextWindow;
       if (news.type === "begun") {
         const { prompt, reused } = news;
-        this.first += news.left_out;
+        this.#leaveOut(news.left_out);
         this.#held = turn;
-        if (news.resumed) Object.assign(turn, news.resumed);
+        if (news.resumed) this.#resume(turn, news.resumed, round);
         this.counts = { context: prompt, window, reused, read: prompt - reused, speed: null };
       } else if (news.type === "batch") {
-        const { text = "", count, context, finish_reason: finish } = news.batch;
+        const { text = "", parts, count, context, finish_reason: finish } = news.batch;
         const now = performance.now();
-        turn.text += text;
+        if (parts) grow(turn, parts, round);
+        else turn.text += text;
         turn.tokens += count;
         fresh += count;
         turn.finish = finish;
         if (first === 0 && count > 0) {
           first = now;
-          if (!cut) turn.wait = now - began;
+          if (!cut) turn.wait ??= now - began;
         }
         const speed = now > first ? (1000 * (fresh - 1)) / (now - first) : null;
         if (speed && fresh > 1) turn.rate = speed;
@@ -268,7 +305,7 @@ export class Conversation extends EventTarget {
   #messages(turn: Turn | null, cut = false): Message[] {
     const end = turn ? this.turns.indexOf(turn) + Number(cut) : this.turns.length;
     const said = this.turns.slice(this.first, end);
-    const turns = said.map(({ role, text }): Message => ({ role, content: text }));
+    const turns = said.flatMap((one) => this.#said(one));
     const system = this.system.trim();
     return system ? [{ role: "system", content: system }, ...turns] : turns;
   }
@@ -277,6 +314,26 @@ export class Conversation extends EventTarget {
     const session = await this.#oneSession();
     await this.#reading.enter(session, this.id);
     return session;
+  }
+
+  /** A turn as the messages that the model is asked with. */
+  #said(turn: Turn): Message[] {
+    return turn.role === "user" ? [{ role: "user", content: turn.text }] : messagesOf(turn);
+  }
+
+  /** So many messages, from the first that is read on, have no place in the context any more. */
+  #leaveOut(messages: number): void {
+    for (let left = messages; left > 0 && this.first < this.turns.length; this.first += 1) {
+      left -= this.#said(this.turns[this.first] as Turn).length;
+    }
+  }
+
+  /** What goes on is the answer as the session has it, behind what was there before that. */
+  #resume(turn: Turn, { text, tokens, parts }: NonNullable<Begun["resumed"]>, round: number): void {
+    if (!parts) return void Object.assign(turn, { text, tokens });
+    turn.text = this.#kept.text;
+    turn.asides = [...this.#kept.asides];
+    grow(turn, parts, round);
   }
 
   /** The session, which is opened once whoever asks meanwhile. */

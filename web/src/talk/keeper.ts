@@ -107,8 +107,8 @@ export class Keeper extends EventTarget {
     const signature = this.#signature();
     if (!this.wanted || tree.all.length === 0 || signature === this.#saved) return;
     try {
-      const turns = tree.all.filter((turn) => turn.text !== "");
-      const leaf = tree.path.findLast((turn) => turn.text !== "")?.id ?? null;
+      const turns = tree.all.filter((turn) => turn.text !== "" || turn.asides);
+      const leaf = tree.path.findLast((turn) => turn.text !== "" || turn.asides)?.id ?? null;
       const united = await saveTalk({ format: FORMAT, id, ...this.#form(), turns, leaf });
       this.#saved = signature;
       this.failure = null;
@@ -141,7 +141,7 @@ export class Keeper extends EventTarget {
   /** What would be saved, in short. */
   #signature(): string {
     const { id, tree } = this.#talk;
-    const size = tree.all.reduce((sum, { text }) => sum + text.length, 0);
+    const size = tree.all.reduce((sum, { text, asides }) => sum + text.length + (asides ? JSON.stringify(asides).length : 0), 0);
     return JSON.stringify([id, tree.all.length, size, tree.leaf, this.#form()]);
   }
 

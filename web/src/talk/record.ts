@@ -3,6 +3,7 @@
  * file: only what is well-formed; what is not is counted.
  */
 
+import { readAsides } from "./asides";
 import { Tree } from "./tree";
 import type { Turn } from "./tree";
 
@@ -92,11 +93,13 @@ export function readHead(value: unknown): Head {
 function readTurn(value: unknown): Turn | null {
   if (!isObject(value)) return null;
   const { id, parent, role, text, model, tokens, finish, seed, wait, rate } = value;
+  const asides = isText(text) ? readAsides(value["asides"], text.length) : [];
   if (!isId(id) || !(parent === null || isId(parent)) || !isText(text) || !isCount(tokens)) return null;
   if (role !== "user" && role !== "assistant") return null;
   return {
     id, parent, role, text, tokens,
     finish: finish === "stop" || finish === "length" || finish === "tool_calls" ? finish : null,
+    ...(asides.length && role === "assistant" ? { asides } : {}),
     ...(isText(model, 1000) ? { model } : {}),
     ...(isCount(seed) ? { seed } : {}),
     ...(isCount(wait) ? { wait } : {}),

@@ -4,6 +4,7 @@
  */
 
 import type { FinishReason } from "../protocol";
+import type { Aside } from "./asides";
 
 export interface Turn {
   /** Unlike every other's, in any tab. */
@@ -12,6 +13,8 @@ export interface Turn {
   readonly parent: string | null;
   readonly role: "user" | "assistant";
   text: string;
+  /** What an answer has beside its words. */
+  asides?: Aside[];
   /** The model that wrote it. */
   readonly model?: string;
   tokens: number;

@@ -2,12 +2,14 @@
 
 import { html, nothing } from "lit";
 import type { TemplateResult } from "lit";
-import { count, milliseconds, rate } from "../ui/format";
+import { count, milliseconds, plural, rate } from "../ui/format";
 import { Aloud } from "./aloud";
+import type { Aside, Call } from "./asides";
 import { detach } from "./attached";
 import type { Conversation } from "./conversation";
 import { markdown } from "./markdown";
 import type { Ways } from "./markdown";
+import { argumentOf } from "./tools";
 import type { Turn } from "./tree";
 
 /** What the panel does for the turns. */
@@ -21,6 +23,9 @@ export interface Acts {
   /** Edit the turn at this place, or none. */
   readonly edit: (at: number | null) => void;
   readonly copy: (text: string) => void;
+  /** The call that waits for the visitor's word, and that word. */
+  readonly waiting: () => Call | null;
+  readonly allow: (allowed: boolean) => void;
   /** Show it all anew. */
   readonly draw: () => void;
 }
@@ -29,8 +34,8 @@ export class TurnView {
   readonly #talk: Conversation;
   readonly #acts: Acts;
   readonly #aloud = new Aloud();
-  /** Elements of answers, and the texts that they are of. */
-  readonly #shown = new WeakMap<Turn, { text: string; ways: Ways; elements: unknown }>();
+  /** Elements of answers, by the place where they begin, and the texts that they are of. */
+  readonly #shown = new WeakMap<Turn, Map<number, { text: string; ways: Ways; elements: unknown }>>();
   /** How answers are shown, as they are written, and with what is loaded when one has it. */
   readonly #plain: Ways;
   #ways: Ways;
@@ -71,16 +76,56 @@ export class TurnView {
     this.#aloud.read(turn, shown?.textContent ?? "");
   }
 
-  /** Only a text that has grown is read anew. */
+  /** The words of an answer, and between them what it thought and called. */
   #answer(turn: Turn): unknown {
-    const known = this.#shown.get(turn);
+    const { text, asides = [] } = turn;
     const isWritten = this.#talk.busy && turn === this.#talk.turns.at(-1);
+    if (!isWritten) this.#learn(text);
+    const ends = [...asides.map(({ at }) => at), text.length];
+    const words = (from: number, to: number): unknown => (to > from ? this.#words(turn, from, text.slice(from, to), isWritten) : nothing);
+    return asides.length === 0 ? this.#words(turn, 0, text, isWritten) : html`${words(0, ends[0] ?? 0)}
+      ${asides.map((aside, n) => {
+        const isOpen = isWritten && n === asides.length - 1 && aside.at === text.length;
+        return html`${this.#aside(aside, isOpen)}${words(aside.at, ends[n + 1] ?? aside.at)}`;
+      })}`;
+  }
+
+  /** Only a text that has grown is read anew. */
+  #words(turn: Turn, at: number, text: string, isWritten: boolean): unknown {
+    const all = this.#shown.get(turn) ?? new Map<number, { text: string; ways: Ways; elements: unknown }>();
+    this.#shown.set(turn, all);
+    const known = all.get(at);
     const ways = isWritten ? this.#plain : this.#ways;
-    if (!isWritten) this.#learn(turn.text);
-    if (known?.text === turn.text && known.ways === ways) return known.elements;
-    const elements = markdown(turn.text.trimStart(), ways);
-    this.#shown.set(turn, { text: turn.text, ways, elements });
+    if (known?.text === text && known.ways === ways) return known.elements;
+    const elements = markdown(text.trimStart(), ways);
+    all.set(at, { text, ways, elements });
     return elements;
+  }
+
+  /** A thought or a call, folded; one that waits for the visitor's word is open, with its code. */
+  #aside(aside: Aside, isOpen: boolean): TemplateResult {
+    if (aside.kind === "thought") {
+      const length = plural(aside.text.trim().split(/\s+/).length, "word");
+      return html`<details class="turn-aside"><summary>${isOpen ? "Thinking" : "Thought"}, ${length}</summary><div>${aside.text.trim()}</div></details>`;
+    }
+    const { name, result } = aside;
+    const waits = this.#acts.waiting() === aside;
+    let given = aside.arguments;
+    try {
+      given = argumentOf(name, given);
+    } catch {
+      // It is being written, or is no argument of the tool: it stands there as it is.
+    }
+    const state = result !== null ? "called" : waits ? "asks to run" : isOpen ? "calls" : "was not run";
+    return html`<details class="turn-aside" ?open=${waits}><summary>${name === "python" ? "Python" : name}: ${state}</summary>
+      <pre>${given}</pre>
+      ${result === null ? nothing : html`<div class="turn-result">${result}</div>`}
+      ${waits ? html`<p>It runs in this tab, as code in the panel Python does. After it this engine keeps nothing more of what it reads, until you reload the page.</p>
+        <div class="actions">
+          <button type="button" @click=${() => this.#acts.allow(true)}>Run it</button>
+          <button type="button" @click=${() => this.#acts.allow(false)}>Do not run</button>
+        </div>` : nothing}
+    </details>`;
   }
 
   /** Load what shows code in colours, and formulas, once an answer may have them; without a network
