@@ -65,7 +65,11 @@ class Talk {
     });
     this.#files = new Attaching(live, (error) => this.#fail(error));
     this.#tools = this.#talk.tools = new Toolbox(live, (error) => this.#fail(error));
-    this.#tools.addEventListener("change", () => this.#show());
+    this.#tools.addEventListener("change", () => {
+      if (this.#talk.busy) part("talk-outcome").textContent = this.#tools.waiting ? "The model asks to run the code above." : "Writing.";
+      this.#show();
+      this.#follows.keep();
+    });
     this.#think.addEventListener("change", () => (this.#talk.thinks = this.#think.checked));
     this.#turns = new TurnView(this.#talk, {
       mayTalk: () => this.#mayTalk,

@@ -295,7 +295,9 @@ export class Conversation extends EventTarget {
       }
       this.#tell();
     };
-    const options = { ...settings, logprobs: false, conversation };
+    // What is asked for stands in the arguments of a call again: no penalty on that.
+    const alone = conversation.tool_choice === "required" ? { repetition_penalty: 1 } : {};
+    const options = { ...settings, ...alone, logprobs: false, conversation };
     const reader = session.write(messages, options, hear).getReader();
     while (!(await reader.read()).done);
   }
