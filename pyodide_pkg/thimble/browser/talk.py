@@ -100,8 +100,8 @@ class Service:
         self._engine = engine
 
     def about(self, session: int) -> dict[str, Any]:
-        """Whether a session's model has a chat template, and one that knows thoughts, how many tokens it can hold, and the
-        sampling options that its file recommends."""
+        """Whether a session's model has a chat template, and one that knows thoughts, how many
+        tokens it can hold, and the sampling options that its file recommends."""
         opened = self._engine.opened(session)
         how = Chat(opened.model)
         return {
