@@ -56,3 +56,24 @@ def test_it_waits_where_less_motion_is_wanted(newcomer: Page) -> None:
     expect(newcomer.locator("#metrics")).to_be_visible()
     expect(newcomer.locator("#empty")).to_be_visible()
     assert newcomer.locator("#written").text_content() == ""
+
+
+def test_the_model_that_was_chosen_last_is_there_again(newcomer: Page) -> None:
+    model = newcomer.locator("#model")
+    ready = newcomer.get_by_role("button", name="Copy link")
+    newcomer.goto("/")
+    first = model.input_value()
+    model.select_option("story-small")
+    expect(newcomer.locator("#m-context")).to_contain_text("/")
+    expect(ready).to_be_enabled()
+    newcomer.wait_for_function("() => localStorage.getItem('thimble.model') === 'story-small'")
+    newcomer.goto("/#panel=talk&model=story")  # somebody's link is not a choice
+    newcomer.reload()
+    expect(newcomer.locator("#talk-model")).to_contain_text("story ")
+    newcomer.goto("/")
+    newcomer.reload()
+    expect(model).to_have_value("story-small")
+    expect(newcomer.locator("#metrics")).to_be_visible()
+    newcomer.evaluate("() => localStorage.setItem('thimble.model', 'a model that is gone')")
+    newcomer.reload()
+    expect(model).to_have_value(first)

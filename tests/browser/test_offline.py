@@ -241,7 +241,9 @@ def test_without_a_server_this_machine_is_shown_and_takes_a_file(
     expect(rows.filter(has_text="Page, panels")).to_contain_text("works without a network")
     story = rows.filter(has=page.get_by_text("Thimble Story", exact=True))
     expect(story).to_contain_text("MB")
-    page.get_by_role("button", name="Remove Theme, switches and dates of use").click()
+    page.get_by_role(
+        "button", name="Remove Theme, switches, your last model and dates of use"
+    ).click()
     expect(page.locator("#machine-outcome")).to_contain_text("is removed")
 
     tiny: FilePayload = {

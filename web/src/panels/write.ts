@@ -2,6 +2,7 @@
 
 import type { LiveSession } from "../live";
 import type { ProgressEvent, TextEvent } from "../live/events";
+import { lastModel, rememberModel } from "../storage/last-model";
 import type { SamplingOptions } from "../thimble";
 import { lacksAdapter } from "../ui/adapter";
 import { copy } from "../ui/clipboard";
@@ -47,6 +48,8 @@ class Write {
   readonly #words = byId("notice-words", HTMLElement);
   readonly #outcome = byId("outcome", HTMLElement);
   readonly #announce = byId("announce", HTMLElement);
+  /** The model that nobody chose here: the site's own, or a link's. */
+  #given: string | null = this.#model.value;
   /** What a link asked for and could not have. */
   #refused = "";
 
@@ -70,12 +73,24 @@ class Write {
     latency.addEventListener("toggle", () => void measure(), { once: true });
     this.#listen();
     this.#offerFiles();
-    this.#restore();
-    greet(live, () => {
-      const settings = { ...this.#settings.read(), max_tokens: GREETING_TOKENS };
-      void live.write(this.#prompt.value, settings);
-    });
+    if (this.#restore() || !this.#chooseLast()) {
+      greet(live, () => {
+        const settings = { ...this.#settings.read(), max_tokens: GREETING_TOKENS };
+        void live.write(this.#prompt.value, settings);
+      });
+    }
     void live.open(this.#model.value);
+  }
+
+  /** Take the model that the visitor chose last, where it is still here; whether it is. */
+  #chooseLast(): boolean {
+    const last = lastModel();
+    const there = [...this.#model.options].some((option) => option.value === last);
+    if (last === null || !there || last === this.#model.value) return false;
+    this.#model.value = last;
+    this.#given = null;
+    rememberModel(null); // until it is ready: one that ends the tab does not end every later visit
+    return true;
   }
 
   #listen(): void {
@@ -127,7 +142,10 @@ class Write {
   /** Open the chosen model; the last entries of the list ask for a file or an address instead. */
   #choose(): void {
     const chosen = this.#model.value;
-    if (chosen !== OPEN_FILE && chosen !== OPEN_ADDRESS) return void this.#live.open(chosen);
+    if (chosen !== OPEN_FILE && chosen !== OPEN_ADDRESS) {
+      this.#given = null;
+      return void this.#live.open(chosen);
+    }
     this.#model.value = this.#live.model;
     byId(chosen === OPEN_FILE ? "model-file" : "model-address", HTMLElement).click();
   }
@@ -151,6 +169,7 @@ class Write {
     const writing = live.state === "writing";
     const focused = document.activeElement;
     if (live.model) this.#model.value = live.model;
+    if (live.state === "ready" && live.model !== this.#given) rememberModel(live.model);
     this.#write.disabled = false;
     this.#model.value = live.model; // another panel may have chosen it
     this.#write.hidden = writing;
@@ -224,13 +243,14 @@ class Write {
   #restore(): boolean {
     const shared = readLink(location.hash);
     if (!shared) return false;
+    if (shared.model !== undefined) this.#given = shared.model;
     if (shared.prompt !== undefined) this.#prompt.value = shared.prompt;
     const refused = this.#settings.restore(shared.settings);
     if (shared.constraint) showConstraint(shared.constraint);
     if (shared.model !== undefined) {
       const model = this.#live.files.meant({ ...shared, model: shared.model });
       const there = [...this.#model.options].some((option) => option.value === model);
-      if (there) this.#model.value = model;
+      if (there) this.#model.value = this.#given = model;
       else if (!isAddress(model)) refused.push(`there is no model "${shared.model}"`);
     }
     this.#refused = refused.length ? `Parts of the link cannot be used: ${refused.join("; ")}.` : "";

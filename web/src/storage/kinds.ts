@@ -236,7 +236,7 @@ const task: StorageKind = {
   },
 };
 
-/** Small words of the page's own: the theme, and when something was used. */
+/** Small words of the page's own: the theme, the model chosen last, and when something was used. */
 function settingKeys(): string[] {
   return Object.keys(localStorage).filter((key) => key.startsWith("thimble."));
 }
@@ -249,7 +249,7 @@ const settings: StorageKind = {
     if (keys.length === 0) return [];
     const bytes = keys.reduce((sum, key) => sum + key.length + (localStorage.getItem(key)?.length ?? 0), 0);
     return [{
-      id: "settings", title: "Theme, switches and dates of use", words: "None of your texts or prompts.",
+      id: "settings", title: "Theme, switches, your last model and dates of use", words: "None of your texts or prompts.",
       bytes, used: null, here: true,
       remove: async () => settingKeys().forEach((key) => localStorage.removeItem(key)),
     }];
