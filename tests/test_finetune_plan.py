@@ -74,7 +74,9 @@ def test_gradients_are_those_of_the_trainers_own_network() -> None:
     trainer.close()
 
 
-@pytest.mark.parametrize("name", ["gemma3", "gpt2", "lfm2", "olmoe", "phi3", "qwen3", "qwen35"])
+@pytest.mark.parametrize(
+    "name", ["gemma3", "gpt2", "lfm2", "olmoe", "phi3", "qwen3", "qwen35", "llama4"]
+)
 def test_adapters_of_other_architectures_learn(name: str) -> None:
     base = Base(converted(name, "q8_0"))
     trainer = FineTuner(base.recipe(CHOICES | {"steps": 12}), TEXT, base=base)

@@ -51,6 +51,10 @@ _YARN = {
 
 _SCAN = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 32, "mamba_n_groups": 1}
 
+_DENSE = {
+    "head_dim": 16, "intermediate_size_mlp": 96, "num_local_experts": 0, "moe_layers": [],
+    "interleave_moe_layer_step": 0, "num_experts_per_tok": 0,
+}  # fmt: skip
 _DELTA = {
     "linear_key_head_dim": 16, "linear_value_head_dim": 16, "head_dim": 32,
     "rope_parameters": {
@@ -196,8 +200,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "linear_num_key_heads": 4, "linear_num_value_heads": 4, "linear_conv_kernel_dim": 3,
         "layer_types": ["linear_attention", "full_attention", "linear_attention"],
     },
+    "llama4": {
+        "model_type": "llama4_text", **_LLAMA, **_DENSE, "num_hidden_layers": 4,
+        "rope_parameters": _LLAMA3,
+    },
+    "llama4-rope": {
+        "model_type": "llama4_text", **_LLAMA, **_DENSE, "no_rope_layers": [1, 1],
+        "layer_types": ["full_attention"] * 2, "attn_temperature_tuning": False,
+        "tie_word_embeddings": True,
+    },
+    "llama4-tempered": {
+        "model_type": "llama4_text", **_LLAMA, **_DENSE, "num_hidden_layers": 4,
+        "attention_chunk_size": 128, "floor_scale": 5, "attn_scale": 0.25,
+    },
 }  # fmt: skip
 """By name of the test; those keys that differ from transformers' own defaults."""
+
+WITHOUT_LLAMA_CPP = ("llama4-rope", "llama4-tempered")
+"""What llama.cpp as recorded does not run: it ends at temperatures that the first has not, and
+takes its own for the second."""
 
 STAND_INS = {
     # transformers lacks it; what it would compute, by Granite's words.

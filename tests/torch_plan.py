@@ -75,8 +75,12 @@ class TorchPlan:
 
     def head_norm(self, op: Op, x: Tensor) -> list[Tensor]:
         weight = self.weight(op, 0)
-        parts = x.view(len(x), -1, len(weight))
+        parts = x.view(len(x), -1, int(op.numbers["width"]) if weight is None else len(weight))
         return [F.rms_norm(parts, parts.shape[-1:], weight, op.numbers["eps"]).view(x.shape)]
+
+    def temper(self, op: Op, x: Tensor) -> list[Tensor]:
+        passed = torch.arange(1, len(x) + 1) // int(op.numbers["length"])
+        return [x * (1 + op.numbers["scale"] * torch.log1p(passed.double()))[:, None]]
 
     def rope(self, op: Op, x: Tensor, table: Tensor) -> list[Tensor]:
         heads, rotated = int(op.numbers["heads"]), int(op.numbers["rotated"])

@@ -14,6 +14,7 @@ static int32_t back_op(const tk_back *b, const tk_op *op) {
     case TK_OP_PRODUCTS: return tk_back_products(b, op);
     case TK_OP_HALVES: return tk_back_halves(b, op);
     case TK_OP_HEAD_NORM: return tk_back_head_norm(b, op);
+    case TK_OP_TEMPER: return tk_back_temper(b, op);
     case TK_OP_ROPE: return tk_back_rope(b, op);
     case TK_OP_ATTEND: return tk_back_attend(b, op);
     case TK_OP_HEADS_OUT: return tk_back_heads_out(b, op);

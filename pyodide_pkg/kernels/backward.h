@@ -48,6 +48,7 @@ int32_t tk_back_attend(const tk_back *b, const tk_op *op);
 int32_t tk_back_norm(const tk_back *b, const tk_op *op);
 int32_t tk_back_halves(const tk_back *b, const tk_op *op);
 int32_t tk_back_head_norm(const tk_back *b, const tk_op *op);
+int32_t tk_back_temper(const tk_back *b, const tk_op *op);
 int32_t tk_back_rope(const tk_back *b, const tk_op *op);
 int32_t tk_back_activate(const tk_back *b, const tk_op *op);
 int32_t tk_back_add(const tk_back *b, const tk_op *op);

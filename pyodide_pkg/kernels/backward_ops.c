@@ -19,7 +19,7 @@ static void norm_row(float *dx, const float *dy, const float *x, const float *w,
     for (size_t i = 0; center && i < n; i += 4) sum += load4(x + i);
     v4f mean = splat4(sum4(sum) / (float)n);
     for (size_t i = 0; i < n; i += 4) {
-        v4f v = load4(x + i) - mean, g = load4(dy + i) * load4(w + i);
+        v4f v = load4(x + i) - mean, g = w ? load4(dy + i) * load4(w + i) : load4(dy + i);
         squares += v * v;
         gs += g;
         dots += g * v;
@@ -28,7 +28,7 @@ static void norm_row(float *dx, const float *dy, const float *x, const float *w,
     v4f s = splat4(scale), along = splat4(sum4(dots) * inverse_n * scale * scale);
     v4f less = splat4(center ? sum4(gs) * inverse_n : 0.0f);
     for (size_t i = 0; i < n; i += 4) {
-        v4f v = load4(x + i) - mean, g = load4(dy + i) * load4(w + i);
+        v4f v = load4(x + i) - mean, g = w ? load4(dy + i) * load4(w + i) : load4(dy + i);
         store4(dx + i, load4(dx + i) + s * (g - less - v * along));
     }
 }
@@ -42,10 +42,22 @@ int32_t tk_back_norm(const tk_back *b, const tk_op *op) {
 }
 
 int32_t tk_back_head_norm(const tk_back *b, const tk_op *op) {
-    size_t n = (size_t)tk_op_tensor(op, 0)->cols, all = count(b, op->out[0]);
+    const tk_tensor *w = tk_op_tensor(op, 0);
+    size_t n = (size_t)(w ? w->cols : op->n[0]), all = count(b, op->out[0]);
     for (size_t at = 0; at < all; at += n)
         norm_row(tk_grads(b, op->in[0]) + at, tk_grads(b, op->out[0]) + at,
                  tk_rows(b->r, op->in[0]) + at, tk_op_vector(op, 0), n, op->f[0], 0);
+    return TK_DONE;
+}
+
+int32_t tk_back_temper(const tk_back *b, const tk_op *op) {
+    size_t n = tk_width(b->r, op->out[0]);
+    const float *dy = tk_grads(b, op->out[0]);
+    float *dx = tk_grads(b, op->in[0]);
+    for (int32_t t = 0; t < b->r->rows; t++, dx += n, dy += n) {
+        v4f factor = splat4(tk_temper(t, op->n[0], op->f[0]));
+        for (size_t i = 0; i < n; i += 4) store4(dx + i, load4(dx + i) + load4(dy + i) * factor);
+    }
     return TK_DONE;
 }
 

@@ -35,4 +35,9 @@ TK_INLINE v4f soft_cap4(v4f x, v4f cap) {
     return cap * (splat4(1.0f) - splat4(2.0f) / (e + splat4(1.0f)));
 }
 
+/* What queries of a position are multiplied by (Nakanishi 2025, https://arxiv.org/abs/2501.19399). */
+TK_INLINE float tk_temper(int32_t pos, int32_t length, float scale) {
+    return 1.0f + (float)tk_log(1.0 + (double)((pos + 1) / length)) * scale;
+}
+
 #endif

@@ -39,6 +39,7 @@ enum {
     TK_OP_PRODUCTS,
     TK_OP_HALVES,
     TK_OP_HEAD_NORM,
+    TK_OP_TEMPER,
     TK_OP_ROPE,
     TK_OP_ATTEND,
     TK_OP_HEADS_OUT,

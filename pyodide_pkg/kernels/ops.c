@@ -57,6 +57,14 @@ static void rms_norm(float *y, const float *x, const float *w, size_t n, float e
     for (size_t i = 0; i < n; i += 4) store4(y + i, load4(x + i) * scale * load4(w + i));
 }
 
+/* The same without weights. */
+static void rms_norm_plain(float *x, size_t n, float eps) {
+    v4f squares = splat4(0.0f);
+    for (size_t i = 0; i < n; i += 4) squares += load4(x + i) * load4(x + i);
+    v4f scale = splat4(1.0f / __builtin_sqrtf(sum4(squares) / (float)n + eps));
+    for (size_t i = 0; i < n; i += 4) store4(x + i, load4(x + i) * scale);
+}
+
 static v4f mean_of(const float *x, size_t n) {
     v4f sum = splat4(0.0f);
     for (size_t i = 0; i < n; i += 4) sum += load4(x + i);
@@ -130,13 +138,29 @@ static float *same_or_copied(const tk_run *r, const tk_op *op) {
     return y;
 }
 
-/* The norm of queries or keys: as wide as its weights, which are a head or all heads. f: epsilon. */
+/* The norm of queries or keys: as wide as its weights, which are a head or all heads, or without any
+ * as n says. f: epsilon. */
 int32_t tk_op_head_norm(const tk_run *r, const tk_op *op) {
     const tk_tensor *w = tk_op_tensor(op, 0);
     float *x = same_or_copied(r, op);
-    size_t all = (size_t)r->rows * tk_width(r, op->out[0]), width = (size_t)w->cols;
+    size_t all = (size_t)r->rows * tk_width(r, op->out[0]), width = (size_t)(w ? w->cols : op->n[0]);
     for (size_t at = 0; at < all; at += width)
-        rms_norm(x + at, x + at, (const float *)w->data, width, op->f[0]);
+        if (w)
+            rms_norm(x + at, x + at, (const float *)w->data, width, op->f[0]);
+        else
+            rms_norm_plain(x + at, width, op->f[0]);
+    return 0;
+}
+
+/* Queries grow with their position. n: after how many positions once more; f: by how much. */
+int32_t tk_op_temper(const tk_run *r, const tk_op *op) {
+    const float *x = tk_rows(r, op->in[0]);
+    float *y = tk_rows(r, op->out[0]);
+    size_t width = tk_width(r, op->out[0]);
+    for (int32_t t = 0; t < r->rows; t++, x += width, y += width) {
+        v4f factor = splat4(tk_temper(r->s->n_past + t, op->n[0], op->f[0]));
+        for (size_t i = 0; i < width; i += 4) store4(y + i, load4(x + i) * factor);
+    }
     return 0;
 }
 

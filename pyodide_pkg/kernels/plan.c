@@ -12,6 +12,7 @@ static int32_t run_op(const tk_run *r, const tk_op *op, int32_t from, int32_t to
     case TK_OP_PRODUCTS: return tk_op_products(r, op);
     case TK_OP_HALVES: return tk_op_halves(r, op);
     case TK_OP_HEAD_NORM: return tk_op_head_norm(r, op);
+    case TK_OP_TEMPER: return tk_op_temper(r, op);
     case TK_OP_ROPE: return tk_op_rope(r, op);
     case TK_OP_ATTEND: return tk_op_attend(r, op, from, to);
     case TK_OP_HEADS_OUT: return tk_op_heads_out(r, op, from, to);

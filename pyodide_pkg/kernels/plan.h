@@ -108,6 +108,7 @@ int32_t tk_op_rotations(const tk_run *r, const tk_op *op);
 int32_t tk_op_norm(const tk_run *r, const tk_op *op, int32_t from, int32_t to);
 int32_t tk_op_halves(const tk_run *r, const tk_op *op);
 int32_t tk_op_head_norm(const tk_run *r, const tk_op *op);
+int32_t tk_op_temper(const tk_run *r, const tk_op *op);
 int32_t tk_op_rope(const tk_run *r, const tk_op *op);
 int32_t tk_op_activate(const tk_run *r, const tk_op *op);
 int32_t tk_op_add(const tk_run *r, const tk_op *op);

@@ -99,6 +99,12 @@ class Architecture:
     """Whether the key `use_parallel_residual` may say otherwise."""
     norm_after_rope: bool = False
     """Whether norms of queries and keys come behind RoPE, not before it."""
+    plain_head_norms: bool = False
+    """Whether those norms have no weights, and are in layers with RoPE only."""
+    chunk: int = 0
+    """If the key `attention.sliding_window` is not 0: layers with RoPE see so many positions from a
+    multiple of it on, texts here are no longer, and layers without RoPE temper queries; otherwise
+    all have RoPE."""
     scales: Mapping[str, bool] = field(default_factory=dict)
     """Keys of what embeddings, scores and a block's result are multiplied by, and logits divided,
     and whether a file must have them."""

@@ -444,6 +444,17 @@ _TABLE = (
         scans=True,
     ),
     Architecture(
+        "llama4",
+        _BASE,
+        optional={**_HEAD, "rope_freqs.weight": ("pairs",)},
+        rope_interleaved=True,
+        rope_whole_head=True,
+        no_rope_layer_interval=4,
+        norm_after_rope=True,
+        plain_head_norms=True,
+        chunk=8192,
+    ),
+    Architecture(
         "qwen35",
         {
             "attn_norm.weight": ("dim",),

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 ROWS = 32
 """Positions whose logits are there at once."""
 PASSED = frozenset((
-    "embed", "positions", "rotations", "norm", "products", "halves", "head_norm", "rope", "attend",
-    "heads_out", "activate", "add", "last", "soft_cap", "scale", "check", "short_conv", "route",
-    "experts_in", "experts_out", "multiply", "scan", "delta", "pool",
+    "embed", "positions", "rotations", "norm", "products", "halves", "head_norm", "temper", "rope",
+    "attend", "heads_out", "activate", "add", "last", "soft_cap", "scale", "check", "short_conv",
+    "route", "experts_in", "experts_out", "multiply", "scan", "delta", "pool",
 ))  # fmt: skip
 """Kinds of operations that gradients pass (`kernels/backward.c`)."""
 WITHOUT = ON_DEMAND | {

@@ -63,6 +63,10 @@ class Features:
     logit_scale: float = 0.0
     """Logits are divided by it; 0 for not at all."""
     norm_after_rope: bool = False
+    plain_head_norms: bool = False
+    temper_scale: float = 0.0
+    """How much queries without RoPE grow, each `temper_length` positions; 0 for not at all."""
+    temper_length: int = 0
     layer_optional: tuple[str, ...] = ()
     """Those tensors of `Architecture.layer_optional` that layers have."""
     rope_short: bool = False

@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 NEXTN = "nextn_predict_layers"
+TEMPER = "attention.temperature_scale"
 MAX_HEAD = 4096
 """Values of a head; models in use have at most 512."""
 MAX_EXPERTS = 1024
@@ -109,7 +110,7 @@ def config_from_header(header: GGUFHeader) -> ModelConfig:
         head_dim=head_dim,
         hidden_dim=inner if scans else _hidden_dim(keys, arch),
         n_vocab=_n_vocab(keys),
-        n_ctx=_n_ctx(keys, rope_short),
+        n_ctx=_n_ctx(keys, arch, rope_short),
         norm_eps=keys.number(
             "attention.layer_norm_epsilon"
             if arch.layer_norm
@@ -151,6 +152,7 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
     experts, used = _experts(keys) if several else (0, 0)
     heads, width = _scan_heads(config, arch, keys) if arch.scans else (0, 0)
     factor = yarn.attention_factor if yarn else 1.0
+    temper = _in_chunks(keys, arch) and keys.metadata.get(keys.full(TEMPER)) != 0
     return Features(
         layer_norm=arch.layer_norm,
         activation=_activation(arch, keys),
@@ -178,7 +180,14 @@ def _features(config: ModelConfig, arch: Architecture, keys: Keys, rope_short: b
             keys.number("rope.scaling.attn_factor", default=1.0) if rope_short else factor
         ),
         rope_divisors=yarn.divisors(config.rope_base, config.rope_dim) if yarn else (),
-        no_rope_layer_interval=arch.no_rope_layer_interval,
+        no_rope_layer_interval=(
+            arch.no_rope_layer_interval if not arch.chunk or _in_chunks(keys, arch) else 0
+        ),
+        plain_head_norms=arch.plain_head_norms,
+        temper_scale=keys.number(TEMPER, default=0.1) if temper else 0.0,
+        temper_length=(
+            keys.width("attention.temperature_length", default=arch.chunk) if temper else 0
+        ),
         rope_base_local=(
             keys.number("rope.freq_base_swa", default=arch.rope_base_local)
             if arch.rope_base_local
@@ -336,9 +345,16 @@ def _n_vocab(keys: Keys) -> int:
     return n_vocab
 
 
-def _n_ctx(keys: Keys, rope_short: bool) -> int:
+def _in_chunks(keys: Keys, arch: Architecture) -> bool:
+    """Whether layers see a part of a longer text, as `Architecture.chunk` says."""
+    return bool(arch.chunk) and keys.metadata.get(keys.full("attention.sliding_window")) != 0
+
+
+def _n_ctx(keys: Keys, arch: Architecture, rope_short: bool) -> int:
     """Return how long a text may be."""
     n_ctx = keys.width("context_length")
+    if _in_chunks(keys, arch):
+        return min(n_ctx, arch.chunk)
     if rope_short:
         return min(n_ctx, keys.width("rope.scaling.original_context_length", default=n_ctx))
     return n_ctx

@@ -221,7 +221,14 @@ class _Compiler:
                     "rope", (name, table), (f"attn.hook_rot_{side}",), heads=heads,
                     width=c.head_dim, rotated=c.rope_dim, interleaved=c.rope_interleaved,
                 )  # fmt: skip
-            sides.append(self.head_norm(name, side) if f.norm_after_rope else name)
+            if f.norm_after_rope and (rotated or not f.plain_head_norms):
+                name = self.head_norm(name, side)
+            sides.append(name)
+        if f.temper_scale and not rotated:
+            sides[0] = self.emit(
+                "temper", (q,), ("attn.hook_tempered_q",), length=f.temper_length,
+                scale=f.temper_scale,
+            )  # fmt: skip
         z = self.emit(
             "attend", (*sides, v), ("attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_z"),
             heads=c.n_heads, kv_heads=c.n_kv_heads, width=c.head_dim, causal=f.causal,
@@ -242,11 +249,14 @@ class _Compiler:
 
     def head_norm(self, x: str, side: str) -> str:
         """The norm of queries ("q") or keys ("k"), or x where there is none."""
-        tensor = f"attn_{side}_norm.weight"
-        if tensor not in self.tensors:
+        tensor, plain = f"attn_{side}_norm.weight", self.config.features.plain_head_norms
+        if tensor not in self.tensors and not plain:
             return x
+        weights, width = ("" if plain else tensor,), self.config.head_dim if plain else 0
         eps = self.config.norm_eps
-        return self.emit("head_norm", (x,), (f"attn.{side}_norm",), (tensor,), eps=eps)
+        return self.emit(
+            "head_norm", (x,), (f"attn.{side}_norm",), weights, width=width, eps=eps
+        )  # fmt: skip
 
     def times(self, x: str, factor: float, out: str) -> str:
         """x times a number, or x where that is 0."""
@@ -277,7 +287,8 @@ class _Compiler:
         x = self.emit("activate", (z, x), ("ssm.hook_gated",), function=SILU)
         if "ssm_norm.weight" in self.tensors:
             norm = ("ssm_norm.weight",)
-            x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=self.config.norm_eps)
+            eps = self.config.norm_eps
+            x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, width=0, eps=eps)
         out = "ssm.out" if f.residual_scale else "hook_ssm_out"
         self.products(x, ("ssm_out", out))
         return self.times(out, f.residual_scale, "hook_ssm_out")
@@ -297,7 +308,7 @@ class _Compiler:
             width=f.scan_width, size=f.scan_state, key_heads=f.scan_groups, eps=UNIT_EPS,
         )  # fmt: skip
         norm, eps = ("ssm_norm.weight",), self.config.norm_eps
-        x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, eps=eps)
+        x = self.emit("head_norm", (x,), ("ssm.hook_normed",), norm, width=0, eps=eps)
         x = self.emit("activate", (z, x), ("ssm.hook_gated",), function=SILU)
         self.products(x, ("ssm_out", "hook_ssm_out"))
         return "hook_ssm_out"

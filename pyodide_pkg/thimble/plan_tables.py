@@ -29,8 +29,10 @@ KINDS: dict[str, Kind] = {
     "products": Kind(in_place=False),
     # x -> the first half of each head's values, the second
     "halves": Kind(ints=("heads", "width"), in_place=False),
-    # x -> RMSNorm of parts as wide as the weights
-    "head_norm": Kind(floats=("eps",)),
+    # x -> RMSNorm of parts as wide as the weights, or without any of `width`
+    "head_norm": Kind(ints=("width",), floats=("eps",)),
+    # x -> what grows by `scale` times the logarithm of how many `length`s stand before it
+    "temper": Kind(ints=("length",), floats=("scale",)),
     # x, rotations -> the first `rotated` values of each head, rotated
     "rope": Kind(ints=("heads", "width", "rotated", "interleaved")),
     # q, k, v -> scores, pattern, values mixed by it; keys and values are kept
@@ -102,6 +104,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "attn.hook_v": _KEY,
     "attn.q_norm": _QUERY,
     "attn.k_norm": _KEY,
+    "attn.hook_tempered_q": _QUERY,
     "attn.hook_rot_q": _QUERY,
     "attn.hook_rot_k": _KEY,
     "attn.hook_attn_scores": _SCORES,

@@ -177,10 +177,16 @@ class ReferenceModel:
 
     def head_norm(self, op: Op, x: Array) -> tuple[Array, ...]:
         """RMSNorm of queries or keys, as wide as its weights: a head, or all heads."""
-        weight = self.matrix(op, 0)
+        weight = self.matrix(op, 0) if op.tensors[0] else np.ones(int(op.numbers["width"]))
         parts = x.reshape(len(x), -1, weight.size)
         mean_square = np.mean(parts * parts, axis=-1, keepdims=True)
         return ((parts / np.sqrt(mean_square + op.numbers["eps"]) * weight).reshape(x.shape),)
+
+    def temper(self, op: Op, x: Array) -> tuple[Array, ...]:
+        """Queries that grow with how much there is to look at (Nakanishi 2025,
+        https://arxiv.org/abs/2501.19399)."""
+        passed = (self._positions + 1) // int(op.numbers["length"])
+        return (x * (1 + op.numbers["scale"] * np.log1p(passed))[:, None],)
 
     def rope(self, op: Op, x: Array, table: Array) -> tuple[Array, ...]:
         """Rotary position embedding (Su et al. 2021) of the first values of each head: those that

@@ -19,7 +19,7 @@ RECORD = Path(__file__).with_name("gradients.json")
 NAMES = (
     "smollm/f32", "llama/q4_0", "phi3/q8_0", "gemma2/q8_0", "gemma3/f16", "gptneox/q8_0",
     "gpt2/q8_0", "olmo2/q4_0", "blocks/UD", "lfm2/q8_0", "olmoe/q8_0",
-    "mamba2/q8_0", "gemma-embedding-dense/q8_0", "granite/q8_0", "qwen35/q8_0",
+    "mamba2/q8_0", "gemma-embedding-dense/q8_0", "granite/q8_0", "qwen35/q8_0", "llama4/q8_0",
 )  # fmt: skip
 """Between them every kind of operation, and every way that weights lie."""
 

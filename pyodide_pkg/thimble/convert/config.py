@@ -90,11 +90,48 @@ def keys(settings: Settings) -> Keys:
         found |= scan_keys(s)
     if s.arch.delta:
         found |= delta_keys(s)
+    if s.arch.chunk:
+        found |= _llama4_keys(s)
     if s.arch.name == "lfm2":
         found |= lfm2_keys(s)
     if s.arch.parallel_key:
         found["use_parallel_residual"] = s.get("use_parallel_residual", default=True)
     return found
+
+
+def _llama4_keys(s: Settings) -> Keys:
+    """Of a Llama 4 without experts, whose layers all have RoPE, or all but each fourth."""
+    every, n = s.arch.no_rope_layer_interval, min(s.n_layers, MAX_LAYERS)
+    for name, allowed in (("num_local_experts", 0), ("moe_layers", []), ("use_qk_norm", True),
+                          ("attention_bias", False)):  # fmt: skip
+        s.refuse(name, allowed)
+    wholly, mixed = [1] * n, [int(i % every != every - 1) for i in range(n)]
+    s.refuse("no_rope_layers", mixed, wholly, [])
+    found: Keys = {
+        "feed_forward_length": s.whole("intermediate_size_mlp"),
+        "expert_feed_forward_length": s.whole("intermediate_size"),
+        "expert_count": 0,
+        "expert_used_count": 0,
+        "interleave_moe_layer_step": 0,
+    }
+    asked = s.get("no_rope_layers") or mixed
+    chunked = ["chunked_attention" if one else "full_attention" for one in asked]
+    s.refuse("layer_types", chunked, ["full_attention"] * n)
+    if s.get("layer_types", default=chunked) == chunked and "chunked_attention" in chunked:
+        size = s.whole("attention_chunk_size", default=s.arch.chunk)
+        if s.n_ctx > size and (size != s.arch.chunk or asked == wholly):
+            raise UnsupportedError(
+                f"attention_chunk_size in config.json is {size}; {s.arch.chunk} with a layer of "
+                f"{every} without RoPE, or no less than max_position_embeddings, runs here"
+            )
+    if asked == wholly:
+        return {**found, "attention.sliding_window": 0}
+    tuned = bool(s.get("attn_temperature_tuning", default=True))
+    return {
+        **found,
+        "attention.temperature_scale": s.number("attn_scale", default=0.1) if tuned else 0.0,
+        "attention.temperature_length": s.whole("floor_scale", default=s.arch.chunk),
+    }
 
 
 def _scales(s: Settings) -> Keys:
@@ -139,7 +176,7 @@ def _check(s: Settings) -> None:
         s.refuse("sliding_window", None)
     if s.arch.sliding_window_pattern:
         _check_gemma(s)
-    if s.arch.no_rope_layer_interval:
+    if s.arch.no_rope_layer_interval and not s.arch.chunk:
         every, n = s.arch.no_rope_layer_interval, min(s.n_layers, MAX_LAYERS)
         s.refuse("no_rope_layers", [int(i % every != every - 1) for i in range(n)], None)
         s.refuse("no_rope_layer_interval", every)

@@ -26,7 +26,7 @@ class Kind:
     """What names may begin with, and need not."""
     ignored: str = (
         r"(?:.*\.)?(?:rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)"
-        r"|(?:model\.)?(?:vision_tower|visual|multi_modal_projector|mtp)\..*"
+        r"|(?:model\.)?(?:vision_tower|vision_model|visual|multi_modal_projector|mtp)\..*"
         r"|(?:bert\.)?(?:pooler|cls|embeddings\.position_ids)(?:\..*)?|(?:head|decoder)\..*"
     )
     """Names that older files have and that say nothing, and of what sees, or predicts further

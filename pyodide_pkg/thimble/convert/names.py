@@ -91,6 +91,19 @@ _GRANITEMOE = Kind(
 
 KINDS: dict[str, Kind] = {
     "llama": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
+    "llama4_text": Kind(
+        "llama4",
+        _LAYERS,
+        _LLAMA_NAMES,
+        {
+            **_ATTENTION,
+            **_NORMS,
+            "feed_forward.gate_proj": "ffn_gate",
+            "feed_forward.up_proj": "ffn_up",
+            "feed_forward.down_proj": "ffn_down",
+        },
+        defaults={"head_dim": 128, "rope_theta": 5e5},
+    ),
     "mistral": Kind("llama", _LAYERS, _LLAMA_NAMES, _BASE, interleaved=_PAIRS),
     "smollm3": Kind(
         "smollm3",

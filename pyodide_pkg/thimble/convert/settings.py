@@ -14,7 +14,7 @@ from .names import KINDS, chosen
 Config = Mapping[str, Any]
 Keys = dict[str, Any]
 MAX_NUMBER = 1e30
-SEEING = ("gemma3", "qwen3_5")
+SEEING = ("gemma3", "qwen3_5", "llama4")
 """Models that could see, of which the half that reads is converted."""
 
 
