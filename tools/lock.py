@@ -49,7 +49,10 @@ def main() -> int:
         print(lock.relative_to(ROOT))
     npm = Path(build_bytecode.find_node() or "node").resolve().with_name("npm")
     command = [str(npm) if npm.exists() else "npm", "install", "--package-lock-only"]
-    return subprocess.run(command, cwd=ROOT / "web").returncode
+    for folder in (ROOT / "web", ROOT / "web" / "npm" / "clients"):
+        if code := subprocess.run(command, cwd=folder).returncode:
+            return code
+    return 0
 
 
 def _uv() -> Path:

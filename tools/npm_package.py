@@ -30,7 +30,24 @@ ENTRIES = {
     ".": {"types": "./types/thimble.d.ts", "default": "./index.js"},
     "./widget": {"types": "./types/widget.d.ts", "default": "./widget.js"},
     "./task": {"types": "./types/task-widget.d.ts", "default": "./task.js"},
+    "./openai": {"types": "./types/openai.d.ts", "default": "./openai.js"},
+    "./language-model": {
+        "types": "./types/language-model.d.ts", "default": "./language-model.js",
+    },
+    "./ai": {"types": "./types/ai.d.ts", "default": "./ai.js"},
+    "./langchain": {"types": "./types/langchain.d.ts", "default": "./langchain.js"},
+    "./react": {"types": "./types/react.d.ts"},
+    "./vue": {"types": "./types/vue.d.ts"},
+    "./svelte": {"types": "./types/svelte.d.ts"},
+}  # fmt: skip
+ADAPTERS = ("ai", "langchain")
+"""Entries for other people's libraries, each a file that takes the rest from the package itself."""
+PEERS = {
+    "@ai-sdk/openai-compatible": ">=2",
+    "@langchain/core": ">=1",
+    "@langchain/openai": ">=1",
 }
+"""What the adapters want; whoever uses none of them needs none."""
 
 
 class PackageError(RuntimeError):
@@ -43,8 +60,18 @@ def pack(folder: Path = FOLDER) -> Path:
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
     used: list[str] = json.loads(_node(WEB / "npm" / "build.mjs", package))
+    if unknown := {*used} - {*_pinned(), *PEERS, build_archive.project()["name"]}:
+        raise PackageError(f"nothing says which version of {', '.join(sorted(unknown))} is meant")
     project = WEB / "npm" / "tsconfig.json"
     _node(TSC, "--project", project, "--outDir", package / "types")
+    # Their libraries are not here: the types are as written, and `tests/test_npm_clients.py` checks
+    # them with the libraries.
+    adapters = [WEB / "npm" / f"{name}.ts" for name in ADAPTERS]
+    options = "--declaration --emitDeclarationOnly --noCheck --target ES2022 --module ESNext"
+    options += " --moduleResolution Bundler --ignoreConfig"
+    _node(TSC, *adapters, *options.split(), "--outDir", package / "types")
+    for path in (WEB / "npm" / "types").glob("*.d.ts"):
+        shutil.copyfile(path, package / "types" / path.name)
     for path in (package / "types").rglob("*.d.ts"):
         path.write_text(_with_suffixes(path.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copyfile(WEB / "npm" / "README.md", package / "README.md")
@@ -59,7 +86,7 @@ def pack(folder: Path = FOLDER) -> Path:
 
 def description(used: list[str]) -> dict[str, Any]:
     project = build_archive.project()
-    pinned = json.loads((WEB / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    pinned = _pinned()
     return {
         "name": project["name"],
         "version": project["version"],
@@ -70,9 +97,18 @@ def description(used: list[str]) -> dict[str, Any]:
         "types": "./types/thimble.d.ts",
         "files": ["*.js", "types", third_party.NAME],
         # Importing one of these defines its element.
-        "sideEffects": ["./widget.js", "./task.js"],
-        "dependencies": {name: f"^{pinned[name]}" for name in used},
+        "sideEffects": ["./widget.js", "./task.js", "./language-model.js"],
+        "dependencies": {name: f"^{pinned[name]}" for name in used if name in pinned},
+        "peerDependencies": PEERS,
+        "peerDependenciesMeta": {name: {"optional": True} for name in PEERS},
     }
+
+
+def _pinned() -> dict[str, str]:
+    """The packages that ours is made with, and their versions."""
+    described = json.loads((WEB / "package.json").read_text(encoding="utf-8"))
+    pinned: dict[str, str] = described["dependencies"]
+    return pinned
 
 
 def _with_suffixes(types: str) -> str:

@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
             install_model("a model to talk with")
         if group == "test":
             # Says by itself what is missing.
+            install_front_end(WEB / "npm" / "clients")
             install_trainer()
             install_model("a real model's tests")
             run([PYTHON, "-m", "tools.servers"])
@@ -192,17 +193,17 @@ def install_engine() -> None:
 # --- the front end ---
 
 
-def install_front_end() -> None:
-    lock, stamp = WEB / "package-lock.json", WEB / "node_modules" / ".installed"
-    value = fingerprint([lock, WEB / "package.json"])
+def install_front_end(folder: Path = WEB) -> None:
+    lock, stamp = folder / "package-lock.json", folder / "node_modules" / ".installed"
+    value = fingerprint([lock, folder / "package.json"])
     if is_fresh(stamp, value):
         return
     npm = _system_npm() or _packaged_npm()
-    say("front-end packages from web/package-lock.json")
+    say(f"front-end packages from {lock.relative_to(ROOT)}")
     run(
         [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
         quiet=True,
-        cwd=WEB,
+        cwd=folder,
     )
     remember(stamp, value)
 

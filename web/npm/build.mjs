@@ -24,7 +24,10 @@ const place = {
 
 const { metafile } = await esbuild.build({
   absWorkingDir: web,
-  entryPoints: { index: "src/thimble.ts", widget: "src/widget.ts", task: "src/task-widget.ts" },
+  entryPoints: {
+    index: "src/thimble.ts", widget: "src/widget.ts", task: "src/task-widget.ts", openai: "src/openai.ts",
+    "language-model": "src/language-model.ts", ai: "npm/ai.ts", langchain: "npm/langchain.ts",
+  },
   outdir: resolve(process.argv[2]),
   chunkNames: "shared-[hash]",
   bundle: true,
