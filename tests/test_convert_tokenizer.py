@@ -29,6 +29,7 @@ LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA3 = rf"{CONTRACTIONS}|{LETTERS}|\p{{N}}{{1,3}}|{REST}"
 QWEN2 = rf"{CONTRACTIONS}|{LETTERS}|\p{{N}}|{REST}"
+QWEN35 = QWEN2.replace(r"\p{L}+", r"[\p{L}\p{M}]+").replace(r"[^\s\p{L}", r"[^\s\p{L}\p{M}")
 
 
 def split(pattern: str) -> dict[str, Any]:
@@ -49,6 +50,7 @@ STEPS: dict[str, list[dict[str, Any]]] = {
     "llama-bpe": [split(LLAMA3), bytes_of(use_regex=False)],
     "dbrx": [split(LLAMA3), bytes_of(use_regex=False)],
     "qwen2": [split(QWEN2), bytes_of(use_regex=False)],
+    "qwen35": [split(QWEN35), bytes_of(use_regex=False)],
     "smollm": [{"type": "Digits", "individual_digits": True}, bytes_of(use_regex=True)],
 }
 """How tokenizer.json files cut words, by llama.cpp's names for it."""

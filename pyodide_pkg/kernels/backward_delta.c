@@ -100,11 +100,9 @@ static void token_back(const tk_back_delta_job *j, float *g, const float *behind
  * in front of them. */
 static void states_again(const tk_back_delta_job *j, float *states, float *units, float *y, int32_t head,
                          int32_t first, int32_t n) {
-    for (int32_t t = first; t < first + n; t++, states += j->block) {
-        tk_move(states + j->block, states, j->block * sizeof(float));
-        tk_delta_token(j->s, states + j->block, y, units, row_of(j, t), head, decay_of(j, head, t),
-                       beta_of(j, head, t), j->op->f[0]);
-    }
+    for (int32_t t = first; t < first + n; t++, states += j->block)
+        tk_delta_token(j->s, states + j->block, states, y, units, row_of(j, t), head,
+                       decay_of(j, head, t), beta_of(j, head, t), j->op->f[0]);
 }
 
 static void head_back(const tk_back_delta_job *j, float *scratch, int32_t head) {

@@ -25,14 +25,12 @@ static void part_of_heads(void *argument, int32_t part, int32_t parts) {
     for (int32_t h = (int32_t)((int64_t)s.heads * part / parts);
          h < (int32_t)((int64_t)s.heads * (part + 1) / parts); h++) {
         float *state = j->to + (size_t)h * block;
-        if (j->from)
-            tk_move(state, j->from + (size_t)h * block, block * sizeof(float));
-        else
-            __builtin_memset(state, 0, block * sizeof(float));
-        for (int32_t t = j->first; t < j->last; t++) {
+        const float *from = j->from ? j->from + (size_t)h * block : state;
+        if (!j->from) __builtin_memset(state, 0, block * sizeof(float));
+        for (int32_t t = j->first; t < j->last; t++, from = state) {
             size_t gate = (size_t)t * gates + (size_t)h;
             float *y = tk_rows(r, j->op->out[0]) + (size_t)t * all + (size_t)h * (size_t)s.width;
-            tk_delta_token(s, state, y, unit, tk_rows(r, j->op->in[0]) + (size_t)t * row, h,
+            tk_delta_token(s, state, from, y, unit, tk_rows(r, j->op->in[0]) + (size_t)t * row, h,
                            tk_delta_decay(tk_rows(r, j->op->in[1])[gate], tk_op_vector(j->op, 0)[h]),
                            tk_sigmoid(tk_rows(r, j->op->in[2])[gate]), j->op->f[0]);
         }

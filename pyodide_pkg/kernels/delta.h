@@ -20,23 +20,25 @@ TK_INLINE float tk_sigmoid(float x) { return 1.0f / (1.0f + (float)tk_exp(-(doub
 /* What is left of a state: alpha is the raw number of a head and a token, a its head's. */
 TK_INLINE float tk_delta_decay(float alpha, float a) { return (float)tk_exp((double)(a * tk_softplus(alpha))); }
 
-/* Four rows of a head's state [width][size]: it decays; what it has for the key k is moved towards v, by
- * the share beta of what is missing; y is what the query q reads out of it then. Four at a time, so that
- * sums do not wait for each other; each has one order. */
-TK_INLINE void tk_delta_rows(float *state, float *y, const float *q, const float *k, const float *v,
-                             float decay, float beta, int32_t size) {
+/* Four rows of a head's state [width][size], from where it was to where it will be, which may be the same:
+ * it decays; what it has for the key k is moved towards v, by the share beta of what is missing; y is
+ * what the query q reads out of it then. Four at a time, so that sums do not wait for each other; each
+ * has one order. */
+TK_INLINE void tk_delta_rows(float *state, const float *from, float *y, const float *q, const float *k,
+                             const float *v, float decay, float beta, int32_t size) {
     float *rows[4] = {state, state + size, state + 2 * size, state + 3 * size};
+    const float *were[4] = {from, from + size, from + 2 * size, from + 3 * size};
     v4f left = splat4(decay), sums[4], missing[4];
     for (int i = 0; i < 4; i++) sums[i] = splat4(0.0f);
     for (int32_t n = 0; n < size; n += 4)
-        for (int i = 0; i < 4; i++) sums[i] += load4(rows[i] + n) * left * load4(k + n);
+        for (int i = 0; i < 4; i++) sums[i] += load4(were[i] + n) * left * load4(k + n);
     for (int i = 0; i < 4; i++) {
         missing[i] = splat4((v[i] - sum4(sums[i])) * beta);
         sums[i] = splat4(0.0f);
     }
     for (int32_t n = 0; n < size; n += 4)
         for (int i = 0; i < 4; i++) {
-            v4f now = load4(rows[i] + n) * left + load4(k + n) * missing[i];
+            v4f now = load4(were[i] + n) * left + load4(k + n) * missing[i];
             store4(rows[i] + n, now);
             sums[i] += now * load4(q + n);
         }
@@ -61,14 +63,16 @@ TK_INLINE size_t tk_delta_value(tk_delta_shape s, int32_t head) {
 
 /* One head's token: x is the row of queries, keys and values; unit: room for a key and a query, which
  * are of length 1, the query over the root of its width. Returns nothing but the state and y. */
-TK_INLINE void tk_delta_token(tk_delta_shape s, float *state, float *y, float *unit, const float *x,
-                              int32_t head, float decay, float beta, float eps) {
+TK_INLINE void tk_delta_token(tk_delta_shape s, float *state, const float *from, float *y, float *unit,
+                              const float *x, int32_t head, float decay, float beta, float eps) {
     float *k = unit, *q = unit + s.size;
     const float *v = x + tk_delta_value(s, head);
     tk_unit(k, x + tk_delta_key(s, head), 1.0f, eps, s.size);
     tk_unit(q, x + tk_delta_query(s, head), 1.0f / __builtin_sqrtf((float)s.size), eps, s.size);
-    for (int32_t p = 0; p < s.width; p += 4)
-        tk_delta_rows(state + (size_t)p * (size_t)s.size, y + p, q, k, v + p, decay, beta, s.size);
+    for (int32_t p = 0; p < s.width; p += 4) {
+        size_t at = (size_t)p * (size_t)s.size;
+        tk_delta_rows(state + at, from + at, y + p, q, k, v + p, decay, beta, s.size);
+    }
 }
 
 #endif

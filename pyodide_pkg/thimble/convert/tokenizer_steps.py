@@ -17,6 +17,11 @@ _TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _WORD = r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
 _LLAMA3 = {start + _WORD + "{1,3}" + _TAIL for start in (_CASELESS, _SPELT)}
 _QWEN2 = {start + _WORD + _TAIL for start in (_CASELESS, _SPELT)}
+_MARKED = (
+    r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_QWEN35 = {start + _MARKED for start in (_CASELESS, _SPELT)}
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _GPT4O = (
     rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CASELESS}?"
@@ -43,6 +48,8 @@ def pre_tokenizer(whole: dict[str, Any]) -> str:
         return "llama-bpe" if ignores else "dbrx"
     if kinds == ["Split", "ByteLevel"] and patterns[0] in _QWEN2:
         return "qwen2"
+    if kinds == ["Split", "ByteLevel"] and patterns[0] in _QWEN35:
+        return "qwen35"
     if kinds == ["Split", "ByteLevel"] and patterns == [_GPT4O]:
         return "gpt-4o"
     if kinds == ["Punctuation", "ByteLevel", "Digits", "Split"] and patterns == ["[0-9][0-9][0-9]"]:
@@ -52,7 +59,7 @@ def pre_tokenizer(whole: dict[str, Any]) -> str:
     words = ", ".join(str(p) for p in patterns) or " and ".join(map(str, kinds)) or "nothing"
     raise UnsupportedError(
         f"tokenizer.json cuts words by {words:.200}, which does not run here; gpt-2, llama-bpe, "
-        "dbrx, qwen2, smollm, falcon, gpt-4o and deepseek-llm do"
+        "dbrx, qwen2, qwen35, smollm, falcon, gpt-4o and deepseek-llm do"
     )
 
 
