@@ -185,7 +185,7 @@ class Adapter:
         self._kernel = model.kernel
         self._parts: list[tuple[str, int, Pair]] = []
         """The tensor that is changed, the kernels' part that does it, and the pair behind it."""
-        self._strength = _checked(strength)
+        self._strength = checked_strength(strength)
         self._check()
         factors = [one for pair in file.pairs.values() for one in (pair.down, pair.up)]
         grids.ensure(self._kernel, (tensor.type for tensor in factors))
@@ -230,7 +230,7 @@ class Adapter:
 
     @strength.setter
     def strength(self, strength: float) -> None:
-        strength = _checked(strength)
+        strength = checked_strength(strength)
         if strength != self._strength and self._parts:
             self._strength = strength
             self._set()
@@ -348,7 +348,8 @@ def is_matrix(name: str) -> bool:
     return name == "output.weight" or (layer and parts[3] == "weight")
 
 
-def _checked(strength: float) -> float:
+def checked_strength(strength: float) -> float:
+    """Return a strength. Raises OptionError for one that is none."""
     number = isinstance(strength, int | float) and not isinstance(strength, bool)
     if not number or not abs(strength) <= MAX_STRENGTH:
         raise OptionError(

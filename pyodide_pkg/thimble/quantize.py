@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 from . import grids
 from .architectures import EXACT
@@ -51,6 +52,10 @@ QUANTIZATION_VERSION = 2
 
 Progress = Callable[[int, int], None]
 """Called with bytes read and bytes in all."""
+
+Change = Callable[[bytes, int, int], bytes]
+"""Called with some rows of a tensor as they are in the file, the first one's number and how many
+they are; gives them as float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ def quantize_file(
     FormatError and UnsupportedError for a file that cannot be read; OSError.
     """
     target = type_named(type)
-    _check_destination(src, dst)
+    check_destination(src, dst)
     with opened(src) as (file, header, source_bytes):
         requantized(file, header, target, progress, name=os.fspath(src), kernel=kernel).write(dst)
     return Quantized(
@@ -109,11 +114,13 @@ def requantized(
     *,
     name: str,
     kernel: Kernel | None = None,
+    changes: Mapping[str, Change] = MappingProxyType({}),
 ) -> GGUFWriter:
     """A writer of the model in `file`, of this header, with its matrices as `target`: they are read
-    and converted while it writes. Errors are those of `quantize_file`."""
+    and converted while it writes, after their `changes` by name. Errors are those of
+    `quantize_file`."""
     check_whole(name, header)
-    if not any(_changes(t, target) for t in header.tensors):
+    if not changes and not any(_changes(t, target) for t in header.tensors):
         raise OptionError(
             f"{name!r} has no matrix that could become {target.name}: "
             f"{_why_nothing_changes(header, target)}"
@@ -126,7 +133,7 @@ def requantized(
     done = _Tally(progress, sum(t.nbytes for t in header.tensors))
     for tensor in header.tensors:
         to = becomes(tensor, target)
-        source = partial(_pieces, kernel, file, tensor, to, done)
+        source = partial(_pieces, kernel, file, tensor, to, done, changes.get(tensor.name))
         writer.add_tensor(tensor.name, tensor.shape, to, source)
     return writer
 
@@ -140,7 +147,7 @@ def type_named(name: str) -> TensorType:
     raise OptionError(f"the type is {name!r}; it must be one of {names}")
 
 
-def _check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str]) -> None:
+def check_destination(src: str | os.PathLike[str], dst: str | os.PathLike[str]) -> None:
     """Say early, not after the work, that `dst` cannot be written."""
     if os.path.isdir(dst):
         raise IsADirectoryError(errno.EISDIR, "Is a directory", os.fspath(dst))
@@ -276,8 +283,9 @@ class Values:
 
 
 def _pieces(
-    kernel: Kernel, file: Source, tensor: TensorInfo, target: TensorType, done: _Tally
-) -> Iterator[bytes]:
+    kernel: Kernel, file: Source, tensor: TensorInfo, target: TensorType, done: _Tally,
+    change: Change | None,
+) -> Iterator[bytes]:  # fmt: skip
     """The bytes of a tensor as `target`, some rows at a time; as they are where it is of that."""
     cols = tensor.shape[-1]
     step = max(1, PIECE // cols) * cols
@@ -287,12 +295,15 @@ def _pieces(
         raw = file.read(tensor.type.size(n))
         if len(raw) != tensor.type.size(n):
             raise FormatError(f"the file ended inside tensor {tensor.name!r} while it was read")
+        held = tensor.type
+        if change is not None:
+            raw, held = change(raw, at // cols, n // cols), F32
         values = Values(kernel, n)
         try:
-            bad = values.take(tensor.type, raw)
+            bad = values.take(held, raw)
             if bad:
                 raise NumericError(f"{_place(tensor, at + bad - 1)} that is not finite")
-            if target != tensor.type:
+            if target != held:
                 raw, bad = values.give(target)
             if bad:
                 raise NumericError(
