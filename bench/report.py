@@ -313,8 +313,7 @@ def markdown(results: Results) -> str:
             continue
         lines = [_row(table[0]), _row(["---"] * len(table[0])), *map(_row, table[1:])]
         parts.append("\n".join([f"### {title}", "", *lines]))
-    parts.append(missing_rates(results))
-    return "\n\n".join(filter(None, parts))
+    return "\n\n".join(parts)
 
 
 def _row(cells: Sequence[str]) -> str:
