@@ -231,7 +231,7 @@ def test_a_rate_stands_beside_its_peers_and_what_lacks_says_why() -> None:
         ("110M Q8_0", "1", "1,000 (800–1,280)", ""),
         ("110M Q8_0", "2", "–", ""),
     ]
-    words = report.markdown(recorded())
+    words = report.text(recorded())
     assert "Not measured: Thimble, threads: 2: not there yet (110M Q8_0)." in words
 
 
