@@ -81,6 +81,41 @@ TALKED = """async () => {
   return [at("talk-model").textContent, answer];
 }"""
 
+# What was read lies in the private file system, where a worker of this browser may write there.
+KEPT = """async () => {
+  TOOLS
+  at("talk-ask-yes").click();
+  await until(() => at("talk-ask").hidden);
+  const sizes = async () => {
+    const found = [];
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle("thimble-prompt-caches").catch(() => null);
+    for await (const handle of folder?.values() ?? []) found.push((await handle.getFile()).size);
+    return found;
+  };
+  for (let tries = 0; tries < 200; tries += 1) {
+    const found = await sizes().catch(() => null);
+    if (found === null) return 0;
+    if (found[0] > 0) return found[0];
+    await new Promise((next) => setTimeout(next, 50));
+  }
+  return 0;
+}"""
+
+GONE_ON_WITH = """async () => {
+  TOOLS
+  location.hash = "panel=talk";
+  await until(() => at("talk-model")?.textContent.startsWith("tiny"));
+  await until(() => document.querySelectorAll("#talk-turns .turn").length === 2);
+  type("talk_max_tokens", 16);
+  type("talk-text", "Why?");
+  await until(() => !at("talk-send").disabled);
+  at("talk-form").requestSubmit();
+  await until(() => /^(Answered|Cut)/.test(at("talk-outcome").textContent));
+  const turns = [...document.querySelectorAll("#talk-turns .turn-text")];
+  return [turns.map((turn) => turn.textContent), Number(at("talk-reused").textContent)];
+}"""
+
 SCHEMA = {
     "type": "object",
     "properties": {"sad": {"type": "boolean"}, "who": {"enum": ["Mia", "Sam"]}},
@@ -145,6 +180,7 @@ def test_other_engines_bring_models_in_talk_and_keep_to_a_constraint(
             template, answer = asked(tab, TALKED)
             assert template == "tiny · its own chat template"
             assert answer
+            kept = asked(tab, KEPT)
 
             asked(tab, SHAPED, SCHEMA=json.dumps(SCHEMA))
             jsonschema.validate(json.loads(asked(tab, WRITTEN)), SCHEMA)
@@ -154,5 +190,8 @@ def test_other_engines_bring_models_in_talk_and_keep_to_a_constraint(
             tab.evaluate(OPENED)
             asked(tab, CHOSEN)
             assert asked(tab, WRITTEN) == first
+            turns, reused = asked(tab, GONE_ON_WITH)
+            assert turns[:2] == ["Who was sad?", answer] and turns[3]
+            assert (reused > 20) == (kept > 0)
     finally:
         place.end()

@@ -12,10 +12,13 @@ import { nameOf } from "./bring/address";
 import { Feed } from "./bring/feed";
 import { saveAddress, look, refuseOther, reporter } from "./bring/fetching";
 import type { Arrival, Brought, Look, Seen } from "./bring/fetching";
+import { filesOfHub, searchHub } from "./bring/hub";
+import type { HubFile, HubModel } from "./bring/hub";
 import { saveModel, localAddress } from "./storage/models";
 import type { AboutModel } from "./storage/models";
 
 export type { Arrival, Brought, Look, Seen } from "./bring/fetching";
+export type { HubFile, HubModel } from "./bring/hub";
 
 export interface ModelKeeper {
   /** Keep a file, whose name is the model's; `port` leads to the engine that loads it meanwhile. */
@@ -32,6 +35,10 @@ export interface ModelKeeper {
     report: (arrival: Arrival) => void,
     port: MessagePort | null,
   ): Promise<Brought>;
+  /** Repositories of Hugging Face with GGUF files that have these words in their name. */
+  searchHub(words: string): Promise<HubModel[]>;
+  /** The GGUF files of one of them. */
+  filesOfHub(id: string): Promise<HubFile[]>;
   /** The engine takes no more of what is on its way; it is saved all the same. */
   loadNoMore(): void;
 }
@@ -72,6 +79,8 @@ function takePort({ source, origin, ports: [port] }: MessageEvent<unknown>): voi
   const answers: ModelKeeper = {
     saveFile,
     look,
+    searchHub,
+    filesOfHub,
     saveAddress: (urls, digest, seen, report, port) =>
       saveAddress(urls, digest, seen, report, (feed = new Feed(port))),
     loadNoMore: () => feed.off(),

@@ -20,6 +20,7 @@ import { byId } from "../ui/dom";
 import { sentence } from "../ui/format";
 import { isAddress, readLink } from "../ui/link";
 import { forgetUse } from "../storage/usage";
+import { onWanted } from "./wanted";
 import { openKeeper } from "./keeper";
 import { dropModel, nameFor } from "../storage/models";
 import type { SavedModel } from "../storage/models";
@@ -61,6 +62,7 @@ export class Incoming {
       if (files.length) void this.open(files);
     });
     byId("model-address", HTMLButtonElement).addEventListener("click", () => this.#askForAddress());
+    onWanted(({ url, digest }) => this.#want(url, digest));
     this.#acceptDrops();
     live.addEventListener("state", () => this.#offerAgain(input));
     addEventListener("hashchange", () => this.#readLink());
@@ -126,15 +128,18 @@ export class Incoming {
       if (digest && !DIGEST.test(digest)) {
         throw new Error(`${digest} is not a SHA-256, which has 64 hexadecimal digits`);
       }
-      const saved = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
-      if (saved) {
-        this.#box.show(`${saved[0]} is here already`, "It was fetched before.");
-        return void this.#live.open(saved[0]);
-      }
-      void this.#look(there(url, digest ? digest.toLowerCase() : null));
+      this.#want(url, digest ? digest.toLowerCase() : null);
     } catch (error) {
       this.#box.say(sentence(wordsOf(error)));
     }
+  }
+
+  /** The visitor wants what is at an address. */
+  #want(url: URL, digest: string | null): void {
+    const saved = [...this.#live.files].find(([, file]) => !(file instanceof Blob) && file.source === url.href);
+    if (!saved) return void this.#look(there(url, digest));
+    this.#box.show(`${saved[0]} is here already`, "It was fetched before.");
+    void this.#live.open(saved[0]);
   }
 
   /** Ask the visitor about a model that a link names. */

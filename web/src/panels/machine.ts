@@ -2,6 +2,7 @@
 
 import { html, nothing, render } from "lit";
 import type { TemplateResult } from "lit";
+import { mountFind } from "../bring/find";
 import { mountSmaller } from "../bring/smaller";
 import type { LiveSession } from "../live";
 import { offlineApp } from "../offline/app";
@@ -216,5 +217,6 @@ function wordsOf(error: unknown): string {
 
 export function mount(root: HTMLElement, live: LiveSession): void {
   new Machine(root, live);
+  mountFind(live);
   mountSmaller(live);
 }

@@ -71,6 +71,10 @@ class Talk {
       this.#follows.keep();
     });
     this.#think.addEventListener("change", () => (this.#talk.thinks = this.#think.checked));
+    const budget = byId("talk-budget", HTMLInputElement);
+    budget.addEventListener("input", () => {
+      this.#talk.budget = budget.value !== "" && budget.checkValidity() ? budget.valueAsNumber : null;
+    });
     this.#turns = new TurnView(this.#talk, {
       mayTalk: () => this.#mayTalk,
       again: () => void this.#work(this.#talk.regenerate(this.#options())),

@@ -63,6 +63,8 @@ export class Conversation extends EventTarget {
   tools: Tools = NO_TOOLS;
   /** Whether the model thinks before it answers; null leaves it to its template. */
   thinks: boolean | null = null;
+  /** Tokens after which a thought is closed; null for none. */
+  budget: number | null = null;
   busy = false;
   counts: Counts | null = null;
   /** The turn that the session's tokens end with. */
@@ -254,6 +256,7 @@ export class Conversation extends EventTarget {
       ...(names.length > 0 && round < MOST_ROUNDS ? { tools: toldOf(names), parallel_tool_calls: false } : {}),
       ...(names.length > 0 && first && round === 0 ? { tool_choice: "required" } : {}),
       ...(this.thinks === null ? {} : { enable_thinking: this.thinks }),
+      ...(this.budget === null ? {} : { thinking_budget: this.budget }),
     };
     if (cut && this.#held === turn && !isFull) return { ...how, resume: true };
     return { ...how, keep: 0, newest: 1, ...(cut ? { prefix: true } : {}) };
