@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import thimble
@@ -48,6 +49,38 @@ def test_a_monitor_hears_the_download_from_nothing_to_all(fresh_api: Api) -> Non
     assert events[-1]["bytes"] == events[-1]["totalBytes"]
     stages = [event["stage"] for event in events]
     assert stages == sorted(stages, key=["download", "python", "model", "ready"].index)
+
+
+def test_a_model_comes_by_its_address(api: Api, server: str) -> None:
+    listed = httpx.get(f"{server}/build.json").json()["models"]
+    (names,) = [one for one in listed if one["name"] == "names"]
+    texts, states, failures = api(
+        """
+      const { file, digest } = argument;
+      const options = { seed: 7, max_tokens: 20 };
+      const before = await Thimble.availability({ model: file });
+      const texts = [];
+      for (const model of ["names", file, `${file}#sha256=${digest}`]) {
+        texts.push(await (await Thimble.create({ model })).prompt("a", options));
+      }
+      const after = await Thimble.availability({ model: file });
+      const failures = [];
+      for (const model of [
+        "http://example.org/a.gguf", "hf.co/user/repository",
+        `${file}-00001-of-00002.gguf`, `${file}?other#sha256=${"0".repeat(64)}`,
+        `${file}x`,
+      ]) failures.push(await failure(Thimble.create({ model })));
+      return [texts, [before, after], failures];
+    """,
+        {"file": f"{server}/{names['file']}", "digest": names["sha256"]},
+    )
+    assert len(texts[0]) > 3 and texts == [texts[0]] * 3
+    assert states == ["downloadable", "available"]
+    told = [(one["name"], one["message"]) for one in failures]
+    assert [name for name, _ in told] == [*["OptionError"] * 3, "FormatError", "LoadError"]
+    for (_, message), word in zip(told, ("http://", "names no file", "parts", "SHA-256", "404"),
+                                  strict=True):  # fmt: skip
+        assert word in message
 
 
 def test_the_same_seed_gives_the_same_text_streamed_or_not(api: Api) -> None:

@@ -20,6 +20,7 @@ import { encodeOptions } from "./api/options";
 import type { PromptOptions, SamplingOptions } from "./api/options";
 import { hasSimd } from "./api/simd";
 import { chooseSite, siteAddress } from "./api/site";
+import { addressOf, partsOf } from "./bring/address";
 import { failedStream, stream } from "./api/stream";
 import type { TokenChunk } from "./api/stream";
 import { baseOf, openedTask, readTask } from "./api/task";
@@ -38,7 +39,7 @@ export type Chunk = TokenChunk;
 
 export type Availability = "unavailable" | "downloadable" | "downloading" | "available";
 
-/** A name out of `Thimble.models()`, a GGUF file, or a model that the playground keeps or brings. */
+/** A name out of `Thimble.models()`, an address, a GGUF file, or what the playground keeps or brings. */
 export type ModelChoice = string | Blob | SavedModel | ComingModel;
 
 export interface CreateOptions extends SamplingOptions {
@@ -88,6 +89,21 @@ async function readBuild(): Promise<Build> {
   return reading;
 }
 
+/** What is an address and no name. */
+const IS_ADDRESS = /^\s*(?:[a-z][a-z0-9+.-]*:\/\/|hf\.co\/|huggingface\.co\/)/i;
+const DIGEST = /#sha256=([0-9a-f]{64})$/i;
+
+/** A file's address, and the digest that stands behind it. */
+function addressed(model: string): { url: string; sha256: string | null } {
+  try {
+    const url = addressOf(model.replace(DIGEST, ""));
+    if (partsOf(url).length > 1) throw new Error("it is one of several parts: join them first");
+    return { url: url.href, sha256: DIGEST.exec(model)?.[1]?.toLowerCase() ?? null };
+  } catch (error) {
+    throw new ThimbleError("OptionError", `model: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
   const encoders = !keepsModels; // every panel of the playground writes
   if (model instanceof Blob) {
@@ -107,6 +123,10 @@ function sourceOf(build: Build, model: ModelChoice | undefined): Wanted {
     return { name, from, keep: true, bytes, sha256, kvType: null, encoders };
   }
   const listed = build.model(model);
+  if (!listed && model !== undefined && IS_ADDRESS.test(model)) {
+    const { url, sha256 } = addressed(model);
+    return { name: url, from: url, keep: keepsModels, bytes: null, sha256, kvType: null, encoders };
+  }
   if (!listed && model === undefined) {
     throw new ThimbleError("LoadError", "this site offers no model: give create a GGUF file");
   }
