@@ -211,9 +211,9 @@ def _kv_heads(
 ) -> tuple[int, tuple[bool, ...]]:
     """Return how many heads of keys and values layers have, and which of them have none."""
     key = "attention.head_count_kv"
-    if arch.attention_interval:
-        return keys.width(key, default=n_heads), _without_attention(keys, arch, n_layers)
     counts = keys.metadata.get(keys.full(key))
+    if arch.attention_interval and not (is_list(counts) and 0 in counts):
+        return keys.width(key, default=n_heads), _without_attention(keys, arch, n_layers)
     if not arch.headless_tensors or not is_list(counts):
         return keys.width(key, default=n_heads), ()
     if len(counts) != n_layers:
