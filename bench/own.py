@@ -1,6 +1,7 @@
 """Models as people bring them, beside wllama: `make bench-own`, which writes docs/bench/own-models.
 
-SmolLM2 itself and shapes of 135M and 0.5B parameters in five encodings, on one thread and on two:
+SmolLM2 itself, shapes of 135M and 0.5B parameters in up to five encodings, and LFM2-350M's in Q4_0,
+on one thread and on two:
 decode and prompt rates as the README of the bench has them, with shorter texts, since wllama writes
 a few tokens a second. Time to the first token counts from the navigation of a page in a new
 Chromium, the file coming from the address beside it; the same visit tells how much memory the

