@@ -49,9 +49,14 @@ A, B = ".lora_a", ".lora_b"
 MATRICES = (
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
 )  # fmt: skip
-"""Of a layer: what can be adapted, beside `FUSED` and `output.weight`."""
+"""Of a layer: what is adapted where nothing else is asked for, beside `FUSED`."""
 FUSED = "attn_qkv"
 """Queries, keys and values in one matrix: they share A, and each has its rows of B."""
+OTHERS = (
+    "attn_gate", "ssm_in", "ssm_out", "ssm_alpha", "ssm_beta", "shortconv.in_proj",
+    "shortconv.out_proj", "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp",
+)  # fmt: skip
+"""What else of a layer can be: of scans, of short convolutions, and of the expert that all use."""
 
 _REVISIONS = itertools.count(1)
 
@@ -295,7 +300,7 @@ class Adapter:
             if not is_matrix(name):
                 raise UnsupportedError(
                     f"the adapter changes {name!r}; here it can change {', '.join(MATRICES)}, "
-                    f"{FUSED} and output"
+                    f"{FUSED}, {', '.join(OTHERS)} and output"
                 )
             wanted, found = tensors[name].shape, (pair.up.shape[0], pair.down.shape[1])
             if wanted != found:
@@ -343,9 +348,11 @@ class Adapter:
 
 def is_matrix(name: str) -> bool:
     """Whether a tensor is one that can be adapted."""
-    parts = name.split(".")
-    layer = len(parts) == 4 and parts[0] == "blk" and parts[2] in (*MATRICES, FUSED)
-    return name == "output.weight" or (layer and parts[3] == "weight")
+    first, _, rest = name.partition(".")
+    number, _, own = rest.partition(".")
+    layer = first == "blk" and number.isdigit() and own.endswith(".weight")
+    matrix = own.removesuffix(".weight") in (*MATRICES, FUSED, *OTHERS)
+    return name == "output.weight" or (layer and matrix)
 
 
 def checked_strength(strength: float) -> float:

@@ -20,7 +20,7 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..adapter import A, AdapterFile, adapter_file, read_adapter
+from ..adapter import (
+    FUSED,
+    MATRICES,
+    OTHERS,
+    A,
+    AdapterFile,
+    Pair,
+    adapter_file,
+    is_matrix,
+    read_adapter,
+)
 from ..dequantize import dequantize
 from ..errors import FormatError, OptionError, UnsupportedError
 from ..gguf import TensorInfo
 from ..model_config import config_from_header
 from ..split import opened
 from .config import Settings
+from .config import factors as factors_of
 from .encode import check_finite
 from .folder import row_order
-from .names import KINDS, Kind
+from .names import KINDS, Kind, chosen
 from .safetensors import Floats, Stored, read_file, read_json
 from .value_heads import ValueHeads
 
@@ -61,6 +72,8 @@ class Base:
     """Of queries, and of keys and values."""
     name: str
     values: ValueHeads | None
+    scaled: Mapping[str, list[tuple[int, float]]]
+    """What the model's rows were multiplied by when they were converted: `state_keys.factors`."""
 
     @staticmethod
     def of(path: str | os.PathLike[str]) -> Base:
@@ -68,16 +81,26 @@ class Base:
         path = Path(path)
         if path.is_dir():
             s = Settings(read_json(path / "config.json"))
-            return Base(s.kind, (s.n_heads, s.n_kv_heads), str(path), ValueHeads.of_settings(s))
+            heads, values = (s.n_heads, s.n_kv_heads), ValueHeads.of_settings(s)
+            return Base(s.kind, heads, str(path), values, factors_of(s))
         with opened(path) as (_, header, _):
             config = config_from_header(header)
-        kinds = [kind for kind in KINDS.values() if kind.architecture == config.architecture]
+        if config.architecture == "falcon-h1":
+            raise UnsupportedError(
+                f"{config.name!r} is a falcon-h1, whose GGUF file does not tell what its rows were "
+                "multiplied by; give the folder that it was made of"
+            )
+        kinds = [
+            chosen(name, {"num_local_experts": config.features.experts}, KINDS)
+            for name, kind in KINDS.items()
+            if kind.architecture == config.architecture
+        ]
         if not kinds:
             raise UnsupportedError(
                 f"the architecture {config.architecture!r} has no model of Hugging Face's here"
             )
         heads = config.n_heads, config.n_kv_heads
-        return Base(kinds[0], heads, config.name, ValueHeads.of_config(config))
+        return Base(kinds[0], heads, config.name, ValueHeads.of_config(config), {})
 
     def rows(self, name: str, height: int, stored: str) -> NDArray[Any] | None:
         """Which row there each row of a matrix is here; None where the order is the same."""
@@ -85,6 +108,16 @@ class Base:
         if found is not None and len(found) == height:
             return found
         return row_order(self.kind, name, height, self.heads, stored)
+
+    def factors(self, name: str, height: int) -> Floats:
+        """What each row of a matrix is multiplied by, [height, 1]."""
+        each = self.scaled.get(name.split(".")[-2], [(0, 1.0)])
+        rows = np.concatenate([np.full(n or height, f, np.float32) for n, f in each])
+        if len(rows) != height:
+            raise FormatError(
+                f"the adapter's {name!r:.80} has {height} rows; {len(rows)} are right"
+            )
+        return rows[:, None]
 
     def columns(self, name: str, width: int) -> NDArray[Any] | None:
         """The same of columns."""
@@ -132,8 +165,9 @@ def convert_peft(
         order, columns = of.rows(name, len(b), up.name), of.columns(name, a.shape[1])
         a = np.ascontiguousarray(a if columns is None else a[:, columns])
         b = (b if order is None else b[order]) * np.float32(alphas[name] / alpha)
-        (rank, cols), rows = a.shape, len(b)
-        pairs[name] = (rows, cols, rank), a.tobytes(), np.ascontiguousarray(b).tobytes()
+        b, (rank, cols) = b * of.factors(name, len(b)), a.shape
+        for own, rows in _parts(of.kind, name, b):
+            pairs[own] = (len(rows), cols, rank), a.tobytes(), np.ascontiguousarray(rows).tobytes()
     writer = adapter_file(
         pairs,
         alpha=alpha,
@@ -143,6 +177,23 @@ def convert_peft(
     done = read_adapter(writer.to_bytes())  # what would not be read is not written
     writer.write(target)
     return ConvertedAdapter(of.kind.architecture, len(pairs), done.rank)
+
+
+def _parts(kind: Kind, name: str, up: Floats) -> Iterator[tuple[str, Floats]]:
+    """A matrix's name and B, or those of the two matrices that it is in a GGUF file. Raises
+    UnsupportedError for one that nothing here adapts."""
+    base = name.removesuffix(".weight").rpartition(".")[2]
+    halves = kind.halves.get(base, (base,))
+    for half, part in enumerate(halves):
+        own = name.replace(base, part)
+        if not is_matrix(own):
+            what = "one of several experts" if "_exps" in own else "no matrix that is adapted here"
+            raise UnsupportedError(
+                f"the adapter changes {own!r:.80}, {what}; those that are: "
+                f"{', '.join((*MATRICES, FUSED, *OTHERS, 'output'))}"
+            )
+        rows = len(up) // len(halves)
+        yield own, up[half * rows : (half + 1) * rows]
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -259,14 +310,14 @@ def write_peft(
         raise OptionError(f"{str(folder)!r} has something in it; give an empty or a new folder")
     tensors: dict[str, Floats] = {}
     ranks: dict[str, int] = {}
-    for name, pair in file.pairs.items():
+    for name, pair, up in _whole(file, of.kind):
         stored = of.kind.stored_name(name)
         if stored is None:
             raise UnsupportedError(
                 f"the adapter changes {name!r}, which has no name of PEFT's here"
             )
         module = stored.removesuffix(".weight")
-        down, up = _decoded(file, pair.down), _decoded(file, pair.up)
+        down, up = _decoded(file, pair.down), up / of.factors(name, len(up))
         order, columns = of.rows(name, len(up), name + A), of.columns(name, down.shape[1])
         ranks[module] = pair.rank
         down = down if columns is None else down[:, np.argsort(columns)]
@@ -277,6 +328,28 @@ def write_peft(
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (folder / WEIGHTS).write_bytes(_safetensors(tensors))
     return ConvertedAdapter(file.architecture, len(ranks), file.rank)
+
+
+def _whole(file: AdapterFile, kind: Kind) -> Iterator[tuple[str, Pair, Floats]]:
+    """Names of matrices, what adapts them, and B; matrices that are one in a folder as that one.
+    Raises UnsupportedError where two of them do not share A."""
+    found: dict[str, list[tuple[str, Pair]]] = {}
+    for name, pair in file.pairs.items():
+        base = name.removesuffix(".weight").rpartition(".")[2]
+        whole = next((one for one, halves in kind.halves.items() if base in halves), base)
+        found.setdefault(name.replace(base, whole), []).append((name, pair))
+    for name, parts in found.items():
+        base = name.removesuffix(".weight").rpartition(".")[2]
+        wanted = [name.replace(base, part) for part in kind.halves.get(base, (base,))]
+        downs = [_decoded(file, pair.down) for _, pair in parts]
+        same = all(np.array_equal(downs[0], down) for down in downs)
+        ups = {own: _decoded(file, pair.up) for own, pair in parts}
+        if ups.keys() != set(wanted) or not same:
+            raise UnsupportedError(
+                f"the adapter changes {parts[0][0]!r:.80}, in PEFT's words a part of {name!r:.80}: "
+                f"{' and '.join(wanted)} with one A are right"
+            )
+        yield name, parts[0][1], np.concatenate([ups[own] for own in wanted])
 
 
 def _decoded(file: AdapterFile, tensor: TensorInfo) -> Floats:

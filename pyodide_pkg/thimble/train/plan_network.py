@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..adapter import FUSED, MATRICES
+from ..adapter import FUSED, MATRICES, OTHERS
 from ..backward import Backward
 from ..errors import MemoryLimitError, NumericError, OptionError
 from ..gguf import TensorInfo
@@ -59,9 +59,11 @@ def matrices(
 
 
 def adaptable(tensors: Iterable[TensorInfo], config: ModelConfig) -> list[str]:
-    """Return which of a layer's matrices can be adapted."""
+    """Return which of a layer's matrices are adapted where nothing else is asked for: those of
+    scans where there are no others."""
     names = {tensor.name.split(".")[2] for tensor in tensors if _is_one(tensor, config)}
-    return [name for name in (FUSED, *MATRICES) if name in names]
+    found = [name for name in (FUSED, *MATRICES) if name in names]
+    return found or [name for name in OTHERS if name in names]
 
 
 def _is_one(tensor: TensorInfo, config: ModelConfig) -> bool:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ..adapter import FUSED, MATRICES, MAX_RANK
+from ..adapter import FUSED, MATRICES, MAX_RANK, OTHERS
 from ..errors import OptionError
 from ..json_text import parse_json
 from .sizes import Shape, shape_of
@@ -327,7 +327,7 @@ def _check_tuning(r: Recipe) -> None:
             raise OptionError(f"{name} is {getattr(r, name)!r}; with lora_rank it must be {only!r}")
     names = r.lora_matrices.split()
     for name in names:
-        if name not in (*MATRICES, FUSED) or names.count(name) > 1:
+        if name not in (*MATRICES, FUSED, *OTHERS) or names.count(name) > 1:
             raise OptionError(
                 f"lora_matrices has {name!r:.40}; it must be some of {' '.join(MATRICES)} {FUSED}"
             )
