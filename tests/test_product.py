@@ -19,6 +19,7 @@ from thimble.tensor_types import (
     Q4_0,
     Q8_0,
     SCALED,
+    TENSOR_TYPES,
     TensorType,
 )
 
@@ -132,3 +133,15 @@ def test_a_nan_is_not_lost() -> None:
         x = np.ones((1, 32), np.float32)
         x[0, 5] = bad
         assert not np.isfinite(product(data, Q8_0, 4, x)).any()
+
+
+@pytest.mark.parametrize("kind", TENSOR_TYPES.values(), ids=lambda kind: kind.name)
+def test_matrices_take_little_more_memory_than_in_the_file(kind: TensorType) -> None:
+    """Grids of two bits and less become codes of at most 4 bits a weight; others stay as small."""
+    kernel, rows, cols = default_kernel(), 1024, 4 * BIG
+    scratch = Scratch(kernel, 8, "a size")
+    kernel.call("tensor_size", kind.ggml_id, rows, cols, scratch.address)
+    found = int.from_bytes(kernel.read(scratch.address, 8), "little")
+    small = kind.name.startswith(("IQ1", "IQ2"))
+    most = rows * cols / 2 if small else 1.1 * kind.size(rows * cols)
+    assert kind.size(rows * cols) <= found <= most

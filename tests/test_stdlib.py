@@ -129,6 +129,14 @@ json.dumps("thimble.session" in sys.modules)
     assert run(built.folder, built.first, code, "offline", built.wheel) == (True, 0)
 
 
+def test_the_tables_of_few_encodings_are_no_part_of_a_first_visit(built: Built) -> None:
+    first, wheel, whole = (
+        [name for name in zipfile.ZipFile(path).namelist() if "grid_tables" in name]
+        for path in (built.first, built.wheel, built.whole)
+    )
+    assert (first, wheel, whole) == ([], [], ["thimble/grid_tables.py"])
+
+
 def test_an_import_without_a_network_says_what_is_missing(built: Built) -> None:
     code = IMPORT_ALL % (["json", "xml.dom", "not_a_module"],)
     answer, _ = run(built.folder, built.first, code, "offline")
