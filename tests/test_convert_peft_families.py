@@ -43,9 +43,12 @@ def modules(name: str) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
-def write(folder: Path, name: str, chosen: dict[str, tuple[int, ...]]) -> dict[str, NDArray]:
+def write(
+    folder: Path, name: str, chosen: dict[str, tuple[int, ...]]
+) -> dict[str, NDArray[np.float32]]:
     """Write an adapter of these modules' folder; returns what it adds to each matrix."""
-    tensors, added = {}, {}
+    tensors: dict[str, NDArray[np.float32]] = {}
+    added: dict[str, NDArray[np.float32]] = {}
     for i, (module, shape) in enumerate(chosen.items()):
         cols, rows = shape if name == "gpt2" else shape[::-1]
         down = random_values(5_000 + i, (RANK, cols), cols**-0.5)
