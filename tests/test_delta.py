@@ -189,6 +189,10 @@ def test_of_a_model_that_sees_the_half_that_reads_is_taken(tmp_path: Path) -> No
 
 ADAPTED = {
     "layers.0.linear_attn.in_proj_qkv": (256, 64),
+    "layers.0.linear_attn.in_proj_z": (128, 64),
+    "layers.1.linear_attn.in_proj_a": (4, 64),
+    "layers.1.linear_attn.in_proj_b": (4, 64),
+    "layers.2.linear_attn.out_proj": (64, 128),
     "layers.3.self_attn.q_proj": (256, 64),
     "layers.1.mlp.down_proj": (64, 96),
 }
@@ -243,7 +247,7 @@ def test_heads_that_do_not_share_are_named(tmp_path: Path) -> None:
 
 def test_an_adapters_folder_becomes_itself_again(tmp_path: Path) -> None:
     """Rows and columns alike."""
-    peft_folder(tmp_path / "lora", {**ADAPTED, "layers.2.linear_attn.out_proj": (64, 128)})
+    peft_folder(tmp_path / "lora", ADAPTED)
     folder = write_folder(tmp_path / "qwen35", "qwen35")
     convert_peft(tmp_path / "lora", tmp_path / "a.gguf", folder)
     write_peft(tmp_path / "a.gguf", tmp_path / "again", folder)
