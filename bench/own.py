@@ -21,7 +21,16 @@ from urllib.parse import urlencode
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 from bench import machine, own_models, own_report, site
-from bench.browser import ModelSpec, RunnerPage, Server, launched, peak_memory, reason, visits
+from bench.browser import (
+    ModelSpec,
+    NativeRunner,
+    RunnerPage,
+    Server,
+    launched,
+    peak_memory,
+    reason,
+    visits,
+)
 from bench.measure import STARTS, tell
 from bench.own_models import File
 from bench.results import Memory, Rate, Results, Start
@@ -33,6 +42,8 @@ PROMPT_TOKENS = 64
 WARM_UP = (8, 4)
 """Tokens of the prompt, and written, before anything counts."""
 RUNNERS = ("thimble", "wllama")
+NATIVE = "thimble native"
+"""Ours in CPython, of which the tables tell, too."""
 THREADS = (1, 2)
 DOCS = ROOT / "docs" / "bench"
 
@@ -128,15 +139,14 @@ def measure_rates(
     """Load one model in all pages and let them take turns."""
     tell(f"{model.name} {model.encoding}")
     tokens = min(model.new_tokens, limit or model.new_tokens)
-    pages: list[tuple[Rate, RunnerPage]] = []
+    pages: list[tuple[Rate, RunnerPage | NativeRunner]] = []
     try:
         for threads in THREADS:
-            for runner in RUNNERS:
+            for runner in (*RUNNERS, NATIVE):
                 rate = Rate(model.name, model.encoding, runner, threads)
                 results.rates.append(rate)
-                page = RunnerPage(browser, server.address, runner, threads)
+                page = _opened(browser, server, rate, model)
                 pages.append((rate, page))
-                _try(rate, _loading(page, model, threads))
                 _try(rate, _writing(page, model, *WARM_UP))
                 rate.samples.clear()
         for run in range(runs):
@@ -147,6 +157,17 @@ def measure_rates(
     finally:
         for _, page in pages:
             page.close()
+
+
+def _opened(browser: Browser, server: Server, rate: Rate, model: File) -> RunnerPage | NativeRunner:
+    """What writes, with the model loaded or `rate` told why it is not."""
+    if rate.runner == NATIVE:
+        native = NativeRunner(sys.executable, "thimble", model.ensure(MODELS), rate.threads)
+        rate.missing = native.missing
+        return native
+    page = RunnerPage(browser, server.address, rate.runner, rate.threads)
+    _try(rate, _loading(page, model, rate.threads))
+    return page
 
 
 def _try(rate: Rate, do: Callable[[], dict[str, float] | None]) -> None:
@@ -172,7 +193,7 @@ def _loading(page: RunnerPage, model: File, threads: int) -> Callable[[], None]:
 
 
 def _writing(
-    page: RunnerPage, model: File, read: int, tokens: int
+    page: RunnerPage | NativeRunner, model: File, read: int, tokens: int
 ) -> Callable[[], dict[str, float]]:
     def write() -> dict[str, float]:
         sample = page.generate(model.prompt(read), tokens)

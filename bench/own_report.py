@@ -193,7 +193,8 @@ def _goal_table(results: Results) -> str:
             one.measured if one.met is None else _ratio(one) for one in found if one.model == model
         )
         rows.append((model, *cells))
-    return _table(("model", *(f"{what}, {goal}" for what, goal in goals.items())), rows)
+    table = _table(("model", *(f"{what}, {goal}" for what, goal in goals.items())), rows)
+    return table.replace(" | ", "|").replace("| ", "|").replace(" |", "|")
 
 
 def _ratio(one: Compared) -> str:
@@ -214,11 +215,15 @@ def _rate_table(rates: Sequence[Rate]) -> str:
     found = {(f"{one.model} {one.encoding}", one.threads, one.runner): one for one in rates}
     rows = []
     for model, threads in dict.fromkeys((model, threads) for model, threads, _ in found):
-        both = [found.get((model, threads, runner)) for runner in RUNNERS]
-        decode = (_cell(one, one.decode if one else None) for one in both)
-        prompt = (_cell(one, one.prompt if one else None) for one in both)
+        each = [found.get((model, threads, runner)) for runner in (*RUNNERS, "thimble native")]
+        decode = (_cell(one, one.decode if one else None) for one in each)
+        prompt = (_cell(one, one.prompt if one else None) for one in each)
         rows.append((model, str(threads), *decode, *prompt))
-    heads = (*_heads("decode, tokens/s"), *_heads("prompt, tokens/s"))
+    native = "Thimble in CPython: "
+    heads = (
+        *_heads("decode, tokens/s"), native + "decode, tokens/s",
+        *_heads("prompt, tokens/s"), native + "prompt, tokens/s",
+    )  # fmt: skip
     return _table(("model", "threads", *heads), rows)
 
 
