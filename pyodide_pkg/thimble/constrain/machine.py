@@ -189,6 +189,8 @@ class Machine:
         self._spanned: dict[int, Span] = {}
         self._moved = True
         """Whether the kernel must be told where everything stands."""
+        self._counts: tuple[int, ...] = ()
+        """Of states, records, entries and frames that have their room."""
         self._deepest = deepest
         self.limited = False
         """Whether the last walk would have found more if more characters had been left."""
@@ -338,7 +340,11 @@ class Machine:
         """Every state and record that may be named has its place in the tables, and the kernel
         knows where those are."""
         program = self.program
-        size = program.size
+        size, entered = program.size, program.entered()
+        counts = (size, program.n_records, len(entered), len(self.frames))
+        if counts == self._counts and not self._moved:
+            return
+        self._counts = counts
         moved = self._frames.reserve(len(self.frames) + SPARE_FRAMES)
         moved |= self._rows.reserve(size) | self._spans.reserve(size)
         moved |= self._records.reserve(program.n_records)
@@ -348,7 +354,6 @@ class Machine:
             made = dict(fresh)  # of all states between them
             spans = (made.get(one, BLANK_SPAN) for one in range(fresh[0][0], fresh[-1][0] + 1))
             self._spans.write(fresh[0][0], b"".join(_SPAN.pack(*span) for span in spans))
-        entered = program.entered()
         if len(entered) > self._n_enters:
             moved |= self._enters.reserve(len(entered))
             for at in range(self._n_enters, len(entered)):

@@ -199,6 +199,8 @@ class Algebra:
             return self.everything
         for part in flat & self.absorbing:
             return part
+        if len(flat) > 1:
+            flat = self._least(flat)
         if single:
             flat.add(self.byte_set(single))
         if words:
@@ -215,6 +217,22 @@ class Algebra:
         ordered = tuple(sorted(factored, key=_number))
         self.effort.spend(len(ordered) >> 3)
         return self._make(ALT, ordered, None, any(part.nullable for part in ordered))
+
+    def _least(self, parts: set[Regular]) -> set[Regular]:
+        """The same without what another has: of the same, so many times and then anything, the
+        fewest times are enough."""
+        least: dict[tuple[Regular, Regular], tuple[int, Regular]] = {}
+        dropped: set[Regular] = set()
+        for part in parts:
+            if part.kind != SEQ or part.b not in self.absorbing:
+                continue
+            head, low = (part.a.a, part.a.b[0]) if part.a.kind == REPEAT else (part.a, 1)
+            known = least.get((head, part.b))
+            if known is not None:
+                dropped.add(part if known[0] <= low else known[1])
+            if known is None or low < known[0]:
+                least[head, part.b] = (low, part)
+        return parts - dropped if dropped else parts
 
     def _factored(self, parts: set[Regular]) -> set[Regular]:
         """The same with what begins with the same written once."""
