@@ -223,6 +223,35 @@ def test_escapes_in_any_way() -> None:
     assert not writes(usual, r'"\u0061"')
 
 
+ADDRESS = r"arn:aws(-[a-z]{1,5}){0,3}:s3:[^:\n]*:\d{12}:point/[\w.-]{16}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "low", "yes", "no"),
+    [
+        ("[\\t\\n\\r\u0020-\u00ff]+", 1, ["é", "中 b"], ["", "中", "b" * 2049]),
+        (ADDRESS, 40, ["arn:aws:s3:é:123456789012:point/abcdefgh-1234567 x"], ["x" * 70]),
+        (
+            f"^{ADDRESS}$",
+            9,
+            ["arn:aws-cn:s3::123456789012:point/" + "a" * 16],
+            ["arn:aws", "a" * 99],
+        ),
+    ],
+)
+def test_an_expression_with_lengths_takes_little_work(
+    pattern: str, low: int, yes: list[str], no: list[str]
+) -> None:
+    schema = {"type": "string", "pattern": pattern, "minLength": low, "maxLength": 2048}
+    program = constrain.json_schema(schema).program(64)
+    assert isinstance(program, JsonProgram)
+    effort = program.reader.effort
+    assert effort.most - effort.left < 10_000
+    for value in [*yes, *no]:
+        jsonschema_says = jsonschema.Draft202012Validator(schema).is_valid(value)
+        assert accepts(schema, value) == jsonschema_says == (value in yes)
+
+
 @pytest.mark.parametrize("most", [1_000_000_000, 1_000_000_000_000])
 def test_a_length_without_end_costs_no_states(most: int) -> None:
     schema = {"type": "string", "minLength": 5, "maxLength": most}

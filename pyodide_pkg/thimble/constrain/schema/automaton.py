@@ -310,8 +310,7 @@ class JsonProgram:
         language, low, high = strings.parts(goal)
         any_text = strings.spelling.any_text
         if language is not any_text and low:
-            longer = strings.algebra.repeat(strings.spelling.character, low, None)
-            language, low = strings.algebra.both([language, longer]), 0
+            language, low = strings.at_least(language, low, high), 0
         watched = tuple(strings.of(one) for one in watch)
         if not low and high is None:
             return self._state("string", watched, language, None)

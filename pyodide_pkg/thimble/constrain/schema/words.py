@@ -205,9 +205,19 @@ class Strings:
             return False
         if (low == 0 and high is None) or language is self.spelling.any_text:
             return True
-        return self.algebra.both(
-            [language, self.algebra.repeat(self.spelling.character, low, high)]
-        ).live
+        language = self.at_least(language, low, high)
+        return language.live if high is None else self._least_of(language) <= high
+
+    def at_least(self, language: Regular, low: int, high: int | None) -> Regular:
+        """The strings of a language that have so many characters, which is all of them where the
+        shortest has: that is looked for where `high` makes it known anyway."""
+        if not low or (high is not None and self._least_of(language) >= low):
+            return language
+        longer = self.algebra.repeat(self.spelling.character, low, None)
+        return self.algebra.both([language, longer])
+
+    def _least_of(self, language: Regular) -> int:
+        return self.shortest(language, self.spelling.any_text)
 
     def shortest(self, at: Regular, left: Regular) -> int:
         """How many characters must begin until a string may end of which `at` is left, and `left`
