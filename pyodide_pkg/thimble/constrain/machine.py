@@ -341,10 +341,10 @@ class Machine:
         knows where those are."""
         program = self.program
         size, entered = program.size, program.entered()
-        counts = (size, program.n_records, len(entered), len(self.frames))
-        if counts == self._counts and not self._moved:
+        there = (size, program.n_records, len(entered), len(self.frames))
+        if there == self._counts and not self._moved:
             return
-        self._counts = counts
+        self._counts = there
         moved = self._frames.reserve(len(self.frames) + SPARE_FRAMES)
         moved |= self._rows.reserve(size) | self._spans.reserve(size)
         moved |= self._records.reserve(program.n_records)
