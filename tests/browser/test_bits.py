@@ -81,7 +81,17 @@ def test_random_models_give_the_same_bits(python: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gemma3", "gptneox", "lfm2", "olmoe", "mamba2", "granitehybrid-moe", "qwen35"]
+    "name",
+    [
+        "gemma3",
+        "gptneox",
+        "lfm2",
+        "olmoe",
+        "mamba2",
+        "granitehybrid-moe",
+        "qwen35",
+        "llama4-tempered",
+    ],
 )
 def test_other_architectures_give_the_same_bits(python: Page, name: str) -> None:
     data = converted(name, "q8_0")
