@@ -170,7 +170,14 @@ def test_the_limits_of_a_source_are_said() -> None:
         ("{{ x }}" * source.MAX_TOKENS, "more than 8,000 words and signs"),
         ("{{ x" + ".a" * source.MAX_IN_TAG + " }}", "more than 1,500 words in a tag"),
         ("{{ [" + "[" * source.MAX_BRACKETS + " }}", "40 brackets or blocks"),
+        ("]{{ 1 }}" * 50 + "{{ [" + "[" * source.MAX_BRACKETS + " }}", "40 brackets or blocks"),
         ("{{ " + "f" * 9999 + " }}", "9,999 digits"),
     ):
         with pytest.raises(FormatError, match=words):
             Template(text)
+
+
+def test_brackets_that_a_template_writes_open_and_close_nothing() -> None:
+    """As Gemma 4's does, which writes a tool's schema down."""
+    written = "{% set x = 1 %}}{% if x %}]{% endif %}{% set y = 2 %}[{{ y }}=" * 60
+    assert Template(written).render({}) == "}][2=" * 60

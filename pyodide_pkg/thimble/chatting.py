@@ -162,7 +162,9 @@ class Chat:
         )
 
     def _ending(self, prompt: str) -> str:
-        return thoughts.ending(prompt, self.marks, self.thinking)
+        template = self.model.chat_template
+        switched = template is not None and thoughts.SWITCH in template.source
+        return thoughts.ending(prompt, self.marks, self.thinking, switched=switched)
 
     @property
     def has_parts(self) -> bool:

@@ -43,15 +43,17 @@ def marks_of(template: ChatTemplate) -> Marks | None:
     return next((marks for marks in KNOWN if marks.close in template.source), None)
 
 
-def ending(prompt: str, marks: Marks | None, thinking: bool | None) -> str:
+def ending(
+    prompt: str, marks: Marks | None, thinking: bool | None, *, switched: bool = False
+) -> str:
     """What an answer begins with where it shall have no thoughts: what is open is closed, and what
-    the model might open has been."""
+    the model might open has been, unless the template is `switched`, which says so in its way."""
     if thinking is not False or marks is None:
         return ""
     said = prompt.rstrip()
     if said.endswith(marks.open):
         return ("" if prompt.endswith("\n") else "\n") + f"\n{marks.close}\n\n"
-    return "" if said.endswith(marks.close) else f"{marks.open}\n\n{marks.close}\n\n"
+    return "" if switched or said.endswith(marks.close) else f"{marks.open}\n\n{marks.close}\n\n"
 
 
 class Budget:

@@ -74,6 +74,8 @@ def _check_tokens(environment: Environment, source: str) -> None:
         elif kind == "name" and before in _BEGINS:
             tag = text
             blocks += (text in _BLOCKS) - text.startswith("end")
+        elif kind != "operator" and text in _SIGNS:
+            pass  # what the template writes
         elif text == "=" and tag == "set" and not brackets:
             blocks, tag = blocks - 1, ""  # what is set ends with the tag
         elif text in _OPENS:
@@ -104,6 +106,7 @@ _LONG_NUMBER = re.compile("[0-9a-fA-F_]{9999}")
 _BEGINS = ("block_begin", "variable_begin")
 _OUTSIDE = (*_BEGINS, "data", "raw_begin", "raw_end", "comment_begin", "comment")
 _OPENS, _CLOSES = frozenset("([{"), frozenset(")]}")
+_SIGNS = _OPENS | _CLOSES | {"=", "-", "+"}
 _BLOCKS = frozenset("if for macro call filter with set block autoescape generation".split())
 _WORDS = frozenset("and or not in is if elif else recursive".split())
 _NO_VALUE = frozenset(
