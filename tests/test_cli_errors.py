@@ -96,6 +96,20 @@ def test_missing_files_and_folders_are_named(bpe: str, tmp_path: Path, capsys: C
     missing = str(tmp_path / "no.gguf")
     assert f"{missing}: No such file" in run_failing(capsys, 1, "generate", missing)
     assert f"{tmp_path}: Is a directory" in run_failing(capsys, 1, "generate", str(tmp_path))
+    for file, what in (
+        ("config.json", "a model of Hugging"),
+        ("adapter_config.json", "an adapter"),
+    ):
+        (tmp_path / file).write_text("{}")
+        folder = str(tmp_path)
+        for command in (
+            ["info", folder],
+            ["generate", folder, "--prompt", "a"],
+            ["generate", bpe, "--prompt", "a", "--adapter", folder],
+        ):
+            said = run_failing(capsys, 1, *command)
+            assert f"is {what}" in said and "`thimble convert` makes a GGUF file of it" in said
+        (tmp_path / file).unlink()
     assert f"{missing}: No such file" in run_failing(capsys, 1, "eval", bpe, "--text", missing)
     assert "Is a directory" in run_failing(capsys, 1, "eval", bpe, "--text", str(tmp_path))
 

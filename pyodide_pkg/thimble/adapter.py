@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import grids
 from .errors import FormatError, MemoryLimitError, NumericError, OptionError, UnsupportedError
-from .gguf import GGUFHeader, TensorInfo, read_header
+from .gguf import GGUFHeader, TensorInfo, check_no_folder, read_header
 from .gguf_writer import GGUFWriter
 from .kernel import Bytes, Scratch
 from .model_config import parts_of
@@ -121,6 +121,8 @@ def read_adapter(source: Source) -> AdapterFile:
     kind that does not run here; OSError.
     """
     is_path = isinstance(source, str | os.PathLike)
+    if is_path:
+        check_no_folder(Path(source))  # type: ignore[arg-type]
     data = Path(source).read_bytes() if is_path else bytes(source)  # type: ignore[arg-type]
     header = read_header(data, file_size=len(data))
     metadata = header.metadata

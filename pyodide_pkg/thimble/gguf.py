@@ -131,9 +131,20 @@ def read_header(
     return GGUFHeader(version, metadata, placed, alignment, data_offset, file_end, spans)
 
 
+def check_no_folder(path: Path) -> None:
+    """Raise FormatError for a folder that could become the file that was meant."""
+    for file, what in (("adapter_config.json", "an adapter of PEFT's"),
+                       ("config.json", "a model of Hugging Face's")):  # fmt: skip
+        if (path / file).exists():
+            raise FormatError(
+                f"{str(path)!r} is {what}, a folder; `thimble convert` makes a GGUF file of it"
+            )
+
+
 def read_file_header(path: str | os.PathLike[str]) -> GGUFHeader:
     """Read the header of the file at `path`, and no more of the file than that takes."""
     path = Path(path)
+    check_no_folder(path)
     size = path.stat().st_size
     data = bytearray()
     wanted = 1 << 16

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import FormatError
-from .gguf import GGUFHeader, TensorInfo, read_file_header, read_header
+from .gguf import GGUFHeader, TensorInfo, check_no_folder, read_file_header, read_header
 from .gguf_writer import Buffer, GGUFWriter
 
 PIECE = 1 << 20
@@ -37,9 +37,11 @@ class Source(Protocol):
 def parts_of(path: str | os.PathLike[str]) -> list[Path]:
     """All parts of the model whose first part is at `path`; that path alone where it is no part.
 
-    Raises FormatError for another part than the first, and for one that is missing.
+    Raises FormatError for another part than the first, for one that is missing, and for a folder of
+    another format's.
     """
     path = Path(path)
+    check_no_folder(path)
     parts = [path.with_name(name) for name in names_of_parts(path.name)]
     if len(parts) == 1:
         return [path]
