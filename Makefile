@@ -115,7 +115,7 @@ bench-training: setup-test site  ## how fast it trains, in Chromium and beside P
 bench-gradients: setup-test site  ## how fast gradients flow back through a model, in Chromium
 	@$(RUN) -m bench.gradients
 
-bench-own: setup-test site  ## models of 135M and 0.5B parameters beside wllama (ARGS= for bench/own.py)
+bench-own: setup-test site  ## models of 135M to 0.5B parameters beside wllama (ARGS= for bench/own.py)
 	@$(RUN) -m bench --only own $(ARGS)
 
 corpora: setup  ## build/corpora: the texts that the training panel offers

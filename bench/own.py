@@ -145,7 +145,11 @@ def measure_rates(
             for runner in (*RUNNERS, NATIVE):
                 rate = Rate(model.name, model.encoding, runner, threads)
                 results.rates.append(rate)
-                page = _opened(browser, server, rate, model)
+                try:
+                    page = _opened(browser, server, rate, model)
+                except (Error, BenchError) as error:
+                    rate.missing = reason(error)
+                    continue
                 pages.append((rate, page))
                 _try(rate, _writing(page, model, *WARM_UP))
                 rate.samples.clear()
