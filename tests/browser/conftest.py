@@ -28,6 +28,17 @@ BOOM = "() => { setTimeout(() => { throw new Error('boom') }) }"
 
 
 @pytest.fixture(scope="module")
+def bare_page(chromium: Browser, server: str) -> Iterator[Page]:
+    """A page of the site without any script of its own, whose tests share an engine."""
+    context = chromium.new_context()
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.goto(f"{server}/healthz")
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="module")
 def visitor(chromium: Browser, server: str) -> Iterator[BrowserContext]:
     """Whoever uses the page for all tests of a module that need no fresh profile."""
     made = new_visitor(chromium, server)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 TOOLS = """async (site) => {
   await import(`${site}/language-model.js?force`);
@@ -15,14 +14,9 @@ TOOLS = """async (site) => {
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Browser, server: str) -> Iterator[Page]:
-    context = chromium.new_context()
-    context.set_default_timeout(120_000)
-    page = context.new_page()
-    page.goto(f"{server}/healthz")
-    page.evaluate(TOOLS, server)
-    yield page
-    context.close()
+def page(bare_page: Page, server: str) -> Page:
+    bare_page.evaluate(TOOLS, server)
+    return bare_page
 
 
 def run(page: Page, script: str) -> Any:

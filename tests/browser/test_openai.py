@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 PRELUDE = """async ([address, argument]) => {
   const { OpenAI, Thimble } = await import(address);
@@ -17,17 +16,6 @@ PRELUDE = """async ([address, argument]) => {
   const { client, session } = globalThis;
   const failure = (promise) => promise.then(JSON.stringify, (error) => error.name + ": " + error.message);
 """  # noqa: E501
-
-
-@pytest.fixture(scope="module")
-def page(chromium: Browser, server: str) -> Iterator[Page]:
-    """One page, whose tests share an engine; any page of the site will do."""
-    context = chromium.new_context()
-    context.set_default_timeout(120_000)
-    page = context.new_page()
-    page.goto(f"{server}/healthz")
-    yield page
-    context.close()
 
 
 class Run:
@@ -42,8 +30,8 @@ class Run:
 
 
 @pytest.fixture
-def run(page: Page, server: str) -> Run:
-    return Run(page, server)
+def run(bare_page: Page, server: str) -> Run:
+    return Run(bare_page, server)
 
 
 def test_answers_have_the_shape_that_was_asked_for(run: Run) -> None:
