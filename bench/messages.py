@@ -1,8 +1,8 @@
 """What messages cost over raw text, and what a second turn reads again: `python -m bench.messages`.
 
-SmolLM2-135M-Instruct. The first is the time from a conversation of six messages to its ids, and from
-the rendered text to the same ids. The second counts tokens that a first turn left in the session,
-of its prompt and its answer, and that the second turn computes again.
+SmolLM2-135M-Instruct. The first is the time from a conversation of six messages to its ids, and
+from the rendered text to the same ids. The second counts tokens that a first turn left in the
+session, of its prompt and its answer, and that the second turn computes again.
 """
 
 from __future__ import annotations
