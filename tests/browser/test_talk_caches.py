@@ -45,8 +45,8 @@ def written(page: Page, *, after: int = 0) -> tuple[str, int, int]:
 
 
 def come_back(page: Page) -> None:
-    page.reload()
-    page.locator("#talk-with-load").click()
+    page.evaluate("(hash) => { location.hash = hash; }", START[1:])  # with short answers
+    page.reload()  # it begins with the model that was chosen last
     expect(page.locator("#talk-model")).to_have_text("tiny · its own chat template")
 
 
@@ -103,9 +103,32 @@ def test_it_is_shown_and_goes_with_its_conversation(talk: Page) -> None:
     assert files(talk) == []
 
 
+# Room for one and a half files like this one: a tenth of what the browser offers may be used.
+LITTLE_ROOM = """(bytes) => {
+  StorageManager.prototype.estimate = () => Promise.resolve({ quota: 15 * bytes, usage: 0 });
+}"""
+
+
+def test_the_one_that_was_not_used_for_longest_makes_room(talk: Page) -> None:
+    say(talk, "Who was glad, and why was she so very glad?")
+    name, size, at = written(talk)
+    for worker in talk.workers:
+        worker.evaluate(LITTLE_ROOM, size)
+    talk.get_by_role("button", name="New conversation").click()
+    say(talk, "Who was sad, and why was she so very sad, and who made her so?")
+    other, _, _ = written(talk, after=at)
+    assert other != name
+    assert [one for one, _, _ in files(talk)] == [other]
+    come_back(talk)
+    say(talk, "Who?")
+    assert number(talk, "reused") > 20
+
+
 def test_an_engine_that_has_run_code_of_the_visitor_s_keeps_and_reads_none(talk: Page) -> None:
+    talk.wait_for_timeout(1500)  # the answer before is kept
+    _, _, before = written(talk)
     say(talk, "One more?")
-    _, _, at = written(talk)
+    _, _, at = written(talk, after=before)
     panel = Panel(talk)
     turn_to(talk, "Python")
     expect(panel.run("print(1 + 1)")).to_contain_text("2")

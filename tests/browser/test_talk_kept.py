@@ -41,6 +41,11 @@ def talk(visit: Page) -> Page:
     return visit
 
 
+def forget_the_model(page: Page) -> None:
+    """Let the next visit begin with the site's own model, not with the last one."""
+    page.evaluate("localStorage.removeItem('thimble.model')")
+
+
 def databases(page: Page) -> list[str]:
     names = page.evaluate("async () => (await indexedDB.databases()).map(({ name }) => name)")
     return [name for name in names if name == "thimble-talk"]
@@ -81,6 +86,7 @@ def test_after_a_reload_it_is_back_with_its_branches_prompt_settings_and_model(t
     expect(talk.locator("#talk-stop")).to_be_hidden()
     second = talk.locator(".turn.models .turn-text").inner_text()
     expect(kept(talk, "Who was sad?")).to_contain_text("3 messages")
+    forget_the_model(talk)
     talk.reload()
     expect(talk.locator(".turn.models .turn-text")).to_have_text(second)
     expect(talk.locator(".turn-versions")).to_contain_text("2 / 2")
@@ -129,6 +135,7 @@ def test_it_is_named_pinned_and_found_by_title_and_by_message(talk: Page) -> Non
 
 
 def test_two_tabs_with_one_conversation_lose_nothing(talk: Page) -> None:
+    forget_the_model(talk)
     with talk.context.new_page() as other:
         other.goto(START)
         expect(other.locator("#talk-model")).to_contain_text("story")
@@ -296,6 +303,7 @@ VOICES = """
 
 def test_an_answer_is_read_aloud_by_a_voice_of_this_machine_only(talk: Page) -> None:
     talk.add_init_script(VOICES)
+    forget_the_model(talk)
     talk.reload()
     talk.get_by_role("button", name=re.compile("^Talk anyway")).click()
     answer = say(talk, "Who?")

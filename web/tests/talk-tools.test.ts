@@ -3,6 +3,8 @@ import test from "node:test";
 import { grow, messagesOf, open, readAsides } from "../src/talk/asides";
 import type { Answer } from "../src/talk/asides";
 import { calculate } from "../src/talk/calculator";
+import { asMarkdown } from "../src/talk/files";
+import { headOf } from "../src/talk/record";
 import { TextIndex, passagesOf } from "../src/talk/search-texts";
 import { argumentOf, carryOut, toldOf } from "../src/talk/tools";
 
@@ -88,4 +90,16 @@ test("of stored asides only what is well-formed is believed", () => {
   const bad = [null, 7, { ...good, at: 9 }, { ...good, at: -1 }, { ...good, text: 1 }, { ...good, kind: "html" }, { kind: "call", at: 0, round: 0, name: "x" }];
   assert.deepEqual(readAsides([...bad, good], 3), [good]);
   assert.deepEqual(readAsides("x", 3), []);
+});
+
+test("a conversation as Markdown has what was called and what came of it, and no thoughts", () => {
+  const answer: Answer = { text: "" };
+  grow(answer, [[0, "reasoning", "Hmm.", 0], [0, "content", "Let me see.", 0], [0, "call", "clock", 0], [0, "arguments", "{}", 0]], 0);
+  for (const call of open(answer)) call.result = "Monday\nnoon";
+  grow(answer, [[0, "content", " Noon.", 0]], 1);
+  const asked = { id: "a", parent: null, role: "user", text: "When?", tokens: 0, finish: null } as const;
+  const turns = [asked, { id: "b", parent: "a", role: "assistant", model: "tiny", tokens: 3, finish: "stop", ...answer } as const];
+  const body = { format: 1, id: "x", system: "", settings: {}, turns, leaf: "b" } as const;
+  const text = asMarkdown({ head: headOf(body, null, 0), body });
+  assert.equal(text, "# When?\n\n## You\n\nWhen?\n\n## tiny\n\nLet me see.\n\n> clock {}\n> \n> Monday\n> noon\n\nNoon.\n");
 });

@@ -75,13 +75,14 @@ export function writePromptCache(id: string, bytes: number, fill: (put: (part: U
     const place = await folder(true);
     if (!place) throw new Error("this browser has no private file system");
     await makeRoom(place, id, bytes);
+    // A new file has a new date in every browser; one that is written over need not.
+    await place.removeEntry(id).catch(() => undefined);
     const handle = (await place.getFileHandle(id, { create: true })) as FileHandle;
     let isWhole = false;
     try {
       const access = await handle.createSyncAccessHandle?.();
       if (!access) throw new Error("this browser has no synchronous access to files");
       try {
-        access.truncate(0);
         let at = 0;
         fill((part) => (at += written(access, part, at)));
         access.flush();

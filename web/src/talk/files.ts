@@ -3,6 +3,7 @@
 import { FORMAT, headOf, readBody, readHead } from "./record";
 import type { Body, Head } from "./record";
 import { Tree } from "./tree";
+import type { Turn } from "./tree";
 
 const MOST_BYTES = 64_000_000;
 const MOST_TALKS = 10_000;
@@ -27,9 +28,22 @@ export function asJson(talks: readonly Talk[]): string {
 /** What is read of one. */
 export function asMarkdown({ head, body }: Talk): string {
   const { path } = new Tree(body.turns, body.leaf);
-  const said = path.map(({ role, text, model }) => `## ${role === "user" ? "You" : model || "Model"}\n\n${text.trim()}\n`);
+  const said = path.map((turn) => `## ${turn.role === "user" ? "You" : turn.model || "Model"}\n\n${written(turn)}\n`);
   const system = body.system.trim() ? [`## System prompt\n\n${body.system.trim()}\n`] : [];
   return [`# ${head.title}\n`, ...system, ...said].join("\n");
+}
+
+/** What a turn says, with the tools that it called and what came of them; without its thoughts. */
+function written({ text, asides = [] }: Turn): string {
+  let from = 0;
+  const parts = asides.flatMap((aside) => {
+    if (aside.kind === "thought") return [];
+    const before = text.slice(from, aside.at);
+    from = aside.at;
+    const called = [`${aside.name} ${aside.arguments}`, ...(aside.result === null ? [] : [aside.result])].join("\n\n");
+    return [before.trim(), called.replace(/^/gm, "> ")];
+  });
+  return [...parts, text.slice(from).trim()].filter(Boolean).join("\n\n");
 }
 
 /** What is in a file; an error that names it and says what is wrong where that is nothing of ours. */
