@@ -8,6 +8,7 @@ products, which transformers does not do.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 import thimble
 from tests.fingerprint import load
-from tests.tiny_folders import CONFIGS, RECORD, WITHOUT_LLAMA_CPP, converted, recorded
-from tests.vectors.record_architectures import STEP, STEPS
+from tests.tiny_folders import CONFIGS, WITHOUT_LLAMA_CPP, converted, recorded
+from tests.vectors.record_architectures import STEP, STEPS, load_arrays
 from thimble.errors import ThimbleError
 from thimble.gguf import read_header
 from thimble.kernel import default_kernel
@@ -53,10 +54,13 @@ def logits(model: thimble.Model, ids: list[int]) -> Floats:
     return np.array(found)
 
 
+@functools.cache
+def peers() -> dict[str, Floats]:
+    return load_arrays()
+
+
 def peer(name: str) -> Floats:
-    with np.load(RECORD.with_suffix(".npz")) as arrays:
-        found: Floats = arrays[name]
-    return found
+    return peers()[name]
 
 
 def away(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:

@@ -296,7 +296,11 @@ def test_an_index_stays_in_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("llama", {"model_type": "mamba"}, "'mamba', which is not converted here; llama, mistral"),
+        (
+            "llama",
+            {"model_type": "mamba"},
+            "'mamba', which is not converted here; llama, ",
+        ),
         ("llama", {"hidden_act": "relu"}, "activation 'relu'; in llama models 'silu'"),
         ("mistral", {"sliding_window": 16}, "sliding_window in config.json is 16"),
         ("llama", {"rope_parameters": {"rope_type": "dynamic"}}, "scales RoPE by 'dynamic'"),

@@ -123,16 +123,11 @@ def transformers_vectors(
     return ids, np.stack(rows)
 
 
-def recorded_arrays() -> dict[str, Any]:
-    with np.load(ARRAYS) as file:
-        return {key: file[key] for key in file.files}
-
-
 def record_transformers(names: list[str]) -> None:
     models: dict[str, Any] = {}
     arrays: dict[str, Any] = {}
     if names:
-        models, arrays = json.loads(RECORD.read_text())["models"], recorded_arrays()
+        models, arrays = json.loads(RECORD.read_text())["models"], load_arrays()
     for name in names or (*CONFIGS, *ENCODERS):
         models[name], logits = transformers_logits(name)
         arrays[f"transformers/{name}"] = logits if name in ENCODERS else shortened(logits)
@@ -191,7 +186,7 @@ def llama_cpp_vectors(path: Path, ids: list[list[int]]) -> NDArray[np.float32]:
 
 def record_llama_cpp(names: list[str]) -> None:
     record = json.loads(RECORD.read_text())
-    arrays = recorded_arrays()
+    arrays = load_arrays()
     record["llama_cpp_python"] = version("llama-cpp-python")
     for name in names or record["models"]:
         model = record["models"][name]
@@ -223,8 +218,29 @@ def shortened(logits: NDArray[np.float32], kind: str = "f32") -> NDArray[np.floa
     return np.round(logits[:, ::STEP] / step) * step
 
 
+def load_arrays() -> dict[str, NDArray[np.float32]]:
+    """All arrays by name. They lie in four planes, the first, second, third and fourth bytes of all
+    numbers, which halves the file."""
+    with np.load(ARRAYS) as file:
+        names, shapes, planes = file["names"], file["shapes"], file["planes"]
+    ends = np.cumsum(shapes.prod(1))[:-1]
+    parts = np.split(np.ascontiguousarray(planes.T).view(np.float32).ravel(), ends)
+    found = zip(names, parts, shapes, strict=True)
+    return {str(name): part.reshape(shape) for name, part, shape in found}
+
+
+def save_arrays(arrays: dict[str, NDArray[np.float32]]) -> None:
+    flat = np.concatenate([one.astype(np.float32).ravel() for one in arrays.values()])
+    np.savez_compressed(
+        ARRAYS,
+        names=np.array(list(arrays)),
+        shapes=np.array([one.shape for one in arrays.values()]),
+        planes=np.ascontiguousarray(flat.view(np.uint8).reshape(-1, 4).T),
+    )
+
+
 def write(record: dict[str, Any], arrays: dict[str, Any]) -> None:
-    np.savez_compressed(ARRAYS, **arrays)
+    save_arrays(arrays)
     text = json.dumps(record, indent=1)
     text = re.sub(r"(?<=[\[,])\s+(?=-?\d)", " ", text)  # lists of numbers in one line each
     RECORD.write_text(re.sub(r"(?<=\d)\s+\]", "]", text) + "\n", encoding="utf-8")
