@@ -191,26 +191,27 @@ static int advance(tk_walk *w, int32_t byte, tk_place *p) {
 }
 
 /* Whether these groups of bytes, in any order and as many as a token has, leave a place where it
- * is, but for characters that are counted, of which enough are left. */
-static int stays(const tk_walk *w, const tk_place *p, uint32_t below, loops *known) {
+ * is, but for characters that are counted, of which enough are left; `byte` is one of theirs. */
+static int stays(const tk_walk *w, const tk_place *p, uint32_t below, int32_t byte, loops *known) {
     const int32_t *row = (const int32_t *)(intptr_t)w->rows + (size_t)p->state * (size_t)w->n_classes;
     const int32_t *span = (const int32_t *)(intptr_t)w->spans + 3 * (size_t)p->state;
-    if (row[0] == -MISSING_ROW) return 0;
+    const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
+    int32_t first = row[classes[byte]];
+    if (row[0] == -MISSING_ROW || (first < 0 ? -first >> 5 : first) != p->state) return 0;
     loops *one = known + ((uint32_t)(p->state + 5 * p->record) % N_LOOPS);
     if (one->state != p->state || one->record != p->record) {
-        const uint8_t *classes = (const uint8_t *)(intptr_t)w->classes;
         const tk_record *record = (const tk_record *)(intptr_t)w->records + p->record;
         int names = record->filled && record->others && span[2];
         uint32_t others = NEVER;
         *one = (loops){p->state, p->record, 0, 0};
-        for (int32_t byte = 0x20; byte < 0x7f; byte++) {
-            int32_t move = row[classes[byte]], kind = move < 0 ? -move & 31 : 0;
+        for (int32_t other = 0x20; other < 0x7f; other++) {
+            int32_t move = row[classes[other]], kind = move < 0 ? -move & 31 : 0;
             int there = (move < 0 ? -move >> 5 : move) == p->state;
             if (kind == CHARACTER)
                 one->counts = 1;
             else if (kind)
                 there = there && kind == IN_KEY && names;
-            if (!there) others |= group(byte);
+            if (!there) others |= group(other);
         }
         one->groups = ~others;
     }
@@ -264,7 +265,7 @@ TK_EXPORT tk_int tk_constrain_walk(tk_int walk) {
             }
         }
         int32_t first = firsts[i++];
-        if (below[i - 1] < NEVER && stays(w, next, below[i - 1], known)) i = skips[i - 1];
+        if (below[i - 1] < NEVER && stays(w, next, below[i - 1], bytes[i], known)) i = skips[i - 1];
         for (int32_t t = first; t < firsts[i]; t++) mask[tokens[t] >> 5] |= 1u << (tokens[t] & 31);
         found += firsts[i] - first;
     }
