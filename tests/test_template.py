@@ -62,6 +62,15 @@ DEEP = {
     "a macro that calls itself": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "a caller that calls itself": "{% macro f() %}{% call f() %}{% endcall %}{% endmacro %}"
     "{{ f() }}",
+    "a loop that calls itself to choose": "{% for m in messages recursive %}"
+    "{% for n in messages if loop(messages) %}{% endfor %}{% endfor %}",
+    "a macro that calls itself to choose": "{% macro f() %}{% for m in messages if f() %}"
+    "{% endfor %}{% endmacro %}{{ f() }}",
+    "a macro that calls itself in a block": "{% macro f() %}{% set x %}{% filter upper %}"
+    "{{ f() | default(f()) ~ [f()] }}{% endfilter %}{% endset %}{% endmacro %}{{ f() }}",
+    "a macro that is its own default": "{% macro f(a=f()) %}{% endmacro %}{{ f() }}",
+    "a macro that calls itself in tests": "{% macro f() %}{% if messages | map(attribute='role') "
+    "| select('equalto', f()) | list %}{% endif %}{% endmacro %}{{ f() }}",
     "lists in lists": "{% set ns = namespace(x=[]) %}{% for i in range(900) %}"
     "{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
     "digits": "{{ " + "1" * 60_000 + " }}",

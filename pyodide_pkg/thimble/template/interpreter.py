@@ -21,6 +21,8 @@ from .operations import Method
 from .values import Maker, Namespace, Table, Value, kind
 
 BREAK, CONTINUE = "break", "continue"
+LOOP_DEPTH = 6
+"""What a loop that calls itself takes of the depth: it goes through many calls of Python's."""
 
 
 def _not_offered(node: Node) -> UnsupportedError:
@@ -137,7 +139,9 @@ class Interpreter:
 
         def again(reciter: Value, loop_render_func: object, depth: int = 0) -> str:
             inner: list[str] = []
+            self.budget.depth -= LOOP_DEPTH
             self.loop(node, scope, reciter, depth, inner)
+            self.budget.depth += LOOP_DEPTH
             return self._concat(inner)
 
         turns = LoopContext(items, Undefined, again if node.recursive else None, depth)
