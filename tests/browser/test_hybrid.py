@@ -24,7 +24,8 @@ def page(request: pytest.FixtureRequest, visit: Page) -> Page:
     visit.goto(
         "/#max_tokens=20&talk_max_tokens=12&talk_seed=3&talk_repetition_penalty=1&panel=talk"
     )
-    expect(visit.locator("#metrics")).to_be_attached()
+    # The model that a visit begins with has to be there: it would come after the file, and stay.
+    expect(visit.locator("#talk-model")).to_contain_text("·")
     file: FilePayload = {"name": f"{name}.gguf", "mimeType": "", "buffer": converted(name, "q8_0")}
     visit.set_input_files("#model-file", [file])
     expect(visit.locator("#talk-model")).to_have_text(f"{name} · its own chat template")
