@@ -48,8 +48,10 @@ class Write {
   readonly #words = byId("notice-words", HTMLElement);
   readonly #outcome = byId("outcome", HTMLElement);
   readonly #announce = byId("announce", HTMLElement);
-  /** The model that nobody chose here: the site's own, or a link's. */
-  #given: string | null = this.#model.value;
+  /** The model that nobody chose here: the site's own, or a link's. Somebody may choose before this. */
+  #given: string | null = siteModel(this.#model);
+  /** The model of the last visit, while it is on its way. */
+  #last: string | null = null;
   /** What a link asked for and could not have. */
   #refused = "";
 
@@ -86,10 +88,23 @@ class Write {
   #chooseLast(): boolean {
     const last = lastModel();
     const there = [...this.#model.options].some((option) => option.value === last);
-    if (last === null || !there || last === this.#model.value) return false;
-    this.#model.value = last;
+    if (last === null || !there || this.#model.value !== siteModel(this.#model)) return false;
+    if (last === this.#model.value) return false;
+    this.#model.value = this.#last = last;
     this.#given = null;
     rememberModel(null); // until it is ready: one that ends the tab does not end every later visit
+    return true;
+  }
+
+  /** Where the model of the last visit cannot be had, the site's own is there at least. */
+  #insteadOfLast(): boolean {
+    const last = this.#last;
+    if (last === null || this.#live.state === "loading") return false;
+    this.#last = null;
+    if (this.#live.state !== "failed" || this.#live.model !== last) return false;
+    this.#refused = `${last}, which you used last, did not open: ${sentence(this.#live.failure?.message ?? "")}`;
+    this.#given = siteModel(this.#model);
+    void this.#live.open(this.#given);
     return true;
   }
 
@@ -165,6 +180,7 @@ class Write {
 
   /** Show what the state allows; the visitor's focus goes along with Write and Stop. */
   #show(): void {
+    if (this.#insteadOfLast()) return;
     const live = this.#live;
     const writing = live.state === "writing";
     const focused = document.activeElement;
@@ -256,6 +272,12 @@ class Write {
     this.#refused = refused.length ? `Parts of the link cannot be used: ${refused.join("; ")}.` : "";
     return true;
   }
+}
+
+/** The model that the site offers first. */
+function siteModel(select: HTMLSelectElement): string {
+  const [first, ...others] = select.options;
+  return (others.find((option) => option.defaultSelected) ?? first)?.value ?? "";
 }
 
 function equal(a: object, b: object | undefined): boolean {
