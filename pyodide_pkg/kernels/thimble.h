@@ -19,7 +19,7 @@
 
 typedef intptr_t tk_int;
 
-enum { TK_ABI_VERSION = 1 };
+enum { TK_ABI_VERSION = 2 };
 enum { TK_BATCH = 32 };     /* tokens that pass through the layers together */
 enum { TK_QK = 32 };        /* values that share one scale, in weights and activations */
 enum { TK_KEY_GROUP = 32 }; /* positions whose keys lie together */

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from .errors import MemoryLimitError, OptionError, ThimbleError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 """Of the kernels that this package can call (`TK_ABI_VERSION`)."""
 BATCH = 32
 """Tokens that pass through the layers together (`TK_BATCH`)."""

@@ -12,10 +12,14 @@ from tests.browser.conftest import new_visitor, turn_to
 from tests.browser.test_offline import write
 from tests.browser.test_python import Panel
 
-# From here on nothing that the engine computes ever ends, and no message reaches the worker.
+# From here on nothing that the engine computes ever ends, and no message reaches the worker. It
+# tells that it hangs by a request.
 HANG = """
-import thimble.session, thimble.debug.debugger
+import js, thimble.session, thimble.debug.debugger
 def hang(*args, **named):
+    asked = js.XMLHttpRequest.new()
+    asked.open("GET", "/healthz?hangs", False)
+    asked.send()
     while True:
         try:
             while True: pass
@@ -89,7 +93,8 @@ def test_talking(page: Page) -> None:
     turn_to(page, "Talk")
     page.get_by_role("button", name="Talk anyway").click()
     page.get_by_role("textbox", name="Your message", exact=True).fill("Hello")
-    page.locator("#talk-send").click()
+    with page.context.expect_event("request", lambda request: "hangs" in request.url):
+        page.locator("#talk-send").click()
     page.locator("#talk-stop").click()
     expect(page.locator("#talk-outcome")).to_have_text("Stopped.")
     page.get_by_role("button", name="Answer", exact=True).click()
