@@ -95,7 +95,7 @@ class Hosting(JsonProgram):
 
     def _outer(self, state: int) -> int:
         """The number of a host's state."""
-        return self._state("outer", state)
+        return self.state("outer", state)
 
     def _host_state(self, state: int) -> int:
         """The host's state of a number, or NOWHERE where JSON is being written."""
@@ -139,7 +139,7 @@ class Hosting(JsonProgram):
             value, back = self.value(goal, ()), (self._outer(targets[0]), self._bottom)
         else:
             value = self.value(goal, goals)
-            back = (self._state("behind"), self._record_of(Behind(self, targets)))
+            back = (self.state("behind"), self._record_of(Behind(self, targets)))
         move = into(self._entering((value, 0), back))
         return [move if one != REJECT else REJECT for one in self.row(value)]
 

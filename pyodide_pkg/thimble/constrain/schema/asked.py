@@ -90,7 +90,7 @@ class Asked:
             for one in range(plan.mentioned)
             if seen >> one & 1 or (plan.ordered and one < at)
         )
-        around = Around(gone=gone, others=self._program.has_others(plan), low=low, high=high)
+        around = Around(gone=gone, others=self._program.names.has_others(plan), low=low, high=high)
         wanted = [plan.names[one] for one in range(plan.mentioned) if need >> one & 1]
         return around, [*plan.always(), *(logic.says(Has(name)) for name in wanted)]
 

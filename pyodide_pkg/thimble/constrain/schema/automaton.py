@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...json_options import JsonOptions
 from ..kinds import WORDS
@@ -26,8 +26,6 @@ from ..program import (
     count,
     end,
     enter,
-    in_key,
-    key_end,
     more_items,
     more_members,
     pop,
@@ -46,19 +44,17 @@ from .logic import (
     TRUE,
     Expr,
 )  # fmt: skip
+from .names import Names
 from .places import Bottom, ListPlace, ObjectPlace, Plan
 from .reader import Reader
-from .rows import Row, fill, together
+from .rows import QUOTE, REJECTED, Row, fill, together
 
 SPACES = (0x20, 0x09, 0x0A, 0x0D)
-QUOTE = 0x22
 _FIXED = (
     "done", "open object", "colon", "member", "member 2", "behind member", "next member",
     "next member 2", "open list", "behind item", "next item", "next item 2",
 )  # fmt: skip
-KeyWays: TypeAlias = "tuple[Row, list[tuple[int, tuple[Regular, ...], Regular | None]]]"
 LITERALS = {NULL: b"null", TRUE: b"true", FALSE: b"false"}
-_ALL_BYTES = array("i", [REJECT]) * 256
 
 
 class JsonProgram:
@@ -83,12 +79,11 @@ class JsonProgram:
         self._enter_numbers: dict[tuple[tuple[int, int], ...], int] = {}
         self.truths: list[tuple[bool, ...]] = []
         self._said: dict[tuple[bool, ...], int] = {}
-        self._ways: dict[tuple[object, ...], KeyWays] = {}
-        self._others: dict[Plan, Regular | None] = {}
+        self.names = Names(self)
         self._plans: dict[tuple[Expr, tuple[Expr, ...]], Plan] = {}
         self._folded: dict[tuple[int, int], tuple[int, int]] = {}
         for name in _FIXED:
-            self._state("fixed", name)
+            self.state("fixed", name)
         self.colon = self._fixed("colon")
         self.said_of(())
         self.asked = Asked(self)
@@ -100,7 +95,7 @@ class JsonProgram:
         self.reader.effort.begin()
 
     def spaced(self, state: int) -> int:
-        return self._state("spaced", state)
+        return self.state("spaced", state)
 
     def settled(self, state: int, record: int) -> tuple[int, int]:
         return state, record
@@ -215,18 +210,19 @@ class JsonProgram:
             algebra, reach = self.reader.strings.algebra, self._reach
             at = algebra.folded(at, reach, most_only=left is not None)
             watched = tuple(algebra.folded(one, reach) for one in watched)
-            return self._state("string", watched, at, left)
+            return self.state("string", watched, at, left)
         return state
 
     # --- numbers of things
 
-    def _state(self, *key: Any) -> int:
+    def state(self, *key: Any) -> int:
+        """The number of a state, by what it is."""
         found = self._numbers.get(key)
         if found is None:
             found = self._numbers[key] = len(self._keys)
             self._keys.append(key)
             if key[0] == "key":
-                self._spans.append((found, self._span(*key[1:])))
+                self._spans.append((found, self.names.span(*key[1:])))
             elif key[0] == "string" and key[3] is not None:
                 strings = self.reader.strings
                 begins = key[3] is strings.spelling.any_text
@@ -269,10 +265,10 @@ class JsonProgram:
 
     def value(self, goal: Expr, watch: tuple[Expr, ...]) -> int:
         """The state where a value begins of which `goal` must be true."""
-        return self._state("value", goal, watch)
+        return self.state("value", goal, watch)
 
     def _row_of_value(self, state: int, goal: Expr, watch: tuple[Expr, ...]) -> Row:
-        row = _ALL_BYTES[:]
+        row = REJECTED[:]
         logic, satisfier = self.reader.logic, self.reader.satisfier
         if self._free:
             for space in SPACES:
@@ -289,7 +285,7 @@ class JsonProgram:
                 found = (numbers.of(true), *(numbers.of(one) for one in watched))
                 for mask, targets in together(found, self.reader.strings.algebra.nothing):
                     if targets[0].live:
-                        fill(row, mask, self._state("number", targets))
+                        fill(row, mask, self.state("number", targets))
             elif kind == ARRAY:
                 row[0x5B] = self._enter("open list", ListPlace(self, true, watched))
             elif kind == OBJECT:
@@ -297,12 +293,12 @@ class JsonProgram:
             else:
                 said = self.said_of(tuple(one is logic.true for one in watched))
                 word = LITERALS[kind]
-                row[word[0]] = self._state("literal", word[1:], said)
+                row[word[0]] = self.state("literal", word[1:], said)
         return row
 
     def _row_of_literal(self, state: int, rest: bytes, said: int) -> Row:
-        row = _ALL_BYTES[:]
-        row[rest[0]] = self._state("literal", rest[1:], said) if len(rest) > 1 else end(said)
+        row = REJECTED[:]
+        row[rest[0]] = self.state("literal", rest[1:], said) if len(rest) > 1 else end(said)
         return row
 
     def _string(self, goal: Expr, watch: tuple[Expr, ...]) -> int:
@@ -313,8 +309,8 @@ class JsonProgram:
             language, low = strings.at_least(language, low, high), 0
         watched = tuple(strings.of(one) for one in watch)
         if not low and high is None:
-            return self._state("string", watched, language, None)
-        start = self._state("string", watched, language, any_text)
+            return self.state("string", watched, language, None)
+        start = self.state("string", watched, language, any_text)
         most = ENDLESS if high is None else min(high, ENDLESS)
         return count(self._entering((start, 0), (most, min(low, ENDLESS))))
 
@@ -323,17 +319,17 @@ class JsonProgram:
     ) -> Row:
         """`left` is, where characters are counted, what is left of the one that is being written,
         and any others behind it."""
-        row = _ALL_BYTES[:]
+        row = REJECTED[:]
         strings = self.reader.strings
         nothing = strings.algebra.nothing
         if left is None:
             for mask, targets in together((at, *watch), nothing):
                 if targets[0].live:
-                    fill(row, mask, self._state("string", targets[1:], targets[0], None))
+                    fill(row, mask, self.state("string", targets[1:], targets[0], None))
         else:
             for mask, targets in together((at, left, *watch), nothing):
                 if strings.shortest(*targets[:2]) < ENDLESS:
-                    to = self._state("string", targets[2:], *targets[:2])
+                    to = self.state("string", targets[2:], *targets[:2])
                     fill(row, mask, character(to))
         if at.nullable:
             row[QUOTE] = end(self.said_of(tuple(one.nullable for one in watch)))
@@ -347,13 +343,13 @@ class JsonProgram:
         row = array("i", [over]) * 256
         for mask, targets in together(languages, self.reader.strings.algebra.nothing):
             if targets[0].live:
-                fill(row, mask, self._state("number", targets))
+                fill(row, mask, self.state("number", targets))
         return row
 
     # --- what stands around values
 
     def _row_of_fixed(self, state: int, name: str) -> Row:
-        row = _ALL_BYTES[:]
+        row = REJECTED[:]
         if name in ("member", "member 2"):
             row = array("i", [call(self._fixed("behind member"))]) * 256
         elif name in ("open list", "next item", "next item 2"):
@@ -386,91 +382,8 @@ class JsonProgram:
         need = sum(1 << plan.index[name] for name in set(plan.need))
         return ObjectPlace(plan, need, 0, plan.low, plan.high, 0, plan.rest, watch, ())
 
-    def others(self, plan: Plan) -> Regular | None:
-        """The names that are not mentioned and may come."""
-        if plan not in self._others:
-            self._others[plan] = plan.others()
-        return self._others[plan]
-
-    def has_others(self, plan: Plan) -> bool:
-        return self.others(plan) is not None
-
-    def free(self, plan: Plan) -> bool:
-        """Whether any name may come that is not mentioned."""
-        return self.others(plan) is self.reader.strings.spelling.any_text
-
-    def extra(self, plan: Plan, name: bytes) -> int:
-        """The number of a name that came and is not mentioned."""
-        if name not in plan.words[plan.mentioned :]:
-            plan.words.append(name)
-        return plan.words.index(name, plan.mentioned)
-
-    def key_start(self, plan: Plan, extras: tuple[int, ...]) -> int:
-        """The state behind a key's first quote."""
-        any_text = self.reader.strings.spelling.any_text
-        names = (*range(plan.mentioned), *sorted(extras))
-        return self._state("key", plan, 0, names, plan.told_by, self.others(plan), any_text)
-
-    def _span(
-        self, plan: Plan, depth: int, names: tuple[int, ...], told: tuple[Regular, ...],
-        others: Regular | None, at: Regular,
-    ) -> Span:  # fmt: skip
-        ranks = [plan.rank[name] for name in names if name < plan.mentioned]
-        low, high = (min(ranks), max(ranks) + 1) if ranks else (0, 0)
-        return low, high, others is not None
-
-    def _row_of_key(
-        self, state: int, plan: Plan, depth: int, names: tuple[int, ...],
-        told: tuple[Regular, ...], others: Regular | None, at: Regular,
-    ) -> Row:  # fmt: skip
-        template, ways = self._key_ways(plan, told, others, at)
-        row = template[:]
-        longer: dict[int, list[int]] = {}
-        here = NOWHERE
-        for name in names:
-            word = plan.words[name]
-            if len(word) > depth:
-                longer.setdefault(word[depth], []).append(name)
-            else:
-                here = name
-        for byte, left in longer.items():
-            for mask, targets, open_ in ways:
-                if mask >> byte & 1:
-                    row[byte] = in_key(
-                        self._state(
-                            "key", plan, depth + 1, tuple(left), targets[2:], open_, targets[0]
-                        )
-                    )
-        if at is self.reader.strings.spelling.any_text:
-            if here != NOWHERE:
-                row[QUOTE] = key_end(here) if here < plan.mentioned else REJECT
-            elif others is not None and others.nullable:
-                pairs = zip(plan.told_by, told, strict=True)
-                row[QUOTE] = key_end(
-                    plan.kind(frozenset(one for one, now in pairs if now.nullable))
-                )
-        return row
-
-    def _key_ways(
-        self, plan: Plan, told: tuple[Regular, ...], others: Regular | None, at: Regular
-    ) -> KeyWays:
-        """The row of a name that is not mentioned, and where its bytes lead: the same for every
-        beginning of a name."""
-        key = (plan, told, others, at)
-        found = self._ways.get(key)
-        if found is None:
-            nothing = self.reader.strings.algebra.nothing
-            row, ways = _ALL_BYTES[:], []
-            for mask, targets in together((at, others or nothing, *told), nothing):
-                if not targets[0].live:
-                    continue
-                left = targets[1] if targets[1].live else None
-                ways.append((mask, targets, left))
-                if left is not None:
-                    other = self._state("key", plan, 0, (), targets[2:], left, targets[0])
-                    fill(row, mask, in_key(other))
-            found = self._ways[key] = (row, ways)
-        return found
+    def _row_of_key(self, state: int, *parts: Any) -> Row:
+        return self.names.row(*parts)
 
     def ahead(self, state: int) -> list[int]:
         """States that are asked for next, where that can be foretold: a name or a word of which

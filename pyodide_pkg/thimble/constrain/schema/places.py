@@ -194,13 +194,13 @@ class ObjectPlace:
             close = plan.program.said_of(tuple(closed(logic, one) for one in self.watch))
         others = self._others_may_come()
         allowed: list[bool] | None = None
-        if not others or not plan.program.free(plan):
+        if not others or not plan.program.names.free(plan):
             allowed = [False] * plan.mentioned
             for at in range(plan.mentioned):
                 allowed[plan.rank[at]] = self.may_come(at)
         key = NOWHERE
         if self.high != 0 and (others or (allowed is not None and any(allowed))):
-            key = plan.program.key_start(plan, self.extras)
+            key = plan.program.names.key_start(plan, self.extras)
         return Record(
             close=close, key=key, others=others, allowed=allowed,
             n_names=len(plan.kinds) + 1,
@@ -208,7 +208,7 @@ class ObjectPlace:
 
     def _others_may_come(self) -> bool:
         plan = self.plan
-        if self.high == 0 or not plan.program.has_others(plan):
+        if self.high == 0 or not plan.program.names.has_others(plan):
             return False
         needed = self.need.bit_count()
         if plan.ordered and needed:
@@ -233,7 +233,7 @@ class ObjectPlace:
 
     def _enough_behind(self, at: int) -> bool:
         plan = self.plan
-        if plan.program.has_others(plan):
+        if plan.program.names.has_others(plan):
             return True
         later = sum(plan.possible(one) for one in range(at + 1, plan.mentioned))
         return bool(later >= self.low - 1)
@@ -306,7 +306,7 @@ class KeyPlace:
         bit = 1 << self.kind if self.kind < plan.mentioned else 0
         extras = place.extras
         if self.name is not None:
-            extras = (*extras, plan.program.extra(plan, self.name))
+            extras = (*extras, plan.program.names.extra(plan, self.name))
         at = place.at
         if plan.ordered:
             at = self.kind + 1 if bit else plan.mentioned

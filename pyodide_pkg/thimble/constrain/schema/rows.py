@@ -6,9 +6,13 @@ from array import array
 from typing import TypeAlias
 
 from ..byte_sets import runs_of
+from ..program import REJECT
 from ..regular import Regular
 
 Row: TypeAlias = "array[int]"
+QUOTE = 0x22
+REJECTED = array("i", [REJECT]) * 256
+"""Where no byte leads anywhere."""
 
 
 def fill(row: Row, mask: int, move: int) -> None:
