@@ -3,20 +3,10 @@
 #include "delta.h"
 #include "kv.h"
 
-enum { SMALL = 1 << 15 };   /* multiply-adds that one thread does sooner alone */
-enum { WIDEST = 1 << 10 };  /* numbers of a key; thimble/model_config.py refuses more */
-
-/* Tokens from one to another. */
-typedef struct {
-    const tk_run *r;
-    const tk_op *op;
-    const float *from; /* [heads][width][size], or NULL for zeros */
-    float *to;
-    int32_t first, last;
-} tk_delta;
+enum { WIDEST = 1 << 10 }; /* numbers of a key; thimble/model_config.py refuses more */
 
 static void part_of_heads(void *argument, int32_t part, int32_t parts) {
-    const tk_delta *j = argument;
+    const tk_stretch *j = argument;
     const tk_run *r = j->r;
     tk_delta_shape s = tk_delta_of(j->op->n);
     size_t block = (size_t)s.width * (size_t)s.size, all = (size_t)s.heads * (size_t)s.width;
@@ -40,19 +30,6 @@ static void part_of_heads(void *argument, int32_t part, int32_t parts) {
 /* in: queries, keys and values side by side; alpha and beta, a number of each head. tensor: a of each
  * head. n: heads, values of a head, numbers of a key, heads of keys, the state; f: epsilon. */
 int32_t tk_op_delta(const tk_run *r, const tk_op *op) {
-    tk_state *kept = r->s->states + op->n[4];
-    int32_t past = r->s->n_past, end = past + r->tokens;
     int64_t work = (int64_t)op->n[0] * op->n[1] * op->n[2] * r->tokens;
-    if (!tk_fixed_begin(kept, past)) return TK_GONE;
-    for (int32_t pos = past; pos < end;) {
-        int32_t stop = tk_fixed_stop(kept, pos, end);
-        tk_delta job = {r, op, tk_fixed_at(kept, pos), tk_fixed_next(kept, pos, past, stop), pos - past,
-                        stop - past};
-        if (work < SMALL)
-            part_of_heads(&job, 0, 1);
-        else
-            tk_parallel(part_of_heads, &job);
-        pos = stop;
-    }
-    return 0;
+    return tk_over_stretches(r, op, r->s->states + op->n[4], work, part_of_heads);
 }

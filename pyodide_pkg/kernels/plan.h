@@ -127,8 +127,19 @@ int32_t tk_op_route(const tk_run *r, const tk_op *op);
 int32_t tk_op_experts_in(const tk_run *r, const tk_op *op);
 int32_t tk_op_experts_out(const tk_run *r, const tk_op *op);
 /* recurrent.c */
+
+/* Tokens of a pass from one kept state to the next. */
+typedef struct {
+    const tk_run *r;
+    const tk_op *op;
+    const float *from; /* [heads][width][size], or NULL for zeros */
+    float *to;
+    int32_t first, last;
+} tk_stretch;
 int32_t tk_op_short_conv(const tk_run *r, const tk_op *op);
 int32_t tk_op_scan(const tk_run *r, const tk_op *op);
+int32_t tk_over_stretches(const tk_run *r, const tk_op *op, tk_state *kept, int64_t work,
+                          void (*part)(void *argument, int32_t part, int32_t parts));
 /* delta.c */
 int32_t tk_op_delta(const tk_run *r, const tk_op *op);
 /* attention.c */

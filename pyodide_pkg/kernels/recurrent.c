@@ -68,17 +68,27 @@ int32_t tk_op_short_conv(const tk_run *r, const tk_op *op) {
     return 0;
 }
 
-/* Tokens from one to another of a scan. */
-typedef struct {
-    const tk_run *r;
-    const tk_op *op;
-    const float *from; /* [heads][width][size], or NULL for zeros */
-    float *to;
-    int32_t first, last;
-} tk_scan;
+/* Goes over the positions of a pass as far as each may be one stretch, which `part` computes of some of
+ * the heads, on several threads where it is at least SMALL of the `work` of all. */
+int32_t tk_over_stretches(const tk_run *r, const tk_op *op, tk_state *kept, int64_t work,
+                          void (*part)(void *argument, int32_t part, int32_t parts)) {
+    int32_t past = r->s->n_past, end = past + r->tokens;
+    if (!tk_fixed_begin(kept, past)) return TK_GONE;
+    for (int32_t pos = past; pos < end;) {
+        int32_t stop = tk_fixed_stop(kept, pos, end);
+        tk_stretch job = {r, op, tk_fixed_at(kept, pos), tk_fixed_next(kept, pos, past, stop),
+                          pos - past, stop - past};
+        if (work < SMALL)
+            part(&job, 0, 1);
+        else
+            tk_parallel(part, &job);
+        pos = stop;
+    }
+    return 0;
+}
 
 static void part_of_scan(void *argument, int32_t part, int32_t parts) {
-    const tk_scan *j = argument;
+    const tk_stretch *j = argument;
     const tk_run *r = j->r;
     int32_t heads = j->op->n[0], width = j->op->n[1], size = j->op->n[2];
     size_t all = (size_t)heads * (size_t)width, row = tk_width(r, j->op->in[0]);
@@ -103,19 +113,6 @@ static void part_of_scan(void *argument, int32_t part, int32_t parts) {
 /* A selective state space (Mamba-2, Dao & Gu 2024). in: x, b and c side by side; dt. tensors: a and d of
  * each head. n: heads, values of a head, numbers that are kept for each, the state. */
 int32_t tk_op_scan(const tk_run *r, const tk_op *op) {
-    tk_state *kept = r->s->states + op->n[3];
-    int32_t past = r->s->n_past, end = past + r->tokens;
     int64_t work = (int64_t)op->n[0] * op->n[1] * op->n[2] * r->tokens;
-    if (!tk_fixed_begin(kept, past)) return TK_GONE;
-    for (int32_t pos = past; pos < end;) {
-        int32_t stop = tk_fixed_stop(kept, pos, end);
-        tk_scan job = {r, op, tk_fixed_at(kept, pos), tk_fixed_next(kept, pos, past, stop), pos - past,
-                       stop - past};
-        if (work < SMALL)
-            part_of_scan(&job, 0, 1);
-        else
-            tk_parallel(part_of_scan, &job);
-        pos = stop;
-    }
-    return 0;
+    return tk_over_stretches(r, op, r->s->states + op->n[3], work, part_of_scan);
 }
