@@ -1,6 +1,5 @@
 /** `<thimble-lm>`: its attributes, methods and events, and when it begins. */
 
-import { LitElement } from "lit";
 import type { PropertyDeclaration, PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
 import { abortable } from "../api/abort";
 import type { TokenChunk, ModelInfo, Thimble } from "../thimble";
@@ -10,6 +9,7 @@ import { tell } from "./events";
 import type { ErrorDetail, FinishDetail, ProgressDetail, ThimbleLmEventMap } from "./events";
 import { openSession } from "./opener";
 import { styles } from "./styles";
+import { TellingElement } from "./telling";
 import { render } from "./view";
 import type { State } from "./view";
 
@@ -22,7 +22,7 @@ const FOLLOWED = 100;
 /** Reflected; without its attribute a property has the value that the constructor gives it. */
 const PLAIN: PropertyDeclaration = { reflect: true, useDefault: true };
 
-export class ThimbleLm extends LitElement {
+export class ThimbleLm extends TellingElement<ThimbleLmEventMap> {
   static override styles = styles;
   static override properties: PropertyDeclarations = {
     model: PLAIN,
@@ -379,18 +379,4 @@ async function each<Value>(
 function savesData(): boolean {
   const { connection } = navigator as { connection?: { saveData?: boolean } };
   return connection?.saveData ?? false;
-}
-
-// The events by their types, for listeners written in TypeScript.
-export interface ThimbleLm {
-  addEventListener<Name extends keyof ThimbleLmEventMap>(
-    type: Name,
-    listener: (this: ThimbleLm, event: ThimbleLmEventMap[Name]) => unknown,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
 }

@@ -1,6 +1,5 @@
 /** `<thimble-task>`: its attributes, methods and events, and when it begins. */
 
-import { LitElement } from "lit";
 import type { PropertyDeclaration, PropertyDeclarations, PropertyValues, TemplateResult } from "lit";
 import { abortable } from "../api/abort";
 import type { Task, TaskDetails } from "../thimble";
@@ -10,13 +9,14 @@ import { openTask } from "./opener";
 import { taskStyles } from "./styles";
 import { tellTask } from "./task-events";
 import type { AnswerDetail, ThimbleTaskEventMap } from "./task-events";
+import { TellingElement } from "./telling";
 import { renderTask } from "./task-view";
 import type { TaskState } from "./task-view";
 
 /** Reflected; without its attribute a property has the value that the constructor gives it. */
 const PLAIN: PropertyDeclaration = { reflect: true, useDefault: true };
 
-export class ThimbleTask extends LitElement {
+export class ThimbleTask extends TellingElement<ThimbleTaskEventMap> {
   static override styles = taskStyles;
   static override properties: PropertyDeclarations = {
     src: PLAIN,
@@ -207,18 +207,4 @@ export class ThimbleTask extends LitElement {
     this.#state = state;
     this.requestUpdate();
   }
-}
-
-// The events by their types, for listeners written in TypeScript.
-export interface ThimbleTask {
-  addEventListener<Name extends keyof ThimbleTaskEventMap>(
-    type: Name,
-    listener: (this: ThimbleTask, event: ThimbleTaskEventMap[Name]) => unknown,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
 }
