@@ -148,8 +148,9 @@ export class LensView extends EventTarget {
     const opening = (this.#opening = [prompt, ids, words, at]);
     const before = this.text;
     const model = (this.#reader = this.live.model);
-    const info = await this.ask((engine, session) =>
-      engine.lens.begin(session, prompt, JSON.stringify(ids)),
+    const info = await this.ask(
+      (engine, session) => engine.lens.begin(session, prompt, JSON.stringify(ids)),
+      null,
     );
     if (!info) {
       if (opening === this.#opening) this.#opening = null;
@@ -187,9 +188,11 @@ export class LensView extends EventTarget {
     }
   }
 
-  /** Ask the worker; null where it failed, which `failure` then tells. */
+  /** Ask the worker about a text, or to look into another one; null where it failed, which `failure`
+   * then tells, unless another text or model has taken its place meanwhile. */
   async ask<Value>(
     question: (engine: RemoteEngine, session: number) => Promise<Value>,
+    about: LensText | null = this.text,
   ): Promise<Value | null> {
     this.#working += 1;
     this.failure = null;
@@ -198,7 +201,8 @@ export class LensView extends EventTarget {
     try {
       return await this.live.ask(question);
     } catch (error) {
-      this.failure = error instanceof Error ? error : new Error(String(error));
+      const isOver = about !== null && (about !== this.text || about.model !== this.live.model);
+      if (!isOver) this.failure = error instanceof Error ? error : new Error(String(error));
       return null;
     } finally {
       this.took = performance.now() - began;
